@@ -1,0 +1,120 @@
+"""Files: the one atomic writer, digests, links and locks. Everything the product writes goes through here.
+
+A full disk or a read-only folder surfaces as OSError from `atomic`, in one place, where tests inject it.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from transgan.errors import UserError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in `path`'s folder; on success flush it to disk and rename it to `path`, else remove it.
+
+    Raises UserError when the folder cannot be written or the disk is full; what stood at `path` before is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); free space or mend its permissions, then run the same command again"
+        ) from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` atomically as UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def dumps(value: Any) -> str:
+    """JSON with sorted keys and a final newline: the same value always gives the same text."""
+    return json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` atomically as sorted JSON."""
+    write_text(path, dumps(value))
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write a table atomically as CSV with Unix line ends."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a missing or damaged file is a UserError naming it."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path}: not there; run the stage that makes it first") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: damaged ({error}); delete it and run the stage that makes it again") from error
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def publish(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source`: a hard link, or a copy where links are not possible. Atomic."""
+    if target.exists() and os.path.samefile(source, target):
+        return
+    with atomic(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
+@contextmanager
+def lock(path: Path, what: str, wait: bool = False) -> Iterator[None]:
+    """Hold the lock file `path`; without `wait`, another holder is a UserError naming `what` is being done."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(path, timeout=-1 if wait else 0)
+        held.acquire()
+    except Timeout:
+        raise UserError(f"{what}: another process is at work on it (lock {path}); wait for it or stop it") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); mend its permissions, then run the same command again") from error
+    try:
+        yield
+    finally:
+        held.release()

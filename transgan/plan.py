@@ -1,0 +1,405 @@
+"""The plan: params.yaml validated and resolved to frozen runs, the fingerprint of every stage, and every path. Imports no torch.
+
+A run is resolved in this order: the base entries it names; `scales.S.<kind>.<name>`; the run's own changes; `scales.S.runs.<run>`.
+Dicts merge, lists replace.
+"""
+
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from transgan.errors import UserError
+from transgan.schema import ClassifierConfig, DatasetConfig, ModelConfig, Params, ProtocolConfig, RecipeConfig, TableConfig
+from transgan.schema.base import Strict
+from transgan.schema.params import Scale
+
+StageName = Literal["fetch", "prepare", "reference", "classifier", "train", "score", "table", "figure"]
+
+# Raise a stage's version whenever what it computes changes: its finished results are then made again.
+STAGE_VERSION: dict[StageName, int] = {
+    "fetch": 1,
+    "prepare": 1,
+    "reference": 1,
+    "classifier": 1,
+    "train": 1,
+    "score": 1,
+    "table": 1,
+    "figure": 1,
+}
+
+# The part of a protocol that the reference statistics depend on; the rest concerns the generated samples only.
+REFERENCE_FIELDS = ("extractor", "weights", "feature_layer", "splits", "reference_samples", "batch", "precision", "threads")
+
+Config = TypeVar("Config", bound=Strict)
+
+
+class Run(Strict):
+    """One training run, fully resolved at one scale."""
+
+    name: str
+    scale: str
+    seed: int
+    dataset_name: str
+    model_name: str
+    recipe_name: str
+    protocol_name: str
+    dataset: DatasetConfig
+    model: ModelConfig
+    recipe: RecipeConfig
+    protocol: ProtocolConfig
+    full_images: int
+
+    @property
+    def share(self) -> float:
+        """Share of the full schedule (the base recipe's images) that this scale trains."""
+        return self.recipe.images / self.full_images
+
+
+def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `change` applied: dicts merge at every depth, everything else (lists too) replaces."""
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def digest(value: Any) -> str:
+    """16 hex digits of the SHA-256 of JSON-compatible data, independent of key order."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
+
+
+class Paths:
+    """Every path of one scale, relative to the project's root."""
+
+    def __init__(self, scale: str) -> None:
+        self.scale = scale
+        self.results = Path("results") / scale
+        self.state = Path("state") / scale
+
+    def data(self, dataset: str) -> Path:
+        """Folder of a dataset's pack: source.json, images.npy, labels.npy, manifest.json, contact.png."""
+        return Path("data") / self.scale / dataset
+
+    def reference(self, dataset: str, protocol: str) -> Path:
+        """Reference statistics and features."""
+        return self.results / "reference" / f"{dataset}-{protocol}.npz"
+
+    def classifier(self, name: str) -> Path:
+        """Weights of a demo classifier."""
+        return self.results / "classifiers" / f"{name}.safetensors"
+
+    def run(self, run: str) -> Path:
+        """Folder of a training run's results."""
+        return self.results / "runs" / run
+
+    def score(self, run: str) -> Path:
+        """Scores of a run."""
+        return self.results / "scores" / f"{run}.json"
+
+    def table(self, table: str) -> Path:
+        """A table, without its suffix (csv, md, tex)."""
+        return self.results / "tables" / table
+
+    def figure(self, figure: str) -> Path:
+        """A figure, without its suffix (png, pdf)."""
+        return self.results / "figures" / figure
+
+    def workspace(self, stage: StageName, name: str, fingerprint: str) -> Path:
+        """Where a costly stage works and keeps what it finished; packs are shared by all scales."""
+        if stage == "prepare":
+            return Path("data/store") / fingerprint
+        return self.state / stage / name / fingerprint
+
+    def config(self, stage: StageName, name: str) -> Path:
+        """The file through which Snakemake notices a changed fingerprint (workflow/Snakefile)."""
+        return self.state / "config" / stage / f"{name}.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A params file at one scale: resolved entries, runs, fingerprints and paths."""
+
+    params: Params
+    scale_name: str
+    file: Path
+
+    @property
+    def scale(self) -> Scale:
+        """The scale's own entry."""
+        return self.params.scales[self.scale_name]
+
+    @cached_property
+    def paths(self) -> Paths:
+        """Every path of this scale."""
+        return Paths(self.scale_name)
+
+    @cached_property
+    def datasets(self) -> dict[str, DatasetConfig]:
+        """Datasets at this scale."""
+        return self._entries("datasets", DatasetConfig)
+
+    @cached_property
+    def models(self) -> dict[str, ModelConfig]:
+        """Models at this scale, before a run's own changes."""
+        return self._entries("models", ModelConfig)
+
+    @cached_property
+    def recipes(self) -> dict[str, RecipeConfig]:
+        """Recipes at this scale, before a run's own changes."""
+        return self._entries("recipes", RecipeConfig)
+
+    @cached_property
+    def protocols(self) -> dict[str, ProtocolConfig]:
+        """Protocols at this scale."""
+        return self._entries("protocols", ProtocolConfig)
+
+    @cached_property
+    def classifiers(self) -> dict[str, ClassifierConfig]:
+        """Classifiers at this scale."""
+        return self._entries("classifiers", ClassifierConfig)
+
+    @cached_property
+    def runs(self) -> dict[str, Run]:
+        """Every run at this scale, in the order of the params file."""
+        return {name: self._resolve(name) for name in self.params.runs}
+
+    @cached_property
+    def references(self) -> dict[str, tuple[str, str]]:
+        """Reference name -> (dataset, protocol), each pair that some run is scored with."""
+        pairs = dict.fromkeys((run.dataset_name, run.protocol_name) for run in self.runs.values())
+        return {f"{dataset}-{protocol}": (dataset, protocol) for dataset, protocol in pairs}
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """The dataset `name`, or UserError naming the nearest one."""
+        return _lookup(self.datasets, name, "dataset", self.file)
+
+    def run(self, name: str) -> Run:
+        """The run `name`, or UserError naming the nearest one."""
+        return _lookup(self.runs, name, "run", self.file)
+
+    def protocol(self, name: str) -> ProtocolConfig:
+        """The protocol `name`, or UserError naming the nearest one."""
+        return _lookup(self.protocols, name, "protocol", self.file)
+
+    def classifier(self, name: str) -> ClassifierConfig:
+        """The classifier `name`, or UserError naming the nearest one."""
+        return _lookup(self.classifiers, name, "classifier", self.file)
+
+    def table(self, name: str) -> TableConfig:
+        """The table `name`, or UserError naming the nearest one."""
+        return _lookup(self.params.tables, name, "table", self.file)
+
+    @property
+    def classifier_needed(self) -> bool:
+        """Whether any protocol of this scale scores with the demo classifier."""
+        return any(protocol.extractor == "digits" for protocol in self.protocols.values())
+
+    def ingredients(self, stage: StageName, name: str) -> dict[str, Any]:
+        """The resolved configuration that a stage's result depends on; its digest is the stage's fingerprint."""
+        return {"stage": stage, "version": STAGE_VERSION[stage], **self._ingredients(stage, name)}
+
+    def fingerprint(self, stage: StageName, name: str) -> str:
+        """16 hex digits that change exactly when something changes that the stage's result depends on."""
+        return digest(self.ingredients(stage, name))
+
+    def _ingredients(self, stage: StageName, name: str) -> dict[str, Any]:
+        match stage:
+            case "fetch":
+                dataset = self.dataset(name)
+                return {"source": dataset.source, "path": dataset.path}
+            case "prepare":
+                return {"dataset": self.dataset(name).plain()}
+            case "classifier":
+                classifier = self.classifier(name)
+                return {"classifier": classifier.plain(), "needed": self.classifier_needed, "data": self.fingerprint("prepare", classifier.dataset)}
+            case "reference":
+                dataset_name, protocol_name = _lookup(self.references, name, "reference", self.file)
+                protocol = self.protocol(protocol_name)
+                fields = protocol.plain()
+                return {
+                    "protocol": {key: fields[key] for key in REFERENCE_FIELDS},
+                    "data": self.fingerprint("prepare", dataset_name),
+                    **self._extractor(protocol),
+                }
+            case "train":
+                run = self.run(name)
+                return {
+                    "data": self.fingerprint("prepare", run.dataset_name),
+                    "train_splits": list(run.dataset.train_splits),
+                    "resolution": run.dataset.resolution,
+                    "model": run.model.plain(),
+                    "recipe": run.recipe.plain(),
+                    "seed": run.seed,
+                    **({"reference": self._reference_of(run)} if run.recipe.dynamics.fid_samples else {}),
+                }
+            case "score":
+                run = self.run(name)
+                return {
+                    "train": self.fingerprint("train", name),
+                    "protocol_name": run.protocol_name,
+                    "protocol": run.protocol.plain(),
+                    "reference": self._reference_of(run),
+                }
+            case "table":
+                table = self.table(name)
+                return {"table": table.plain(), "runs": {run: self._cell(run) for run in table.run_names}, "comparable": self.scale.comparable}
+            case "figure":
+                figure = _lookup(self.params.figures, name, "figure", self.file)
+                return {"figure": figure.plain(), "runs": {run: self._cell(run) for run in figure.runs}}
+
+    def _reference_of(self, run: Run) -> str:
+        return self.fingerprint("reference", f"{run.dataset_name}-{run.protocol_name}")
+
+    def _cell(self, run: str) -> dict[str, Any]:
+        return {"score": self.fingerprint("score", run), "share": self.run(run).share}
+
+    def _extractor(self, protocol: ProtocolConfig) -> dict[str, Any]:
+        if protocol.extractor != "digits":
+            return {}
+        return {"classifiers": {name: self.fingerprint("classifier", name) for name in self.classifiers}}
+
+    def _entries(self, kind: str, config: type[Config]) -> dict[str, Config]:
+        base: dict[str, Config] = getattr(self.params, kind)
+        changes: dict[str, dict[str, Any]] = getattr(self.scale, kind)
+        return {
+            name: _validated(config, merge(entry.plain(), changes[name]), self.file, f"scales.{self.scale_name}.{kind}.{name}")
+            for name, entry in base.items()
+        }
+
+    def _resolve(self, name: str) -> Run:
+        entry = self.params.runs[name]
+        layers = (entry.changes, self.scale.runs[name])
+        model, recipe = self.models[entry.model].plain(), self.recipes[entry.recipe].plain()
+        full = self.params.recipes[entry.recipe].images
+        for layer in layers:
+            model, recipe = merge(model, layer.model), merge(recipe, layer.recipe)
+        full = entry.changes.recipe.get("images", full)
+        where = f"runs.{name} at scale {self.scale_name}"
+        resolved = Run(
+            name=name,
+            scale=self.scale_name,
+            seed=entry.seed,
+            dataset_name=entry.dataset,
+            model_name=entry.model,
+            recipe_name=entry.recipe,
+            protocol_name=entry.protocol,
+            dataset=self.dataset(entry.dataset),
+            model=_validated(ModelConfig, model, self.file, where),
+            recipe=_validated(RecipeConfig, recipe, self.file, where),
+            protocol=self.protocol(entry.protocol),
+            full_images=full,
+        )
+        _check_sizes(resolved, f"{self.file}: {where}")
+        return resolved
+
+
+def load(file: Path | None = None, scale: str | None = None) -> Plan:
+    """Read a params file (params.yaml by default) and resolve every scale of it, so that no mistake waits for its turn.
+
+    Raises UserError in one line: file, key, what is wrong, and the nearest right name.
+    """
+    file = file or Path("params.yaml")
+    params = parse(read(file), file)
+    plans = {name: Plan(params, name, file) for name in params.scales}
+    for plan in plans.values():
+        _ = plan.runs, plan.classifiers
+    return _lookup(plans, scale or params.scale, "scale", file)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The YAML of a params file as plain data."""
+    try:
+        content = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{file}: not there; run this in the project's root or name a file with --params") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: must be a mapping with the keys {', '.join(Params.model_fields)}")
+    return content
+
+
+def parse(content: dict[str, Any], file: Path) -> Params:
+    """Validate plain data as Params, names included: every name that is referred to must exist in every scale."""
+    params = _validated(Params, content, file, "")
+    kinds = {"dataset": params.datasets, "model": params.models, "recipe": params.recipes, "protocol": params.protocols}
+    for name, run in params.runs.items():
+        for kind, entries in kinds.items():
+            _lookup(entries, getattr(run, kind), kind, file, where=f"runs.{name}.{kind}: ")
+    for name, classifier in params.classifiers.items():
+        _lookup(params.datasets, classifier.dataset, "dataset", file, where=f"classifiers.{name}.dataset: ")
+    for kind, users in (("tables", {k: v.run_names for k, v in params.tables.items()}), ("figures", {k: v.runs for k, v in params.figures.items()})):
+        for name, runs in users.items():
+            for run_name in runs:
+                _lookup(params.runs, run_name, "run", file, where=f"{kind}.{name}: ")
+    for scale_name, scale in params.scales.items():
+        for kind in ("datasets", "models", "recipes", "protocols", "classifiers", "runs"):
+            entries, changes = getattr(params, kind), getattr(scale, kind)
+            for name in changes:
+                _lookup(entries, name, kind.removesuffix("s"), file, where=f"scales.{scale_name}.{kind}: ")
+            for name in entries:
+                if name not in changes:
+                    raise UserError(f"{file}: scales.{scale_name}.{kind}: {name} is missing; list it, with {{}} if the scale changes nothing")
+    return params
+
+
+def _check_sizes(run: Run, where: str) -> None:
+    model, resolution = run.model, run.dataset.resolution
+    if model.generator.resolution != resolution:
+        raise UserError(f"{where}: the generator makes {model.generator.resolution} pixels, the dataset {run.dataset_name} has {resolution}")
+    try:
+        model.discriminator.check_resolution(resolution)
+    except ValueError as error:
+        raise UserError(f"{where}: model.discriminator: {error}") from None
+    splits = [split.name for split in run.dataset.splits]
+    for name in run.protocol.splits:
+        if name not in splits:
+            raise UserError(f"{where}: protocol {run.protocol_name} wants the split {name!r} of {run.dataset_name}, which has: {', '.join(splits)}")
+
+
+def _validated(config: type[Config], content: Any, file: Path, where: str) -> Config:
+    try:
+        return config.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = f"unknown key{_nearest(str(first['loc'][-1]), _siblings(config, first['loc'][:-1]))}"
+        elif not isinstance(first["input"], dict | list):
+            message += f" (is {first['input']!r})"
+        place = f"{where}: {key}" if where and key else where or key
+        raise UserError(f"{file}: {place}: {message}") from None
+
+
+def _siblings(config: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Names of the keys allowed at `location` inside `config`."""
+    current: Any = config
+    for part in location:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            current = current.model_fields[str(part)].annotation
+        else:
+            current = get_args(current)[-1] if get_args(current)[-1] is not Ellipsis else get_args(current)[0]
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known else ""
+
+
+Value = TypeVar("Value")
+
+
+def _lookup(entries: dict[str, Value], name: str, kind: str, file: Path, where: str = "") -> Value:
+    if name in entries:
+        return entries[name]
+    raise UserError(f"{file}: {where}no {kind} {name!r}{_nearest(name, list(entries))}")

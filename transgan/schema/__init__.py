@@ -1,0 +1,36 @@
+"""Configuration classes (pydantic, no torch): what params.yaml may say. `transgan.plan` loads, merges and resolves it."""
+
+from transgan.schema.data import DatasetConfig, Split
+from transgan.schema.model import BandStep, Blocks, DiscriminatorStage, GeneratorStage, ModelConfig, TransformerDiscriminator, TransformerGenerator
+from transgan.schema.params import Changes, ExecutionConfig, Params, RunConfig, Scale
+from transgan.schema.protocol import ClassifierConfig, ProtocolConfig
+from transgan.schema.recipe import DynamicsConfig, EmaConfig, OptimizerConfig, RecipeConfig, Regularizer
+from transgan.schema.report import Column, FigureConfig, Row, TableConfig
+
+__all__ = [
+    "BandStep",
+    "Blocks",
+    "Changes",
+    "ClassifierConfig",
+    "Column",
+    "DatasetConfig",
+    "DiscriminatorStage",
+    "DynamicsConfig",
+    "EmaConfig",
+    "ExecutionConfig",
+    "FigureConfig",
+    "GeneratorStage",
+    "ModelConfig",
+    "OptimizerConfig",
+    "Params",
+    "ProtocolConfig",
+    "RecipeConfig",
+    "Regularizer",
+    "Row",
+    "RunConfig",
+    "Scale",
+    "Split",
+    "TableConfig",
+    "TransformerDiscriminator",
+    "TransformerGenerator",
+]

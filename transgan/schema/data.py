@@ -1,0 +1,42 @@
+"""Configuration of the datasets: where pictures come from and how they become arrays."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from transgan.schema.base import Strict
+
+
+class Split(Strict):
+    """A named part of a dataset; parts lie one after the other in images.npy, in this order."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    count: int | None = Field(None, ge=1, description="number of pictures it must have; none: whatever is found")
+
+
+class DatasetConfig(Strict):
+    """A dataset: its source, and the one way its pictures are cropped, resized and packed."""
+
+    source: Literal["digits", "folder", "cifar10", "stl10", "celeba", "celebahq", "lsun"] = Field(description="which reader")
+    path: str | None = Field(None, description="folder or archive of a `folder` source; relative paths are from the project's root")
+    resolution: int = Field(ge=2, description="side of the packed pictures in pixels")
+    resize: Literal["lanczos", "bicubic", "bilinear", "box"] = Field("lanczos", description="antialiased filter")
+    crop: Literal["none", "center", "face148", "face108"] = Field(
+        "none", description="none: the aspect ratio is squashed; center: largest square; faceN: CelebA's centred face square of N pixels"
+    )
+    splits: tuple[Split, ...] = Field(min_length=1, description="what is packed, in order")
+    train_splits: tuple[str, ...] = Field(("train",), min_length=1, description="what training sees")
+    allow_partial: bool = Field(False, description="accept another number of pictures than the splits say")
+    on_error: Literal["fail", "skip"] = Field("fail", description="what a picture that cannot be read does")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [split.name for split in self.splits]
+        if len(set(names)) < len(names):
+            raise ValueError("two splits have the same name")
+        for name in self.train_splits:
+            if name not in names:
+                raise ValueError(f"train_splits names {name!r}, splits are: {', '.join(names)}")
+        if (self.source == "folder") != (self.path is not None):
+            raise ValueError("`path` is given with `source: folder`, and only then")
+        return self

@@ -1,0 +1,77 @@
+"""The whole of params.yaml: named entries, runs that combine them, and scales that change values inside entries."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from transgan.schema.base import Strict
+from transgan.schema.data import DatasetConfig
+from transgan.schema.model import ModelConfig
+from transgan.schema.protocol import ClassifierConfig, ProtocolConfig
+from transgan.schema.recipe import RecipeConfig
+from transgan.schema.report import FigureConfig, TableConfig
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Change = dict[str, Any]
+
+
+class Changes(Strict):
+    """What a run changes in its model and recipe; dicts merge, lists replace."""
+
+    model: Change = Field(default_factory=dict)
+    recipe: Change = Field(default_factory=dict)
+
+
+class RunConfig(Strict):
+    """A run: names of its dataset, model, recipe and protocol, its seed, and what it changes in them."""
+
+    dataset: Name
+    model: Name
+    recipe: Name
+    protocol: Name
+    seed: int = Field(0, ge=0)
+    changes: Changes = Changes()
+
+
+class Scale(Strict):
+    """Changes of values inside entries; every name is listed, `{}` where nothing changes, so that DVC can track it precisely."""
+
+    description: str
+    comparable: bool = Field(description="whether its scores may be set beside the paper's")
+    datasets: dict[Name, Change]
+    models: dict[Name, Change]
+    recipes: dict[Name, Change]
+    protocols: dict[Name, Change]
+    classifiers: dict[Name, Change]
+    runs: dict[Name, Changes]
+
+
+class DataConfig(Strict):
+    """Where downloads come from; changes no result."""
+
+    mirror: str | None = Field(None, description="folder or URL of a lab's own copy, tried first")
+
+
+class ExecutionConfig(Strict):
+    """How work is done where that changes no result: neither front-end tracks it."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_minutes: float = Field(5.0, gt=0, description="most minutes of training that an interruption can cost")
+    keep_checkpoints: int = Field(2, ge=1)
+
+
+class Params(Strict):
+    """params.yaml."""
+
+    scale: Name = Field(description="the scale that DVC runs, and the default everywhere else")
+    data: DataConfig = DataConfig()
+    execution: ExecutionConfig = ExecutionConfig()
+    scales: dict[Name, Scale]
+    datasets: dict[Name, DatasetConfig]
+    models: dict[Name, ModelConfig]
+    recipes: dict[Name, RecipeConfig]
+    protocols: dict[Name, ProtocolConfig]
+    classifiers: dict[Name, ClassifierConfig]
+    runs: dict[Name, RunConfig]
+    tables: dict[Name, TableConfig]
+    figures: dict[Name, FigureConfig]

@@ -1,0 +1,59 @@
+"""Configuration of tables and figures: which runs feed which cell of the paper."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from transgan.schema.base import Strict
+
+TableMetric = Literal["is", "fid"]
+
+
+class Column(Strict):
+    """A dataset of a table, with the metrics printed for it."""
+
+    dataset: str
+    title: str
+    metrics: tuple[TableMetric, ...] = Field(min_length=1)
+
+
+class Row(Strict):
+    """A row of a table: its name in the paper and, per column, the runs behind our number (several: training seeds)."""
+
+    name: str
+    runs: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="column dataset -> runs; a column left out is only quoted")
+    spread: dict[str, dict[TableMetric, tuple[float, float]]] = Field(
+        default_factory=dict, description="the authors' own spread of a cell, lowest and highest"
+    )
+
+
+class TableConfig(Strict):
+    """A table of the paper."""
+
+    title: str
+    source: str = Field(description="where the paper has it")
+    note: str | None = None
+    columns: tuple[Column, ...] = Field(min_length=1)
+    rows: tuple[Row, ...] = Field(min_length=1)
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """Every run that feeds a cell, each once, in order of appearance."""
+        return tuple(dict.fromkeys(run for row in self.rows for runs in row.runs.values() for run in runs))
+
+    @model_validator(mode="after")
+    def _cells_are_columns(self) -> Self:
+        columns = {column.dataset for column in self.columns}
+        for row in self.rows:
+            for dataset in [*row.runs, *row.spread]:
+                if dataset not in columns:
+                    raise ValueError(f"row {row.name!r} names column {dataset!r}, columns are: {', '.join(sorted(columns))}")
+        return self
+
+
+class FigureConfig(Strict):
+    """A figure: its kind says how it is drawn, its runs what from."""
+
+    kind: Literal["samples", "curve"]
+    title: str
+    runs: tuple[str, ...] = Field(min_length=1)

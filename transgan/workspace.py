@@ -1,0 +1,125 @@
+"""Finished work is never lost: every costly stage works in a state folder of its own and keeps what it finished there.
+
+`state/<scale>/<stage>/<name>/<fingerprint>/` holds ingredients.json (what the fingerprint was taken of), whatever the stage needs to go
+on after an interruption, the finished outputs, and finished.json (their digests, and those of the inputs they were made from). The declared
+outputs are hard links to (or copies of) the finished ones, so an orchestrator that deletes them costs seconds.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from transgan import files
+from transgan.console import say
+from transgan.errors import UserError
+from transgan.plan import Plan, StageName
+
+Work = Callable[[Path], None]
+
+
+def run_stage(
+    plan: Plan,
+    stage: StageName,
+    name: str,
+    outputs: Mapping[str, Path],
+    work: Work,
+    inputs: Mapping[str, str] | None = None,
+) -> bool:
+    """Make a stage's declared outputs: from finished work if there is any, else by calling `work(folder)`, which may be gone on with.
+
+    `outputs` maps a file name inside the folder, which `work` must write, to its declared path. `inputs` are digests of what the result is
+    made from besides the configuration (the data's content): finished work made from other inputs is set aside, not used and not deleted.
+    Returns whether `work` was called. Raises UserError when another process holds the folder or when it belongs to another configuration.
+    """
+    folder = plan.paths.workspace(stage, name, plan.fingerprint(stage, name))
+    with locked(folder, f"{stage} {name}", wait=stage == "prepare"):  # one pack may serve several datasets: the second waits for it
+        _claim(plan, stage, name, folder, dict(inputs or {}))
+        worked = not is_finished(folder, outputs)
+        if worked:
+            (folder / "finished.json").unlink(missing_ok=True)
+            work(folder)
+            files.write_json(folder / "finished.json", {"outputs": {key: files.sha256(folder / key) for key in outputs}})
+        else:
+            say(f"{stage} {name}: already finished ({folder})")
+        for key, target in outputs.items():
+            files.publish(folder / key, target)
+    return worked
+
+
+def locked(folder: Path, what: str, wait: bool = False) -> AbstractContextManager[None]:
+    """Hold a state folder; a second process waits, or is told so (UserError)."""
+    return files.lock(folder.with_name(f".{folder.name}.lock"), what, wait)
+
+
+def is_finished(folder: Path, outputs: Mapping[str, Path] | None = None) -> bool:
+    """Whether the folder holds a finished result whose files are all there, undamaged, and are the ones asked for."""
+    marker = folder / "finished.json"
+    if not marker.exists():
+        return False
+    recorded: dict[str, str] = files.read_json(marker)["outputs"]
+    if outputs is not None and set(recorded) != set(outputs):
+        return False
+    damaged = [key for key, digest in recorded.items() if not (folder / key).exists() or files.sha256(folder / key) != digest]
+    if damaged:
+        say(f"{folder}: {', '.join(damaged)} missing or damaged; made again")
+    return not damaged
+
+
+def _claim(plan: Plan, stage: StageName, name: str, folder: Path, inputs: dict[str, str]) -> None:
+    """Make sure that what the folder holds, if anything, belongs to this configuration and these inputs."""
+    ingredients = plan.ingredients(stage, name)
+    marker = folder / "ingredients.json"
+    if not marker.exists():
+        _say_difference(plan, stage, name, folder, ingredients)
+        files.write_json(marker, {"ingredients": ingredients, "inputs": inputs})
+        return
+    held = files.read_json(marker)
+    if held["ingredients"] != ingredients:
+        raise UserError(
+            f"{folder}: holds work of another configuration ({_first_difference(held['ingredients'], ingredients)}); move that folder away"
+        )
+    if held["inputs"] != inputs:
+        _swap_inputs(folder, held["inputs"], inputs, ingredients)
+
+
+def _swap_inputs(folder: Path, old: dict[str, str], new: dict[str, str], ingredients: dict[str, Any]) -> None:
+    """Set work made from other inputs aside, and bring back what an earlier call set aside for these."""
+    aside = folder.with_name(f"{folder.name}.{_inputs_name(old)}")
+    say(f"{folder}: was made from other data; kept as {aside.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    back = folder.with_name(f"{folder.name}.{_inputs_name(new)}")
+    if back.exists():
+        back.rename(folder)
+    else:
+        files.write_json(folder / "ingredients.json", {"ingredients": ingredients, "inputs": new})
+
+
+def _inputs_name(inputs: dict[str, str]) -> str:
+    return "-".join(digest[:8] for _, digest in sorted(inputs.items())) or "none"
+
+
+def _say_difference(plan: Plan, stage: StageName, name: str, folder: Path, ingredients: dict[str, Any]) -> None:
+    """Before starting in a fresh folder, say what changed since the newest work on the same name."""
+    if stage == "prepare" or not folder.parent.exists():
+        return
+    others = sorted(folder.parent.glob("*/ingredients.json"), key=lambda path: path.stat().st_mtime)
+    if others:
+        held = files.read_json(others[-1])["ingredients"]
+        say(f"{stage} {name}: starting anew in {folder.name}; changed since {others[-1].parent.name}: {_first_difference(held, ingredients)}")
+
+
+def differences(old: Any, new: Any, at: str = "") -> list[str]:
+    """Readable differences of two JSON values: `recipe.generator.lr: 0.0001 -> 0.0002`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = list(dict.fromkeys([*old, *new]))
+        return [line for key in keys for line in differences(old.get(key), new.get(key), f"{at}.{key}" if at else key)]
+    return [] if old == new else [f"{at}: {old} -> {new}"]
+
+
+def _first_difference(old: Any, new: Any) -> str:
+    found = differences(old, new)
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return "; ".join(found[:3]) + more
