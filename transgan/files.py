@@ -30,7 +30,7 @@ def atomic(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _flush(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise UserError(
@@ -94,7 +94,7 @@ def sha256(path: Path) -> str:
 
 def publish(source: Path, target: Path) -> None:
     """Make `target` the same file as `source`: a hard link, or a copy where links are not possible. Atomic."""
-    if target.exists() and os.path.samefile(source, target):
+    if target.exists() and target.samefile(source):
         return
     with atomic(target) as temporary:
         try:

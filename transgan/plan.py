@@ -7,6 +7,7 @@ Dicts merge, lists replace.
 import difflib
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -330,7 +331,12 @@ def read(file: Path) -> dict[str, Any]:
 def parse(content: dict[str, Any], file: Path) -> Params:
     """Validate plain data as Params, names included: every name that is referred to must exist in every scale."""
     params = _validated(Params, content, file, "")
-    kinds = {"dataset": params.datasets, "model": params.models, "recipe": params.recipes, "protocol": params.protocols}
+    kinds: dict[str, Mapping[str, object]] = {
+        "dataset": params.datasets,
+        "model": params.models,
+        "recipe": params.recipes,
+        "protocol": params.protocols,
+    }
     for name, run in params.runs.items():
         for kind, entries in kinds.items():
             _lookup(entries, getattr(run, kind), kind, file, where=f"runs.{name}.{kind}: ")
@@ -399,7 +405,7 @@ def _nearest(name: str, known: list[str]) -> str:
 Value = TypeVar("Value")
 
 
-def _lookup(entries: dict[str, Value], name: str, kind: str, file: Path, where: str = "") -> Value:
+def _lookup(entries: Mapping[str, Value], name: str, kind: str, file: Path, where: str = "") -> Value:
     if name in entries:
         return entries[name]
     raise UserError(f"{file}: {where}no {kind} {name!r}{_nearest(name, list(entries))}")

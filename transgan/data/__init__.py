@@ -1,0 +1,1 @@
+"""Data: fetch, archive readers, packed uint8 arrays."""

@@ -1,0 +1,1 @@
+"""Networks: attention, blocks, generator, discriminator, and the authors' checkpoints."""

@@ -1,0 +1,1 @@
+"""Report: tables, figures and where every number came from."""

@@ -1,0 +1,1 @@
+"""Scoring: extractors, protocols, references and scores, all computed by torch-fidelity."""

@@ -1,0 +1,1 @@
+"""Training: losses, regularizers, augmentation, EMA, the step, the loop and its checkpoints."""
