@@ -1,0 +1,175 @@
+"""The command line: one verb per stage, and a few for people. Thin: it parses, calls, and turns errors into one line and an exit code.
+
+torch, mlflow and matplotlib are imported only by the verbs that need them.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from transgan import plan as plans
+from transgan.errors import Diverged, UserError
+from transgan.plan import Plan, StageName
+
+app = typer.Typer(
+    name="transgan",
+    help="TransGAN (arXiv 2102.07074), reproduced. The stages that Snakemake and DVC run, and tools to look at what they made.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+STAGES, TOOLS = "Stages", "Tools"
+
+Scale = Annotated[str | None, typer.Option("--scale", help="Scale of the params file: demo, quick, paper. Default: its `scale`.", metavar="S")]
+ParamsFile = Annotated[Path | None, typer.Option("--params", help="Another params file.", metavar="FILE")]
+DatasetName = Annotated[str, typer.Argument(metavar="DATASET")]
+RunName = Annotated[str, typer.Argument(metavar="RUN")]
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 2 the user's to mend, 3 training diverged, 1 a bug of ours."""
+    try:
+        app(standalone_mode=False)
+    except (UserError, Diverged) as error:
+        _fail(str(error), error.exit_code)
+    except typer.Abort:
+        _fail("stopped", 130)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")):  # a usage error, which knows how to say itself
+            message = error.format_message() if hasattr(error, "format_message") else str(error)
+            _fail(f"{message} See `transgan --help`.", 2)
+        raise
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    print(f"transgan: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+@app.command(rich_help_panel=STAGES)
+def fetch(dataset: DatasetName, scale: Scale = None, params: ParamsFile = None) -> None:
+    """Download a dataset's archives, or check what lies there; declares only source.json."""
+    from transgan.data import fetch as stage
+
+    stage.fetch(plans.load(params, scale), dataset)
+
+
+@app.command(rich_help_panel=STAGES)
+def prepare(dataset: DatasetName, scale: Scale = None, params: ParamsFile = None) -> None:
+    """Decode, crop, resize and pack a dataset into uint8 arrays."""
+    from transgan.data import prepare as stage
+
+    stage.prepare(plans.load(params, scale), dataset)
+
+
+@app.command(rich_help_panel=STAGES)
+def classifier(name: Annotated[str, typer.Argument(metavar="NAME")], scale: Scale = None, params: ParamsFile = None) -> None:
+    """Train the demo's digit classifier, which stands in for Inception."""
+    from transgan.scoring import classifier as stage
+
+    stage.train(plans.load(params, scale), name)
+
+
+@app.command(rich_help_panel=STAGES)
+def reference(
+    dataset: DatasetName,
+    protocol: Annotated[str, typer.Argument(metavar="PROTOCOL")],
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Compute the reference statistics of a dataset under a protocol, once for all runs."""
+    from transgan.scoring import reference as stage
+
+    plan = plans.load(params, scale)
+    plan.dataset(dataset), plan.protocol(protocol)
+    stage.make(plan, f"{dataset}-{protocol}")
+
+
+@app.command(rich_help_panel=STAGES)
+def train(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
+    """Train a run; goes on where it was interrupted."""
+    from transgan.training import loop as stage
+
+    stage.train(plans.load(params, scale), run)
+
+
+@app.command(rich_help_panel=STAGES)
+def score(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
+    """Score a run under its protocol."""
+    from transgan.scoring import score as stage
+
+    stage.score(plans.load(params, scale), run)
+
+
+@app.command(rich_help_panel=STAGES)
+def table(name: Annotated[str, typer.Argument(metavar="TABLE")], scale: Scale = None, params: ParamsFile = None) -> None:
+    """Make a table: csv, Markdown and LaTeX."""
+    from transgan.report import tables as stage
+
+    plan = plans.load(params, scale)
+    stage.make(plan, name)
+    _remember(plan, "table", name)
+
+
+@app.command(rich_help_panel=STAGES)
+def figure(name: Annotated[str, typer.Argument(metavar="FIGURE")], scale: Scale = None, params: ParamsFile = None) -> None:
+    """Make a figure: png and pdf."""
+    from transgan.report import figures as stage
+
+    plan = plans.load(params, scale)
+    stage.make(plan, name)
+    _remember(plan, "figure", name)
+
+
+def _remember(plan: Plan, verb: StageName, name: str) -> None:
+    from transgan.freshness import remember
+    from transgan.stages import stage
+
+    remember(plan, stage(plan, verb, name))
+
+
+@app.command(name="plan", rich_help_panel=TOOLS)
+def show_plan(
+    scale: Scale = None,
+    params: ParamsFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable: an object whose `runs` is a list.")] = False,
+) -> None:
+    """Every run of a scale: sizes, cost, memory, and where it stands."""
+    from transgan import overview
+
+    plan = plans.load(params, scale)
+    overview.show(plan, as_json)
+
+
+@app.command(rich_help_panel=TOOLS)
+def sync(scale: Scale = None, params: ParamsFile = None) -> None:
+    """Bring into MLflow what it misses: curves, pictures and scores of finished runs."""
+    from transgan import tracking
+
+    tracking.sync(plans.load(params, scale))
+
+
+@app.command(rich_help_panel=TOOLS)
+def clean(
+    delete: Annotated[bool, typer.Option("--delete", help="Remove what is listed.")] = False,
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """List (or remove) state that no run of the plan uses any more."""
+    from transgan import housekeeping
+
+    housekeeping.clean(plans.load(params, scale), delete)
+
+
+@app.command(rich_help_panel=TOOLS)
+def doctor(scale: Scale = None, params: ParamsFile = None) -> None:
+    """Say what this machine has, and what is missing."""
+    from transgan import housekeeping
+
+    housekeeping.doctor(plans.load(params, scale))

@@ -1,0 +1,34 @@
+"""`python -m transgan.dvcfile` writes the generated part of dvc.yaml: what DVC cannot interpolate because it depends on lists in params.yaml."""
+
+from pathlib import Path
+
+from transgan import files, plan
+from transgan.stages import Stage, stages
+
+DVC_FILE = Path("dvc.yaml")
+LINE = "  # --- below this line: written by `make generate` from params.yaml; do not edit ---\n"
+
+
+def render(written: str) -> str:
+    """dvc.yaml with the part below the line made anew; `written` is its present text."""
+    head = written.split(LINE)[0]
+    current = plan.load()
+    generated = [_stage(current.scale_name, stage) for stage in stages(current).values() if stage.verb in ("reference", "table", "figure")]
+    return head + LINE + "".join(generated)
+
+
+def _stage(scale: str, stage: Stage) -> str:
+    """One stage in DVC's language. Named `verb-name`: only foreach stages may have an @ in their names."""
+
+    def scaled(value: object) -> str:
+        parts = str(value).replace(".", "/").split("/")
+        return str(value).replace(scale, "${scale}", 1) if scale in parts else str(value)
+
+    lines = [f"  {stage.verb}-{stage.name}:", f"    cmd: transgan {stage.verb} {' '.join(stage.arguments)} --scale ${{scale}}"]
+    for key, values in (("deps", stage.inputs), ("params", stage.parameters), ("outs", stage.outputs)):
+        lines += [f"    {key}:", *(f"      - {scaled(value)}" for value in values)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    files.write_text(DVC_FILE, render(DVC_FILE.read_text()))

@@ -1,0 +1,104 @@
+"""Whether declared outputs are those of the plan, told from what they carry, never from their times.
+
+Every costly stage's result carries its fingerprint and the digest of the data it was made from. So outputs made by Snakemake, by DVC or by
+hand, restored by `dvc checkout` or copied from another machine are all judged alike. Tables and figures are cheap: `remember` records them.
+Imports no torch.
+"""
+
+import json
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, Literal
+
+from transgan import files
+from transgan.errors import UserError
+from transgan.plan import Plan
+from transgan.stages import Stage
+
+Freshness = Literal["current", "stale", "missing", "unknown"]
+
+_MARKERS = {"fetch": "source.json", "prepare": "manifest.json", "train": "run.json"}
+
+
+def freshness(plan: Plan, stages: dict[str, Stage]) -> dict[str, Freshness]:
+    """Judge every stage, in the order of the graph: what depends on a stale stage is stale too.
+
+    current: made by this fingerprint from these data; stale: made by another; missing: not all there; unknown: nothing tells.
+    """
+    producer = {path: stage.key for stage in stages.values() for path in stage.outputs}
+    judged: dict[str, Freshness] = {}
+    for stage in stages.values():
+        upstream = {judged[producer[path]] for path in stage.inputs if path in producer}
+        own = _judge(plan, stage)
+        judged[stage.key] = "stale" if own in ("current", "unknown") and "stale" in upstream else own
+    return judged
+
+
+def remember(plan: Plan, stage: Stage) -> None:
+    """Record that a cheap stage's outputs now are those of its fingerprint."""
+    files.write_json(_record(plan, stage), {"fingerprint": stage.fingerprint, "outputs": {str(path): files.sha256(path) for path in stage.outputs}})
+
+
+def carried(path: Path) -> dict[str, Any]:
+    """What a result carries about itself: JSON content, safetensors metadata, or the scalar text members of an npz. Empty if unreadable."""
+    try:
+        match path.suffix:
+            case ".safetensors":
+                with path.open("rb") as file:
+                    (length,) = struct.unpack("<Q", file.read(8))
+                    value = json.loads(json.loads(file.read(length))["__metadata__"]["transgan"])
+            case ".npz":
+                value = _npz_texts(path)
+            case _:
+                value = json.loads(path.read_text())
+    except (OSError, ValueError, KeyError, struct.error, zipfile.BadZipFile):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _judge(plan: Plan, stage: Stage) -> Freshness:
+    if not all(path.exists() for path in stage.outputs):
+        return "missing"
+    if stage.verb in ("table", "figure"):
+        return _judge_remembered(plan, stage)
+    marker = next((path for path in stage.outputs if path.name == _MARKERS.get(stage.verb)), stage.outputs[0])
+    found = carried(marker)
+    if found.get("fingerprint") != stage.fingerprint:
+        return "stale"
+    expected = _expected_data(plan, stage)
+    return "stale" if expected is not None and "data" in found and found["data"] != expected else "current"
+
+
+def _judge_remembered(plan: Plan, stage: Stage) -> Freshness:
+    try:
+        record = files.read_json(_record(plan, stage))
+    except UserError:
+        return "unknown"
+    same = all(record["outputs"].get(str(path)) == files.sha256(path) for path in stage.outputs)
+    return "current" if same and record["fingerprint"] == stage.fingerprint else "stale"
+
+
+def _expected_data(plan: Plan, stage: Stage) -> str | None:
+    """Digest of what the stage's result should have been made from, as far as it lies there now."""
+    if stage.verb == "prepare":
+        value = carried(plan.paths.data(stage.name) / "source.json").get("digest")
+    elif stage.verb == "reference":
+        value = carried(plan.paths.data(plan.references[stage.name][0]) / "manifest.json").get("sha256")
+    elif stage.verb in ("train", "score"):
+        value = carried(plan.paths.data(plan.run(stage.name).dataset_name) / "manifest.json").get("sha256")
+    else:
+        value = None
+    return value
+
+
+def _record(plan: Plan, stage: Stage) -> Path:
+    return plan.paths.state / "made" / stage.verb / f"{stage.name}.json"
+
+
+def _npz_texts(path: Path) -> dict[str, str]:
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as archive:
+        return {key: str(archive[key]) for key in ("fingerprint", "data") if key in archive.files}
+

@@ -1,0 +1,43 @@
+"""What the Snakefile asks of the plan: the stage graph, the config files that make a changed fingerprint visible, and the GPUs at hand."""
+
+import os
+from pathlib import Path
+
+from transgan import files
+from transgan.freshness import freshness
+from transgan.plan import Plan
+from transgan.stages import Stage, stages
+
+_LONG_AGO = (0, 0)
+
+
+def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str]]:
+    """The stage graph, and for every stage the path of a small file that is newer than its outputs exactly when they are not the plan's.
+
+    Snakemake compares times; this turns "made by another fingerprint" into a time. Writes in state/<scale>/config only, also on a dry run.
+    """
+    graph = stages(plan)
+    judged = freshness(plan, graph)
+    configs = {}
+    for key, stage in graph.items():
+        path = plan.paths.config(stage.verb, stage.name)
+        text = files.dumps({"fingerprint": stage.fingerprint, "ingredients": plan.ingredients(stage.verb, stage.name)})
+        if not path.exists() or path.read_text() != text:
+            files.write_text(path, text)
+        if judged[key] == "current":
+            os.utime(path, _LONG_AGO)
+        elif judged[key] == "stale":
+            os.utime(path)
+        configs[key] = str(path)
+    return graph, configs
+
+
+def gpu_count(plan: Plan) -> int:
+    """GPUs that runs may take here: those of CUDA_VISIBLE_DEVICES, else every NVIDIA device; none where params.yaml says cpu. Imports no torch."""
+    if plan.params.execution.device == "cpu":
+        return 0
+    present = [path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit()]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return len(present)
+    return min(len([device for device in visible.split(",") if device.strip() not in ("", "-1")]), len(present))

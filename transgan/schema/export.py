@@ -1,0 +1,17 @@
+"""`python -m transgan.schema.export` writes the JSON schema that Snakemake validates params.yaml with; a test keeps it equal to the classes."""
+
+from pathlib import Path
+
+from transgan import files
+from transgan.schema.params import Params
+
+TARGET = Path("workflow/schemas/params.schema.json")
+
+
+def schema() -> str:
+    """The schema as text."""
+    return files.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()})
+
+
+if __name__ == "__main__":
+    files.write_text(TARGET, schema())

@@ -1,0 +1,192 @@
+"""The stage graph that both front-ends run: for every stage its command, inputs, outputs, parameters, threads and devices.
+
+Snakemake's rules read this; dvc.yaml says the same in DVC's language, and a test holds the two together.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from transgan.plan import Plan, StageName
+
+PACK_FILES = ("images.npy", "labels.npy", "manifest.json")
+RUN_FILES = ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz", "provenance.json")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One call of the command line, as an orchestrator sees it. Paths are relative to the project's root."""
+
+    verb: StageName
+    name: str
+    arguments: tuple[str, ...]
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+    parameters: tuple[str, ...]
+    fingerprint: str
+    threads: int = 1
+    devices: int = 0
+
+    @property
+    def key(self) -> str:
+        """Verb and name, as DVC writes them."""
+        return f"{self.verb}@{self.name}"
+
+
+def stages(plan: Plan) -> dict[str, Stage]:
+    """Every stage of a plan by its key, in an order in which they can run."""
+    return {stage.key: stage for stage in _all(plan)}
+
+
+def stage(plan: Plan, verb: StageName, name: str) -> Stage:
+    """One stage of a plan. Raises KeyError where there is none of that name."""
+    return stages(plan)[f"{verb}@{name}"]
+
+
+def _all(plan: Plan) -> Iterator[Stage]:
+    for name in plan.datasets:
+        yield _fetch(plan, name)
+        yield _prepare(plan, name)
+    for name in plan.classifiers:
+        yield _classifier(plan, name)
+    for name in plan.references:
+        yield _reference(plan, name)
+    for name in plan.runs:
+        yield _train(plan, name)
+        yield _score(plan, name)
+    for name in plan.params.tables:
+        yield _table(plan, name)
+    for name in plan.params.figures:
+        yield _figure(plan, name)
+
+
+def _fetch(plan: Plan, name: str) -> Stage:
+    return Stage(
+        verb="fetch",
+        name=name,
+        arguments=(name,),
+        inputs=(),
+        outputs=(plan.paths.data(name) / "source.json",),
+        parameters=_tracked(plan, "datasets", name),
+        fingerprint=plan.fingerprint("fetch", name),
+    )
+
+
+def _prepare(plan: Plan, name: str) -> Stage:
+    folder = plan.paths.data(name)
+    return Stage(
+        verb="prepare",
+        name=name,
+        arguments=(name,),
+        inputs=(folder / "source.json",),
+        outputs=(*_pack(plan, name), folder / "contact.png"),
+        parameters=_tracked(plan, "datasets", name),
+        fingerprint=plan.fingerprint("prepare", name),
+    )
+
+
+def _classifier(plan: Plan, name: str) -> Stage:
+    classifier = plan.classifier(name)
+    return Stage(
+        verb="classifier",
+        name=name,
+        arguments=(name,),
+        inputs=_pack(plan, classifier.dataset),
+        outputs=(plan.paths.classifier(name),),
+        # Whether it is needed at all depends on the protocols.
+        parameters=(*_tracked(plan, "classifiers", name), "protocols", f"scales.{plan.scale_name}.protocols"),
+        fingerprint=plan.fingerprint("classifier", name),
+        threads=classifier.threads,
+    )
+
+
+def _reference(plan: Plan, name: str) -> Stage:
+    dataset, protocol = plan.references[name]
+    return Stage(
+        verb="reference",
+        name=name,
+        arguments=(dataset, protocol),
+        inputs=(*_pack(plan, dataset), *_classifiers(plan)),
+        outputs=(plan.paths.reference(dataset, protocol),),
+        parameters=_tracked(plan, "protocols", protocol),
+        fingerprint=plan.fingerprint("reference", name),
+        threads=plan.protocol(protocol).threads,
+        devices=1,
+    )
+
+
+def _train(plan: Plan, name: str) -> Stage:
+    run = plan.run(name)
+    return Stage(
+        verb="train",
+        name=name,
+        arguments=(name,),
+        # The reference comes first: weights that are missing are missed before GPU-days are spent, not after.
+        inputs=(*_pack(plan, run.dataset_name), plan.paths.reference(run.dataset_name, run.protocol_name), *_classifiers(plan)),
+        outputs=tuple(plan.paths.run(name) / file for file in RUN_FILES),
+        parameters=(*_tracked(plan, "runs", name), *_tracked(plan, "models", run.model_name), *_tracked(plan, "recipes", run.recipe_name)),
+        fingerprint=plan.fingerprint("train", name),
+        threads=run.recipe.threads * run.recipe.devices,
+        devices=run.recipe.devices,
+    )
+
+
+def _score(plan: Plan, name: str) -> Stage:
+    run = plan.run(name)
+    folder = plan.paths.run(name)
+    return Stage(
+        verb="score",
+        name=name,
+        arguments=(name,),
+        inputs=(
+            folder / "generator.safetensors",
+            folder / "run.json",
+            plan.paths.reference(run.dataset_name, run.protocol_name),
+            *_classifiers(plan),
+        ),
+        outputs=(plan.paths.score(name),),
+        parameters=_tracked(plan, "protocols", run.protocol_name),
+        fingerprint=plan.fingerprint("score", name),
+        threads=run.protocol.threads,
+        devices=1,
+    )
+
+
+def _table(plan: Plan, name: str) -> Stage:
+    base = plan.paths.table(name)
+    return Stage(
+        verb="table",
+        name=name,
+        arguments=(name,),
+        inputs=tuple(plan.paths.score(run) for run in plan.table(name).run_names),
+        outputs=tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("csv", "md", "tex")),
+        parameters=(f"tables.{name}",),
+        fingerprint=plan.fingerprint("table", name),
+    )
+
+
+def _figure(plan: Plan, name: str) -> Stage:
+    base = plan.paths.figure(name)
+    runs = plan.params.figures[name].runs
+    per_run = [plan.paths.run(run) / file for run in runs for file in ("generator.safetensors", "run.json", "history.csv", "dynamics.npz")]
+    return Stage(
+        verb="figure",
+        name=name,
+        arguments=(name,),
+        inputs=(*per_run, *(plan.paths.score(run) for run in runs)),
+        outputs=tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("png", "pdf")),
+        parameters=(f"figures.{name}",),
+        fingerprint=plan.fingerprint("figure", name),
+    )
+
+
+def _tracked(plan: Plan, kind: str, name: str) -> tuple[str, ...]:
+    return (f"{kind}.{name}", f"scales.{plan.scale_name}.{kind}.{name}")
+
+
+def _pack(plan: Plan, dataset: str) -> tuple[Path, ...]:
+    return tuple(plan.paths.data(dataset) / file for file in PACK_FILES)
+
+
+def _classifiers(plan: Plan) -> tuple[Path, ...]:
+    return tuple(plan.paths.classifier(name) for name in plan.classifiers)

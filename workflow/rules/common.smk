@@ -1,0 +1,60 @@
+# What every rule needs: the plan, the stage graph, and the config files through which a changed fingerprint is noticed.
+#
+# Inputs that other rules make are `ancient`: whether a result is up to date is told from the fingerprint it carries, never from file times,
+# which DVC, git and copies scramble. A stage whose result is not the plan's gets a config file newer than its outputs, and so runs again.
+from snakemake.exceptions import WorkflowError
+from snakemake.resources import Resource
+
+from transgan import plan as plans
+from transgan.errors import UserError
+from transgan.frontend import config_files, gpu_count
+
+try:
+    PLAN = plans.load(
+        Path((workflow.overwrite_configfiles or ["params.yaml"])[0]),
+        config.get("scale"),
+    )
+    if {**config, "scale": None} != {**plans.read(PLAN.file), "scale": None}:
+        raise UserError(
+            f"{PLAN.file}: only `scale` may be overridden with --config; edit the file for anything else"
+        )
+    GRAPH, CONFIGS = config_files(PLAN)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+# The command line beside the Python that runs this Snakemake, whether or not its environment is activated.
+shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+
+# As many GPU jobs at once as there are GPUs, unless --resources gpu=N says otherwise.
+GPUS = gpu_count(PLAN)
+if "gpu" not in workflow.global_resources:
+    workflow.global_resources["gpu"] = Resource("gpu", max(GPUS, 1))
+
+RESULTS, LOGS = f"results/{PLAN.scale_name}", f"logs/{PLAN.scale_name}"
+OPTIONS = f"--scale {PLAN.scale_name}" + (
+    "" if PLAN.file == Path("params.yaml") else f" --params {PLAN.file}"
+)
+
+
+wildcard_constraints:
+    dataset="|".join(PLAN.datasets) or "none",
+    protocol="|".join(PLAN.protocols) or "none",
+    classifier="|".join(PLAN.classifiers) or "none",
+    run="|".join(PLAN.runs) or "none",
+    table="|".join(PLAN.params.tables) or "none",
+    figure="|".join(PLAN.params.figures) or "none",
+
+
+def made(verb, name):
+    """Inputs of a stage that other stages make."""
+    return [ancient(path) for path in GRAPH[f"{verb}@{name}"].inputs]
+
+
+def changed(verb, name):
+    """The config file that is newer than the outputs exactly when they are not the plan's."""
+    return CONFIGS[f"{verb}@{name}"]
+
+
+def gpus(verb, name):
+    """GPUs that a stage takes: none where there are none."""
+    return GRAPH[f"{verb}@{name}"].devices if GPUS else 0

@@ -1,0 +1,48 @@
+# classifier, reference and score: what pictures are measured with, against, and how they did.
+rule classifier:
+    input:
+        made=lambda w: made("classifier", w.classifier),
+        changed=lambda w: changed("classifier", w.classifier),
+    output:
+        f"{RESULTS}/classifiers/{{classifier}}.safetensors",
+    log:
+        f"{LOGS}/classifier/{{classifier}}.log",
+    threads: lambda w: GRAPH[f"classifier@{w.classifier}"].threads
+    params:
+        options=OPTIONS,
+    shell:
+        "transgan classifier {wildcards.classifier} {params.options} 2>&1 | tee {log}"
+
+
+rule reference:
+    input:
+        made=lambda w: made("reference", f"{w.dataset}-{w.protocol}"),
+        changed=lambda w: changed("reference", f"{w.dataset}-{w.protocol}"),
+    output:
+        f"{RESULTS}/reference/{{dataset}}-{{protocol}}.npz",
+    log:
+        f"{LOGS}/reference/{{dataset}}-{{protocol}}.log",
+    threads: lambda w: GRAPH[f"reference@{w.dataset}-{w.protocol}"].threads
+    resources:
+        gpu=lambda w: gpus("reference", f"{w.dataset}-{w.protocol}"),
+    params:
+        options=OPTIONS,
+    shell:
+        "transgan reference {wildcards.dataset} {wildcards.protocol} {params.options} 2>&1 | tee {log}"
+
+
+rule score:
+    input:
+        made=lambda w: made("score", w.run),
+        changed=lambda w: changed("score", w.run),
+    output:
+        f"{RESULTS}/scores/{{run}}.json",
+    log:
+        f"{LOGS}/score/{{run}}.log",
+    threads: lambda w: GRAPH[f"score@{w.run}"].threads
+    resources:
+        gpu=lambda w: gpus("score", w.run),
+    params:
+        options=OPTIONS,
+    shell:
+        "transgan score {wildcards.run} {params.options} 2>&1 | tee {log}"
