@@ -1,0 +1,72 @@
+"""The discriminator: a picture in patches of growing size, one scale per stage, judged by a class token (paper section 3, paper.md 4.2, 4.4, 4.5)."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from transgan.models.blocks import Block, BlockShape, Pass, Stage, build_norm, split_noise
+from transgan.models.resampling import average_pool
+from transgan.schema.model import TransformerDiscriminator
+
+
+class Discriminator(nn.Module):
+    """TransGAN's discriminator in every configuration: multi-scale, or with one stage the plain vision transformer.
+
+    `checkpoint_activations`: blocks recompute in the backward pass. A gradient penalty's forward pass belongs inside
+    `transgan.models.double_backward()`.
+    """
+
+    def __init__(self, config: TransformerDiscriminator, resolution: int) -> None:
+        super().__init__()
+        config.check_resolution(resolution)
+        self.config = config
+        self.checkpoint_activations = False
+        self.patches = nn.ModuleList(patch_embedding(config, i) for i in range(len(config.stages)))
+        self.stages = nn.ModuleList(
+            Stage(self._shape(width), resolution // (config.patch * 2**i), stage.blocks, True, config.relative_position)
+            for i, (stage, width) in enumerate(zip(config.stages, config.widths, strict=True))
+        )
+        self.class_token = nn.Parameter(torch.empty(1, 1, config.width))
+        self.last_block = Block(self._shape(config.width), None, relative_position=False)
+        self.norm = build_norm(config.norm, config.width)
+        self.head = nn.Linear(config.width, 1)
+        last_side = resolution // (config.patch * 2 ** (len(config.stages) - 1))
+        self._noise_tokens = [tokens for stage in self.stages for tokens in stage.noise_tokens]
+        self._noise_tokens.append(last_side**2 + 1 if config.noise else 0)
+        self.noise_width = sum(self._noise_tokens)
+        nn.init.trunc_normal_(self.class_token, std=0.02)
+        self.apply(_initialize)
+
+    def _shape(self, width: int) -> BlockShape:
+        config = self.config
+        gain = math.sqrt(0.5) if config.norm == "none" else 1.0  # keeps the variance where nothing normalises
+        return BlockShape(width, config.heads, config.mlp_ratio, config.norm, config.noise, gain)
+
+    def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] -> (B,) unbounded. `noise` (B, noise_width), standard normal, is drawn here unless given."""
+        shared = Pass(split_noise(images, noise, self._noise_tokens), recompute=self.checkpoint_activations)
+        x: Tensor | None = None
+        for embed, stage in zip(self.patches, self.stages, strict=True):
+            tokens = embed(images).flatten(2).transpose(1, 2)
+            x = stage(tokens if x is None else torch.cat([average_pool(x, 2 * stage.side), tokens], 2), shared)
+        assert x is not None
+        x = torch.cat([self.class_token.expand(len(x), -1, -1), x], 1)
+        x = self.last_block(x, shared)
+        return self.head(self.norm(x[:, 0])).squeeze(1)  # type: ignore[no-any-return]
+
+
+def patch_embedding(config: TransformerDiscriminator, scale: int) -> nn.Conv2d:
+    """The linear map from patches to tokens at one scale; the first may overlap (paper.md 4.5)."""
+    patch = config.patch * 2**scale
+    overlap = config.overlapping and scale == 0
+    return nn.Conv2d(3, config.embeddings[scale], 2 * patch if overlap else patch, patch, patch // 2 if overlap else 0)
+
+
+def _initialize(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        nn.init.xavier_uniform_(module.weight)
+    elif isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

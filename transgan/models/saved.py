@@ -1,0 +1,67 @@
+"""Trained generators as files: safetensors with one metadata key `transgan`, sorted JSON that says how to build the network again."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from transgan import files
+from transgan.errors import UserError
+from transgan.models import build_generator
+from transgan.schema.model import TransformerGenerator
+
+METADATA_KEY = "transgan"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A generator read from a file, in evaluation mode on the CPU, with its configuration and all that was saved beside it."""
+
+    module: nn.Module
+    config: TransformerGenerator
+    metadata: dict[str, Any]
+
+
+def save_generator(path: Path, module: nn.Module, config: TransformerGenerator, extra: dict[str, Any]) -> None:
+    """Write a generator atomically; the same weights and `extra` (JSON-compatible) always give the same bytes.
+
+    `extra["images"]`, where given, is the number of real images it was trained on: a schedule that depends on it is restored with it.
+    """
+    state = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
+    metadata = json.dumps({**extra, "generator": config.plain()}, sort_keys=True, allow_nan=False)
+    files.write_bytes(path, safetensors.torch.save(state, {METADATA_KEY: metadata}))
+
+
+def load_generator(path: Path) -> Saved:
+    """Read a generator. Raises UserError in one line when the file is missing, damaged, or none of ours."""
+    state, metadata = _read(path)
+    try:
+        config = TransformerGenerator.model_validate(metadata["generator"])
+        with torch.device("meta"):
+            module = build_generator(config)
+        module.load_state_dict(state, assign=True)
+    except (KeyError, ValidationError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: does not hold the generator that its metadata describes ({reason}); make it again") from error
+    module.set_progress(metadata.get("images", 2**63))
+    return Saved(module.eval(), config, metadata)
+
+
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = (file.metadata() or {}).get(METADATA_KEY)
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118: not a mapping
+    except FileNotFoundError:
+        raise UserError(f"{path}: not there; train the run first, or name another file") from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"{path}: damaged or not a safetensors file ({error}); make it again") from error
+    if metadata is None:
+        raise UserError(f"{path}: not a generator of ours (no metadata key {METADATA_KEY!r}); an authors' checkpoint goes through import-official")
+    return state, json.loads(metadata)
