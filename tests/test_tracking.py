@@ -134,7 +134,7 @@ def test_a_database_that_cannot_be_opened_is_said_once_and_stops_nothing(demo, t
     assert len(said) == 1
     assert "training goes on" in said[0]
     finished_run(demo)
-    with pytest.raises(UserError, match="mlflow.db"):
+    with pytest.raises(UserError, match=r"mlflow\.db"):
         sync(demo)
     record_scores(demo, RUN)
     assert "transgan sync" in capsys.readouterr().err
