@@ -12,6 +12,12 @@ class Split(Strict):
 
     name: str = Field(pattern=r"^[a-z0-9-]+$")
     count: int | None = Field(None, ge=1, description="number of pictures it must have; none: whatever is found")
+    parts: tuple[str, ...] = Field((), description="which parts of the source it takes; none: the part of its own name")
+
+    @property
+    def source_parts(self) -> tuple[str, ...]:
+        """The parts of the source that make up this split."""
+        return self.parts or (self.name,)
 
 
 class DatasetConfig(Strict):
@@ -21,8 +27,10 @@ class DatasetConfig(Strict):
     path: str | None = Field(None, description="folder or archive of a `folder` source; relative paths are from the project's root")
     resolution: int = Field(ge=2, description="side of the packed pictures in pixels")
     resize: Literal["lanczos", "bicubic", "bilinear", "box"] = Field("lanczos", description="antialiased filter")
-    crop: Literal["none", "center", "face148", "face108"] = Field(
-        "none", description="none: the aspect ratio is squashed; center: largest square; faceN: CelebA's centred face square of N pixels"
+    crop: Literal["none", "center", "face148", "face128", "face108", "landmarks"] = Field(
+        "none",
+        description="none: the aspect ratio is squashed; center: largest square; CelebA only: faceN, a fixed face square of N pixels, or "
+        "landmarks, a square around each face's own five points",
     )
     splits: tuple[Split, ...] = Field(min_length=1, description="what is packed, in order")
     train_splits: tuple[str, ...] = Field(("train",), min_length=1, description="what training sees")
@@ -34,6 +42,11 @@ class DatasetConfig(Strict):
         names = [split.name for split in self.splits]
         if len(set(names)) < len(names):
             raise ValueError("two splits have the same name")
+        parts = [part for split in self.splits for part in split.source_parts]
+        if len(set(parts)) < len(parts):
+            raise ValueError("two splits take the same part of the source")
+        if self.crop not in ("none", "center") and self.source != "celeba":
+            raise ValueError(f"the crop {self.crop!r} is for CelebA's aligned pictures only; use none or center")
         for name in self.train_splits:
             if name not in names:
                 raise ValueError(f"train_splits names {name!r}, splits are: {', '.join(names)}")

@@ -1,0 +1,61 @@
+"""The pack: how every other room sees a dataset, whatever it came from and however large it is.
+
+A pack is a folder with images.npy (uint8, NHWC, memory-mapped), labels.npy (int64) and manifest.json. Splits are contiguous ranges of rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transgan import files
+from transgan.errors import UserError
+
+IMAGES, LABELS, MANIFEST, CONTACT = "images.npy", "labels.npy", "manifest.json", "contact.png"
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A packed dataset, opened without reading its pictures."""
+
+    images: np.ndarray  # memory map, uint8 (N, H, W, 3)
+    labels: np.ndarray  # int64 (N,); -1: no label
+    manifest: dict[str, Any]
+
+    @staticmethod
+    def open(folder: Path) -> "Pack":
+        """Open the pack in `folder`; UserError when a file is missing, damaged or does not fit the manifest."""
+        manifest = files.read_json(folder / MANIFEST)
+        images, labels = _load(folder / IMAGES, mapped=True), _load(folder / LABELS, mapped=False)
+        side, count = manifest["resolution"], manifest["count"]
+        if images.dtype != np.uint8 or images.shape != (count, side, side, 3) or labels.dtype != np.int64 or labels.shape != (count,):
+            raise UserError(f"{folder}: {IMAGES} and {LABELS} do not fit {MANIFEST}; delete that folder and run `transgan prepare {folder.name}`")
+        return Pack(images, labels, manifest)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of pictures and labels."""
+        return str(self.manifest["sha256"])
+
+    def rows(self, splits: Sequence[str]) -> np.ndarray:
+        """Row indices (int64) of the named splits, one split after the other; UserError for a name that the pack does not have."""
+        ranges: dict[str, list[int]] = self.manifest["splits"]
+        for name in splits:
+            if name not in ranges:
+                raise UserError(f"the pack has no split {name!r}, it has: {', '.join(ranges)}")
+        return np.concatenate([np.arange(*ranges[name], dtype=np.int64) for name in splits])
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """A copy, uint8 (len(rows), H, W, 3), of the pictures of `rows`, in that order."""
+        return np.asarray(self.images[rows])
+
+
+def _load(path: Path, mapped: bool) -> np.ndarray:
+    try:
+        return np.asarray(np.load(path)) if not mapped else np.load(path, mmap_mode="r")
+    except FileNotFoundError:
+        raise UserError(f"{path}: not there; run `transgan prepare {path.parent.name}`") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"{path}: damaged ({error}); delete it and run `transgan prepare {path.parent.name}`") from error

@@ -1,0 +1,102 @@
+"""The stage prepare: a fetched source becomes a pack (pack.py) and a contact sheet."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path, PurePosixPath
+
+from transgan import files
+from transgan.console import say
+from transgan.data.pack import CONTACT, IMAGES, LABELS, MANIFEST
+from transgan.data.packing import Job, finish_images, pack_pictures, write_contact_sheet
+from transgan.data.pictures import SUFFIXES, Shaper
+from transgan.data.readers import Reader, open_reader
+from transgan.data.readers.base import check_counts
+from transgan.errors import UserError
+from transgan.plan import Plan
+from transgan.schema import DatasetConfig
+from transgan.workspace import run_stage
+
+SOURCE = "source.json"
+UNREADABLE = "unreadable.txt"
+NAMED = 5  # unreadable pictures named in the one line; the file has them all
+
+
+def prepare(plan: Plan, dataset: str) -> None:
+    """Make the pack of `dataset` in plan.paths.data(dataset): images.npy, labels.npy, manifest.json, contact.png.
+
+    Works in the data store, goes on where an interrupted call stopped, and uses peak memory that does not depend on the number of pictures.
+    Raises UserError when the source has not been fetched, is damaged or hostile, or has other counts than `splits` says.
+    """
+    config = plan.dataset(dataset)
+    folder = plan.paths.data(dataset)
+    source = source_digest(plan, dataset)
+    fingerprint = plan.fingerprint("prepare", dataset)
+
+    def work(store: Path) -> None:
+        with open_reader(config) as reader:
+            _make(config, reader, store, dataset, source, fingerprint)
+
+    outputs = {name: folder / name for name in (IMAGES, LABELS, MANIFEST, CONTACT)}
+    run_stage(plan, "prepare", dataset, outputs, work, {"source": source})
+
+
+def source_digest(plan: Plan, dataset: str) -> str:
+    """The digest of what `fetch` found, from source.json."""
+    path = plan.paths.data(dataset) / SOURCE
+    if not path.exists():
+        raise UserError(f"{path}: not there; run `transgan fetch {dataset}` first")
+    found = files.read_json(path)
+    if not isinstance(found, dict) or "digest" not in found:
+        raise UserError(f"{path}: damaged; delete it and run `transgan fetch {dataset}` again")
+    return str(found["digest"])
+
+
+def _make(config: DatasetConfig, reader: Reader, store: Path, dataset: str, source: str, fingerprint: str) -> None:
+    where = f"dataset {dataset} ({config.path or config.source})"
+    check_counts(config.splits, Counter(entry.split for entry in reader.entries if _looks_like_picture(entry.name)), config.allow_partial, where)
+    job = Job(reader, Shaper.of(config), [split.name for split in config.splits])
+    pack_pictures(job, store, f"prepare {dataset}")
+    _judge_unreadable(job, config, store, where)
+    good = Counter(entry.split for _, entry in job.good_entries())
+    check_counts(config.splits, good, config.allow_partial or bool(job.bad), where)
+    finish_images(job, store)
+    write_contact_sheet(store)
+    files.write_json(store / MANIFEST, _manifest(config, reader, store, good, len(job.bad)) | {"source": source, "fingerprint": fingerprint})
+
+
+def _looks_like_picture(name: str) -> bool:
+    suffix = PurePosixPath(name).suffix.lower()
+    return not suffix or suffix in SUFFIXES
+
+
+def _judge_unreadable(job: Job, config: DatasetConfig, store: Path, where: str) -> None:
+    """Name the pictures that cannot be read: an error, or with `on_error: skip` a count."""
+    if not job.bad:
+        return
+    lines = [f"{name}: {reason}" for name, reason in sorted(job.bad.items())]
+    files.write_text(store / UNREADABLE, "\n".join(lines) + "\n")
+    first = "; ".join(lines[:NAMED]) + (f"; {len(lines) - NAMED} more in {store / UNREADABLE}" if len(lines) > NAMED else "")
+    what = f"{where}: {len(lines):,} of {len(job.entries):,} pictures cannot be read: {first}"
+    if config.on_error == "fail":
+        (store / "progress.json").unlink()  # the next call must look at them again
+        raise UserError(f"{what}; replace or remove them, or set `on_error: skip`")
+    say(f"{what}; skipped")
+
+
+def _manifest(config: DatasetConfig, reader: Reader, store: Path, good: Counter[str], skipped: int) -> dict[str, object]:
+    splits: dict[str, list[int]] = {}
+    start = 0
+    for split in config.splits:
+        splits[split.name] = [start, start + good[split.name]]
+        start += good[split.name]
+    content = hashlib.sha256("".join(files.sha256(store / name) for name in (IMAGES, LABELS)).encode()).hexdigest()
+    return {
+        "count": start,
+        "resolution": config.resolution,
+        "splits": splits,
+        "classes": reader.classes,
+        "resize": config.resize,
+        "crop": config.crop,
+        "skipped": skipped,
+        "sha256": content,
+    }
