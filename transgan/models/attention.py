@@ -61,7 +61,7 @@ class Layout:
         return self._swap(x, self.side // self.height, self.side // self.width, self.height, self.width)
 
     def _swap(self, x: Tensor, *sides: int) -> Tensor:
-        return x.unflatten(1, sides).transpose(2, 3).flatten(1, 4)
+        return x.reshape(len(x), *sides, -1).transpose(2, 3).reshape(x.shape)
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ class SelfAttention(nn.Module):
         self.form = form
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.proj = nn.Linear(width, width)
-        self.register_parameter("relative_table", None)
-        self.register_parameter("noise_strength", nn.Parameter(torch.zeros(())) if noise else None)
+        self.noise_strength = nn.Parameter(torch.zeros(())) if noise else None
+        self.relative_table: nn.Parameter | None = None
         if relative_position and form is not None and form.landmarks is None:
             offsets = (2 * form.layout.height - 1) * (2 * form.layout.width - 1)
             self.relative_table = nn.Parameter(torch.empty(offsets, heads))
@@ -114,7 +114,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, noise: Tensor | None, twice: bool, band: int | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C); `noise` is (B, T, 1); `band` limits attention to |i - j| <= band; `twice`: see double_backward."""
         batch, tokens, width = x.shape
-        if noise is not None:
+        if noise is not None and self.noise_strength is not None:
             x = x + noise * self.noise_strength
         length = tokens if self.form is None else self.form.layout.length
         qkv = self.qkv(x).view(batch * tokens // length, length, 3, self.heads, width // self.heads)
@@ -154,10 +154,10 @@ class CrossAttention(nn.Module):
         """(B, T, C) tokens and (B, S, D) context -> (B, T, C)."""
         query, key, value = self._split(self.query(x)), self._split(self.key(context)), self._split(self.value(context))
         mixed = dense_attention(query, key, value, None, twice)
-        return self.proj(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        return self.proj(mixed.transpose(1, 2).reshape(x.shape))  # type: ignore[no-any-return]
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 def relative_bias(table: Tensor, height: int, width: int) -> Tensor:
@@ -189,7 +189,7 @@ def nystrom_attention(query: Tensor, key: Tensor, value: Tensor, landmarks: int)
     (Nystromformer, arXiv 2102.03902; row (B) of the paper's ablation, paper.md 1.4). N is a multiple of `landmarks`.
     """
     query = query * query.shape[-1] ** -0.5
-    few_queries, few_keys = (x.unflatten(2, (landmarks, -1)).mean(3) for x in (query, key))
+    few_queries, few_keys = (x.reshape(*x.shape[:2], landmarks, -1, x.shape[3]).mean(3) for x in (query, key))
     to_landmarks = (query @ few_keys.transpose(-2, -1)).softmax(-1)
     among_landmarks = (few_queries @ few_keys.transpose(-2, -1)).softmax(-1)
     from_landmarks = (few_queries @ key.transpose(-2, -1)).softmax(-1)
@@ -203,7 +203,7 @@ def pseudo_inverse(matrix: Tensor) -> Tensor:
         matrix = matrix.float()
         identity = torch.eye(matrix.shape[-1], device=matrix.device)
         bound = matrix.sum(-2).amax(-1) * matrix.sum(-1).amax(-1)  # of the largest singular value squared: entries are positive
-        inverse = matrix.transpose(-2, -1) / bound[..., None, None]
+        inverse: Tensor = matrix.transpose(-2, -1) / bound[..., None, None]
         for _ in range(PSEUDO_INVERSE_STEPS):
             product = matrix @ inverse
             inverse = 0.25 * inverse @ (13 * identity - product @ (15 * identity - product @ (7 * identity - product)))

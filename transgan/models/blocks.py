@@ -77,7 +77,7 @@ class Block(nn.Module):
         # Settled here, not inside: a recomputation must take the path that the forward pass took.
         twice = differentiated_twice()
         if shared.recompute and torch.is_grad_enabled():
-            return checkpoint(self._compute, x, noise, shared.context, twice, band, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
+            return checkpoint(self._compute, x, noise, shared.context, twice, band, use_reentrant=False, preserve_rng_state=False)
         return self._compute(x, noise, shared.context, twice, band)
 
     def _compute(self, x: Tensor, noise: Tensor | None, context: Tensor | None, twice: bool, band: int | None) -> Tensor:
@@ -96,10 +96,7 @@ class Stage(nn.Module):
     def __init__(self, shape: BlockShape, side: int, groups: tuple[Blocks, ...], absolute_position: bool, relative_position: bool) -> None:
         super().__init__()
         self.side = side
-        self.register_parameter("position", None)
-        if absolute_position:
-            self.position = nn.Parameter(torch.empty(1, side * side, shape.width))
-            nn.init.trunc_normal_(self.position, std=0.02)
+        self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, side * side, shape.width), std=0.02)) if absolute_position else None
         block_forms = forms(groups, side)
         self.layouts = [form.layout for form in block_forms]
         self.blocks = nn.ModuleList(Block(shape, form, relative_position) for form in block_forms)
@@ -128,4 +125,4 @@ def split_noise(x: Tensor, noise: Tensor | None, tokens: list[int]) -> Iterator[
         noise = torch.randn(x.shape[0], sum(tokens), device=x.device)
     if noise.shape != (x.shape[0], sum(tokens)):
         raise ValueError(f"noise is {tuple(noise.shape)}, this network takes {(x.shape[0], sum(tokens))}")
-    return iter([piece.unsqueeze(2) for piece in noise.split(tokens, 1)])
+    return iter([piece.unsqueeze(2) for piece in torch.split(noise, tokens, 1)])

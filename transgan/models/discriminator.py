@@ -5,12 +5,13 @@ import math
 import torch
 from torch import Tensor, nn
 
+from transgan.models.base import DiscriminatorNetwork
 from transgan.models.blocks import Block, BlockShape, Pass, Stage, build_norm, split_noise
 from transgan.models.resampling import average_pool
 from transgan.schema.model import TransformerDiscriminator
 
 
-class Discriminator(nn.Module):
+class Discriminator(DiscriminatorNetwork):
     """TransGAN's discriminator in every configuration: multi-scale, or with one stage the plain vision transformer.
 
     `checkpoint_activations`: blocks recompute in the backward pass. A gradient penalty's forward pass belongs inside
@@ -23,17 +24,18 @@ class Discriminator(nn.Module):
         self.config = config
         self.checkpoint_activations = False
         self.patches = nn.ModuleList(patch_embedding(config, i) for i in range(len(config.stages)))
-        self.stages = nn.ModuleList(
-            Stage(self._shape(width), resolution // (config.patch * 2**i), stage.blocks, True, config.relative_position)
+        self._sides = [resolution // (config.patch * 2**i) for i in range(len(config.stages))]
+        stages = [
+            Stage(self._shape(width), self._sides[i], stage.blocks, True, config.relative_position)
             for i, (stage, width) in enumerate(zip(config.stages, config.widths, strict=True))
-        )
+        ]
+        self.stages = nn.ModuleList(stages)
         self.class_token = nn.Parameter(torch.empty(1, 1, config.width))
         self.last_block = Block(self._shape(config.width), None, relative_position=False)
         self.norm = build_norm(config.norm, config.width)
         self.head = nn.Linear(config.width, 1)
-        last_side = resolution // (config.patch * 2 ** (len(config.stages) - 1))
-        self._noise_tokens = [tokens for stage in self.stages for tokens in stage.noise_tokens]
-        self._noise_tokens.append(last_side**2 + 1 if config.noise else 0)
+        self._noise_tokens = [tokens for stage in stages for tokens in stage.noise_tokens]
+        self._noise_tokens.append(self._sides[-1] ** 2 + 1 if config.noise else 0)
         self.noise_width = sum(self._noise_tokens)
         nn.init.trunc_normal_(self.class_token, std=0.02)
         self.apply(_initialize)
@@ -46,11 +48,10 @@ class Discriminator(nn.Module):
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, 3, H, W) in [-1, 1] -> (B,) unbounded. `noise` (B, noise_width), standard normal, is drawn here unless given."""
         shared = Pass(split_noise(images, noise, self._noise_tokens), recompute=self.checkpoint_activations)
-        x: Tensor | None = None
-        for embed, stage in zip(self.patches, self.stages, strict=True):
+        x = images.new_empty(0)
+        for i, (embed, stage, side) in enumerate(zip(self.patches, self.stages, self._sides, strict=True)):
             tokens = embed(images).flatten(2).transpose(1, 2)
-            x = stage(tokens if x is None else torch.cat([average_pool(x, 2 * stage.side), tokens], 2), shared)
-        assert x is not None
+            x = stage(torch.cat([average_pool(x, 2 * side), tokens], 2) if i else tokens, shared)
         x = torch.cat([self.class_token.expand(len(x), -1, -1), x], 1)
         x = self.last_block(x, shared)
         return self.head(self.norm(x[:, 0])).squeeze(1)  # type: ignore[no-any-return]

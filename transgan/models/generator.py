@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor, nn
 
+from transgan.models.base import GeneratorNetwork
 from transgan.models.blocks import BlockShape, Pass, Stage, split_noise
 from transgan.models.resampling import bicubic, blur, pixel_shuffle
 from transgan.schema.model import TransformerGenerator
 
 
-class Generator(nn.Module):
+class Generator(GeneratorNetwork):
     """TransGAN's generator in every configuration. There is no output non-linearity: values lie about [-1, 1] but are unbounded.
 
     `checkpoint_activations`: blocks recompute in the backward pass. `set_progress` moves the first version's locality schedule.
@@ -22,7 +23,7 @@ class Generator(nn.Module):
         self.checkpoint_activations = False
         self.project = nn.Linear(config.latent, config.bottom_width**2 * config.width)
         self.embed = LatentEmbedding(config) if config.latent_attention else None
-        self.stages = nn.ModuleList(
+        stages = [
             Stage(
                 BlockShape(
                     width=width,
@@ -38,10 +39,11 @@ class Generator(nn.Module):
                 config.relative_position,
             )
             for stage, side, width in zip(config.stages, config.sides, config.widths, strict=True)
-        )
+        ]
+        self.stages = nn.ModuleList(stages)
         self.to_rgb = nn.Linear(config.widths[-1], 3)  # per token: the released 1 x 1 convolution
         nn.init.xavier_uniform_(self.to_rgb.weight)
-        self._noise_tokens = [tokens for stage in self.stages for tokens in stage.noise_tokens]
+        self._noise_tokens = [tokens for stage in stages for tokens in stage.noise_tokens]
         self.noise_width = sum(self._noise_tokens)
         self.set_progress(0)
 
@@ -60,7 +62,7 @@ class Generator(nn.Module):
                 x = pixel_shuffle(x, side) if stage.upsample == "pixel_shuffle" else bicubic(x, side)
                 side *= 2
             x = module(x, shared, self._band if i == len(self.stages) - 1 else None)
-        return self.to_rgb(x).transpose(1, 2).unflatten(2, (side, side))  # type: ignore[no-any-return]
+        return self.to_rgb(x).transpose(1, 2).reshape(len(z), 3, side, side)  # type: ignore[no-any-return]
 
 
 class LatentEmbedding(nn.Module):

@@ -9,8 +9,9 @@ BLUR_TAPS = (-0.01904296875, 0.08984375, 0.8583984375, 0.08984375, -0.0190429687
 
 def pixel_shuffle(x: Tensor, side: int) -> Tensor:
     """(B, side^2, 4C) -> (B, (2 side)^2, C): four channels become a 2 x 2 square."""
-    x = x.unflatten(2, (-1, 2, 2)).unflatten(1, (side, side))  # B, H, W, C, 2, 2
-    return x.permute(0, 1, 4, 2, 5, 3).flatten(1, 4)
+    batch, tokens, channels = x.shape
+    squares = x.reshape(batch, side, side, channels // 4, 2, 2)
+    return squares.permute(0, 1, 4, 2, 5, 3).reshape(batch, 4 * tokens, channels // 4)
 
 
 def bicubic(x: Tensor, side: int) -> Tensor:
@@ -23,14 +24,16 @@ def blur(x: Tensor, side: int) -> Tensor:
     """(B, side^2, C) -> the same shape, low-passed before a pixel shuffle (paper.md 4.5), without ever making the map that is 16 times larger."""
     x = F.pad(_to_map(x, side), (2, 2, 2, 2), mode="replicate")
     for dim in (2, 3):
-        x = sum((tap * x.narrow(dim, i, side) for i, tap in enumerate(BLUR_TAPS[1:], start=1)), start=BLUR_TAPS[0] * x.narrow(dim, 0, side))
+        first, *others = [tap * x.narrow(dim, i, side) for i, tap in enumerate(BLUR_TAPS)]
+        x = sum(others, start=first)
     return x.flatten(2).transpose(1, 2)
 
 
 def average_pool(x: Tensor, side: int) -> Tensor:
     """(B, side^2, C) -> (B, (side / 2)^2, C): means of 2 x 2 squares."""
-    return x.unflatten(1, (side // 2, 2, side // 2, 2)).mean((2, 4)).flatten(1, 2)
+    batch, tokens, channels = x.shape
+    return x.reshape(batch, side // 2, 2, side // 2, 2, channels).mean((2, 4)).reshape(batch, tokens // 4, channels)
 
 
 def _to_map(x: Tensor, side: int) -> Tensor:
-    return x.transpose(1, 2).unflatten(2, (side, side))
+    return x.transpose(1, 2).reshape(len(x), -1, side, side)

@@ -14,6 +14,7 @@ from torch import nn
 from transgan import files
 from transgan.errors import UserError
 from transgan.models import build_generator
+from transgan.models.base import GeneratorNetwork
 from transgan.schema.model import TransformerGenerator
 
 METADATA_KEY = "transgan"
@@ -23,7 +24,7 @@ METADATA_KEY = "transgan"
 class Saved:
     """A generator read from a file, in evaluation mode on the CPU, with its configuration and all that was saved beside it."""
 
-    module: nn.Module
+    module: GeneratorNetwork
     config: TransformerGenerator
     metadata: dict[str, Any]
 
@@ -57,7 +58,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = (file.metadata() or {}).get(METADATA_KEY)
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118: not a mapping
+            state = {key: file.get_tensor(key) for key in list(file.keys())}
     except FileNotFoundError:
         raise UserError(f"{path}: not there; train the run first, or name another file") from None
     except (safetensors.SafetensorError, OSError) as error:

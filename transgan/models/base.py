@@ -1,0 +1,25 @@
+"""What every generator and every discriminator offers, whatever its family: training, sampling and scoring rely on nothing else."""
+
+from torch import nn
+
+
+class GeneratorNetwork(nn.Module):
+    """forward(z (B, latent), noise (B, noise_width) | None = None) -> images (B, 3, resolution, resolution), about [-1, 1] but unbounded.
+
+    `noise_width`: standard normal numbers that one image uses in a forward pass (0: none); drawn by the network where not given.
+    """
+
+    latent: int
+    resolution: int
+    noise_width: int = 0
+    checkpoint_activations: bool = False
+
+    def set_progress(self, images: int) -> None:
+        """Tell the network how many real images the discriminator has been shown; most networks do not change along training."""
+
+
+class DiscriminatorNetwork(nn.Module):
+    """forward(images (B, 3, H, W), noise (B, noise_width) | None = None) -> (B,), unbounded. `noise_width` as for generators."""
+
+    noise_width: int = 0
+    checkpoint_activations: bool = False
