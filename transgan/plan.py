@@ -198,6 +198,11 @@ class Plan:
         """The table `name`, or UserError naming the nearest one."""
         return _lookup(self.params.tables, name, "table", self.file)
 
+    def reference(self, name: str) -> tuple[str, str]:
+        """(dataset, protocol) of the reference `name`, whether or not a run is scored with it, or UserError naming the nearest one."""
+        others = {f"{dataset}-{protocol}": (dataset, protocol) for dataset in self.datasets for protocol in self.protocols}
+        return _lookup({**self.references, **others}, name, "reference", self.file)
+
     @property
     def classifier_needed(self) -> bool:
         """Whether any protocol of this scale scores with the demo classifier."""
@@ -222,11 +227,12 @@ class Plan:
                 classifier = self.classifier(name)
                 return {"classifier": classifier.plain(), "needed": self.classifier_needed, "data": self.fingerprint("prepare", classifier.dataset)}
             case "reference":
-                dataset_name, protocol_name = _lookup(self.references, name, "reference", self.file)
+                dataset_name, protocol_name = self.reference(name)
                 protocol = self.protocol(protocol_name)
                 fields = protocol.plain()
                 return {
                     "protocol": {key: fields[key] for key in REFERENCE_FIELDS},
+                    "features": protocol.keeps_features,
                     "data": self.fingerprint("prepare", dataset_name),
                     **self._extractor(protocol),
                 }

@@ -1,0 +1,112 @@
+"""Extractor weights: where they lie, and the one download of Inception, checked before anything reads it. Imports no torch.
+
+Looked for in data/incoming (placed by a person), then data/archives (downloaded before), then `data.mirror`, then torch-fidelity's release.
+Neither torch.hub's folder nor its download is used: that one does not check what it got.
+"""
+
+import io
+import shutil
+from pathlib import Path
+
+from transgan import files
+from transgan.console import say
+from transgan.errors import UserError
+from transgan.plan import Plan
+from transgan.schema import ProtocolConfig
+
+INCEPTION_NAME = "weights-inception-2015-12-05-6726825d.pth"
+INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_NAME}"
+INCEPTION_DIGEST = "6726825d"  # the file's name carries the first digits of its SHA-256, as torch.hub's convention has it
+INCOMING, ARCHIVES = Path("data/incoming"), Path("data/archives")
+
+
+def locate(plan: Plan, protocol: ProtocolConfig) -> tuple[Path, str]:
+    """The protocol's weights file and its SHA-256, downloaded first where it must be.
+
+    A file that the protocol names (`weights`) is taken as it is; the digest of Inception's own is checked. Raises UserError when it is missing,
+    damaged, or cannot be had without network.
+    """
+    if protocol.weights is not None:
+        path = Path(protocol.weights)
+        if not path.is_file():
+            raise UserError(f"{plan.file}: protocol weights {path}: not there; name a file of weights of {protocol.extractor}, or null")
+        return path, files.sha256(path)
+    if protocol.extractor == "digits":
+        path = plan.paths.classifier(next(iter(plan.classifiers)))
+        if not path.exists():
+            raise UserError(f"{path}: not there; make it with `transgan classifier {path.stem}`")
+        return path, files.sha256(path)
+    return _inception(plan.params.data.mirror)
+
+
+def inception_bytes(path: Path) -> io.BytesIO:
+    """The state dict in `path` as bytes that are safe to unpickle: read with weights_only=True and written anew.
+
+    torch-fidelity itself reads with weights_only=False. Raises UserError when the file is not a plain dict of tensors.
+    """
+    import pickle
+
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+            raise UserError(f"{path}: is no state dict of tensors; name a file of Inception weights in torch-fidelity's format")
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{path}: truncated or no weights file ({first}); delete it and get it again") from error
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    buffer.seek(0)
+    return buffer
+
+
+def _inception(mirror: str | None) -> tuple[Path, str]:
+    for folder in (INCOMING, ARCHIVES):
+        path = folder / INCEPTION_NAME
+        if path.exists():
+            digest = files.sha256(path)
+            if digest.startswith(INCEPTION_DIGEST):
+                return path, digest
+            if folder == INCOMING:
+                raise UserError(f"{path}: its SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}: partial or another file; replace it")
+            say(f"{path}: damaged (SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); downloaded again")
+            path.unlink()
+    return _fetched(mirror)
+
+
+class _UnusableError(Exception):
+    """A place did not give the file; says why in a few words."""
+
+
+def _fetched(mirror: str | None) -> tuple[Path, str]:
+    target = ARCHIVES / INCEPTION_NAME
+    reasons = []
+    for place in [f"{mirror.rstrip('/')}/{INCEPTION_NAME}", INCEPTION_URL] if mirror else [INCEPTION_URL]:
+        say(f"weights of Inception: from {place}")
+        try:
+            with files.atomic(target) as temporary:
+                _copy(place, temporary)
+                digest = files.sha256(temporary)
+                if not digest.startswith(INCEPTION_DIGEST):
+                    raise _UnusableError(f"SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}")
+        except _UnusableError as error:
+            reasons.append(str(error))
+            continue
+        return target, digest
+    raise UserError(f"{INCEPTION_NAME}: cannot be downloaded ({'; '.join(reasons)}); get it from {INCEPTION_URL} and put it into {INCOMING}/")
+
+
+def _copy(place: str, target: Path) -> None:
+    if "://" not in place:
+        if not Path(place).is_file():
+            raise _UnusableError(f"{place} is not there")
+        shutil.copyfile(place, target)
+        return
+    import pooch
+    import requests
+
+    try:
+        pooch.HTTPDownloader(timeout=30)(place, str(target), None)
+    except requests.RequestException as error:
+        raise _UnusableError(f"{type(error).__name__} from {place.split('/')[2]}") from error
