@@ -172,14 +172,19 @@ def relative_bias(table: Tensor, height: int, width: int) -> Tensor:
 
 
 def dense_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, twice: bool) -> Tensor:
-    """softmax(q k^T / sqrt(d) + bias) v for (B, heads, N, d); fused unless it must be differentiable `twice`."""
-    if not twice:
+    """softmax(q k^T / sqrt(d) + bias) v for (B, heads, N, d) and a (heads, N, N) bias, by a fused kernel where there is one.
+
+    There is none for what is differentiated `twice` (the CPU's kernel then fails, others have no second derivative), nor on a CPU for
+    a bias that is being learnt.
+    """
+    learnt_on_cpu = bias is not None and bias.requires_grad and bias.device.type == "cpu"
+    if not twice and not learnt_on_cpu:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=None if bias is None else bias[None].to(query.dtype))
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     if bias is not None:
-        logits = logits + bias
-    weights = logits.softmax(-1)
-    return weights.to(value.dtype) @ value
+        logits += bias
+    weights: Tensor = logits.softmax(-1).to(value.dtype)
+    return weights @ value
 
 
 def nystrom_attention(query: Tensor, key: Tensor, value: Tensor, landmarks: int) -> Tensor:
@@ -198,10 +203,10 @@ def nystrom_attention(query: Tensor, key: Tensor, value: Tensor, landmarks: int)
 
 
 def pseudo_inverse(matrix: Tensor) -> Tensor:
-    """Moore-Penrose inverse of (..., m, m) row-stochastic matrices by iteration, in float32: no decomposition, differentiable twice."""
+    """Moore-Penrose inverse of (..., m, m) row-stochastic matrices by iteration, in float32 at least: no decomposition, differentiable twice."""
     with torch.autocast(matrix.device.type, enabled=False):
-        matrix = matrix.float()
-        identity = torch.eye(matrix.shape[-1], device=matrix.device)
+        matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
+        identity = torch.eye(matrix.shape[-1], device=matrix.device, dtype=matrix.dtype)
         bound = matrix.sum(-2).amax(-1) * matrix.sum(-1).amax(-1)  # of the largest singular value squared: entries are positive
         inverse: Tensor = matrix.transpose(-2, -1) / bound[..., None, None]
         for _ in range(PSEUDO_INVERSE_STEPS):

@@ -158,7 +158,7 @@ class _Released:
     def _rename(self, key: str, offsets: dict[int, int]) -> str:
         name = key
         for pattern, replacement in RENAMED:
-            name = re.sub(pattern, replacement, name)  # type: ignore[call-overload]
+            name = re.sub(pattern, replacement, name)
         found = BLOCK.match(name)
         if not found:
             return name
@@ -335,7 +335,7 @@ def _discriminator_config(released: _Released) -> tuple[TransformerDiscriminator
     sides = [released.side(f"stages.{i}.position") for i in range(scales)]
     # Without relative tables: with three scales the first is in tiles, and so are the first blocks of a stage that has further ones.
     tile = int(released.known.get("window", OVERLAPPING_TILE if overlapping else TILE))
-    tiled = [scales == 3 and i == 0 or any(name.startswith(f"stages.{i}.") for name in released.further) for i in range(scales)]
+    tiled = [(scales == 3 and i == 0) or any(name.startswith(f"stages.{i}.") for name in released.further) for i in range(scales)]
     config = {
         "width": width,
         "heads": released.heads(),
