@@ -1,0 +1,39 @@
+"""A project folder with made-up scores, so that tables are checked against numbers known beforehand."""
+
+from pathlib import Path
+
+import pytest
+
+from transgan import files, plan
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+SETTINGS = ("extractor", "feature_layer", "samples", "splits", "quantize", "is_splits", "seeds", "precision")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Load params.yaml at a scale, in an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return lambda scale="demo", params=PARAMS: plan.load(params, scale)
+
+
+@pytest.fixture
+def scored():
+    """Write what the score stage would have written for a run."""
+
+    def write(plan, name, images=None, **metrics):
+        run = plan.run(name)
+        protocol = run.protocol.plain()
+        content = {
+            "run": name,
+            "fingerprint": plan.fingerprint("score", name),
+            "train_fingerprint": plan.fingerprint("train", name),
+            "images": images or run.recipe.images,
+            "data": "d" * 64,
+            "protocols": {run.protocol_name: metrics},
+            "settings": {run.protocol_name: {**{key: protocol[key] for key in SETTINGS}, "reference_count": 1234}},
+            "warnings": {run.protocol_name: []},
+        }
+        files.write_json(plan.paths.score(name), content)
+
+    return write

@@ -1,0 +1,153 @@
+"""Tables from known scores: the numbers in the cells, the words around them, and that nothing of the paper is lost."""
+
+import csv
+import statistics
+from collections import Counter
+
+import pytest
+import yaml
+
+from tests.report.conftest import PARAMS
+from transgan.errors import UserError
+from transgan.report import tables
+from transgan.report.cells import cells, metric_label
+from transgan.report.reported import reported
+from transgan.report.verdict import Verdict
+
+RUN = "transgan-cifar10"
+FID, IS = [9.7, 9.9, 9.8], [8.9, 9.1, 9.05]
+
+
+def made(plan, table="unconditional"):
+    tables.make(plan, table)
+    base = plan.paths.table(table)
+    with base.with_name(f"{table}.csv").open(newline="") as file:
+        lines = {(row["row"], row["dataset"], row["metric"]): row for row in csv.DictReader(file)}
+    return lines, base.with_name(f"{table}.md").read_text(), base.with_name(f"{table}.tex").read_text()
+
+
+def test_every_number_of_the_paper_is_in_exactly_one_cell_of_a_table(project):
+    plan = project()
+    found = Counter((cell.table, cell.row, cell.dataset, cell.metric) for name in plan.params.tables for cell in cells(plan, name) if cell.paper)
+    known = {key for key in reported() if key[0] in plan.params.tables}
+    assert found == Counter(dict.fromkeys(known, 1))
+    assert set(plan.params.tables) >= {key[0] for key in reported()}
+
+
+def test_numbers_of_a_full_run_are_judged_against_the_papers(project, scored):
+    plan = project("paper")
+    scored(plan, RUN, fid={"values": FID}, **{"is": {"values": IS, "split_std": [0.10, 0.14, 0.12]}})
+    lines, markdown, latex = made(plan)
+    fid, inception = lines["TransGAN", "cifar10", "fid"], lines["TransGAN", "cifar10", "is"]
+    assert float(fid["ours"]) == pytest.approx(9.8)
+    assert float(fid["std_evaluation"]) == pytest.approx(statistics.stdev(FID))
+    assert fid["std_training"] == ""
+    assert (fid["training_seeds"], fid["evaluation_seeds"], fid["share"]) == ("1", "3", "1.0")
+    assert float(fid["difference"]) == pytest.approx(0.54)
+    assert (fid["verdict"], fid["measured"], fid["protocol"]) == ("within the authors' spread", "FID", "fid50k-train")
+    assert fid["fingerprints"] == plan.fingerprint("score", RUN)
+    assert float(inception["split_std"]) == pytest.approx(0.12)
+    assert inception["verdict"] == "reproduced"
+    assert "9.02 ± 0.12 (reproduced)" in markdown
+    assert r"9.80 $\pm$ 0.10 (within the authors' spread)" in latex
+    assert "Not comparable" not in markdown
+
+
+def test_a_part_of_the_schedule_is_partial(project, scored):
+    plan = project("quick")
+    scored(plan, RUN, fid={"values": [9.26]})
+    lines, markdown, _ = made(plan)
+    assert lines["TransGAN", "cifar10", "fid"]["verdict"] == "partial"
+    assert "2.3%" in markdown
+    assert lines["TransGAN", "cifar10", "is"]["missing"] == "fid50k-train does not measure IS"
+
+
+def test_the_demo_says_that_it_is_not_comparable_and_not_fid(project, scored):
+    plan = project("demo")
+    scored(plan, RUN, fid={"values": [3.0]})
+    lines, markdown, latex = made(plan)
+    assert lines["TransGAN", "cifar10", "fid"]["verdict"] == "not comparable"
+    assert lines["TransGAN", "cifar10", "fid"]["measured"] == "FID-digits"
+    assert "**Not comparable with the paper" in markdown
+    assert r"\textbf{Not comparable with the paper" in latex
+    assert "ours (FID-digits)" in markdown
+    assert "it is not the paper's FID" in latex
+
+
+def test_a_missing_run_leaves_a_cell_that_says_so(project):
+    lines, markdown, latex = made(project("paper"))
+    line = lines["TransGAN", "stl10", "fid"]
+    assert (line["verdict"], line["ours"]) == ("not run", "")
+    assert "transgan-stl10 has no scores" in line["missing"]
+    assert "not run" in markdown
+    assert "not run" in latex
+
+
+def test_scores_of_another_configuration_are_not_ours(project, scored):
+    plan = project("paper")
+    scored(plan, RUN, fid={"values": [1.0]})
+    path = plan.paths.score(RUN)
+    path.write_text(path.read_text().replace(plan.fingerprint("score", RUN), "0" * 16))
+    lines, _, _ = made(plan)
+    assert lines["TransGAN", "cifar10", "fid"]["ours"] == ""
+    assert "another configuration" in lines["TransGAN", "cifar10", "fid"]["missing"]
+
+
+def test_two_training_seeds_are_averaged_and_their_spread_judges(project, scored, tmp_path):
+    content = yaml.safe_load(PARAMS.read_text())
+    content["runs"]["transgan-cifar10-s1"] = {**content["runs"][RUN], "seed": 1}
+    for scale in content["scales"].values():
+        scale["runs"]["transgan-cifar10-s1"] = {}
+    row = next(row for row in content["tables"]["unconditional"]["rows"] if row["name"] == "TransGAN")
+    row["runs"]["cifar10"] = [RUN, "transgan-cifar10-s1"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    plan = project("paper", tmp_path / "params.yaml")
+    scored(plan, RUN, fid={"values": [9.0, 9.2]})
+    scored(plan, "transgan-cifar10-s1", fid={"values": [11.0, 11.2]})
+    cell = next(cell for cell in cells(plan, "unconditional") if cell.row == "TransGAN" and cell.dataset == "cifar10" and cell.metric == "fid")
+    assert cell.ours is not None
+    assert cell.ours.mean == pytest.approx(10.1)
+    assert cell.ours.std_training == pytest.approx(statistics.stdev([9.1, 11.1]))
+    assert cell.ours.std_evaluation == pytest.approx(statistics.stdev([9.0, 9.2]))
+    assert cell.verdict is Verdict.REPRODUCED  # the difference of 0.84 is less than two standard deviations, 2.83
+    plan.paths.score("transgan-cifar10-s1").unlink()
+    alone = next(cell for cell in cells(plan, "unconditional") if cell.row == "TransGAN" and cell.metric == "fid")
+    assert alone.ours is not None
+    assert alone.ours.training_seeds == 1
+    assert "transgan-cifar10-s1 has no scores" in alone.missing
+
+
+def test_numbers_nobody_could_check_are_footnoted(project):
+    _, markdown, latex = made(project("paper"))
+    assert "5.74<sup>†</sup>" in markdown
+    assert r"5.74${}^{\dagger}$" in latex
+    assert "<sup>†</sup> not verified" in markdown
+    assert "12.42 |" in markdown  # verified: no mark
+    assert markdown.count("10k images against the 10k test split") == 1
+
+
+def test_latex_is_balanced_and_escaped(project):
+    _, _, latex = made(project("paper"))
+    assert latex.count("{") == latex.count("}")
+    rows = [line for line in latex.splitlines() if line.startswith("    ") and line.endswith(r"\\")]
+    assert {line.replace(r"\&", "").count("&") for line in rows if "multicolumn" not in line} == {10}
+    assert all(ord(character) < 128 for character in latex)
+
+
+def test_the_same_scores_give_the_same_bytes(project, scored):
+    plan = project("demo")
+    scored(plan, RUN, fid={"values": FID})
+    first = made(plan)
+    assert made(plan) == first
+
+
+def test_labels_name_what_is_not_fid():
+    assert metric_label("fid", {"extractor": "inception-v3-compat", "feature_layer": "2048"}) == "FID"
+    assert metric_label("fid", {"extractor": "inception-v3-compat", "feature_layer": "768"}) == "FID-768"
+    assert metric_label("is", {"extractor": "inception-v3-compat", "feature_layer": "768"}) == "IS"
+    assert metric_label("fid", {"extractor": "digits", "feature_layer": "features"}) == "FID-digits"
+
+
+def test_an_unknown_table_names_the_nearest(project):
+    with pytest.raises(UserError, match="unconditional"):
+        tables.make(project(), "unconditionl")

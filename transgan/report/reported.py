@@ -1,0 +1,70 @@
+"""The paper's own numbers, cell by cell, with where each was read and whether anybody could check it (reported.csv, reported_curve.csv)."""
+
+import csv
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+OUT_OF_MEMORY = "OOM"
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One number of the paper: `text` as printed, `value` None where it is not a number (out of memory)."""
+
+    text: str
+    value: float | None
+    std: float | None
+    note: str
+    source: str
+    verified: bool
+    std_verified: bool
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether the paper says that this did not fit the authors' devices."""
+        return self.text == OUT_OF_MEMORY
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One point of the authors' own learning curve: real images shown, and FID."""
+
+    images: float
+    fid: float
+
+
+Key = tuple[str, str, str, str]
+
+
+@cache
+def reported() -> dict[Key, Reported]:
+    """(table, row, dataset, metric) -> the paper's number."""
+    return {(row["table"], row["row"], row["dataset"], row["metric"]): _number(row) for row in _rows("reported.csv")}
+
+
+@cache
+def curve(dataset: str) -> tuple[CurvePoint, ...]:
+    """The authors' learning curve on a dataset, in order; empty where none was published."""
+    points = [
+        CurvePoint(float(row["real_images_millions"]) * 1e6, float(row["fid"])) for row in _rows("reported_curve.csv") if row["dataset"] == dataset
+    ]
+    return tuple(sorted(points, key=lambda point: point.images))
+
+
+def _number(row: dict[str, str]) -> Reported:
+    text = row["value"]
+    return Reported(
+        text=text,
+        value=None if text == OUT_OF_MEMORY else float(text),
+        std=float(row["std"]) if row["std"] else None,
+        note=row["note"],
+        source=row["source"],
+        verified=row["verified"] == "yes",
+        std_verified=row["std_verified"] == "yes",
+    )
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    text = resources.files("transgan.report").joinpath(name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))

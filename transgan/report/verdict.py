@@ -1,0 +1,65 @@
+"""Verdicts: what a number of ours says about the paper's, by one rule for every cell (docs/tables.md)."""
+
+from enum import StrEnum
+
+# Tolerance where our seeds say nothing of the spread: a share of the paper's FID; for IS the paper's own ±, or this.
+FID_TOLERANCE = 0.03
+IS_TOLERANCE = 0.10
+# A difference of exactly the tolerance is inside it, whatever the last bit says.
+ROUNDING = 1e-9
+
+
+class Verdict(StrEnum):
+    """What a cell says."""
+
+    REPRODUCED = "reproduced"
+    WITHIN_SPREAD = "within the authors' spread"
+    BETTER = "better"
+    WORSE = "worse"
+    PARTIAL = "partial"
+    NOT_COMPARABLE = "not comparable"
+    NOT_RUN = "not run"
+    QUOTED = "quoted"
+    NO_NUMBER = "no number in the paper"
+    OUT_OF_MEMORY = "trained where the paper ran out of memory"
+
+
+def worse_by(metric: str, ours: float, paper: float) -> float:
+    """Difference of ours to the paper's, positive where ours is worse: a higher FID, a lower IS."""
+    return paper - ours if metric == "is" else ours - paper
+
+
+def tolerance(metric: str, paper: float, paper_std: float | None, std: float | None) -> float:
+    """Largest difference that still counts as the same: two standard deviations of ours, or what the metric allows, whichever is more."""
+    allowed = {"is": IS_TOLERANCE if paper_std is None else paper_std, "fid": FID_TOLERANCE * paper}[metric]
+    return max(2 * (std or 0.0), allowed)
+
+
+def judge(
+    metric: str,
+    ours: float,
+    paper: float | None,
+    *,
+    paper_std: float | None = None,
+    std: float | None = None,
+    spread: tuple[float, float] | None = None,
+    share: float = 1.0,
+    comparable: bool = True,
+) -> Verdict:
+    """The verdict on `ours` (mean over training seeds) against `paper`.
+
+    `std` is over training seeds, or over evaluation seeds where only one was trained; `spread` the lowest and highest number the authors
+    themselves got; `share` the trained share of the full schedule; `comparable` whether the scale's numbers mean the same thing at all.
+    """
+    if not comparable:
+        return Verdict.NOT_COMPARABLE
+    if share < 1.0:
+        return Verdict.PARTIAL
+    if paper is None:
+        return Verdict.NO_NUMBER
+    difference = worse_by(metric, ours, paper)
+    if abs(difference) <= tolerance(metric, paper, paper_std, std) + ROUNDING:
+        return Verdict.REPRODUCED
+    if spread is not None and spread[0] <= ours <= spread[1]:
+        return Verdict.WITHIN_SPREAD
+    return Verdict.WORSE if difference > 0 else Verdict.BETTER
