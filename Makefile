@@ -65,7 +65,7 @@ bench: $(STAMP) ## Measure speed here; results go to benchmarks/results
 	python benchmarks/scoring.py
 
 docs: $(STAMP) ## Make again the pages and pictures that are made from results
-	python -m transgan summary --scale demo --markdown docs/demo.md
+	python benchmarks/demo_page.py
 
 clean: $(STAMP) ## List state that no run uses any more (transgan clean --delete removes it)
 	@transgan clean

@@ -1,17 +1,18 @@
 """The command line: one verb per stage, and a few for people. Thin: it parses, calls, and turns errors into one line and an exit code.
 
-torch, mlflow and matplotlib are imported only by the verbs that need them.
+Everything but typer is imported by the verbs that need it, so that `--help` answers at once.
 """
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from transgan import plan as plans
 from transgan.errors import Diverged, UserError
-from transgan.plan import Plan, StageName
+
+if TYPE_CHECKING:
+    from transgan.plan import Plan, StageName
 
 app = typer.Typer(
     name="transgan",
@@ -52,12 +53,18 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _plan(params: Path | None, scale: str | None) -> "Plan":
+    from transgan import plan
+
+    return plan.load(params, scale)
+
+
 @app.command(rich_help_panel=STAGES)
 def fetch(dataset: DatasetName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Download a dataset's archives, or check what lies there; declares only source.json."""
     from transgan.data import fetch as stage
 
-    stage.fetch(plans.load(params, scale), dataset)
+    stage.fetch(_plan(params, scale), dataset)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -65,7 +72,7 @@ def prepare(dataset: DatasetName, scale: Scale = None, params: ParamsFile = None
     """Decode, crop, resize and pack a dataset into uint8 arrays."""
     from transgan.data import prepare as stage
 
-    stage.prepare(plans.load(params, scale), dataset)
+    stage.prepare(_plan(params, scale), dataset)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -73,7 +80,7 @@ def classifier(name: Annotated[str, typer.Argument(metavar="NAME")], scale: Scal
     """Train the demo's digit classifier, which stands in for Inception."""
     from transgan.scoring import classifier as stage
 
-    stage.train(plans.load(params, scale), name)
+    stage.train(_plan(params, scale), name)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -86,7 +93,7 @@ def reference(
     """Compute the reference statistics of a dataset under a protocol, once for all runs."""
     from transgan.scoring import reference as stage
 
-    plan = plans.load(params, scale)
+    plan = _plan(params, scale)
     plan.dataset(dataset), plan.protocol(protocol)
     stage.make(plan, f"{dataset}-{protocol}")
 
@@ -96,7 +103,7 @@ def train(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Train a run; goes on where it was interrupted."""
     from transgan.training import loop as stage
 
-    stage.train(plans.load(params, scale), run)
+    stage.train(_plan(params, scale), run)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -104,7 +111,7 @@ def score(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Score a run under its protocol."""
     from transgan.scoring import score as stage
 
-    stage.score(plans.load(params, scale), run)
+    stage.score(_plan(params, scale), run)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -112,7 +119,7 @@ def table(name: Annotated[str, typer.Argument(metavar="TABLE")], scale: Scale = 
     """Make a table: csv, Markdown and LaTeX."""
     from transgan.report import tables as stage
 
-    plan = plans.load(params, scale)
+    plan = _plan(params, scale)
     stage.make(plan, name)
     _remember(plan, "table", name)
 
@@ -122,12 +129,12 @@ def figure(name: Annotated[str, typer.Argument(metavar="FIGURE")], scale: Scale 
     """Make a figure: png and pdf."""
     from transgan.report import figures as stage
 
-    plan = plans.load(params, scale)
+    plan = _plan(params, scale)
     stage.make(plan, name)
     _remember(plan, "figure", name)
 
 
-def _remember(plan: Plan, verb: StageName, name: str) -> None:
+def _remember(plan: "Plan", verb: "StageName", name: str) -> None:
     from transgan.freshness import remember
     from transgan.stages import stage
 
@@ -143,7 +150,7 @@ def show_plan(
     """Every run of a scale: sizes, cost, memory, and where it stands."""
     from transgan import overview
 
-    plan = plans.load(params, scale)
+    plan = _plan(params, scale)
     overview.show(plan, as_json)
 
 
@@ -152,7 +159,7 @@ def sync(scale: Scale = None, params: ParamsFile = None) -> None:
     """Bring into MLflow what it misses: curves, pictures and scores of finished runs."""
     from transgan import tracking
 
-    tracking.sync(plans.load(params, scale))
+    tracking.sync(_plan(params, scale))
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -164,7 +171,7 @@ def clean(
     """List (or remove) state that no run of the plan uses any more."""
     from transgan import housekeeping
 
-    housekeeping.clean(plans.load(params, scale), delete)
+    housekeeping.clean(_plan(params, scale), delete)
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -172,4 +179,12 @@ def doctor(scale: Scale = None, params: ParamsFile = None) -> None:
     """Say what this machine has, and what is missing."""
     from transgan import housekeeping
 
-    housekeeping.doctor(plans.load(params, scale))
+    housekeeping.doctor(_plan(params, scale))
+
+
+@app.command(rich_help_panel=TOOLS)
+def summary(scale: Scale = None, params: ParamsFile = None) -> None:
+    """Print the tables that a scale has made, and where everything lies."""
+    from transgan import housekeeping
+
+    housekeeping.summary(_plan(params, scale))

@@ -18,6 +18,8 @@ from transgan.stages import Stage
 
 Freshness = Literal["current", "stale", "missing", "unknown"]
 
+_LONGEST_HEADER = 100_000_000  # safetensors' own limit; a damaged file may claim any length
+
 _MARKERS = {"fetch": "source.json", "prepare": "manifest.json", "train": "run.json"}
 
 
@@ -47,12 +49,12 @@ def carried(path: Path) -> dict[str, Any]:
             case ".safetensors":
                 with path.open("rb") as file:
                     (length,) = struct.unpack("<Q", file.read(8))
-                    value = json.loads(json.loads(file.read(length))["__metadata__"]["transgan"])
+                    value = json.loads(json.loads(file.read(min(length, _LONGEST_HEADER)))["__metadata__"]["transgan"])
             case ".npz":
                 value = _npz_texts(path)
             case _:
                 value = json.loads(path.read_text())
-    except (OSError, ValueError, KeyError, struct.error, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, struct.error, zipfile.BadZipFile):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -214,7 +214,13 @@ class Plan:
 
     def fingerprint(self, stage: StageName, name: str) -> str:
         """16 hex digits that change exactly when something changes that the stage's result depends on."""
-        return digest(self.ingredients(stage, name))
+        if (stage, name) not in self._fingerprints:
+            self._fingerprints[stage, name] = digest(self.ingredients(stage, name))
+        return self._fingerprints[stage, name]
+
+    @cached_property
+    def _fingerprints(self) -> dict[tuple[StageName, str], str]:
+        return {}
 
     def _ingredients(self, stage: StageName, name: str) -> dict[str, Any]:
         match stage:

@@ -160,7 +160,7 @@ def _table(plan: Plan, name: str) -> Stage:
         arguments=(name,),
         inputs=tuple(plan.paths.score(run) for run in plan.table(name).run_names),
         outputs=tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("csv", "md", "tex")),
-        parameters=(f"tables.{name}",),
+        parameters=(f"tables.{name}", f"scales.{plan.scale_name}.comparable"),
         fingerprint=plan.fingerprint("table", name),
     )
 

@@ -1,0 +1,81 @@
+"""Files: nothing half-written is ever seen, and what stood there before survives."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from transgan import files
+from transgan.errors import UserError
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), files.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"a\.txt: cannot be written \(No space left on device\)"):
+        files.write_text(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_does_not_depend_on_key_order_and_refuses_nan(tmp_path: Path) -> None:
+    assert files.dumps({"b": 1, "a": 2}) == files.dumps({"a": 2, "b": 1})
+    with pytest.raises(ValueError, match="Out of range float"):
+        files.dumps({"a": float("nan")})
+
+
+def test_damaged_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(UserError, match=r"a\.json: damaged"):
+        files.read_json(tmp_path / "a.json")
+    with pytest.raises(UserError, match="not there"):
+        files.read_json(tmp_path / "b.json")
+
+
+def test_publish_links_and_replaces(tmp_path: Path) -> None:
+    source, target = tmp_path / "state" / "x", tmp_path / "results" / "x"
+    files.write_text(source, "one")
+    files.publish(source, target)
+    assert target.samefile(source)
+    files.write_text(source, "two")  # a new file: the link still shows the old one
+    assert target.read_text() == "one"
+    files.publish(source, target)
+    assert target.read_text() == "two"
+
+
+def test_publish_copies_where_links_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    source = tmp_path / "x"
+    files.write_text(source, "one")
+    monkeypatch.setattr(os, "link", refuse)
+    files.publish(source, tmp_path / "y")
+    assert (tmp_path / "y").read_text() == "one"
+    assert not (tmp_path / "y").samefile(source)
+
+
+def test_a_second_holder_of_a_lock_is_told(tmp_path: Path) -> None:
+    with (
+        files.lock(tmp_path / ".lock", "train x"),
+        pytest.raises(UserError, match="train x: another process is at work"),
+        files.lock(tmp_path / ".lock", "train x"),
+    ):
+        pass
+    with files.lock(tmp_path / ".lock", "train x"):
+        pass

@@ -1,0 +1,120 @@
+"""Freshness is told from what outputs carry, whatever their times, and flows down the graph."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from transgan import files
+from transgan import plan as plans
+from transgan.freshness import carried, freshness, remember
+from transgan.frontend import config_files, gpu_count
+from transgan.plan import Plan
+from transgan.stages import Stage, stage, stages
+
+
+def fabricate(plan: Plan, target: Stage, **content: Any) -> None:
+    """Outputs that carry what the real ones carry."""
+    import numpy as np
+    import torch
+    from safetensors.torch import save_file
+
+    content = {"fingerprint": target.fingerprint, **content}
+    for path in target.outputs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".json":
+            files.write_json(path, content)
+        elif path.suffix == ".npz":
+            np.savez(path, **{key: np.array(value) for key, value in content.items()})
+        elif path.suffix == ".safetensors":
+            save_file({"x": torch.zeros(1)}, path, metadata={"transgan": files.dumps(content)})
+        else:
+            path.write_text("x")
+
+
+def fabricate_all(plan: Plan) -> None:
+    for target in stages(plan).values():
+        data = {"digest": "d", "sha256": "s", "data": "d" if target.verb == "prepare" else "s"}
+        fabricate(plan, target, **data)
+        if target.verb in ("table", "figure"):
+            remember(plan, target)
+
+
+def judged(plan: Plan) -> dict[str, str]:
+    return dict(freshness(plan, stages(plan)))
+
+
+def test_nothing_is_missing_everything_is_current(project: Path) -> None:
+    plan = plans.load()
+    assert set(judged(plan).values()) == {"missing"}
+    fabricate_all(plan)
+    assert set(judged(plan).values()) == {"current"}
+
+
+def test_an_edit_makes_one_run_and_what_it_feeds_stale(project: Path) -> None:
+    fabricate_all(plans.load())
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["runs"]["two-cifar10"]["seed"] = 7
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    stale = {key for key, value in judged(plans.load()).items() if value == "stale"}
+    assert stale == {"train@two-cifar10", "score@two-cifar10", "table@small"}
+
+
+def test_changed_pictures_make_everything_made_from_them_stale(project: Path) -> None:
+    plan = plans.load()
+    fabricate_all(plan)
+    source = stage(plan, "fetch", "cifar10").outputs[0]
+    files.write_json(source, {**files.read_json(source), "digest": "other"})
+    stale = {key for key, value in judged(plan).items() if value == "stale"}
+    assert {"prepare@cifar10", "reference@cifar10-few", "train@one-cifar10", "score@one-cifar10", "table@small"} <= stale
+    assert not {"prepare@digits", "classifier@digits"} & stale
+
+
+def test_a_deleted_output_is_missing_and_leaves_the_rest_alone(project: Path) -> None:
+    plan = plans.load()
+    fabricate_all(plan)
+    stage(plan, "train", "one-cifar10").outputs[2].unlink()
+    found = judged(plan)
+    assert found.pop("train@one-cifar10") == "missing"
+    assert set(found.values()) == {"current"}
+
+
+def test_an_edited_table_is_stale(project: Path) -> None:
+    plan = plans.load()
+    fabricate_all(plan)
+    stage(plan, "table", "small").outputs[1].write_text("edited by hand")
+    assert judged(plan)["table@small"] == "stale"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 40, b"PK\x03\x04junk"])
+@pytest.mark.parametrize("suffix", [".json", ".npz", ".safetensors"])
+def test_damaged_results_carry_nothing(tmp_path: Path, suffix: str, content: bytes) -> None:
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(content)
+    assert carried(path) == {}
+
+
+def test_config_files_are_older_than_current_outputs_and_newer_than_stale_ones(project: Path) -> None:
+    plan = plans.load()
+    fabricate_all(plan)
+    for path in Path("results").rglob("*.*"):
+        os.utime(path, (1000, 1000))
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["runs"]["two-cifar10"]["seed"] = 7
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    graph, configs = config_files(plans.load())
+    for key in ("train@one-cifar10", "score@one-cifar10"):
+        assert Path(configs[key]).stat().st_mtime < min(path.stat().st_mtime for path in graph[key].outputs)
+    for key in ("train@two-cifar10", "score@two-cifar10", "table@small"):
+        assert Path(configs[key]).stat().st_mtime > max(path.stat().st_mtime for path in graph[key].outputs)
+
+
+def test_no_gpus_where_params_say_cpu(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gpu_count(plans.load()) == 0  # the tiny params say cpu
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["execution"]["device"] = "auto"
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    assert gpu_count(plans.load()) == 0

@@ -1,0 +1,122 @@
+"""State folders: finished work is kept, found again, and never mistaken for another configuration's."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from transgan import files
+from transgan import plan as plans
+from transgan.errors import UserError
+from transgan.plan import Plan
+from transgan.workspace import differences, is_finished, run_stage
+
+RUN = "one-cifar10"
+
+
+class Work:
+    """A stage that counts how often it worked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, folder: Path) -> None:
+        self.calls += 1
+        files.write_text(folder / "result.txt", f"result {self.calls}")
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+@pytest.fixture
+def go(project: Path, work: Work) -> Callable[..., bool]:
+    def go(inputs: dict[str, str] | None = None) -> bool:
+        return run_stage(plans.load(), "train", RUN, {"result.txt": Path("out/result.txt")}, work, inputs)
+
+    return go
+
+
+def edit(lr: float) -> None:
+    path = Path("params.yaml")
+    content = yaml.safe_load(path.read_text())
+    content["runs"][RUN]["changes"] = {"recipe": {"generator": {"lr": lr}}}
+    path.write_text(yaml.safe_dump(content))
+
+
+def folder(plan: Plan) -> Path:
+    return plan.paths.workspace("train", RUN, plan.fingerprint("train", RUN))
+
+
+def test_finished_work_is_exported_again_without_working(go: Callable[..., bool], work: Work) -> None:
+    assert go()
+    Path("out/result.txt").unlink()
+    assert not go()
+    assert Path("out/result.txt").read_text() == "result 1"
+    assert work.calls == 1
+
+
+def test_an_edit_starts_elsewhere_and_says_what_changed(go: Callable[..., bool], work: Work, capsys: pytest.CaptureFixture[str]) -> None:
+    go()
+    edit(0.5)
+    assert go()
+    assert "recipe.generator.lr: 0.0001 -> 0.5" in capsys.readouterr().err
+    assert work.calls == 2
+    edit(0.0001)
+    assert not go()
+    assert Path("out/result.txt").read_text() == "result 1"
+
+
+def test_damaged_finished_work_is_made_again(go: Callable[..., bool], work: Work) -> None:
+    go()
+    result = folder(plans.load()) / "result.txt"
+    result.write_text("resulr 1")
+    assert go()
+    assert work.calls == 2
+
+
+def test_interrupted_work_is_not_finished(project: Path) -> None:
+    plan = plans.load()
+
+    def interrupted(folder: Path) -> None:
+        files.write_text(folder / "checkpoint", "half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(plan, "train", RUN, {"result.txt": Path("out/result.txt")}, interrupted)
+    assert not is_finished(folder(plan))
+    assert (folder(plan) / "checkpoint").exists()
+    assert not Path("out").exists()
+
+
+def test_work_made_from_other_data_is_set_aside_and_found_again(go: Callable[..., bool], work: Work) -> None:
+    assert go({"data": "a" * 64})
+    assert go({"data": "b" * 64})
+    assert work.calls == 2
+    assert not go({"data": "a" * 64})
+    assert Path("out/result.txt").read_text() == "result 1"
+    assert not go({"data": "b" * 64})
+    assert work.calls == 2
+
+
+def test_a_folder_of_another_configuration_is_refused(go: Callable[..., bool]) -> None:
+    go()
+    first = folder(plans.load())
+    edit(0.5)
+    first.rename(folder(plans.load()))
+    with pytest.raises(UserError, match=r"another configuration \(recipe\.generator\.lr: 0\.0001 -> 0\.5\)"):
+        go()
+    assert (folder(plans.load()) / "result.txt").read_text() == "result 1"
+
+
+def test_a_second_process_is_told(go: Callable[..., bool]) -> None:
+    state = folder(plans.load())
+    with files.lock(state.with_name(f".{state.name}.lock"), "x"), pytest.raises(UserError, match="train one-cifar10: another process"):
+        go()
+
+
+def test_differences_name_the_keys() -> None:
+    assert differences({"a": {"b": 1}, "c": [1]}, {"a": {"b": 2}, "c": [1]}) == ["a.b: 1 -> 2"]
+    assert differences({"a": 1}, {"a": 1}) == []

@@ -1,0 +1,57 @@
+"""Both front-ends' stages, read without running them, in one form."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A stage as a front-end sees it."""
+
+    command: str
+    inputs: frozenset[str]
+    outputs: frozenset[str]
+    parameters: frozenset[str] | None = None
+    threads: int | None = None
+
+
+def snakemake_stages(root: Path, scale: str) -> dict[frozenset[str], Seen]:
+    """Jobs behind every table and figure, by their outputs. The private calls are those of Snakemake 9.27."""
+    from snakemake.api import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings, SnakemakeApi
+    from snakemake.settings.types import Quietness
+
+    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+        workflow = api.workflow(
+            resource_settings=ResourceSettings(cores=2),
+            config_settings=ConfigSettings(config={"scale": scale}),
+            snakefile=root / "workflow" / "Snakefile",
+            workdir=root,
+        )
+        workflow.dag(DAGSettings(forceall=True, targets={"reproduce_tables"}))
+        inner = workflow._workflow
+        inner._prepare_dag(forceall=True, ignore_incomplete=True, lock_warn_only=True)
+        inner._build_dag()
+        return {frozenset(map(str, job.output)): _seen(job) for job in inner.dag.jobs if job.output}
+
+
+def _seen(job: object) -> Seen:
+    return Seen(
+        command=job.shellcmd.split(" 2>&1")[0].strip(),
+        inputs=frozenset(str(path) for path in job.input if not str(path).startswith("state/")),
+        outputs=frozenset(map(str, job.output)),
+        threads=int(job.rule.resources["_cores"](job.wildcards)) if callable(job.rule.resources["_cores"]) else None,
+    )
+
+
+def dvc_stages(root: Path) -> dict[frozenset[str], Seen]:
+    """Stages of dvc.yaml, by their outputs."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        found = {}
+        for stage in repo.index.stages:
+            outputs = frozenset(str(Path(out.fs_path).relative_to(root)) for out in stage.outs)
+            parameters = [dep for dep in stage.deps if type(dep).__name__ == "ParamsDependency"]
+            inputs = frozenset(str(Path(dep.fs_path).relative_to(root)) for dep in stage.deps if dep not in parameters)
+            found[outputs] = Seen(stage.cmd, inputs, outputs, frozenset(key for dep in parameters for key in dep.params))
+        return found

@@ -1,0 +1,175 @@
+"""Snakemake and DVC agree with the stage graph, stage by stage; and what they would run again is what changed."""
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from transgan import dvcfile
+from transgan import plan as plans
+from transgan.errors import UserError
+from transgan.plan import Plan
+from transgan.stages import Stage, stages
+
+from ..conftest import ROOT, TINY
+from .dags import Seen, dvc_stages, snakemake_stages
+
+
+def expected(plan: Plan) -> dict[frozenset[str], Seen]:
+    return {
+        frozenset(map(str, stage.outputs)): Seen(
+            command=f"transgan {stage.verb} {' '.join(stage.arguments)} --scale {plan.scale_name}",
+            inputs=frozenset(map(str, stage.inputs)),
+            outputs=frozenset(map(str, stage.outputs)),
+            parameters=frozenset(stage.parameters),
+        )
+        for stage in stages(plan).values()
+    }
+
+
+def test_dvc_runs_the_stage_graph() -> None:
+    found, wanted = dvc_stages(ROOT), expected(plans.load(ROOT / "params.yaml"))
+    assert set(found) == set(wanted)
+    for outputs, stage in wanted.items():
+        assert found[outputs] == stage
+
+
+@pytest.mark.parametrize("scale", ["demo", "paper"])
+def test_snakemake_runs_the_stage_graph(scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("params.yaml", "workflow"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    found, wanted = snakemake_stages(tmp_path, scale), expected(plans.load(None, scale))
+    assert set(found) == set(wanted)
+    for outputs, stage in wanted.items():
+        assert found[outputs].command == stage.command
+        assert found[outputs].inputs == stage.inputs
+
+
+def test_the_generated_part_of_dvc_yaml_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    written = (ROOT / dvcfile.DVC_FILE).read_text()
+    assert dvcfile.render(written) == written, "run `make generate`"
+
+
+def leaves(value: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value that is not a dict, with its keys. A list is one leaf, as in DVC."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, (*where, key))
+    else:
+        yield where, value
+
+
+def altered(value: Any) -> Iterator[Any]:
+    """Other values that might be valid in its place."""
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int | float):
+        yield from (value * 2, value + 1, value / 2, value - 1, 1)
+    elif isinstance(value, list):
+        yield from (value[:-1], value + value[-1:])
+        if value and isinstance(value[0], dict):
+            for key, inner in value[-1].items():
+                for other in altered(inner):
+                    yield [*value[:-1], {**value[-1], key: other}]
+        yield value[::-1]
+    elif isinstance(value, str):
+        words = "layer pixel none round truncate lanczos bicubic bilinear hinge wasserstein linear constant released intended 64 768 center fail skip drift r1"
+        yield from [f"{value} ", *words.split(), "bfloat16", "inception-v3-compat"]
+    elif value == {}:
+        yield from ()
+    elif value is None:
+        yield from (1, "x")
+
+
+def with_leaf(content: dict[str, Any], where: tuple[str, ...], value: Any) -> dict[str, Any]:
+    changed = copy.deepcopy(content)
+    inner = changed
+    for key in where[:-1]:
+        inner = inner[key]
+    inner[where[-1]] = value
+    return changed
+
+
+def closure(graph: dict[str, Stage], changed: set[str]) -> set[str]:
+    """`changed` and every stage that depends on one of them."""
+    reached = set(changed)
+    for stage in graph.values():
+        produced = {path for key in reached for path in graph[key].outputs}
+        if produced & set(stage.inputs):
+            reached.add(stage.key)
+    return reached
+
+
+def prints(plan: Plan) -> dict[str, str]:
+    return {key: stage.fingerprint for key, stage in stages(plan).items()}
+
+
+@pytest.mark.parametrize("file", [TINY, pytest.param(ROOT / "params.yaml", marks=pytest.mark.slow)], ids=["tiny", "product"])
+def test_every_leaf_reruns_what_it_changes_and_no_more(file: Path, tmp_path: Path) -> None:
+    """Alter each leaf in turn: the stages whose fingerprint changes are what DVC would run again, give or take what the scale overrides."""
+    content = json.loads(json.dumps(yaml.safe_load(file.read_text())))  # anchors expanded: an alias is a leaf of its own
+    before = plans.load(file)
+    graph, old = stages(before), prints(before)
+    tried = 0
+    for where, value in leaves(content):
+        if where[0] == "scale":
+            continue
+        changed_content = next(
+            (c for c in (with_leaf(content, where, other) for other in altered(value) if other != value) if loads(c, tmp_path)), None
+        )
+        if changed_content is None:
+            continue
+        tried += 1
+        after = loads(changed_content, tmp_path)
+        assert after is not None
+        new = prints(after)
+        changed = {key for key in old if new.get(key) != old[key]}
+        tracked = {
+            key for key, stage in graph.items() if any(".".join(where).startswith((f"{p}.", p)) and covers(p, where) for p in stage.parameters)
+        }
+        assert changed <= closure(graph, tracked), f"{'.'.join(where)}: DVC would not rerun {changed - closure(graph, tracked)}"
+        if tracked and not changed:
+            assert neutral(content, where, before.scale_name), f"{'.'.join(where)} is tracked by {sorted(tracked)} and changes nothing"
+    assert tried > 30
+
+
+def covers(parameter: str, where: tuple[str, ...]) -> bool:
+    parts = tuple(parameter.split("."))
+    return where[: len(parts)] == parts
+
+
+def loads(content: dict[str, Any], folder: Path) -> Plan | None:
+    file = folder / "params.yaml"
+    try:
+        plan = Plan(plans.parse(content, file), content["scale"], file)
+        return plan if plan.runs else None
+    except UserError:
+        return None
+
+
+def neutral(content: dict[str, Any], where: tuple[str, ...], scale: str) -> bool:
+    """Whether the scale, or the runs themselves, put something else in the place of this leaf."""
+    kind, name, *rest = where[2:] if where[0] == "scales" else where
+    layers = [content["scales"][scale].get(kind, {}).get(name, {})] if where[0] != "scales" else []
+    singular = kind.removesuffix("s")
+    for run_name, run in content["runs"].items():
+        if run.get(singular) == name:
+            layers += [run.get("changes", {}).get(singular, {}), content["scales"][scale]["runs"][run_name].get(singular, {})]
+    used = kind not in ("models", "recipes", "protocols", "datasets") or any(run[singular] == name for run in content["runs"].values())
+    return not used or any(_has(layer, rest) for layer in layers) or rest[-1] in ("kind",) or rest[-1] == "checkpoint_activations"
+
+
+def _has(layer: Any, keys: list[str]) -> bool:
+    for key in keys:
+        if isinstance(layer, list):
+            return True
+        if not isinstance(layer, dict) or key not in layer:
+            return False
+        layer = layer[key]
+    return True
