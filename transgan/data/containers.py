@@ -80,18 +80,24 @@ class Zip(Container):
 class Tar(Container):
     """A tar archive, plain (members are read where they lie) or compressed (read through from the start)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limit: int = members.MAX_PICTURE, keep: tuple[str, ...] = ()) -> None:
+        """`limit`: most bytes of a member; `keep`: contents of members whose names end so are read at once into `kept`."""
         super().__init__(path)
+        self.kept: dict[str, bytes] = {}
         self._offsets: list[int] = []
         self._open = _opener(path)
         end = 0
         with damaged(path), tarfile.open(path) as archive:
             while member := archive.next():
                 archive.members.clear()  # type: ignore[attr-defined] # it would keep a kilobyte of each
-                members.check_tar_member(path, member)
+                members.check_tar_member(path, member, limit)
                 end = member.offset_data + -(-member.size // BLOCK) * BLOCK
                 if member.isdir() or members.is_junk(member.name):
                     continue
+                if member.name.endswith(keep or "\0"):
+                    members.check_size(path, member.name, member.size)
+                    file = archive.extractfile(member)
+                    self.kept[member.name] = file.read() if file else b""
                 self.names.append(member.name.removeprefix("./"))
                 self.sizes.append(member.size)
                 self._offsets.append(member.offset_data)
@@ -109,12 +115,21 @@ class Tar(Container):
         """Members, in the archive's own order."""
         with self._open(self.path) as file:
             for index in wanted:
-                with damaged(self.path):
-                    file.seek(self._offsets[index])  # in a compressed file a seek forward reads through
-                    content = file.read(self.sizes[index])
-                if len(content) < self.sizes[index]:
-                    raise _broken(self.path, "it breaks off before its end")
-                yield content
+                yield self._read(file, self._offsets[index], self.sizes[index])
+
+    def stream(self, index: int, start: int, chunk: int) -> Iterator[bytes]:
+        """One member from byte `start` on, `chunk` bytes at a time."""
+        with self._open(self.path) as file:
+            for position in range(start, self.sizes[index], chunk):
+                yield self._read(file, self._offsets[index] + position, min(chunk, self.sizes[index] - position))
+
+    def _read(self, file: IO[bytes], offset: int, size: int) -> bytes:
+        with damaged(self.path):
+            file.seek(offset)  # in a compressed file a seek forward reads through
+            content = file.read(size)
+        if len(content) < size:
+            raise _broken(self.path, "it breaks off before its end")
+        return content
 
 
 def open_container(path: Path) -> Container:

@@ -1,9 +1,15 @@
 """The stage fetch: what a dataset is made from is on this machine, and source.json says exactly what it is."""
 
 import hashlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from transgan import files
+from transgan.console import progress
+from transgan.data.archives import Archives, by_hand
+from transgan.data.catalog import CATALOG
 from transgan.data.containers import Tree, open_container
 from transgan.data.readers import digits
 from transgan.errors import UserError
@@ -11,6 +17,8 @@ from transgan.plan import Plan
 from transgan.schema import DatasetConfig
 
 SOURCE = "source.json"
+PARALLEL = 4
+MEGABYTE = 1_000_000
 
 
 def fetch(plan: Plan, dataset: str) -> None:
@@ -19,22 +27,46 @@ def fetch(plan: Plan, dataset: str) -> None:
     Raises UserError when it is missing and cannot be had, or is not what its publisher says it is.
     """
     config = plan.dataset(dataset)
-    found = _found(config)
+    found = _found(config, plan.params.data.mirror)
     digest = hashlib.sha256(files.dumps(found).encode()).hexdigest()
     files.write_json(plan.paths.data(dataset) / SOURCE, {"source": config.source, "files": found, "digest": digest})
 
 
-def _found(config: DatasetConfig) -> list[dict[str, object]]:
+def _found(config: DatasetConfig, mirror: str | None) -> list[dict[str, object]]:
     if config.source == "digits":
         size, sha256 = digits.digest()
         return [{"name": "scikit-learn digits", "size": size, "sha256": sha256}]
     if config.source == "folder":
-        return [_user_source(Path(str(config.path)))]
-    raise UserError(f"{config.source}: not yet")
+        return [_placed(Path(str(config.path)))]
+    return _published(config.source, mirror)
 
 
-def _user_source(path: Path) -> dict[str, object]:
-    """Size and digest of a user's folder (over sorted names, sizes and contents) or archive."""
+def _published(name: str, mirror: str | None) -> list[dict[str, object]]:
+    """Files of a catalogued source, downloaded where they are missing: one process at a time, several files at once."""
+    source = CATALOG[name]
+    archives = Archives(name, mirror)
+    with files.lock(archives.folder / ".lock", f"fetch {name}", wait=True):
+        archives = Archives(name, mirror)  # read again: another process may have fetched while this one waited
+        places = {file.name: archives.right(file) for file in source.files}
+        missing = [file for file in source.files if places[file.name] is None]
+        if missing:
+            total = sum(file.about for file in missing) // MEGABYTE
+            with progress(f"fetch {name}", max(total, 1), "MB") as bar, ThreadPoolExecutor(PARALLEL) as pool:
+                count = _Megabytes(bar.advance).add
+                failures = [answer for answer in pool.map(lambda file: archives.obtain(file, count), missing) if answer]
+            if failures:
+                raise UserError(by_hand(source, failures))
+        return [_description(archives, file.name, places[file.name] or archives.folder / file.name) for file in source.files]
+
+
+def _description(archives: Archives, name: str, path: Path) -> dict[str, object]:
+    if path.is_dir():
+        return _placed(path)
+    return {"name": path.name, "size": path.stat().st_size, "sha256": archives.digests(path).sha256}
+
+
+def _placed(path: Path) -> dict[str, object]:
+    """Size and digest of a folder (over sorted names, sizes and contents) or of an archive that a person placed."""
     container = open_container(path)
     container.close()
     if not container.names:
@@ -52,3 +84,16 @@ def _content_digest(path: Path) -> str:
         return files.sha256(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); mend its permissions or remove it") from error
+
+
+class _Megabytes:
+    """Counts bytes from several threads and tells progress whole megabytes."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self._advance, self._bytes, self._lock = advance, 0, threading.Lock()
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            before = self._bytes // MEGABYTE
+            self._bytes += count
+            self._advance(self._bytes // MEGABYTE - before)

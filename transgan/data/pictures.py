@@ -15,6 +15,8 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 64_000_000  # decoded: 256 MB in Pillow; more is a decompression bomb or belongs to no dataset of ours
 LARGE_PIXELS = 8_000_000
 
+NUMPY = b"\x93NUMPY"
+
 FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
     "bicubic": Image.Resampling.BICUBIC,
@@ -57,6 +59,8 @@ class Shaper:
         encoded = _read(content) if isinstance(content, Path) else content
         if not encoded:
             raise PictureError("empty file")
+        if encoded.startswith(NUMPY):
+            return self._fit(_array(encoded), box)
         try:
             with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
                 pixels = image.width * image.height
@@ -103,6 +107,21 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise PictureError(error.strerror or str(error)) from error
+
+
+def _array(encoded: bytes) -> np.ndarray:
+    """The picture in a .npy file: bytes of shape (H, W, 3), (3, H, W) or (1, 3, H, W), as Progressive GAN's tools write them."""
+    try:
+        pixels = np.asarray(np.lib.format.read_array(io.BytesIO(encoded), allow_pickle=False))
+    except (ValueError, OSError, EOFError, MemoryError) as error:
+        raise PictureError(f"damaged .npy file ({' '.join(str(error).split())})") from error
+    if pixels.ndim == 4 and len(pixels) == 1:
+        pixels = pixels[0]
+    if pixels.ndim == 3 and pixels.shape[0] == 3:
+        pixels = pixels.transpose(1, 2, 0)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise PictureError(f"a .npy array of {pixels.dtype} {pixels.shape}, not bytes of one RGB picture")
+    return np.ascontiguousarray(pixels)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -1,6 +1,7 @@
 """The stage prepare: a fetched source becomes a pack (pack.py) and a contact sheet."""
 
 import hashlib
+import shutil
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
@@ -33,8 +34,10 @@ def prepare(plan: Plan, dataset: str) -> None:
     fingerprint = plan.fingerprint("prepare", dataset)
 
     def work(store: Path) -> None:
-        with open_reader(config) as reader:
+        scratch = store / "scratch"
+        with open_reader(config, scratch) as reader:
             _make(config, reader, store, dataset, source, fingerprint)
+        shutil.rmtree(scratch, ignore_errors=True)
 
     outputs = {name: folder / name for name in (IMAGES, LABELS, MANIFEST, CONTACT)}
     run_stage(plan, "prepare", dataset, outputs, work, {"source": source})

@@ -2,17 +2,41 @@
 
 from pathlib import Path
 
+from transgan.data import catalog
 from transgan.data.readers.base import Reader
+from transgan.data.readers.celeba import CelebaReader
+from transgan.data.readers.celebahq import CelebaHqReader
+from transgan.data.readers.cifar10 import CifarReader
 from transgan.data.readers.digits import DigitsReader
 from transgan.data.readers.folder import FolderReader
+from transgan.data.readers.lsun import LsunReader
+from transgan.data.readers.stl10 import StlReader
+from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 
 
-def open_reader(config: DatasetConfig) -> Reader:
-    """The reader of a dataset's source, opened. Raises UserError when the source is missing, damaged or hostile."""
+def open_reader(config: DatasetConfig, scratch: Path) -> Reader:
+    """The reader of a dataset's source, opened; `scratch` is a folder for what must be unpacked.
+
+    Raises UserError when the source is missing, damaged or hostile.
+    """
+    if config.source == "digits":
+        return DigitsReader(config)
+    if config.source == "folder":
+        return FolderReader(config, Path(str(config.path)))
+    paths = catalog.locate(config.source)
+    for file in catalog.CATALOG[config.source].files:
+        if file.name not in paths:
+            raise UserError(f"{catalog.ARCHIVES / config.source / file.name}: not there any more; run `transgan fetch` for this dataset again")
+    first = next(iter(paths.values()))
     match config.source:
-        case "digits":
-            return DigitsReader(config)
-        case "folder":
-            return FolderReader(config, Path(str(config.path)))
-    raise NotImplementedError(config.source)
+        case "cifar10":
+            return CifarReader(config, first)
+        case "stl10":
+            return StlReader(config, first)
+        case "celeba":
+            return CelebaReader(config, paths)
+        case "celebahq":
+            return CelebaHqReader(config, first)
+        case "lsun":
+            return LsunReader(config, first, scratch)

@@ -1,0 +1,126 @@
+"""The catalog: where each source comes from, how its files are checked, and on what terms. Changes no result, so it is not in params.yaml.
+
+URLs, sizes and digests are the publishers' own or those that torchvision (0.26) and Keras publish; the counts are in params.yaml.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ARCHIVES = Path("data/archives")
+INCOMING = Path("data/incoming")
+
+DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a source: `urls` in the order in which they are tried, and what is known of its content.
+
+    `digest` is `sha256:...` or `md5:...`; None: the one found at the first fetch is recorded and holds from then on. `about` is its size in
+    bytes, exactly where a digest is known. `others` are names under which a person may place the same content in data/incoming/.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    digest: str | None
+    about: int
+    others: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name it may have on this machine."""
+        return (self.name, *self.others)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published dataset."""
+
+    title: str
+    home: str
+    licence: str
+    files: tuple[RemoteFile, ...]
+    agreement: bool = False  # a person must accept terms before it may be downloaded
+
+
+CATALOG: dict[str, Source] = {
+    "cifar10": Source(
+        title="CIFAR-10",
+        home="https://www.cs.toronto.edu/~kriz/cifar.html",
+        licence="no licence stated; free to download, cite Krizhevsky 2009",
+        files=(
+            RemoteFile(
+                "cifar-10-python.tar.gz",
+                ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "http://www.cs.utoronto.ca/~kriz/cifar-10-python.tar.gz"),
+                "md5:c58f30108f718f92721af3b95e74349a",
+                170_498_071,
+            ),
+        ),
+    ),
+    "stl10": Source(
+        title="STL-10",
+        home="https://cs.stanford.edu/~acoates/stl10/",
+        licence="no licence stated (pictures from ImageNet, whose terms are non-commercial research); cite Coates, Lee and Ng 2011",
+        files=(
+            RemoteFile(
+                "stl10_binary.tar.gz",
+                ("http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz", "https://cs.stanford.edu/~acoates/stl10/stl10_binary.tar.gz"),
+                "md5:91f7769df0f17e558f3565bffb0c7dfb",
+                2_640_397_119,
+            ),
+        ),
+    ),
+    "celeba": Source(
+        title="CelebA, aligned and cropped",
+        home="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        licence="non-commercial research only, no redistribution; cite Liu et al. 2015",
+        files=(
+            RemoteFile("img_align_celeba.zip", (f"{DRIVE}0B7EVK8r0v71pZjFTYXZWM3FlRnM",), "md5:00d2c5bc6d35e252742224ab0c1e8fcb", 1_443_490_838),
+            RemoteFile("list_eval_partition.txt", (f"{DRIVE}0B7EVK8r0v71pY0NSMzRuSXJEVkk",), "md5:d32c9cbf5e040fd4025c592c306e6668", 2_800_000),
+            RemoteFile(
+                "list_landmarks_align_celeba.txt", (f"{DRIVE}0B7EVK8r0v71pd0FJY3Blby1HUTQ",), "md5:cc24ecafdb5b50baae59b03474781f8c", 12_200_000
+            ),
+        ),
+    ),
+    "celebahq": Source(
+        title="CelebA-HQ (Progressive GAN)",
+        home="https://github.com/tkarras/progressive_growing_of_gans",
+        licence="CC BY-NC 4.0 on top of CelebA's terms: non-commercial research only; cite Karras et al. 2018",
+        files=(
+            RemoteFile(
+                "celebahq.zip", (), None, 2_800_000_000, ("celebahq", "celebahq.tar", "celebahq.tar.gz", "CelebAMask-HQ.zip", "CelebAMask-HQ")
+            ),
+        ),
+        agreement=True,
+    ),
+    "lsun": Source(
+        title="LSUN, outdoor churches (training set)",
+        home="https://github.com/fyu/lsun",
+        licence="no licence stated (pictures found by web search), for research; cite Yu et al. 2015",
+        files=(
+            RemoteFile(
+                "church_outdoor_train_lmdb.zip",
+                ("http://dl.yf.io/lsun/scenes/church_outdoor_train_lmdb.zip",),
+                None,
+                2_450_000_000,
+                ("church_outdoor_train_lmdb",),
+            ),
+        ),
+    ),
+}
+
+
+def places(source: str, file: RemoteFile) -> Sequence[Path]:
+    """Where a file of a source may lie: what was downloaded, then what a person placed."""
+    return (ARCHIVES / source / file.name, *(INCOMING / name for name in file.names))
+
+
+def locate(source: str) -> dict[str, Path]:
+    """{file name: where it lies} of those files of a source that are here."""
+    found: dict[str, Path] = {}
+    for file in CATALOG[source].files:
+        here = [path for path in places(source, file) if path.exists()]
+        if here:
+            found[file.name] = here[0]
+    return found

@@ -1,0 +1,136 @@
+"""CIFAR-10's pickled batches, read by an unpickler that can build lists, dicts, bytes and byte arrays, and nothing else."""
+
+import io
+import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transgan.data.containers import Tar
+from transgan.data.pictures import Content
+from transgan.data.readers.base import Entry, Reader, check_parts
+from transgan.errors import UserError
+from transgan.schema import DatasetConfig
+
+SIDE = 32
+PARTS = {"train": re.compile(r"data_batch_\d$"), "test": re.compile(r"test_batch$")}
+
+
+class CifarReader(Reader):
+    """cifar-10-python.tar.gz: batches of 10,000 rows of 3,072 bytes (red, green, blue planes) with labels."""
+
+    def __init__(self, config: DatasetConfig, path: Path) -> None:
+        super().__init__()
+        self._path, self._tar = path, Tar(path)
+        split_of = check_parts(config, list(PARTS), str(path))
+        self._batches: list[tuple[int, int]] = []  # (index in the archive, pictures)
+        for index, name in enumerate(self._tar.names):
+            if name.endswith("batches.meta"):
+                self.classes = [bytes(label).decode() for label in self._load(index)[b"label_names"]]
+            part = next((part for part, pattern in PARTS.items() if pattern.search(name)), None)
+            if part is None or part not in split_of:
+                continue
+            labels = self._batch(index)[1]
+            self._batches.append((index, len(labels)))
+            base = name.rsplit("/", 1)[-1]
+            self.entries += [Entry(f"{base}/{row:05d}", split_of[part], label) for row, label in enumerate(labels)]
+
+    def contents(self, start: int) -> Iterator[Content]:
+        """Arrays uint8 (32, 32, 3)."""
+        for index, count in self._batches:
+            if start < count:
+                yield from self._batch(index)[0][start:]
+            start = max(start - count, 0)
+
+    def _batch(self, index: int) -> tuple[np.ndarray, list[int]]:
+        batch = self._load(index)
+        data, labels = batch.get(b"data"), batch.get(b"labels")
+        if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != 3 * SIDE * SIDE or not isinstance(labels, list):
+            raise UserError(f"{self._path}: {self._tar.names[index]} is not a CIFAR-10 batch; get the archive from its publisher")
+        if len(labels) != len(data) or not all(isinstance(label, int) and 0 <= label < 256 for label in labels):
+            raise UserError(f"{self._path}: {self._tar.names[index]} has labels that do not fit its pictures; get the archive from its publisher")
+        return data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1), labels
+
+    def _load(self, index: int) -> dict[bytes, Any]:
+        content = next(self._tar.contents([index]))
+        try:
+            found = RestrictedUnpickler(io.BytesIO(content)).load()
+        except Exception as error:  # damaged pickles raise whatever the bytes happen to mean
+            raise UserError(f"{self._path}: {self._tar.names[index]}: refused ({error}); get the archive from its publisher") from error
+        if not isinstance(found, dict):
+            raise UserError(f"{self._path}: {self._tar.names[index]} does not hold a dict; get the archive from its publisher")
+        return found
+
+
+class RestrictedUnpickler(pickle.Unpickler):
+    """Unpickles numbers, text, bytes, lists, dicts and uint8 arrays; any other name in the pickle is an error, nothing of it is called."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, encoding="bytes")
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Our stand-ins for the few names that an array's pickle needs."""
+        allowed = {
+            ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+            ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+            ("numpy", "ndarray"): _Array,
+            ("numpy", "dtype"): _dtype,
+            ("_codecs", "encode"): _encode,  # how Python 3 writes bytes in the old protocol
+        }
+        if (module, name) not in allowed:
+            raise pickle.UnpicklingError(f"the pickle asks for {module}.{name}, which a batch of pictures does not need")
+        return allowed[module, name]
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Refused."""
+        raise pickle.UnpicklingError("the pickle refers to something outside itself")
+
+    def load(self) -> Any:
+        """The unpickled object, arrays as numpy's."""
+        return _unwrap(super().load())
+
+
+class _Dtype:
+    """Stands in for numpy.dtype("u1"); what else a pickle says of it is not looked at."""
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+class _Array:
+    """Stands in for a pickled array until its bytes have been checked."""
+
+    value: np.ndarray
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, dtype, fortran, content = state
+        if not isinstance(dtype, _Dtype) or not isinstance(content, bytes) or not all(isinstance(side, int) and side >= 0 for side in shape):
+            raise pickle.UnpicklingError("an array that is not of bytes")
+        self.value = np.frombuffer(content, np.uint8).reshape(shape, order="F" if fortran else "C")
+
+
+def _reconstruct(kind: object, shape: object, code: object) -> _Array:
+    return _Array()
+
+
+def _dtype(code: object, align: object = False, copy: object = False) -> _Dtype:
+    if code not in ("u1", b"u1", "|u1", b"|u1", "uint8", b"uint8"):
+        raise pickle.UnpicklingError(f"an array of {code!r}, not of bytes")
+    return _Dtype()
+
+
+def _encode(text: str, encoding: object) -> bytes:
+    return text.encode("latin1")
+
+
+def _unwrap(value: Any) -> Any:
+    if isinstance(value, _Array):
+        return value.value
+    if isinstance(value, dict):
+        return {key: _unwrap(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unwrap(item) for item in value] if any(isinstance(item, _Array | dict | list) for item in value) else value
+    return value

@@ -1,0 +1,88 @@
+"""LSUN's lmdb: a database of encoded pictures (mostly WebP), inside the published zip or unpacked."""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import lmdb
+
+from transgan import files
+from transgan.data import members
+from transgan.data.containers import damaged
+from transgan.data.pictures import Content
+from transgan.data.readers.base import Entry, Reader, check_parts
+from transgan.errors import UserError
+from transgan.schema import DatasetConfig
+
+DATABASE = "data.mdb"
+LARGEST = 200 * 2**30
+REOPEN_BYTES = 128 * 2**20  # a memory map counts as our memory until it is closed
+COPY = 2**20
+
+
+class LsunReader(Reader):
+    """church_outdoor_train_lmdb[.zip]: no classes; everything is the part `train`. A zip is unpacked to `scratch` once."""
+
+    def __init__(self, config: DatasetConfig, path: Path, scratch: Path) -> None:
+        super().__init__()
+        split = check_parts(config, ["train"], str(path))["train"]
+        self._path = path
+        self._folder = path if path.is_dir() else _unpack(path, scratch)
+        if not (self._folder / DATABASE).is_file():
+            raise UserError(f"{self._folder}: has no {DATABASE}; place LSUN's lmdb folder there")
+        with self._open() as database, database.begin() as transaction, _checked(self._path):
+            self._keys = list(transaction.cursor().iternext(keys=True, values=False))
+        self.entries = [Entry(key.decode("ascii", "backslashreplace"), split) for key in self._keys]
+
+    def contents(self, start: int) -> Iterator[Content]:
+        """Encoded pictures in the order of keys."""
+        while start < len(self._keys):
+            for content in self._some(start):
+                start += 1
+                yield content
+
+    def _some(self, start: int) -> Iterator[bytes]:
+        size = 0
+        with self._open() as database, database.begin() as transaction:
+            for key in self._keys[start:]:
+                with _checked(self._path):
+                    content = bytes(transaction.get(key) or b"")
+                size += len(content)
+                yield content
+                if size > REOPEN_BYTES:
+                    return
+
+    def _open(self) -> lmdb.Environment:
+        with _checked(self._path):
+            return lmdb.open(str(self._folder), readonly=True, lock=False, readahead=False, max_readers=1)
+
+
+@contextmanager
+def _checked(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except lmdb.Error as error:
+        raise UserError(f"{path}: damaged database ({error}); delete it and fetch it again") from error
+
+
+def _unpack(path: Path, scratch: Path) -> Path:
+    """Unpack the database of the zip to `scratch`, unless an earlier call did."""
+    if (scratch / DATABASE).exists():
+        return scratch
+    with damaged(path), zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            members.check_zip_member(path, member, LARGEST)
+        found = [member for member in archive.infolist() if member.filename.rsplit("/", 1)[-1] == DATABASE]
+        if not found:
+            raise UserError(f"{path}: has no {DATABASE}; get it from its publisher")
+        with files.atomic(scratch / DATABASE) as temporary, temporary.open("wb") as target, archive.open(found[0]) as source:
+            while chunk := _read(source, path):
+                target.write(chunk)
+    return scratch
+
+
+def _read(source: IO[bytes], path: Path) -> bytes:
+    with damaged(path):
+        return source.read(COPY)
