@@ -1,0 +1,130 @@
+"""The authors' short training run, given as data (fixtures/trajectory_*.npz), replayed through the product's own training step."""
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from transgan.models import build_discriminator, build_generator
+from transgan.schema import RecipeConfig, TransformerDiscriminator, TransformerGenerator
+from transgan.training.draws import DiscriminatorDraws, GeneratorDraws
+from transgan.training.processes import Processes
+from transgan.training.step import Trainer
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+# The released modules' names -> ours, tried in order.
+BLOCK_NAMES = [
+    (r"norm([12])\.norm\.", r"norm\1."),
+    (r"attn\.relative_position_bias_table", "attention.relative_table"),
+    (r"attn\.noise_strength_1", "attention.noise_strength"),
+    (r"attn\.", "attention."),
+    (r"mlp\.fc1", "expand"),
+    (r"mlp\.fc2", "contract"),
+]
+GENERATOR_NAMES = [
+    (r"^pos_embed_(\d)$", lambda m: f"stages.{int(m[1]) - 1}.position"),
+    (r"^l1\.", "project."),
+    (r"^blocks\.block\.", "stages.0.blocks."),
+    (r"^upsample_blocks\.(\d)\.block\.", lambda m: f"stages.{int(m[1]) + 1}.blocks."),
+    (r"^deconv\.0\.", "to_rgb."),
+    *BLOCK_NAMES,
+]
+DISCRIMINATOR_NAMES = [
+    (r"^cls_token$", "class_token"),
+    (r"^pos_embed_(\d)$", lambda m: f"stages.{int(m[1]) - 1}.position"),
+    (r"^fRGB_(\d)\.", lambda m: f"patches.{int(m[1]) - 1}."),
+    (r"^blocks_(\d)\.", lambda m: f"stages.{int(m[1]) - 1}.blocks."),
+    (r"^last_block\.0\.", "last_block."),
+    (r"^norm\.norm\.", "norm."),
+    *BLOCK_NAMES,
+]
+
+
+class Recorded:
+    """One of the two recorded runs."""
+
+    def __init__(self, name: str) -> None:
+        with np.load(FIXTURES / f"trajectory_{name}.npz") as file:
+            self.arrays = {key: file[key] for key in file.files}
+        self.config: dict[str, Any] = json.loads(str(self.arrays["config"]))
+        self.steps = len(self.arrays["real"])
+
+    def recipe(self, **changes: Any) -> RecipeConfig:
+        config = self.config
+        adam = {"lr": config["lr"], "betas": config["betas"], "clip_norm": config["clip"]}
+        return RecipeConfig.model_validate(
+            {
+                "images": 8 * self.steps,
+                "batch": 8,
+                "generator_batch": 12,
+                "n_critic": config["n_critic"],
+                "regularizers": {
+                    "gradient_penalty": {"kind": "gradient_penalty", "weight": config["gp_weight"]},
+                    "drift": {"kind": "drift", "weight": config["drift"]},
+                },
+                "discriminator": adam,
+                "generator": adam,
+                "ema": {"kimg": config["ema_kimg"], "warmup": config["ema_warmup"]},
+                "leak_generator_gradient": config["leak"],
+                **changes,
+            }
+        )
+
+    def nets(self) -> tuple[nn.Module, nn.Module]:
+        generator = build_generator(
+            TransformerGenerator.model_validate({"latent": 32, "width": 64, "bottom_width": 8, "stages": [{"blocks": [{"depth": 1}]}] * 3})
+        )
+        stages = [{"share": 0.75, "blocks": [{"depth": 1}]}, {"share": 0.25, "blocks": [{"depth": 1}]}]
+        discriminator = build_discriminator(TransformerDiscriminator.model_validate({"width": 64, "patch": 2, "stages": stages}), 32)
+        generator.load_state_dict(self.state("initial", "generator", generator))
+        discriminator.load_state_dict(self.state("initial", "discriminator", discriminator))
+        return generator, discriminator
+
+    def state(self, when: str, net: str, module: nn.Module) -> dict[str, torch.Tensor]:
+        """Recorded weights under our names and in our shapes."""
+        prefix = f"{when}/{net}/"
+        names = DISCRIMINATOR_NAMES if net == "discriminator" else GENERATOR_NAMES
+        shapes = {key: value.shape for key, value in module.state_dict().items()}
+        state = {}
+        for key, value in self.arrays.items():
+            if key.startswith(prefix):
+                name = key.removeprefix(prefix)
+                for pattern, replacement in names:
+                    name = re.sub(pattern, replacement, name)
+                state[name] = torch.from_numpy(value.astype(np.float32)).reshape(shapes[name])
+        return state
+
+    def trainer(self, processes: Processes | None = None, **changes: Any) -> Trainer:
+        generator, discriminator = self.nets()
+        return Trainer(self.recipe(**changes), generator, discriminator, copy.deepcopy(generator), processes or Processes())
+
+    def advance(self, trainer: Trainer) -> dict[str, float]:
+        """One step of the product with the recorded numbers; returns what it measured."""
+        step = trainer.step
+        rows, generator_rows = trainer.processes.rows(8), trainer.processes.rows(12)
+        tensor = {key: torch.from_numpy(self.arrays[key][step].astype(np.float32)) for key in ("real", "z", "alpha", "gz")}
+        width = trainer.discriminator.noise_width
+        draws = DiscriminatorDraws(z=tensor["z"], alpha=tensor["alpha"].view(8, 1, 1, 1), noise=torch.zeros(3, 8, width))
+        trainer.meter.clear()
+        trainer.advance(
+            tensor["real"][rows], draws.rows(rows), lambda: GeneratorDraws(tensor["gz"], noise=torch.zeros(12, width)).rows(generator_rows)
+        )
+        return trainer.meter.means()
+
+    def check(self, trainer: Trainer, tolerance: float = 1e-4) -> None:
+        """Replay the whole run and hold every loss and every final weight against the record."""
+        measured = [self.advance(trainer) for _ in range(self.steps)]
+        for key in ("d_loss", "gradient_penalty"):
+            np.testing.assert_allclose([row[key] for row in measured], self.arrays[key], atol=tolerance, rtol=0)
+        for key in ("g_loss", "ema_beta"):
+            np.testing.assert_allclose([row[key] for row in measured if key in row], self.arrays[key], atol=tolerance, rtol=0)
+        for name, module in (("generator", trainer.generator), ("discriminator", trainer.discriminator), ("ema", trainer.average)):
+            state = module.state_dict()
+            for key, value in self.state("final", name, module).items():
+                torch.testing.assert_close(state[key], value, atol=tolerance, rtol=0, msg=lambda text, key=key, name=name: f"{name}.{key}: {text}")

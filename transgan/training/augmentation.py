@@ -1,0 +1,200 @@
+"""Differentiable augmentation of everything the discriminator sees (paper section 3.3; ranges and probabilities: paper.md 3.3).
+
+Every operation is a pure function of the pictures and of uniform numbers given from outside, batched without a loop over pictures, so the
+same numbers give the same result whatever the number of devices or the micro-batch. Pictures are (B, 3, H, W) in [-1, 1]; 0 is mid grey.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from transgan.errors import UserError
+from transgan.streams import Streams
+
+# Scaling filter of the sym2 wavelet, the one ADA's image filtering is built from.
+SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
+FILTER_PROBABILITY = 0.25
+HUE_PROBABILITY = 0.5
+# Share of a natural picture's power in each of the four frequency bands, lowest first.
+EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)
+
+# A picture's operation: (pictures, uniform numbers (B, columns), coin probability) -> pictures.
+Apply = Callable[[Tensor, Tensor, float], Tensor]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How many uniform numbers an operation takes per picture and per batch group, and what it does with them (picture columns first)."""
+
+    image: int
+    group: int
+    apply: Apply
+
+
+class Augmentation:
+    """The operations of a recipe in their order. Draw numbers for a whole global batch, then apply them to any of its rows."""
+
+    def __init__(self, names: Sequence[str], side: int, probability: float) -> None:
+        least = _filter_bank().shape[1] // 2 + 1  # reflection needs more pixels than it adds
+        if "filter" in names and side < least:
+            raise UserError(f"recipe.augment: `filter` needs pictures of at least {least} pixels, these have {side}; leave it out")
+        self.operations = [OPERATIONS[name] for name in names]
+        self.probability = probability
+        self.image = sum(operation.image for operation in self.operations)
+        self.group = sum(operation.group for operation in self.operations)
+
+    def draw(self, streams: Streams, name: str, step: int, copies: int, batch: int, group: int) -> Tensor | None:
+        """Uniform numbers (copies, batch, columns) for `copies` global batches; group columns are equal within `group` consecutive pictures."""
+        if not self.operations:
+            return None
+        image = streams.uniform(name, step, copies * batch, self.image).view(copies, batch, self.image)
+        if not self.group:
+            return image
+        groups = batch // (group or batch)
+        shared = streams.uniform(f"{name}/group", step, copies * groups, self.group).view(copies, groups, self.group)
+        return torch.cat([image, shared.repeat_interleave(batch // groups, 1)], 2)
+
+    def __call__(self, images: Tensor, numbers: Tensor | None) -> Tensor:
+        """Pictures (B, 3, H, W) augmented with their rows of `numbers` (B, columns). In float32 whatever the autocast."""
+        if numbers is None:
+            return images
+        image_column, group_column = 0, self.image
+        with torch.autocast(images.device.type, enabled=False):
+            for operation in self.operations:
+                own = numbers[:, image_column : image_column + operation.image]
+                shared = numbers[:, group_column : group_column + operation.group]
+                images = operation.apply(images, torch.cat([own, shared], 1) if operation.group else own, self.probability)
+                image_column += operation.image
+                group_column += operation.group
+        return images
+
+
+def _integers(numbers: Tensor, low: int, high: int) -> Tensor:
+    """Uniform numbers in [0, 1) as integers low ... high, both included."""
+    return (numbers * (high - low + 1)).floor().long().clamp(max=high - low) + low
+
+
+def _translate(ratio: float) -> Apply:
+    def apply(images: Tensor, numbers: Tensor, _: float) -> Tensor:
+        height, width = images.shape[2:]
+        y = torch.arange(height, device=images.device) + _integers(numbers[:, :1], -_reach(height, ratio), _reach(height, ratio))
+        x = torch.arange(width, device=images.device) + _integers(numbers[:, 1:2], -_reach(width, ratio), _reach(width, ratio))
+        # One gather from the flat picture with one more element, 0, for whatever lies outside.
+        inside = ((y >= 0) & (y < height)).unsqueeze(2) & ((x >= 0) & (x < width)).unsqueeze(1)
+        index = torch.where(inside, y.unsqueeze(2) * width + x.unsqueeze(1), height * width).flatten(1)
+        padded = F.pad(images.flatten(2), (0, 1))
+        return padded.gather(2, index.unsqueeze(1).expand(-1, images.shape[1], -1)).view_as(images)
+
+    return apply
+
+
+def _reach(side: int, ratio: float) -> int:
+    return int(side * ratio + 0.5)
+
+
+def _outside(images: Tensor, centres: Tensor, height: Tensor | int, width: Tensor | int) -> Tensor:
+    """1 outside of, 0 inside a rectangle of `height` x `width` pixels about a centre per picture, clipped at the borders: (B, 1, H, W)."""
+    inside = []
+    for side, size, number in ((images.shape[2], height, centres[:, :1]), (images.shape[3], width, centres[:, 1:2])):
+        # An even size has one more centre than pixels: both borders are reached alike.
+        centre = ((number * (side + 1 - size % 2)).floor()).clamp(max=side)
+        position = torch.arange(side, device=images.device) - centre + size // 2
+        inside.append((position >= 0) & (position < size))
+    return (~(inside[0].unsqueeze(2) & inside[1].unsqueeze(1))).unsqueeze(1).to(images.dtype)
+
+
+def _cutout(images: Tensor, numbers: Tensor, probability: float) -> Tensor:
+    """A square of half the side is set to 0; numbers: centre (2), coin of the group."""
+    kept = _outside(images, numbers[:, :2], *(_reach(side, 0.5) for side in images.shape[2:]))
+    return images * torch.where(numbers[:, 2].view(-1, 1, 1, 1) < probability, kept, 1.0)
+
+
+def _diffaug_cutout(images: Tensor, numbers: Tensor, _: float) -> Tensor:
+    """The original DiffAug cutout: the same square, always."""
+    return images * _outside(images, numbers[:, :2], *(_reach(side, 0.5) for side in images.shape[2:]))
+
+
+def _erase(bounds: Callable[[int], tuple[int, int]]) -> Apply:
+    """A rectangle is set to 0; numbers: centre (2), then per group coin, height, width. `bounds(side)`: smallest and largest side of it."""
+
+    def apply(images: Tensor, numbers: Tensor, probability: float) -> Tensor:
+        height, width = (_integers(numbers[:, 3 + axis : 4 + axis], *bounds(images.shape[2 + axis])) for axis in (0, 1))
+        kept = _outside(images, numbers[:, :2], height, width)
+        return images * torch.where(numbers[:, 2].view(-1, 1, 1, 1) < probability, kept, 1.0)
+
+    return apply
+
+
+def _color(images: Tensor, numbers: Tensor, _: float) -> Tensor:
+    """Brightness +U(-.5, .5), saturation factor U(0, 2), contrast factor U(.5, 1.5), always."""
+    brightness, saturation, contrast = numbers.view(-1, 3, 1, 1, 1).unbind(1)
+    images = images + (brightness - 0.5)
+    grey = images.mean(1, keepdim=True)
+    images = grey + (images - grey) * (2 * saturation)
+    mean = grey.mean((2, 3), keepdim=True)  # saturation leaves every pixel's mean as it is
+    return mean + (images - mean) * (contrast + 0.5)
+
+
+def _hue(images: Tensor, numbers: Tensor, _: float) -> Tensor:
+    """Colours turn by U(-pi, pi) about the grey axis, with a probability per picture (Rodrigues' formula); numbers: coin, angle."""
+    coin, angle = numbers.view(-1, 2, 1, 1, 1).unbind(1)
+    angle = torch.where(coin < HUE_PROBABILITY, (2 * angle - 1) * math.pi, 0.0)
+    across = (images.roll(1, 1) - images.roll(-1, 1)) / math.sqrt(3)
+    return images * angle.cos() + across * angle.sin() + images.mean(1, keepdim=True) * (1 - angle.cos())
+
+
+def _filter(images: Tensor, numbers: Tensor, _: float) -> Tensor:
+    """Each of four frequency bands is amplified by 2^N(0, 1) with a probability; numbers: coin and gain of every band."""
+    coins, gains = numbers.view(-1, 2, 4).unbind(1)
+    normal = math.sqrt(2) * torch.erfinv((2 * gains - 1).clamp(-0.999999, 0.999999))
+    gains = torch.where(coins < FILTER_PROBABILITY, torch.exp2(normal), 1.0)
+    power = images.new_tensor(EXPECTED_POWER)
+    # Amplifying one band alone keeps the expected power when all bands are divided by the root of what it then would be.
+    gains = gains / (1 + power * (gains.square() - 1)).sqrt().prod(1, keepdim=True)
+    taps = gains @ images.new_tensor(_filter_bank())
+    batch, channels, height, width = images.shape
+    pad = taps.shape[1] // 2
+    kernels = taps.repeat_interleave(channels, 0)
+    flat = F.pad(images.reshape(1, batch * channels, height, width), (pad, pad, pad, pad), mode="reflect")
+    flat = F.conv2d(flat, kernels[:, None, None, :], groups=batch * channels)
+    flat = F.conv2d(flat, kernels[:, None, :, None], groups=batch * channels)
+    return flat.view_as(images)
+
+
+_BANK: list[np.ndarray] = []
+
+
+def _filter_bank() -> np.ndarray:
+    """Taps (4, 43) of the octave bands made of the sym2 half-band filters, lowest band first; they add up to the identity."""
+    if not _BANK:
+        low = np.array(SYM2)
+        high = low * np.array([1, -1, 1, -1])
+        low_pass, high_pass = (np.convolve(taps, taps[::-1]) / 2 for taps in (low, high))
+        bank = np.array([[1.0], [0.0], [0.0], [0.0]])
+        for band in range(1, 4):
+            stretched = np.zeros((4, 2 * bank.shape[1] - 1))
+            stretched[:, ::2] = bank
+            bank = np.stack([np.convolve(row, low_pass) for row in stretched])
+            start = (bank.shape[1] - len(high_pass)) // 2
+            bank[band, start : start + len(high_pass)] += high_pass
+        _BANK.append(bank)
+    return _BANK[0]
+
+
+OPERATIONS: dict[str, Operation] = {
+    "translation": Operation(2, 0, _translate(0.2)),
+    "cutout": Operation(2, 1, _cutout),
+    "color": Operation(3, 0, _color),
+    "erase_ratio": Operation(2, 3, _erase(lambda side: (int(0.2 * side), int(0.7 * side)))),
+    "stl_erase_ratio": Operation(2, 3, _erase(lambda side: (20, side // 2 + 20))),
+    "filter": Operation(8, 0, _filter),
+    "hue": Operation(2, 0, _hue),
+    "diffaug_translation": Operation(2, 0, _translate(0.125)),
+    "diffaug_cutout": Operation(2, 0, _diffaug_cutout),
+    "diffaug_color": Operation(3, 0, _color),
+}

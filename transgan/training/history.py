@@ -1,0 +1,58 @@
+"""A run's curve: rows of history.csv, deterministic, and the speed beside it, which is not."""
+
+import time
+from pathlib import Path
+
+import psutil
+import torch
+
+from transgan import files
+from transgan.schema import RecipeConfig
+
+FIRST_COLUMNS = ("images", "step", "d_loss", "g_loss", "gap", "gradient_penalty")
+LAST_COLUMNS = ("d_real", "d_fake", "d_grad_norm", "g_grad_norm", "ema_beta")
+SPEED = "speed.csv"
+
+
+class History:
+    """Rows of means over `log_images` images each; every regularizer is a column under its name."""
+
+    def __init__(self, recipe: RecipeConfig) -> None:
+        self.rows: list[dict[str, float]] = []
+        self._every = recipe.log_images
+        self._columns = list(dict.fromkeys([*FIRST_COLUMNS, *recipe.regularizers, *LAST_COLUMNS]))
+        self._timed: tuple[float, int] | None = None
+
+    def due(self, images: int, at_end: bool) -> bool:
+        """Whether a row is due after `images` real images."""
+        last = int(self.rows[-1]["images"]) if self.rows else 0
+        return at_end or images // self._every > last // self._every
+
+    def add(self, images: int, step: int, means: dict[str, float]) -> dict[str, float]:
+        """Add and return a row."""
+        row = {"images": images, "step": step, **means}
+        self.rows.append(row)
+        return row
+
+    def save(self, path: Path) -> None:
+        """Write history.csv; a cell is empty where nothing was measured in its interval."""
+        files.write_csv(path, self._columns, [[_cell(row, name) for name in self._columns] for row in self.rows])
+
+    def speed(self, folder: Path, images: int, device: torch.device) -> dict[str, float]:
+        """Images per second since the last call and memory in MB, also appended to speed.csv; nothing at the first call of a session."""
+        now, before = time.monotonic(), self._timed
+        self._timed = (now, images)
+        if before is None:
+            return {}
+        rate = (images - before[1]) / max(now - before[0], 1e-9)
+        used = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
+        with (folder / SPEED).open("a") as file:
+            file.write(f"{images},{rate:.2f},{used / 1e6:.1f}\n")
+        return {"images_per_second": rate, "memory_mb": used / 1e6}
+
+
+def _cell(row: dict[str, float], name: str) -> str:
+    if name not in row:
+        return ""
+    value = row[name]
+    return str(value) if isinstance(value, int) else f"{value:.8g}"

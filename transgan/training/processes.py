@@ -1,0 +1,79 @@
+"""The processes of one run: who handles which rows of the global batch, and how their gradients become one.
+
+Losses are sums over pictures divided by the global batch, so gradients of all processes add up to the gradient of the whole batch. They are
+summed in one flat buffer after the last backward pass of a step rather than by DistributedDataParallel, whose hooks allow neither a
+gradient that stays in D between two nets' steps nor one taken through torch.func.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among all of a run. One process alone needs no process group."""
+
+    rank: int = 0
+    count: int = 1
+    control: Any = None  # a gloo group for small messages between the hosts, whatever the devices use
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and reports."""
+        return self.rank == 0
+
+    def rows(self, batch: int) -> slice:
+        """The rows of a global batch that this process handles."""
+        return slice(self.rank * batch // self.count, (self.rank + 1) * batch // self.count)
+
+    def add_up(self, tensors: list[Tensor]) -> None:
+        """Replace every tensor by its sum over all processes, in place."""
+        if self.count == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(flat)
+        pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
+        torch._foreach_copy_(tensors, [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)])
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Mean of a value over all processes, not differentiated."""
+        if self.count == 1:
+            return value
+        value = value.detach().clone()
+        dist.all_reduce(value)
+        return value / self.count
+
+    def gather_rows(self, local: Tensor) -> Tensor:
+        """Rows of all processes one after the other."""
+        if self.count == 1:
+            return local
+        pieces = [torch.empty_like(local) for _ in range(self.count)]
+        dist.all_gather(pieces, local.contiguous())
+        return torch.cat(pieces)
+
+    def agree(self, value: int) -> int:
+        """The largest `value` of all processes, on all of them."""
+        if self.count == 1:
+            return value
+        message = torch.tensor([value])
+        dist.all_reduce(message, dist.ReduceOp.MAX, group=self.control)
+        return int(message)
+
+    def close(self) -> None:
+        """Leave the process group."""
+        if self.count > 1:
+            dist.destroy_process_group()
+
+
+def join(device_type: str) -> Processes:
+    """Join the processes that torchrun started (environment variables WORLD_SIZE, RANK, LOCAL_RANK), if it did."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return Processes()
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
+    return Processes(dist.get_rank(), count, dist.new_group(backend="gloo"))

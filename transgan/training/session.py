@@ -1,0 +1,220 @@
+"""A training session: from the newest checkpoint, or from the start, to the end of the run, an interruption, or divergence."""
+
+import copy
+import math
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from transgan import files
+from transgan.compute import prepare_compute
+from transgan.console import Progress, progress, say
+from transgan.data.pack import Pack
+from transgan.errors import Diverged
+from transgan.models import build_discriminator, build_generator
+from transgan.models.saved import save_generator
+from transgan.plan import Plan
+from transgan.report.provenance import collect
+from transgan.streams import Streams
+from transgan.tracking.tracker import Tracker
+from transgan.training.batches import Batches
+from transgan.training.checkpoint import Checkpoints
+from transgan.training.draws import Drawer
+from transgan.training.dynamics import Dynamics
+from transgan.training.history import History
+from transgan.training.pictures import save_grid
+from transgan.training.processes import join
+from transgan.training.signals import Stopped, StopRequest, stop_request
+from transgan.training.step import Trainer
+
+PRECISIONS = {"float32": "highest", "tf32": "high", "bfloat16": "high"}
+TRACKING = "tracking.json"
+
+
+class Session:
+    """Everything one process needs to train a run in its state folder."""
+
+    def __init__(self, plan: Plan, run_name: str, folder: Path) -> None:
+        self.started = datetime.now(UTC)
+        self.plan = plan
+        self.run_config = run = plan.run(run_name)
+        self.recipe = recipe = run.recipe
+        self.folder = folder
+        self.fingerprint = plan.fingerprint("train", run_name)
+        device = prepare_compute(recipe.threads, plan.params.execution.device)
+        torch.set_float32_matmul_precision(PRECISIONS[recipe.precision])
+        self.processes = join(device.type)
+        self.pack = Pack.open(plan.paths.data(run.dataset_name))
+        streams = Streams(run.seed, device)
+        generator = _built(streams, "generator", lambda: build_generator(run.model.generator)).to(device)
+        discriminator = _built(streams, "discriminator", lambda: build_discriminator(run.model.discriminator, run.dataset.resolution)).to(device)
+        self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), self.processes)
+        self.drawer = Drawer(
+            streams,
+            recipe,
+            self.trainer.augmentation,
+            latent=run.model.generator.latent,
+            generator_noise=int(generator.noise_width),  # type: ignore[arg-type]
+            discriminator_noise=int(discriminator.noise_width),  # type: ignore[arg-type]
+        )
+        self.batches = Batches(self.pack, run.dataset.train_splits, recipe.batch, recipe.flip, streams, self.processes)
+        self.dynamics = Dynamics.of(recipe, generator, streams)
+        self.history = History(recipe)
+        self.checkpoints = Checkpoints(folder, self.fingerprint, plan.params.execution.keep_checkpoints)
+        self.tracker = Tracker()
+        self.saved_step = -1
+        self.saved_at = time.monotonic()
+
+    def run(self) -> None:
+        """Train to the end and write the outputs into the folder."""
+        with ExitStack() as stack:
+            stack.callback(self.processes.close)
+            stack.callback(self.batches.close)
+            stop = stack.enter_context(stop_request())
+            self._resume()
+            if self.processes.is_main:
+                self.tracker = stack.enter_context(self._open_tracker())
+            total = self.recipe.steps * self.recipe.batch
+            bar = stack.enter_context(progress(f"train {self.run_config.name}", total, "images", self.trainer.images))
+            self._train(bar, stop)
+            if self.processes.is_main:
+                self._write_outputs()
+
+    def _train(self, bar: Progress, stop: StopRequest) -> None:
+        """Step after step; whatever is due in between."""
+        trainer, recipe = self.trainer, self.recipe
+        self._record_dynamics()
+        while trainer.step < recipe.steps:
+            self._step()
+            bar.advance(recipe.batch)
+            if self.history.due(trainer.images, trainer.step == recipe.steps):
+                self._log(bar)
+            self._record_dynamics()
+            signum = self.processes.agree(stop.signum)
+            if signum:
+                self._leave(signum)
+            if time.monotonic() - self.saved_at > self.plan.params.execution.checkpoint_minutes * 60:
+                self._save()
+        self._save()
+
+    def _step(self) -> None:
+        """One discriminator step and the generator step that follows it, if one does."""
+        trainer, step = self.trainer, self.trainer.step
+        rows = self.processes.rows(self.recipe.batch)
+        generator_rows = self.processes.rows(self.recipe.generator_batch)
+        trainer.advance(self.batches(step), self.drawer.discriminator(step).rows(rows), lambda: self.drawer.generator(step).rows(generator_rows))
+
+    def _log(self, bar: Progress) -> None:
+        """Add a row to the history, and stop a run that went wild before anything of it is saved."""
+        row = self.history.add(self.trainer.images, self.trainer.step, self.trainer.meter.means())
+        self.trainer.meter.clear()
+        self._check(row)
+        if self.processes.is_main:
+            self.tracker.log([{**row, **self.history.speed(self.folder, self.trainer.images, self.trainer.device)}])
+            bar.note(f"d_loss {row['d_loss']:.3g}, g_loss {row.get('g_loss', math.nan):.3g}")
+
+    def _check(self, measured: dict[str, float]) -> None:
+        """Raise Diverged for a value that is not finite or a critic gap beyond the recipe's limit."""
+        wild = next((f"{name} is {value}" for name, value in measured.items() if not math.isfinite(value)), None)
+        gap = measured.get("gap", 0.0)
+        if wild is None and abs(gap) > self.recipe.gap_limit:
+            wild = f"the critic gap {gap:.4g} is beyond recipe.gap_limit {self.recipe.gap_limit:g}"
+        if wild:
+            raise Diverged(
+                f"train {self.run_config.name}: diverged before {self.trainer.images:,} images ({wild}); "
+                f"the last good checkpoint stays in {self.folder}; change the recipe or the seed"
+            )
+
+    def _record_dynamics(self) -> None:
+        if self.dynamics.due(self.trainer.images):
+            made = self.dynamics.record(self.trainer.average, self.trainer.images)
+            if self.processes.is_main:
+                grid = self.folder / "samples.png"
+                save_grid(grid, made)
+                self.tracker.picture(grid, "samples", self.trainer.images)
+
+    def _save(self) -> None:
+        """Write a checkpoint unless the newest one is of this very step."""
+        self.saved_at = time.monotonic()
+        if self.trainer.step == self.saved_step:
+            return
+        self._check(self.trainer.meter.means())
+        self.saved_step = self.trainer.step
+        if self.processes.is_main:
+            state = {"trainer": self.trainer.state(), "history": self.history.rows, "dynamics": self.dynamics.records, "seconds": self._seconds()}
+            self.checkpoints.save(self.trainer.images, state)
+
+    def _resume(self) -> None:
+        """Take up the newest good checkpoint, if there is one."""
+        self.earlier_seconds = 0.0
+        state = self.checkpoints.load()
+        if state is None:
+            return
+        self.trainer.restore(state["trainer"])
+        self.history.rows = state["history"]
+        self.dynamics.records = state["dynamics"]
+        self.earlier_seconds = state["seconds"]
+        self.saved_step = self.trainer.step
+        if self.processes.is_main and self.trainer.step < self.recipe.steps:
+            say(f"train {self.run_config.name}: goes on from {self.trainer.images:,} of {self.recipe.images:,} images")
+
+    def _leave(self, signum: int) -> None:
+        self._save()
+        if self.processes.is_main:
+            say(f"train {self.run_config.name}: told to stop; saved at {self.trainer.images:,} images; the same command goes on from there")
+            self.tracker.finish("KILLED", f"signal {signum}")
+        raise Stopped(signum)
+
+    def _open_tracker(self) -> Tracker:
+        """The MLflow run that an earlier session began, or a new one; what its curve misses is sent again."""
+        marker = self.folder / TRACKING
+        known = files.read_json(marker)["run_id"] if marker.exists() else None
+        tracker = Tracker.open(self.plan, self.run_config, self.fingerprint, self.pack.sha256, known)
+        if tracker.run_id is not None and tracker.run_id != known:
+            files.write_json(marker, {"run_id": tracker.run_id})
+        if self.history.rows:
+            tracker.log(self.history.rows)
+        return tracker
+
+    def _seconds(self) -> float:
+        return self.earlier_seconds + (datetime.now(UTC) - self.started).total_seconds()
+
+    def _write_outputs(self) -> None:
+        trainer, run, folder = self.trainer, self.run_config, self.folder
+        identity: dict[str, Any] = {"run": run.name, "fingerprint": self.fingerprint, "images": trainer.images, "seed": run.seed}
+        save_generator(folder / "generator.safetensors", trainer.average, run.model.generator, identity)
+        files.write_json(
+            folder / "run.json",
+            {
+                **identity,
+                "data": self.pack.sha256,
+                "dataset": run.dataset_name,
+                "full_images": run.full_images,
+                "steps": trainer.step,
+                "parameters": {"generator": _size(trainer.generator), "discriminator": _size(trainer.discriminator)},
+                "last": self.history.rows[-1],
+            },
+        )
+        self.history.save(folder / "history.csv")
+        self.dynamics.save(folder / "dynamics.npz", trainer.average)
+        save_grid(folder / "samples.png", self.dynamics.records[-1]["pictures"].numpy())
+        speed = {"training_seconds": round(self._seconds(), 1), "images_per_second": round(trainer.images / max(self._seconds(), 1e-9), 1)}
+        files.write_json(folder / "provenance.json", collect(self.started, self.tracker.run_id, {"training": speed}))
+        self.tracker.picture(folder / "samples.png", "samples.png")
+
+
+def _built(streams: Streams, name: str, build: Any) -> nn.Module:
+    """A freshly initialised net whose weights follow from the seed, the same on every device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(Streams(streams.seed).generator(f"init/{name}", 0).initial_seed())
+        net: nn.Module = build()
+    return net
+
+
+def _size(net: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters())

@@ -1,0 +1,42 @@
+"""Being told to stop: SIGTERM (Slurm, a scheduler) and SIGINT (Ctrl-C) are noted, and training leaves at the next step's end."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(SystemExit):
+    """Training was told to stop and has saved where it was. Exit code as a shell reports the signal: 143 for SIGTERM, 130 for SIGINT."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+
+
+@dataclass
+class StopRequest:
+    """`signum` of the first signal that came; 0: none."""
+
+    signum: int = 0
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Note signals instead of dying of them. A second one has its usual effect, for whoever cannot wait."""
+    request = StopRequest()
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+
+    def note(signum: int, _: FrameType | None) -> None:
+        request.signum = signum
+        signal.signal(signum, before[signal.Signals(signum)])
+
+    try:
+        for signum in SIGNALS:
+            signal.signal(signum, note)
+        yield request
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

@@ -1,0 +1,238 @@
+"""One training step: the nets, their optimizers, and what a discriminator and a generator step do to them (paper section 4; paper.md 3.1).
+
+The real pictures and every random number come from outside, so the same code trains, is held against the authors' loop, and is measured.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transgan.schema import OptimizerConfig, RecipeConfig
+from transgan.training.augmentation import Augmentation
+from transgan.training.draws import DiscriminatorDraws, GeneratorDraws
+from transgan.training.ema import ema_beta, update_ema
+from transgan.training.losses import LOSSES
+from transgan.training.meter import Meter
+from transgan.training.processes import Processes
+from transgan.training.regularizers import REGULARIZERS, Context
+
+
+class Trainer:
+    """Both nets in training. `step` counts discriminator steps done; a generator step follows those with index 0, n_critic, 2 n_critic ..."""
+
+    def __init__(self, recipe: RecipeConfig, generator: nn.Module, discriminator: nn.Module, average: nn.Module, processes: Processes) -> None:
+        """`average` is a copy of the generator that takes the moving average. All three are on the device to compute on."""
+        self.recipe = recipe
+        self.generator, self.discriminator, self.average = generator, discriminator, average
+        self.processes = processes
+        self.device = next(generator.parameters()).device
+        self.augmentation = Augmentation(recipe.augment, int(generator.resolution), recipe.augment_probability)  # type: ignore[arg-type]
+        self.d_optimizer = _adam(discriminator, recipe.discriminator)
+        self.g_optimizer = _adam(generator, recipe.generator)
+        self.meter = Meter()
+        self.regularizer_state: dict[str, dict[str, Tensor]] = {name: {} for name in recipe.regularizers}
+        self.step = 0
+        average.eval().requires_grad_(False)
+        for net in (generator, discriminator):
+            net.checkpoint_activations = recipe.checkpoint_activations  # type: ignore[assignment]
+        self._d_loss, self._g_loss = self._discriminator_loss, self._generator_loss
+        if recipe.compile:
+            self._d_loss, self._g_loss = (torch.compile(loss, dynamic=False) for loss in (self._discriminator_loss, self._generator_loss))
+
+    @property
+    def images(self) -> int:
+        """Real images shown to the discriminator so far."""
+        return self.step * self.recipe.batch
+
+    @property
+    def generator_is_next(self) -> bool:
+        """Whether a generator step follows the next discriminator step."""
+        return self.step % self.recipe.n_critic == 0
+
+    def advance(self, real: Tensor, draws: DiscriminatorDraws, generator_draws: Callable[[], GeneratorDraws]) -> None:
+        """One discriminator step and the generator step that follows it, if one does. `real` and `draws`: this process's rows."""
+        for net in (self.generator, self.average):
+            net.set_progress(self.images)  # type: ignore[operator]
+        self.discriminator_step(real, draws)
+        if self.generator_is_next:
+            self.generator_step(generator_draws())
+        self.step += 1
+
+    def discriminator_step(self, real: Tensor, draws: DiscriminatorDraws) -> None:
+        """Update D on real pictures (b, 3, H, W) in [-1, 1] and on as many generated ones."""
+        recipe = self.recipe
+        active = tuple(self._active("discriminator", self.step))
+        means = self._group_means(real, draws) if any(recipe.regularizers[name].kind == "drift" for name in active) else None
+        total = None
+        for rows in self._micro_batches(len(real)):
+            loss, measured = self._d_loss(real[rows], draws.rows(rows), active, None if means is None else means[rows])
+            torch.autograd.backward(loss)
+            total = measured if total is None else total + measured
+        assert total is not None
+        self.processes.add_up([*_gradients(self.discriminator), total])
+        norm = self._update(self.discriminator, self.d_optimizer, recipe.discriminator)
+        # Only now: what the last generator step left in D's gradients was part of this update.
+        self.d_optimizer.zero_grad(set_to_none=True)
+        self.meter.add(("d_loss", "gap", "d_real", "d_fake", *active, "d_grad_norm"), torch.cat([total, norm.view(1)]))
+
+    def generator_step(self, draws: GeneratorDraws) -> None:
+        """Update G, and its moving average, on this process's rows of a generator batch."""
+        recipe = self.recipe
+        active = tuple(self._active("generator", self.step // recipe.n_critic))
+        leak = recipe.leak_generator_gradient
+        self.discriminator.requires_grad_(leak)
+        total = None
+        for rows in self._micro_batches(len(draws.z)):
+            loss, measured = self._g_loss(draws.rows(rows), active)
+            torch.autograd.backward(loss)
+            total = measured if total is None else total + measured
+        self.discriminator.requires_grad_(True)
+        assert total is not None
+        self.processes.add_up([*_gradients(self.generator), total])
+        norm = self._update(self.generator, self.g_optimizer, recipe.generator)
+        self.g_optimizer.zero_grad(set_to_none=True)
+        if leak:
+            self._share_leaked_gradient()
+        beta = ema_beta(recipe.ema, recipe.batch, recipe.n_critic, self.images)
+        update_ema(self.average, self.generator, beta)
+        self.meter.add(("g_loss", *active, "g_grad_norm", "ema_beta"), torch.cat([total, norm.view(1), total.new_full((1,), beta)]))
+
+    def state(self) -> dict[str, Any]:
+        """Everything the next step depends on but the recipe: a tree of tensors, numbers and strings, sharing the trainer's memory."""
+        return {
+            "step": self.step,
+            "generator": self.generator.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "average": self.average.state_dict(),
+            "g_optimizer": self.g_optimizer.state_dict(),
+            "d_optimizer": self.d_optimizer.state_dict(),
+            # Between a generator step and D's next step this holds the gradient that leaks, summed over processes.
+            "d_gradient": [parameter.grad for parameter in self.discriminator.parameters()],
+            "meter": self.meter.state(),
+            "regularizers": self.regularizer_state,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state()`, with whatever number of processes."""
+        self.step = state["step"]
+        for name in ("generator", "discriminator", "average", "g_optimizer", "d_optimizer"):
+            getattr(self, name).load_state_dict(state[name])
+        for parameter, gradient in zip(self.discriminator.parameters(), state["d_gradient"], strict=True):
+            held = gradient is not None and self.processes.is_main
+            parameter.grad = gradient.to(self.device) if held else None
+        self.meter.restore(state["meter"], self.device)
+        self.regularizer_state = {name: {key: value.to(self.device) for key, value in held.items()} for name, held in state["regularizers"].items()}
+
+    def _discriminator_loss(self, real: Tensor, draws: DiscriminatorDraws, active: tuple[str, ...], means: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Loss of a part of the batch, and what it measures: d_loss, gap, d_real, d_fake and the active regularizers."""
+        recipe, batch = self.recipe, self.recipe.batch
+        with self._autocast(), torch.no_grad():
+            fake = self.generator(draws.z, draws.generator_noise)
+        fake = fake.float()
+        with self._autocast():
+            augmented = self.augmentation(torch.cat([real, fake]), None if draws.augment is None else draws.augment[:2].flatten(0, 1))
+            logits = self.discriminator(augmented, None if draws.noise is None else draws.noise[:2].flatten(0, 1)).float()
+        real_logits, fake_logits = logits.chunk(2)
+        terms = LOSSES[recipe.d_loss]
+        loss = (terms.d_real(real_logits).sum() + terms.d_fake(fake_logits).sum()) / batch
+        context = self._context(draws, batch, fake, real=real, real_logits=real_logits, group_means=means)
+        values = []
+        for name in active:
+            value, weighted = self._regularize(name, context)
+            loss = loss + weighted
+            values.append(value)
+        d_real, d_fake = real_logits.sum() / batch, fake_logits.sum() / batch
+        return loss, torch.stack([loss, d_real - d_fake, d_real, d_fake, *values]).detach()
+
+    def _generator_loss(self, draws: GeneratorDraws, active: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+        """Loss of a part of the batch, and what it measures: g_loss and the active regularizers."""
+        batch = self.recipe.generator_batch
+        with self._autocast():
+            fake = self.generator(draws.z, draws.generator_noise)
+            logits = self.discriminator(self.augmentation(fake.float(), draws.augment), draws.noise).float()
+        loss = LOSSES[self.recipe.g_loss].g_fake(logits).sum() / batch
+        context = self._context(draws, batch, fake)
+        values = []
+        for name in active:
+            value, weighted = self._regularize(name, context)
+            loss = loss + weighted
+            values.append(value)
+        return loss, torch.stack([loss, *values]).detach()
+
+    def _context(self, draws: DiscriminatorDraws | GeneratorDraws, batch: int, fake: Tensor, **parts: Any) -> Context:
+        return Context(
+            generator=self.generator,
+            discriminator=self.discriminator,
+            augmentation=self.augmentation,
+            draws=draws,
+            batch=batch,
+            group=self.recipe.batch_group or batch,
+            fake=fake,
+            traceable=self.recipe.compile,
+            mean_over_devices=self.processes.mean,
+            **parts,
+        )
+
+    def _regularize(self, name: str, context: Context) -> tuple[Tensor, Tensor]:
+        config = self.recipe.regularizers[name]
+        context.state = self.regularizer_state[name]
+        value = REGULARIZERS[config.kind](config, context)
+        return value, value * (config.weight * config.interval)
+
+    def _active(self, net: str, step: int) -> Iterator[str]:
+        """Names of the regularizers of a net that are due at its step `step`."""
+        return (name for name, config in self.recipe.regularizers.items() if config.net == net and step % config.interval == 0)
+
+    def _group_means(self, real: Tensor, draws: DiscriminatorDraws) -> Tensor | None:
+        """D's mean over the batch group of every real picture (b,), where some group is split among processes or micro-batches.
+
+        One more pass without gradients: only with it is the drift of a split group known before its parts are differentiated.
+        """
+        group = self.recipe.batch_group or self.recipe.batch
+        if all((rows.stop - rows.start) % group == 0 for rows in self._micro_batches(len(real))):
+            return None
+        with torch.no_grad(), self._autocast():
+            logits = []
+            for rows in self._micro_batches(len(real)):
+                part = draws.rows(rows)
+                augmented = self.augmentation(real[rows], None if part.augment is None else part.augment[0])
+                logits.append(self.discriminator(augmented, None if part.noise is None else part.noise[0]).float())
+        means = self.processes.gather_rows(torch.cat(logits)).view(-1, group).mean(1)
+        return means.repeat_interleave(group)[self.processes.rows(self.recipe.batch)]
+
+    def _micro_batches(self, length: int) -> list[slice]:
+        size = self.recipe.micro_batch or length
+        return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+
+    def _update(self, net: nn.Module, optimizer: torch.optim.Optimizer, config: OptimizerConfig) -> Tensor:
+        """Clip the gradient, step the optimizer, and return the norm before clipping, (1,)."""
+        parameters = list(net.parameters())
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None], foreach=True)
+        if config.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(parameters, config.clip_norm, norm, foreach=True)
+        if config.schedule == "linear":
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * max(0.0, 1 - self.images / self.recipe.images)
+        optimizer.step()
+        return norm
+
+    def _share_leaked_gradient(self) -> None:
+        """Sum the gradient that G's step left in D and keep it in one process, as D's next step sums again."""
+        if self.processes.count == 1:
+            return
+        self.processes.add_up(_gradients(self.discriminator))
+        if not self.processes.is_main:
+            self.d_optimizer.zero_grad(set_to_none=True)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
+
+
+def _gradients(net: nn.Module) -> list[Tensor]:
+    return [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
+
+
+def _adam(net: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
+    return torch.optim.Adam(net.parameters(), lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
