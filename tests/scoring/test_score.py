@@ -1,0 +1,181 @@
+"""The stages reference and score on a tiny project: contents, same bytes, finished work, and what makes them run again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.scoring.conftest import REFERENCE, RUN, save_untrained, write_params
+from transgan import files, plan
+from transgan.errors import UserError
+from transgan.scoring import reference, score
+
+
+def made(name: str = RUN) -> dict[str, object]:
+    current = plan.load()
+    score.score(current, name)
+    content: dict[str, object] = json.loads(current.paths.score(name).read_text())
+    return content
+
+
+def test_a_score_file_says_what_was_measured_and_how(project: Path) -> None:
+    content = made()
+    current = plan.load()
+    values = content["protocols"]["few"]  # type: ignore[index]
+    assert set(values) == {"is", "fid", "kid", "precision", "recall"}
+    assert all(len(metric["values"]) == 2 for metric in values.values())
+    assert len(values["is"]["split_std"]) == 2
+    assert values["fid"]["values"][0] != values["fid"]["values"][1]
+    assert content["fingerprint"] == current.fingerprint("score", RUN)
+    assert content["train_fingerprint"] == current.fingerprint("train", RUN)
+    assert content["settings"]["few"]["samples"] == 200  # type: ignore[index]
+    assert content["settings"]["few"]["reference_count"] == 1437  # type: ignore[index]
+
+
+def test_score_equals_torch_fidelity_called_by_hand_on_the_same_pictures(project: Path) -> None:
+    from torch_fidelity import calculate_metrics
+
+    from transgan.data.pack import Pack
+    from transgan.models.saved import load_generator
+    from transgan.scoring import extractors, samples  # noqa: F401 (registers `digits`)
+
+    values = made()["protocols"]["few"]  # type: ignore[index]
+    current = plan.load()
+    pack = Pack.open(current.paths.data("cifar10"))
+    generator = load_generator(current.paths.run(RUN) / "generator.safetensors").module
+    generated = torch.cat(list(samples.uint8_samples(generator, 0, 200, 64, "truncate", torch.device("cpu"))))
+
+    class Pictures(torch.utils.data.Dataset):  # type: ignore[type-arg]
+        def __init__(self, images: torch.Tensor) -> None:
+            self.images = images
+
+        def __len__(self) -> int:
+            return len(self.images)
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            return self.images[index]
+
+    real = torch.from_numpy(pack.read(pack.rows(["train"]))).permute(0, 3, 1, 2)
+    found = calculate_metrics(
+        input1=Pictures(generated),
+        input2=Pictures(real),
+        feature_extractor="digits",
+        feature_extractor_weights_path=str(current.paths.classifier("digits")),
+        isc=True,
+        fid=True,
+        kid=True,
+        prc=True,
+        kid_subsets=10,
+        kid_subset_size=100,
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    expected = {
+        "is": "inception_score_mean",
+        "fid": "frechet_inception_distance",
+        "kid": "kernel_inception_distance_mean",
+        "precision": "precision",
+        "recall": "recall",
+    }
+    for ours, theirs in expected.items():
+        assert values[ours]["values"][0] == pytest.approx(found[theirs], abs=1e-6, rel=1e-6), ours
+
+
+@pytest.mark.slow
+def test_scoring_again_makes_the_same_bytes_in_another_process(project: Path) -> None:
+    made()
+    path = plan.load().paths.score(RUN)
+    first = path.read_bytes()
+    for folder in ("state", "results/tiny/scores"):
+        subprocess.run(["rm", "-r", folder], check=True)
+    subprocess.run([sys.executable, "-m", "transgan", "score", RUN], check=True)
+    assert path.read_bytes() == first
+
+
+def test_finished_scores_need_no_torch(project: Path) -> None:
+    made()
+    code = (
+        "import sys; from transgan import plan; from transgan.scoring import score, reference, classifier; current = plan.load();"
+        f"score.score(current, {RUN!r}); reference.make(current, {REFERENCE!r}); classifier.train(current, 'digits');"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_lost_score_comes_back_without_work(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made()
+    path = plan.load().paths.score(RUN)
+    path.unlink()
+    made()
+    assert path.exists()
+    assert "already finished" in capsys.readouterr().err
+
+
+def test_another_generator_is_scored_anew(project: Path) -> None:
+    first = made()
+    generator = save_untrained(plan.load())
+    content = bytearray(generator.read_bytes())
+    content[-2] ^= 64  # one bit of one weight
+    generator.unlink()
+    generator.write_bytes(content)
+    assert made()["protocols"] != first["protocols"]
+
+
+def test_a_diverged_generator_has_no_score(project: Path) -> None:
+    from transgan.models.saved import load_generator, save_generator
+
+    path = plan.load().paths.run(RUN) / "generator.safetensors"
+    saved = load_generator(path)
+    for parameter in saved.module.parameters():
+        parameter.data.fill_(float("nan"))
+    path.unlink()
+    save_generator(path, saved.module, saved.config, {"images": 0})
+    with pytest.raises(UserError, match="finite"):
+        made()
+    assert not plan.load().paths.score(RUN).exists()
+
+
+def test_what_is_missing_is_named_with_the_command_that_makes_it(project: Path) -> None:
+    current = plan.load()
+    (current.paths.run(RUN) / "generator.safetensors").unlink()
+    with pytest.raises(UserError, match=f"generator.safetensors: not there; run `transgan train {RUN}` first"):
+        made()
+    current.paths.reference("cifar10", "few").unlink()
+    save_untrained(current)
+    with pytest.raises(UserError, match="run `transgan reference cifar10 few` first"):
+        made()
+
+
+def test_more_features_than_samples_are_refused_unless_allowed(project: Path) -> None:
+    write_params(project, samples=40, kid_subset_size=20)
+    reference.make(plan.load(), REFERENCE)
+    with pytest.raises(UserError, match=r"samples: 40 pictures are fewer than the 64 features"):
+        made()
+    write_params(project, samples=40, kid_subset_size=20, allow_few_samples=True)
+    content = made()
+    assert "far too high" in content["warnings"]["few"][0]  # type: ignore[index]
+
+
+def test_fid_by_count_is_recorded_and_extrapolated(project: Path) -> None:
+    write_params(project, metrics=["fid"], fid_counts=[100, 150, 200])
+    reference.make(plan.load(), REFERENCE)
+    fid = made()["protocols"]["few"]["fid"]  # type: ignore[index]
+    assert fid["counts"] == [100, 150, 200]
+    assert fid["by_count"][0][-1] == fid["values"][0]
+    assert len(fid["extrapolated"]) == 2
+
+
+def test_the_digest_of_a_reference_is_the_same_every_time(project: Path) -> None:
+    current = plan.load()
+    path = current.paths.reference("cifar10", "few")
+    first = files.sha256(path)
+    subprocess.run(["rm", "-r", "state/tiny/reference", str(path)], check=True)
+    reference.make(current, REFERENCE)
+    assert files.sha256(path) == first
+    assert set(np.load(path).files) == {"mu", "sigma", "count", "self_fid", "about", "floor", "features"}
