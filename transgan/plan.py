@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from transgan.errors import UserError
-from transgan.schema import ClassifierConfig, DatasetConfig, ModelConfig, Params, ProtocolConfig, RecipeConfig, TableConfig
+from transgan.schema import ClassifierConfig, DatasetConfig, FigureConfig, ModelConfig, Params, ProtocolConfig, RecipeConfig, TableConfig
 from transgan.schema.base import Strict
 from transgan.schema.params import Scale
 
@@ -198,6 +198,10 @@ class Plan:
         """The table `name`, or UserError naming the nearest one."""
         return _lookup(self.params.tables, name, "table", self.file)
 
+    def figure(self, name: str) -> FigureConfig:
+        """The figure `name`, or UserError naming the nearest one."""
+        return _lookup(self.params.figures, name, "figure", self.file)
+
     def reference(self, name: str) -> tuple[str, str]:
         """(dataset, protocol) of the reference `name`, whether or not a run is scored with it, or UserError naming the nearest one."""
         others = {f"{dataset}-{protocol}": (dataset, protocol) for dataset in self.datasets for protocol in self.protocols}
@@ -265,7 +269,7 @@ class Plan:
                 table = self.table(name)
                 return {"table": table.plain(), "runs": {run: self._cell(run) for run in table.run_names}, "comparable": self.scale.comparable}
             case "figure":
-                figure = _lookup(self.params.figures, name, "figure", self.file)
+                figure = self.figure(name)
                 return {"figure": figure.plain(), "runs": {run: self._cell(run) for run in figure.runs}}
 
     def _reference_of(self, run: Run) -> str:

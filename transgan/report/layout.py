@@ -148,7 +148,6 @@ def _latex_marks(marks: Sequence[str]) -> str:
     return ",".join(r"\dagger" if mark == UNVERIFIED else rf"\mathrm{{{mark}}}" for mark in marks)
 
 
-
 def _latex_note(note: str) -> str:
     """A note with its `code` in typewriter."""
     return re.sub(r"`([^`]*)`", r"\\texttt{\1}", _escape(note))

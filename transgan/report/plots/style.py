@@ -1,0 +1,74 @@
+"""One look for every figure: colours that colour-blind readers tell apart, one font that matplotlib brings along, and the same bytes each time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from transgan import files
+from transgan.plan import Plan
+
+# Okabe and Ito's palette: told apart with every common form of colour blindness, and in grey.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GREY = "#767676"
+# Sequential and diverging maps that keep their order in grey and for colour-blind readers.
+SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
+INCHES = 7.0
+
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "figure.dpi": 150,
+    "savefig.dpi": 150,
+    "pdf.fonttype": 42,
+    "image.interpolation": "nearest",
+    "svg.hashsalt": "transgan",
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw in this style, whatever the user's own matplotlibrc says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def canvas(plan: Plan, title: str, height: float, width: float = INCHES) -> Figure:
+    """An empty figure of so many inches with its title, and under it what scale it is of."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    warning = "" if plan.scale.comparable else "; not comparable with the paper"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    figure.supxlabel(f"scale {plan.scale_name}: {plan.scale.description}{warning}", x=0.01, ha="left", fontsize=7, color=GREY)
+    return figure
+
+
+def picture(axes: Axes, image: Any, title: str = "", **options: Any) -> None:
+    """Show an array as a picture: no ticks, hard pixel edges."""
+    axes.imshow(image, **options)
+    axes.set_axis_off()
+    if title:
+        axes.set_title(title, fontsize=8)
+
+
+def save(figure: Figure, base: Path) -> None:
+    """Write <base>.png and <base>.pdf without dates or names of software, so that the same figure is the same bytes."""
+    for suffix, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Creator": None, "Producer": None})):
+        with files.atomic(base.with_name(f"{base.name}.{suffix}")) as temporary:
+            figure.savefig(temporary, format=suffix, metadata=metadata)
