@@ -1,0 +1,204 @@
+"""What a run would cost, measured on the real modules and the real training step with tensors that have shapes but no content.
+
+One discriminator step and one generator step of the run's own recipe are taken (gradient penalty, clipping, optimizers and moving average
+included) while floating-point operations and live bytes are counted. Nothing is allocated, so any run can be estimated on any machine.
+"""
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+from torch.utils.weak import WeakIdKeyDictionary
+
+from transgan.models import build_discriminator, build_generator
+from transgan.plan import Run
+from transgan.schema import ModelConfig, RecipeConfig
+from transgan.schema.recipe import DynamicsConfig
+from transgan.training.draws import DiscriminatorDraws, GeneratorDraws
+from transgan.training.processes import Processes
+from transgan.training.step import Trainer
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Cost of one run. Memory is that of one device: networks, gradients, optimizers, moving average and the activations of a step."""
+
+    generator_parameters: int
+    discriminator_parameters: int
+    gflop_per_image: float  # training FLOPs per real image shown to the discriminator, generator steps included
+    total_eflop: float
+    memory_gib: float
+
+    def fits(self, device_bytes: int) -> bool:
+        """Whether a device with so much memory can train it."""
+        return self.memory_gib * GIB <= device_bytes
+
+
+def device_bytes() -> int:
+    """Memory of the device at hand: the current GPU's, or the machine's."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory)
+    return int(psutil.virtual_memory().total)
+
+
+def estimate(run: Run) -> Estimate:
+    """Measure a run. A multiply-add is two FLOPs, as in torch.utils.flop_counter; what is no matrix product counts nothing.
+
+    A regularizer of interval n costs an n-th of what it adds to a step. Memory is that of the costliest step, with attention as plain
+    products wherever its bias is learnt: on a GPU the fused kernels need less outside the gradient penalty.
+    """
+    recipe, resolution = run.recipe, run.dataset.resolution
+    frequent = {name for name, term in recipe.regularizers.items() if term.interval == 1}
+    whole = _measure(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)))
+    base = _measure(run.model, resolution, _one_pass(recipe, frequent))
+    flop = dict(base.flop)
+    for name, term in recipe.regularizers.items():
+        if name not in frequent:
+            more = _measure(run.model, resolution, _one_pass(recipe, {*frequent, name}))
+            flop[term.net] += (more.flop[term.net] - base.flop[term.net]) / term.interval
+    generated = recipe.generator_batch / (recipe.batch * recipe.n_critic)  # generated images per real one in generator steps
+    per_image = flop["discriminator"] / _pass_size(recipe, recipe.batch) + generated * flop["generator"] / _pass_size(recipe, recipe.generator_batch)
+    return Estimate(
+        generator_parameters=whole.parameters["generator"],
+        discriminator_parameters=whole.parameters["discriminator"],
+        gflop_per_image=per_image / 1e9,
+        total_eflop=per_image * recipe.images / 1e18,
+        memory_gib=whole.bytes / GIB,
+    )
+
+
+def _pass_size(recipe: RecipeConfig, batch: int) -> int:
+    """Images in one forward pass on one device."""
+    share = batch // recipe.devices
+    return min(share, recipe.micro_batch or share)
+
+
+def _one_pass(recipe: RecipeConfig, regularizers: set[str]) -> RecipeConfig:
+    """The recipe whose step is one forward pass of this one's, with the regularizers named; what costs nothing is levelled."""
+    return recipe.model_copy(
+        update={
+            "images": 1,
+            "log_images": 1,
+            "dynamics": DynamicsConfig(),
+            "threads": 1,
+            "batch": _pass_size(recipe, recipe.batch),
+            "generator_batch": _pass_size(recipe, recipe.generator_batch),
+            "micro_batch": None,
+            "batch_group": 0,
+            "devices": 1,
+            "compile": False,
+            "regularizers": {name: term for name, term in recipe.regularizers.items() if name in regularizers},
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    parameters: dict[str, int]
+    flop: dict[str, float]
+    bytes: int
+
+
+def _measure(model: ModelConfig, resolution: int, recipe: RecipeConfig) -> _Measured:
+    return _measure_once(model.model_dump_json(), resolution, recipe.model_dump_json())
+
+
+@lru_cache(maxsize=256)
+def _measure_once(model_json: str, resolution: int, recipe_json: str) -> _Measured:
+    """One discriminator step and one generator step of one forward pass each, with every regularizer of the recipe."""
+    model, recipe = ModelConfig.model_validate_json(model_json), RecipeConfig.model_validate_json(recipe_json)
+    with torch.device("meta"):
+        networks = [build_generator(model.generator) for _ in range(2)]
+        discriminator = build_discriminator(model.discriminator, resolution)
+    with FakeTensorMode(allow_non_fake_inputs=True), _Counter() as counter:
+        for net in (*networks, discriminator):
+            net.to_empty(device="cpu")
+        trainer = Trainer(recipe, networks[0], discriminator, networks[1], Processes())
+        real = torch.empty(recipe.batch, 3, resolution, resolution)
+        d_flop, d_peak = counter.count(lambda: trainer.discriminator_step(real, _discriminator_draws(trainer)))
+        g_flop, g_peak = counter.count(lambda: trainer.generator_step(_generator_draws(trainer)))
+        # By now every gradient and every optimizer state exists: a later step needs them all, and at its worst so much on top.
+        memory = counter.live + max(d_peak, g_peak)
+    g_parameters, d_parameters = (sum(parameter.numel() for parameter in net.parameters()) for net in (networks[0], discriminator))
+    return _Measured({"generator": g_parameters, "discriminator": d_parameters}, {"generator": g_flop, "discriminator": d_flop}, memory)
+
+
+def _discriminator_draws(trainer: Trainer) -> DiscriminatorDraws:
+    batch = trainer.recipe.batch
+    return DiscriminatorDraws(
+        z=torch.empty(batch, int(trainer.generator.latent)),  # type: ignore[arg-type]
+        alpha=torch.empty(batch, 1, 1, 1),
+        generator_noise=_numbers(batch, width=trainer.generator.noise_width),
+        noise=_numbers(3, batch, width=trainer.discriminator.noise_width),
+        augment=_numbers(3, batch, width=_augment_width(trainer)),
+    )
+
+
+def _generator_draws(trainer: Trainer) -> GeneratorDraws:
+    batch = trainer.recipe.generator_batch
+    return GeneratorDraws(
+        z=torch.empty(batch, int(trainer.generator.latent)),  # type: ignore[arg-type]
+        generator_noise=_numbers(batch, width=trainer.generator.noise_width),
+        noise=_numbers(batch, width=trainer.discriminator.noise_width),
+        augment=_numbers(batch, width=_augment_width(trainer)),
+    )
+
+
+def _augment_width(trainer: Trainer) -> int:
+    return trainer.augmentation.image + trainer.augmentation.group
+
+
+def _numbers(*shape: int, width: Any) -> Tensor | None:
+    return torch.empty(*shape, width) if width else None
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts floating-point operations, and bytes of all storages that operators made inside and that something still refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = 0
+        self._peak = 0
+        self._flop = 0
+        self._known = WeakIdKeyDictionary()
+
+    def count(self, work: Callable[[], None]) -> tuple[int, int]:
+        """Do `work`; FLOPs of it, and the most bytes that were live beyond those live before."""
+        before = self._peak = self.live
+        self._flop = 0
+        work()
+        return self._flop, self._peak - before
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is not None:
+            self._flop += formula(*args, **kwargs, out_val=result)
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._hold(leaf.untyped_storage())
+        return result
+
+    def _hold(self, storage: torch.UntypedStorage) -> None:
+        if storage in self._known:
+            return
+        size = storage.nbytes()
+        self._known[storage] = size
+        weakref.finalize(storage, self._release, size)
+        self.live += size
+        self._peak = max(self._peak, self.live)
+
+    def _release(self, size: int) -> None:
+        self.live -= size
