@@ -58,9 +58,9 @@ class Zip(Container):
         super().__init__(path)
         with damaged(path):
             self._file = zipfile.ZipFile(path)
-        self._infos = [info for info in self._file.infolist() if not info.is_dir() and not members.is_junk(info.filename)]
-        for info in self._infos:
+        for info in self._file.infolist():
             members.check_zip_member(path, info)
+        self._infos = [info for info in self._file.infolist() if not info.is_dir() and not members.is_junk(info.filename)]
         self._infos.sort(key=lambda info: info.header_offset)
         self.names = [info.filename for info in self._infos]
         self.sizes = [info.file_size for info in self._infos]

@@ -2,6 +2,7 @@
 
 import io
 import threading
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ FILTERS = {
 
 Box = tuple[int, int, int, int]  # left, upper, right, lower
 Content = bytes | np.ndarray | Path
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is stricter, and an error
 
 _large = threading.Lock()  # large pictures are decoded one at a time, which bounds memory whatever the number of threads
 

@@ -1,0 +1,194 @@
+"""Downloads from a server that behaves badly in every way a server can."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.serve import Server, cut, ignore_range, page, serving, stall, status, wrong
+from transgan import files
+from transgan.data import download as module
+from transgan.data.download import Digests, Unavailable, download
+from transgan.errors import UserError
+
+CONTENT = np.random.default_rng(0).bytes(700_000)
+DIGEST = "md5:" + __import__("hashlib").md5(CONTENT).hexdigest()
+NAME = "archive.zip"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.5)
+
+
+def get(server: Server, target: Path, expected: str | None = DIGEST, names: tuple[str, ...] = (NAME,)) -> Digests:
+    return download([f"{server.url}/{name}" for name in names], target, expected, lambda count: None)
+
+
+def left_over(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_whole_file(tmp_path: Path) -> None:
+    told: list[int] = []
+    with serving({NAME: CONTENT}) as server:
+        digests = download([f"{server.url}/{NAME}"], tmp_path / NAME, DIGEST, told.append)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert digests.agree(DIGEST)
+    assert sum(told) == len(CONTENT)
+    assert left_over(tmp_path) == [NAME]
+
+
+@pytest.mark.parametrize("expected", [DIGEST, None])
+def test_a_connection_cut_at_any_byte_is_gone_on_with(tmp_path: Path, expected: str | None) -> None:
+    points = [int(point) for point in np.random.default_rng(1).integers(1, len(CONTENT) // 4, 4)]
+    with serving({NAME: CONTENT}) as server:
+        server.faults[NAME] = [cut(point) for point in points]
+        get(server, tmp_path / NAME, expected)
+        starts = np.cumsum(points)
+        assert server.ranges(NAME) == [None, *(f"bytes={start}-" for start in starts)]
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "fault", [status(500), status(503), status(429), cut(0), stall(0), stall(1000), wrong(b"something else"), wrong(CONTENT + b"more")]
+)
+def test_a_passing_fault_is_tried_again(tmp_path: Path, fault: object) -> None:
+    with serving({NAME: CONTENT}) as server:
+        server.faults[NAME] = [fault]  # type: ignore[list-item]
+        get(server, tmp_path / NAME)
+        assert len(server.requests) == 2
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert left_over(tmp_path) == [NAME]
+
+
+@pytest.mark.parametrize("fault", [status(404), status(403), status(410), page])
+def test_a_refusal_goes_to_the_next_mirror_at_once(tmp_path: Path, fault: object) -> None:
+    with serving({"a": CONTENT, "b": CONTENT}) as server:
+        server.faults["a"] = [fault] * 9  # type: ignore[list-item]
+        get(server, tmp_path / NAME, names=("a", "b"))
+        assert [name for name, _ in server.requests] == ["a", "b"]
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("fault", [status(502), stall(10), wrong(b"something else")])
+def test_a_lasting_fault_goes_to_the_next_mirror_in_the_end(tmp_path: Path, fault: object) -> None:
+    with serving({"a": CONTENT, "b": CONTENT}) as server:
+        server.faults["a"] = [fault] * module.ATTEMPTS  # type: ignore[list-item]
+        get(server, tmp_path / NAME, names=("a", "b"))
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+def test_a_part_of_the_first_mirror_is_gone_on_with_from_the_second(tmp_path: Path) -> None:
+    with serving({"a": CONTENT, "b": CONTENT}) as server:
+        server.faults["a"] = [cut(1000), status(404)]
+        get(server, tmp_path / NAME, names=("a", "b"))
+        assert server.ranges("b") == ["bytes=1000-"]
+
+
+def test_without_a_digest_parts_of_two_mirrors_are_never_joined(tmp_path: Path) -> None:
+    with serving({"a": CONTENT[::-1], "b": CONTENT}) as server:
+        server.faults["a"] = [cut(1000), status(404)]
+        get(server, tmp_path / NAME, None, names=("a", "b"))
+        assert server.ranges("b") == [None]
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+def test_without_a_digest_a_file_that_changed_between_is_fetched_anew(tmp_path: Path) -> None:
+    with serving({NAME: CONTENT}) as server:
+        server.faults[NAME] = [cut(1000)] + [status(500)] * (module.ATTEMPTS - 1)
+        with pytest.raises(Unavailable):
+            get(server, tmp_path / NAME, None)
+        server.files[NAME] = CONTENT[::-1]
+        get(server, tmp_path / NAME, None)
+    assert (tmp_path / NAME).read_bytes() == CONTENT[::-1]
+
+
+def test_a_server_that_knows_no_ranges(tmp_path: Path) -> None:
+    with serving({NAME: CONTENT}) as server:
+        server.faults[NAME] = [cut(1000), ignore_range]
+        get(server, tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("extra", [b"", b"too long"])
+def test_a_part_that_is_already_whole_or_too_long(tmp_path: Path, extra: bytes) -> None:
+    (tmp_path / f".{NAME}.part").write_bytes(CONTENT + extra)
+    with serving({NAME: CONTENT}) as server:
+        get(server, tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+def test_a_damaged_part_is_thrown_away(tmp_path: Path) -> None:
+    (tmp_path / f".{NAME}.part").write_bytes(b"x" * 1000)
+    with serving({NAME: CONTENT}) as server:
+        get(server, tmp_path / NAME)
+        assert server.ranges(NAME) == ["bytes=1000-", None]
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+def test_when_nothing_helps_every_answer_is_told_and_no_file_appears(tmp_path: Path) -> None:
+    with serving({"c": b"wrong"}) as server, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        server.faults["b"] = [page]
+        urls = [f"{server.url}/a", f"{server.url}/b", f"{server.url}/c", f"http://127.0.0.1:{closed.getsockname()[1]}/d", "http://nowhere.invalid/e"]
+        with pytest.raises(Unavailable) as error:
+            download(urls, tmp_path / NAME, DIGEST, lambda count: None)
+    for answer in ("HTTP 404", "web page", "not the published content", "refused", "nowhere.invalid"):
+        assert answer in str(error.value)
+    assert not (tmp_path / NAME).exists()
+
+
+def test_a_full_disk_keeps_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    append, room = module._append, [300_000]
+
+    def full(target: object, chunk: bytes, part: Path) -> None:
+        room[0] -= len(chunk)
+        with files.writing(part):
+            if room[0] < 0:
+                raise OSError(28, "No space left on device")
+        append(target, chunk, part)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "_append", full)
+    with serving({NAME: CONTENT}) as server:
+        with pytest.raises(UserError, match=r"\.archive\.zip\.part: cannot be written \(No space left on device\)"):
+            get(server, tmp_path / NAME)
+        assert len(server.requests) == 1  # a full disk is not a network fault
+        assert not (tmp_path / NAME).exists()
+        monkeypatch.setattr(module, "_append", append)
+        get(server, tmp_path / NAME)
+        assert server.ranges(NAME)[1] is not None
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+def test_kill_9_in_the_middle(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from pathlib import Path
+        from transgan.data.download import download
+        download([sys.argv[1]], Path(sys.argv[2]), sys.argv[3], lambda count: None)
+    """
+    with serving({NAME: CONTENT}) as server:
+        server.faults[NAME] = [stall(500_000)]
+        command = [sys.executable, "-c", textwrap.dedent(code), f"{server.url}/{NAME}", str(tmp_path / NAME), DIGEST]
+        part = tmp_path / f".{NAME}.part"
+        process = subprocess.Popen(command)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and (not part.exists() or part.stat().st_size < 500_000):
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert part.stat().st_size == 500_000
+        assert not (tmp_path / NAME).exists()
+        get(server, tmp_path / NAME)
+        assert server.ranges(NAME) == [None, "bytes=500000-"]
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert left_over(tmp_path) == [NAME]

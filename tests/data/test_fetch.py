@@ -1,0 +1,211 @@
+"""The stage fetch: mirrors, what a person placed, digests recorded at the first fetch, and two processes at once."""
+
+import hashlib
+import json
+import multiprocessing
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.conftest import MakePlan
+from tests.data.serve import Server, celebahq, cifar10, every_archive, lmdb_folder, lsun, serving, small_datasets, status, with_sums
+from transgan.data import catalog, download
+from transgan.data.catalog import ARCHIVES, INCOMING, RemoteFile, Source
+from transgan.data.fetch import fetch
+from transgan.errors import UserError
+
+CIFAR = "cifar-10-python.tar.gz"
+CHURCH = "church_outdoor_train_lmdb.zip"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(download, "TIMEOUT_SECONDS", 1.0)
+
+
+@pytest.fixture
+def publisher(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """publisher(server, source, content): the catalogue's `source` as if `server` were its publisher and `content` its files."""
+
+    def publish(server: Server, source: str, content: dict[str, bytes], known: bool = True) -> None:
+        files = tuple(
+            RemoteFile(name, (f"{server.url}/{name}",), f"md5:{hashlib.md5(data).hexdigest()}" if known else None, len(data), old.others)
+            for (name, data), old in zip(content.items(), catalog.CATALOG[source].files, strict=True)
+        )
+        old = catalog.CATALOG[source]
+        monkeypatch.setitem(catalog.CATALOG, source, Source(old.title, old.home, old.licence, files, old.agreement))
+
+    return publish
+
+
+def source_json(dataset: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(f"data/small/{dataset}/source.json").read_text())
+    return found
+
+
+def test_every_published_digest_is_well_formed_and_every_source_has_terms() -> None:
+    for source in catalog.CATALOG.values():
+        assert source.licence
+        assert source.home.startswith("https://")
+        for file in source.files:
+            kind, _, value = (file.digest or "md5:" + "0" * 32).partition(":")
+            assert len(value) == {"md5": 32, "sha256": 64}[kind]
+
+
+def test_published_digests_are_those_of_torchvision() -> None:
+    from torchvision.datasets import CIFAR10, STL10, CelebA
+
+    published = {CIFAR10.filename: CIFAR10.tgz_md5, STL10.filename: STL10.tgz_md5, **{name: md5 for _, md5, name in CelebA.file_list}}
+    ours = {file.name: file.digest for source in catalog.CATALOG.values() for file in source.files if file.digest}
+    assert ours == {name: f"md5:{published[name]}" for name in ours}
+
+
+def test_from_the_publisher(make_plan: MakePlan, publisher: Any) -> None:
+    plan, content = make_plan(small_datasets()), cifar10()
+    with serving(content) as server:
+        publisher(server, "cifar10", content)
+        fetch(plan, "cifar10")
+        first = Path("data/small/cifar10/source.json").read_bytes()
+        fetch(plan, "cifar10")
+        assert len(server.requests) == 1
+    assert Path("data/small/cifar10/source.json").read_bytes() == first
+    entry = source_json("cifar10")["files"][0]
+    assert entry == {"name": CIFAR, "size": len(content[CIFAR]), "sha256": hashlib.sha256(content[CIFAR]).hexdigest()}
+
+
+def test_a_damaged_download_is_fetched_again(make_plan: MakePlan, publisher: Any) -> None:
+    plan, content = make_plan(small_datasets()), cifar10()
+    with serving(content) as server:
+        publisher(server, "cifar10", content)
+        fetch(plan, "cifar10")
+        (ARCHIVES / "cifar10" / CIFAR).write_bytes(b"damaged")
+        fetch(plan, "cifar10")
+    assert (ARCHIVES / "cifar10" / CIFAR).read_bytes() == content[CIFAR]
+
+
+def test_a_mirror_comes_first_and_answers_for_its_own_copies(make_plan: MakePlan, tmp_path: Path) -> None:
+    """Small archives have none of the published digests; SHA256SUMS of the mirror holds."""
+    with serving(every_archive(tmp_path / "lsun")) as server:
+        plan = make_plan(small_datasets(), mirror=f"{server.url}/")
+        for dataset in plan.datasets:
+            fetch(plan, dataset)
+    digests = {dataset: source_json(dataset)["digest"] for dataset in plan.datasets}
+    assert digests.pop("celeba64") == digests["celeba128"]
+    assert len(set(digests.values())) == 5
+
+
+def test_a_mirror_may_be_a_folder(make_plan: MakePlan, tmp_path: Path) -> None:
+    mirror = tmp_path / "lab"
+    mirror.mkdir()
+    for name, content in with_sums(cifar10()).items():
+        (mirror / name).write_bytes(content)
+    plan = make_plan(small_datasets(), mirror=mirror)
+    fetch(plan, "cifar10")
+    assert (ARCHIVES / "cifar10" / CIFAR).read_bytes() == (mirror / CIFAR).read_bytes()
+    with pytest.raises(UserError, match="neither a URL nor a folder"):
+        fetch(make_plan(small_datasets(), mirror=tmp_path / "gone"), "cifar10")
+
+
+def test_a_mirror_without_sums_must_have_the_published_content(make_plan: MakePlan, publisher: Any) -> None:
+    content = cifar10()
+    with serving({CIFAR: b"repacked"}) as mirror, serving(content) as server:
+        publisher(server, "cifar10", content)
+        fetch(make_plan(small_datasets(), mirror=mirror.url), "cifar10")
+    assert (ARCHIVES / "cifar10" / CIFAR).read_bytes() == content[CIFAR]
+
+
+def test_the_first_digest_holds_where_none_is_published(make_plan: MakePlan, publisher: Any, tmp_path: Path) -> None:
+    plan, content = make_plan(small_datasets()), lsun(tmp_path / "lsun")
+    with serving(dict(content)) as server:
+        publisher(server, "lsun", content, known=False)
+        fetch(plan, "church256")
+        first = source_json("church256")
+        shutil.move(str(ARCHIVES / "lsun" / CHURCH), str(tmp_path / "aside"))
+        server.files[CHURCH] = content[CHURCH] + b"changed"
+        with pytest.raises(UserError, match="not the published content"):
+            fetch(plan, "church256")
+        server.files[CHURCH] = content[CHURCH]
+        fetch(plan, "church256")
+    assert source_json("church256") == first
+
+
+def test_when_the_hosts_refuse_one_line_says_what_to_place_where(make_plan: MakePlan, publisher: Any) -> None:
+    plan = make_plan(small_datasets())
+    content = {"img_align_celeba.zip": b"1", "list_eval_partition.txt": b"2", "list_landmarks_align_celeba.txt": b"3"}
+    with serving({"list_eval_partition.txt": b"2"}) as server:
+        server.faults["img_align_celeba.zip"] = [status(403)]
+        publisher(server, "celeba", content)
+        with pytest.raises(UserError) as error:
+            fetch(plan, "celeba64")
+    message = str(error.value)
+    assert "\n" not in message
+    for needed in ("img_align_celeba.zip, checked by md5 c4ca4238a0b923820dcc509a6f75849b", "HTTP 403", "list_landmarks", "data/incoming/", "mmlab"):
+        assert needed in message
+    assert "list_eval_partition.txt, checked" not in message
+    assert (ARCHIVES / "celeba" / "list_eval_partition.txt").read_bytes() == b"2"  # what came is kept
+
+
+def test_what_a_person_placed_is_checked_used_and_left_alone(make_plan: MakePlan, publisher: Any) -> None:
+    plan, content = make_plan(small_datasets()), cifar10()
+    INCOMING.mkdir(parents=True)
+    placed = INCOMING / CIFAR
+    with serving({}) as server:
+        publisher(server, "cifar10", content)
+        placed.write_bytes(b"cut off")
+        with pytest.raises(UserError, match=r"data/incoming/cifar-10-python.tar.gz: is not .* as published \(md5:"):
+            fetch(plan, "cifar10")
+        assert placed.read_bytes() == b"cut off"
+        placed.write_bytes(content[CIFAR])
+        fetch(plan, "cifar10")
+        assert not server.requests
+    assert placed.read_bytes() == content[CIFAR]
+
+
+def test_a_set_that_needs_an_agreement_asks_a_person(make_plan: MakePlan) -> None:
+    plan = make_plan(small_datasets())
+    with pytest.raises(UserError, match=r"agreement.*data/incoming/: celebahq.zip or celebahq or .*CelebAMask-HQ.zip.*number of pictures"):
+        fetch(plan, "celebahq256")
+    INCOMING.mkdir(parents=True)
+    (INCOMING / "CelebAMask-HQ.zip").write_bytes(celebahq()["celebahq.zip"])
+    fetch(plan, "celebahq256")
+    assert source_json("celebahq256")["files"][0]["name"] == "CelebAMask-HQ.zip"
+
+
+def test_an_unpacked_lmdb_may_be_placed(make_plan: MakePlan) -> None:
+    plan = make_plan(small_datasets())
+    folder = INCOMING / "church_outdoor_train_lmdb"
+    folder.mkdir(parents=True)
+    lmdb_folder(folder)
+    fetch(plan, "church256")
+    assert source_json("church256")["files"][0]["name"] == "church_outdoor_train_lmdb/"
+
+
+def _fetch_with(mirror: str, root: str) -> None:
+    import os
+
+    from tests.data.serve import small_datasets
+    from transgan.plan import Plan
+    from transgan.schema import Params
+
+    os.chdir(root)
+    nothing: dict[str, Any] = {kind: {} for kind in ("models", "recipes", "protocols", "classifiers", "runs")}
+    scale = {"description": "tests", "comparable": False, **nothing, "datasets": {name: {} for name in small_datasets()}}
+    content = {"scale": "small", "scales": {"small": scale}, **nothing, "datasets": small_datasets(), "tables": {}, "figures": {}}
+    params = Params.model_validate({**content, "data": {"mirror": mirror}})
+    fetch(Plan(params, "small", Path("params.yaml")), "cifar10")
+
+
+def test_two_processes_fetch_once(make_plan: MakePlan) -> None:
+    make_plan(small_datasets())
+    context = multiprocessing.get_context("spawn")
+    with serving(with_sums(cifar10(per_batch=40))) as server:
+        processes = [context.Process(target=_fetch_with, args=(server.url, str(Path.cwd()))) for _ in range(2)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(60)
+        assert [process.exitcode for process in processes] == [0, 0]
+        assert len(server.ranges(CIFAR)) == 1

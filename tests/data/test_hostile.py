@@ -1,0 +1,132 @@
+"""Archives that mean harm: refused by name, with nothing written outside or run."""
+
+import io
+import os
+import pickle
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.data.serve import encode, pixels, python_two_pickle, tar_bytes, zip_bytes
+from transgan.data.containers import Tar, Zip
+from transgan.data.readers.cifar10 import RestrictedUnpickler
+from transgan.errors import UserError
+
+PICTURE = encode(pixels(1, 8, 8), "PNG")
+CLIMBERS = ["../evil.png", "a/../../evil.png", "/etc/evil.png", "C:/evil.png", "..\\evil.png"]
+
+
+def tar_of(tmp_path: Path, **changes: object) -> Path:
+    info = tarfile.TarInfo("a.png")
+    info.size = len(PICTURE)
+    for key, value in changes.items():
+        setattr(info, key, value)
+    with tarfile.open(tmp_path / "bad.tar", "w") as archive:
+        archive.addfile(info, io.BytesIO(PICTURE))
+    return tmp_path / "bad.tar"
+
+
+@pytest.mark.parametrize("name", CLIMBERS)
+def test_members_that_leave_their_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "bad.zip").write_bytes(zip_bytes({name: PICTURE}))
+    with pytest.raises(UserError, match="would leave the folder"):
+        Zip(tmp_path / "bad.zip")
+    with pytest.raises(UserError, match="would leave the folder"):
+        Tar(tar_of(tmp_path, name=name))
+    assert not list(tmp_path.rglob("evil.png"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE])
+def test_links_and_devices_in_a_tar(tmp_path: Path, kind: bytes) -> None:
+    with pytest.raises(UserError, match="is a link, a device or sparse"):
+        Tar(tar_of(tmp_path, type=kind, linkname="/etc/passwd", size=0))
+
+
+def test_a_link_in_a_zip(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("a.png")
+    info.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(UserError, match="is a link or a device"):
+        Zip(tmp_path / "bad.zip")
+
+
+def test_an_encrypted_zip(tmp_path: Path) -> None:
+    content = bytearray(zip_bytes({"a.png": PICTURE}))
+    directory = content.index(b"PK\x01\x02")
+    content[6] |= 1
+    content[directory + 8] |= 1
+    (tmp_path / "bad.zip").write_bytes(bytes(content))
+    with pytest.raises(UserError, match="encrypted"):
+        Zip(tmp_path / "bad.zip")
+
+
+def test_a_zip_bomb(tmp_path: Path) -> None:
+    bomb = zip_bytes({"a.png": bytes(50 * 2**20)}, zipfile.ZIP_DEFLATED)
+    assert len(bomb) < 100_000
+    (tmp_path / "bad.zip").write_bytes(bomb)
+    with pytest.raises(UserError, match="zip bomb"):
+        Zip(tmp_path / "bad.zip")
+
+
+def test_a_zip_that_lies_about_its_size(tmp_path: Path) -> None:
+    """A member that says 10 bytes and unpacks to 50 MB gives 10 bytes and a checksum that does not fit."""
+    content = bytearray(zip_bytes({"a.png": bytes(50 * 2**20)}, zipfile.ZIP_DEFLATED))
+    directory = content.index(b"PK\x01\x02")
+    struct.pack_into("<I", content, 22, 10)
+    struct.pack_into("<I", content, directory + 24, 10)
+    (tmp_path / "bad.zip").write_bytes(bytes(content))
+    archive = Zip(tmp_path / "bad.zip")
+    with pytest.raises(UserError, match="damaged"):
+        next(archive.contents([0]))
+
+
+def test_members_of_absurd_size(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("a.png")
+    info.size = 10**15
+    (tmp_path / "bad.tar").write_bytes(info.tobuf())
+    with pytest.raises(UserError, match="unpacks to 1,000,000,000,000,000 bytes"):
+        Tar(tmp_path / "bad.tar")
+    (tmp_path / "bad.tar.gz").write_bytes(tar_bytes({"a.png": bytes(257 * 2**20)}))
+    with pytest.raises(UserError, match="unpacks to"):
+        Tar(tmp_path / "bad.tar.gz")
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch evil",)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_that_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(pickle.UnpicklingError, match=r"(posix|nt)\.system"):
+        RestrictedUnpickler(io.BytesIO(pickle.dumps({b"data": Evil()}, protocol))).load()
+    assert not Path("evil").exists()
+
+
+@pytest.mark.parametrize("name", ["eval", "getattr", "__import__", "open"])
+def test_a_pickle_that_asks_for_builtins(name: str) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="does not need"):
+        RestrictedUnpickler(io.BytesIO(f"cbuiltins\n{name}\n.".encode())).load()
+
+
+@pytest.mark.parametrize("array", [np.array([{}, []], dtype=object), np.zeros(3), np.array(["text"])])
+def test_a_pickle_of_other_arrays(array: np.ndarray) -> None:
+    for content in (pickle.dumps(array, 2), python_two_pickle(array)):
+        with pytest.raises(pickle.UnpicklingError, match="array"):
+            RestrictedUnpickler(io.BytesIO(content)).load()
+
+
+@pytest.mark.parametrize("dump", [lambda value: pickle.dumps(value, 2), python_two_pickle], ids=["python3", "python2"])
+def test_plain_data_and_byte_arrays_are_read(dump: object) -> None:
+    array = np.arange(24, dtype=np.uint8).reshape(2, 12)
+    value = {b"data": array, b"labels": [1, 2], b"batch_label": b"testing batch 1 of 1", b"fortran": np.asfortranarray(array)}
+    found = RestrictedUnpickler(io.BytesIO(dump(value))).load()  # type: ignore[operator]
+    np.testing.assert_array_equal(found.pop(b"data"), array)
+    np.testing.assert_array_equal(found.pop(b"fortran"), array)
+    assert found == {b"labels": [1, 2], b"batch_label": b"testing batch 1 of 1"}
