@@ -7,6 +7,7 @@ when every row is there does the file get its name.
 import io
 import itertools
 import os
+import shutil
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -78,8 +79,8 @@ def pack_pictures(job: Job, folder: Path, what: str) -> None:
     """
     _restore(job, folder)
     partial = folder / PARTIAL
+    _check_room(job, partial, what)
     with files.writing(partial):
-        folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(partial, os.O_RDWR | os.O_CREAT, 0o644)
     workers = len(os.sched_getaffinity(0))
     try:
@@ -89,6 +90,13 @@ def pack_pictures(job: Job, folder: Path, what: str) -> None:
             _run(job, folder, descriptor, pool, workers, bar)
     finally:
         os.close(descriptor)
+
+
+def _check_room(job: Job, partial: Path, what: str) -> None:
+    there = partial.stat().st_size if partial.exists() else 0
+    needed, free = len(job.entries) * job.row_bytes - there, shutil.disk_usage(partial.parent).free
+    if needed > free:
+        raise UserError(f"{what}: needs {needed / 1e6:,.1f} MB in {partial.parent}, {free / 1e6:,.1f} MB are free; make room or link data/ elsewhere")
 
 
 def _run(job: Job, folder: Path, descriptor: int, pool: ThreadPoolExecutor, workers: int, bar: Progress) -> None:
