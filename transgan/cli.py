@@ -109,9 +109,12 @@ def train(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
 @app.command(rich_help_panel=STAGES)
 def score(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Score a run under its protocol."""
+    from transgan import tracking
     from transgan.scoring import score as stage
 
-    stage.score(_plan(params, scale), run)
+    plan = _plan(params, scale)
+    stage.score(plan, run)
+    tracking.record_scores(plan, run)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -32,10 +32,13 @@ def feeds(plan: Plan, run: str) -> dict[str, list[str]]:
     return {name: rows for name, rows in found.items() if rows}
 
 
-def tags(plan: Plan, run: Run, fingerprint: str, data: str) -> dict[str, str]:
-    """Tags to find a run by; `table.<name>` is there for every table that the run feeds and holds its rows."""
+def tags(plan: Plan, run: Run, fingerprint: str, data: str, source: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Tags to find a run by; `table.<name>` is there for every table that the run feeds and holds its rows.
+
+    `source` is the commit and dirty flag of the sources that trained it, by default those running now.
+    """
     rows = feeds(plan, run.name)
-    source = provenance.source()
+    source = source or provenance.source()
     return {
         "stage": "train",
         "run": run.name,
@@ -64,5 +67,5 @@ def _note(plan: Plan, run: Run, rows: Mapping[str, Sequence[str]]) -> str:
     comparable = "" if plan.scale.comparable else "\n\n**Not comparable with the paper**: " + plan.scale.description + "."
     return (
         f"{run.model_name} on {run.dataset_name} at {run.dataset.resolution} pixels, {run.recipe.images:,} real images shown "
-        f"({run.share:.1%} of the full schedule).{comparable}\n\nFeeds:{used or ' no table.'}"
+        f"({100 * run.share:.2g}% of the full schedule).{comparable}\n\nFeeds:{used or ' no table.'}"
     )

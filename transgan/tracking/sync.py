@@ -1,7 +1,6 @@
 """Bringing into MLflow what it does not have: after its database was away, and what stages make after training (scores, tables)."""
 
 import csv
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from transgan.console import say
 from transgan.errors import UserError
 from transgan.plan import Plan, Run, digest
 from transgan.tracking.store import Store, connect, tracking_uri
-from transgan.tracking.tracker import Tracker, create, one_line
+from transgan.tracking.tracker import Tracker, create, milliseconds, one_line
 
 TABLES_RUN = "reproduce_tables"
 
@@ -57,7 +56,7 @@ def _bring(store: Store, plan: Plan, run: Run) -> None:
         say(f"{run.name}: its results are of another configuration; train it again, then sync")
         return
     origin = files.read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {}
-    run_id = _find(store, record, origin) or create(store, plan, run, record["fingerprint"], record["data"], _milliseconds(origin.get("started")))
+    run_id = _find(store, record, origin) or create(store, plan, run, record["fingerprint"], record["data"], origin)
     tracker = Tracker(store, run_id, strict=True)
     tracker.log(_history(folder / "history.csv"))
     if (folder / "samples.png").exists() and "samples.png" not in store.artifacts(run_id):
@@ -67,7 +66,7 @@ def _bring(store: Store, plan: Plan, run: Run) -> None:
         scores = files.read_json(score)
         if scores["train_fingerprint"] == record["fingerprint"]:
             tracker.scores(scores, run.dataset_name)
-    tracker.close(_milliseconds(origin.get("finished")))
+    tracker.close(milliseconds(origin.get("finished")))
 
 
 def _find(store: Store, record: dict[str, Any], origin: dict[str, Any]) -> str | None:
@@ -108,7 +107,3 @@ def _bring_tables(store: Store, plan: Plan) -> None:
 
 def _digest(paths: list[Path]) -> str:
     return digest({path.name: files.sha256(path) for path in paths})
-
-
-def _milliseconds(moment: str | None) -> int | None:
-    return int(datetime.fromisoformat(moment).timestamp() * 1000) if moment else None

@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -193,12 +194,21 @@ class Tracker:
             self._complained = True
 
 
-def create(store: Store, plan: Plan, run: Run, fingerprint: str, data: str, started: int | None = None) -> str:
-    """Make the MLflow run of a training run, with its tags, parameters and data, and return its id."""
-    run_id = store.create(run.name, describe.tags(plan, run, fingerprint, data), started)
+def create(store: Store, plan: Plan, run: Run, fingerprint: str, data: str, origin: Mapping[str, Any] | None = None) -> str:
+    """Make the MLflow run of a training run, with its tags, parameters and data, and return its id.
+
+    `origin` is the provenance of a training run that is over: its commit and start, not this process's.
+    """
+    source = {key: origin.get(key) for key in ("commit", "dirty")} if origin else None
+    run_id = store.create(run.name, describe.tags(plan, run, fingerprint, data, source), milliseconds(origin.get("started")) if origin else None)
     store.log_parameters(run_id, describe.parameters(run))
     store.log_dataset(run_id, run.dataset_name, data, {"source": run.dataset.source, "resolution": str(run.dataset.resolution)})
     return run_id
+
+
+def milliseconds(moment: str | None) -> int | None:
+    """An ISO 8601 moment as MLflow counts time: milliseconds since 1970."""
+    return int(datetime.fromisoformat(moment).timestamp() * 1000) if moment else None
 
 
 def one_line(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from transgan.plan import Plan
 from transgan.report.cells import metric_label
@@ -25,11 +26,11 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     if plan.scale.comparable:
         _draw_authors(fid, {plan.run(run).dataset_name for run in config.runs})
     fid.set_title(_fid_title(plan, config))
-    fid.set_yscale("log")
+    fid.set_yscale("log" if any(len(line.get_xdata()) > 1 for line in fid.get_lines()) else "linear")
     gap.set_title("critic gap: mean D(real) − mean D(fake)")
     loss.set_title("losses (solid: discriminator, dashed: generator)")
     loss.set_xlabel("real images shown to the discriminator")
-    loss.ticklabel_format(axis="x", style="sci", scilimits=(6, 6), useMathText=True)
+    loss.xaxis.set_major_formatter(EngFormatter(sep=""))
     if fid.has_data():
         fid.legend()
     return figure

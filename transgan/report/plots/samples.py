@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from transgan.plan import Plan
 from transgan.report.plots import sources
-from transgan.report.plots.style import canvas, picture
+from transgan.report.plots.style import INCHES, canvas, picture
 from transgan.schema import FigureConfig
 
 COLUMNS = 8
@@ -16,7 +16,8 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     """One panel per run, 8 by 8 pictures of the run's first 64 fixed latents."""
     rows = -(-len(config.runs) // PANELS_PER_ROW)
     columns = min(len(config.runs), PANELS_PER_ROW)
-    figure = canvas(plan, config.title, 0.7 + rows * (7.0 / columns + 0.25))
+    side = min(INCHES / columns, 4.0)
+    figure = canvas(plan, config.title, 0.7 + rows * (side + 0.25), columns * side)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, run in zip(panels, config.runs, strict=False):
         pictures = sources.dynamics(plan, run)["pictures"][-1]
