@@ -1,0 +1,69 @@
+"""Projects whose one dataset is packed, small enough that a training run takes about a second, and the result of an undisturbed run."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import TINY
+from transgan import files
+from transgan import plan as plans
+from transgan.data.fetch import fetch
+from transgan.data.prepare import prepare
+from transgan.tracking.tracker import Tracker
+from transgan.training import session
+from transgan.training.loop import OUTPUTS, train
+
+RUN = "one-cifar10"
+HASHED = [name for name in OUTPUTS if name != "provenance.json"]
+
+
+def make_project(folder: Path, packed: Path, checkpoint_minutes: float) -> Path:
+    """A project with packed data; its run takes 8 discriminator steps of 16 pictures."""
+    shutil.copytree(packed / "data", folder / "data")
+    text = TINY.read_text().replace("images: 512", "images: 128").replace("log_images: 128", "log_images: 32").replace("first: 128", "first: 32")
+    (folder / "params.yaml").write_text(text.replace("checkpoint_minutes: 0.02", f"checkpoint_minutes: {checkpoint_minutes:.9f}"))
+    return folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every output that must be the same when made again."""
+    return {name: files.sha256(folder / "results/tiny/runs" / RUN / name) for name in HASHED}
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread, and no MLflow: tests/test_tracking.py has that."""
+    torch.set_num_threads(1)
+    monkeypatch.setattr(session.Session, "_open_tracker", lambda _: Tracker())
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed")
+    (folder / "params.yaml").write_text(TINY.read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        plan = plans.load()
+        fetch(plan, "cifar10")
+        prepare(plan, "cifar10")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, packed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project of its own that saves a checkpoint after every step; the current directory."""
+    monkeypatch.chdir(tmp_path)
+    return make_project(tmp_path, packed, 1e-9)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of the outputs of a run that nothing interrupted and that saved at its end only."""
+    folder = make_project(tmp_path_factory.mktemp("undisturbed"), packed, 1000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(session.Session, "_open_tracker", lambda _: Tracker())
+        train(plans.load(), RUN)
+    return digests(folder)

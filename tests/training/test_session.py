@@ -1,0 +1,164 @@
+"""Whole runs: outputs, resumption after every kind of end, damaged checkpoints, divergence."""
+
+import csv
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+
+from tests.training.conftest import RUN, digests
+from transgan import files
+from transgan import plan as plans
+from transgan.errors import Diverged, UserError
+from transgan.training.loop import train
+from transgan.training.signals import Stopped
+from transgan.training.step import Trainer
+
+
+class Crash(BaseException):
+    """Stands for the end of the process: nothing in the product catches it."""
+
+
+def crash() -> None:
+    raise Crash
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action) -> None:
+    """Have `action` happen once, at the end of a step."""
+    advance = Trainer.advance
+
+    def advance_and_act(self, *arguments):
+        advance(self, *arguments)
+        if self.step == step:
+            monkeypatch.setattr(Trainer, "advance", advance)
+            action()
+
+    monkeypatch.setattr(Trainer, "advance", advance_and_act)
+
+
+def stopped_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Path:
+    """Train until the process ends after `step` steps; returns the state folder."""
+    at_step(monkeypatch, step, crash)
+    with pytest.raises(Crash):
+        train(plans.load(), RUN)
+    return next(Path().glob(f"state/tiny/train/{RUN}/*/"))
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoint-*.pt"))
+
+
+def test_a_run_leaves_every_output(project):
+    train(plans.load(), RUN)
+    results = project / "results/tiny/runs" / RUN
+    run = json.loads((results / "run.json").read_text())
+    assert (run["images"], run["steps"], run["full_images"], run["seed"]) == (128, 8, 128, 0)
+    assert run["fingerprint"] == plans.load().fingerprint("train", RUN)
+    with safetensors.safe_open(results / "generator.safetensors", "pt") as file:
+        assert list(file.metadata()) == ["transgan"]
+        assert json.loads(file.metadata()["transgan"])["images"] == 128
+    rows = list(csv.DictReader((results / "history.csv").open()))
+    assert list(rows[0])[:6] == ["images", "step", "d_loss", "g_loss", "gap", "gradient_penalty"]
+    assert [int(row["images"]) for row in rows] == [32, 64, 96, 128]
+    assert all(np.isfinite(float(value)) for row in rows for value in row.values())
+    with np.load(results / "dynamics.npz") as dynamics:
+        assert dynamics["images"].tolist() == [0, 32, 128]
+        assert dynamics["pictures"].shape == (3, 16, 8, 8, 3)
+        assert dynamics["attention_distance"].shape == (3, 3, 4)
+        assert (dynamics["pictures"][0] != dynamics["pictures"][2]).any()
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 8])
+def test_a_run_that_died_goes_on_to_the_same_bytes(project, undisturbed, monkeypatch, step):
+    folder = stopped_at(monkeypatch, step)
+    assert len(checkpoints(folder)) == min(step - 1, 2)
+    train(plans.load(), RUN)
+    assert digests(project) == undisturbed
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_told_to_stop_saves_and_goes_on_to_the_same_bytes(project, undisturbed, monkeypatch, capsys, signum):
+    text = (project / "params.yaml").read_text().replace("checkpoint_minutes: 0.000000001", "checkpoint_minutes: 1000")
+    (project / "params.yaml").write_text(text)
+    at_step(monkeypatch, 4, lambda: os.kill(os.getpid(), signum))
+    with pytest.raises(Stopped) as stop:
+        train(plans.load(), RUN)
+    assert stop.value.code == 128 + signum
+    assert "saved at 64 images; the same command goes on" in capsys.readouterr().err
+    train(plans.load(), RUN)
+    assert "goes on from 64 of 128 images" in capsys.readouterr().err
+    assert digests(project) == undisturbed
+
+
+def test_a_damaged_newest_checkpoint_falls_back_aloud(project, undisturbed, monkeypatch, capsys):
+    folder = stopped_at(monkeypatch, 6)
+    newest = checkpoints(folder)[-1]
+    newest.write_bytes(newest.read_bytes()[:1000])
+    train(plans.load(), RUN)
+    messages = capsys.readouterr().err
+    assert f"{newest}: damaged" in messages
+    assert "goes on from 64 of" in messages
+    assert digests(project) == undisturbed
+
+
+def test_all_checkpoints_damaged_is_said_and_nothing_deleted(project, monkeypatch):
+    folder = stopped_at(monkeypatch, 6)
+    for path in checkpoints(folder):
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match=f"{folder}: all 2 checkpoints are damaged"):
+        train(plans.load(), RUN)
+    assert len(checkpoints(folder)) == 2
+
+
+def test_a_checkpoint_of_another_run_is_refused(project, monkeypatch):
+    folder = stopped_at(monkeypatch, 3)
+    plan = plans.load()
+    other = plan.paths.workspace("train", "two-cifar10", plan.fingerprint("train", "two-cifar10"))
+    for path in folder.glob("checkpoint-*"):
+        files.publish(path, other / path.name)
+    with pytest.raises(UserError, match="belongs to fingerprint"):
+        train(plan, "two-cifar10")
+
+
+def test_a_full_disk_while_saving_loses_nothing(project, undisturbed, monkeypatch):
+    def full(path: Path) -> None:
+        if path.name.startswith(".checkpoint-000000000080"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    flush = files._flush
+    monkeypatch.setattr(files, "_flush", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        train(plans.load(), RUN)
+    folder = next(Path().glob(f"state/tiny/train/{RUN}/*/"))
+    assert [path.name for path in checkpoints(folder)] == ["checkpoint-000000000048.pt", "checkpoint-000000000064.pt"]
+    assert not list(folder.glob(".*.tmp"))
+    monkeypatch.setattr(files, "_flush", flush)
+    train(plans.load(), RUN)
+    assert digests(project) == undisturbed
+
+
+@pytest.mark.parametrize(("change", "reason"), [("gap_limit: 1.0e-9", "beyond recipe.gap_limit"), ("discriminator: {lr: 1.0e+30}", "is nan")])
+def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(project, change, reason):
+    text = (project / "params.yaml").read_text().replace("    batch: 16\n", f"    batch: 16\n    {change}\n")
+    (project / "params.yaml").write_text(text)
+    with pytest.raises(Diverged, match=reason):
+        train(plans.load(), RUN)
+    assert not (project / "results/tiny/runs" / RUN).exists()
+
+
+def test_finished_work_is_passed_on_without_torch(project):
+    train(plans.load(), RUN)
+    (project / "results/tiny/runs" / RUN / "run.json").unlink()
+    check = (
+        "import sys; from transgan import plan; from transgan.training.loop import train;"
+        f"train(plan.load(), '{RUN}'); sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True)
+    assert (project / "results/tiny/runs" / RUN / "run.json").exists()
