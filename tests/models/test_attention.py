@@ -7,13 +7,12 @@ from transgan.models.attention import (
     Layout,
     SelfAttention,
     dense_attention,
-    double_backward,
     forms,
     nystrom_attention,
     pseudo_inverse,
     relative_bias,
 )
-from transgan.schema.model import Blocks
+from transgan.schema.model import GRID, Attention, Blocks
 
 SIDE, WIDTH, HEADS = 8, 12, 3
 
@@ -63,11 +62,11 @@ def test_every_dense_form_is_masked_dense_attention(form, relative, twice):
 
 
 def test_configurations_name_the_forms():
-    assert forms((blocks("standard", 1),), SIDE) == [Form(Layout(SIDE, 8, 8))]
-    assert forms((blocks("grid", 1, window=4), blocks("standard", 1)), SIDE) == [Form(Layout(SIDE, 4, 4)), Form(Layout(SIDE, 8, 8))]
-    assert forms((blocks("axis", 3),), SIDE) == [Form(Layout(SIDE, 1, 8)), Form(Layout(SIDE, 8, 1)), Form(Layout(SIDE, 1, 8))]
-    assert forms((blocks("nystrom", 1, landmarks=16),), SIDE) == [Form(Layout(SIDE, 8, 8), 16)]
-    assert forms((blocks("grid", 1, window=16),), SIDE) == [Form(Layout(SIDE, 8, 8))]  # a map no larger is one tile
+    assert forms((blocks("standard", 1),), GRID, SIDE) == [Form(Layout(SIDE, 8, 8))]
+    assert forms((blocks("grid", 1, window=4), blocks("wide", 1)), Attention(), SIDE) == [Form(Layout(SIDE, 4, 4)), Form(Layout(SIDE, 8, 8))]
+    assert forms((blocks("axis", 3),), GRID, SIDE) == [Form(Layout(SIDE, 1, 8)), Form(Layout(SIDE, 8, 1)), Form(Layout(SIDE, 1, 8))]
+    assert forms((blocks("nystrom", 1, landmarks=16),), GRID, SIDE) == [Form(Layout(SIDE, 8, 8), 16)]
+    assert forms((blocks("grid", 1, window=16),), GRID, SIDE) == [Form(Layout(SIDE, 8, 8))]  # a map no larger is one tile
 
 
 def test_layouts_gather_tiles_and_come_back():

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transgan.schema.model import Blocks
+from transgan.schema.model import Attention, Blocks
 
 PSEUDO_INVERSE_STEPS = 6
 
@@ -72,23 +72,23 @@ class Form:
     landmarks: int | None = None
 
 
-def forms(groups: tuple[Blocks, ...], side: int) -> list[Form]:
+def forms(groups: tuple[Blocks, ...], wide: Attention, side: int) -> list[Form]:
     """The form of every block of a stage, in order. Axis attention alternates: rows, columns, rows ... (paper.md 1.4)."""
-    return [_form(group, i, side) for group in groups for i in range(group.depth)]
+    return [_form(group.form(wide), i, side) for group in groups for i in range(group.depth)]
 
 
-def _form(group: Blocks, index: int, side: int) -> Form:
+def _form(config: Attention, index: int, side: int) -> Form:
     whole = Layout(side, side, side)
-    match group.attention:
+    match config.attention:
         case "standard":
             return Form(whole)
         case "grid":
-            window = min(group.window or side, side)
+            window = min(config.window or side, side)
             return Form(Layout(side, window, window))
         case "axis":
             return Form(Layout(side, 1, side) if index % 2 == 0 else Layout(side, side, 1))
         case "nystrom":
-            return Form(whole, min(group.landmarks, side * side))
+            return Form(whole, min(config.landmarks, side * side))
 
 
 class SelfAttention(nn.Module):

@@ -3,7 +3,7 @@
 Token sequences are (batch, tokens, channels) in raster order outside a stage.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from transgan.models.attention import CrossAttention, Form, Layout, SelfAttention, differentiated_twice, forms
-from transgan.schema.model import Blocks, Norm
+from transgan.models.attention import CrossAttention, Form, Layout, SelfAttention, differentiated_twice
+from transgan.schema.model import Norm
 
 PIXEL_NORM_EPS = 1e-8
 
@@ -91,21 +91,33 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-    """One resolution: an absolute position embedding, then blocks, each in the order of tokens that its attention wants."""
+    """One resolution: an absolute position embedding, then blocks, each in the order of tokens that its attention wants.
 
-    def __init__(self, shape: BlockShape, side: int, groups: tuple[Blocks, ...], absolute_position: bool, relative_position: bool) -> None:
+    A stage with `class_token` takes one more token in front of the map; all its blocks then attend to everything.
+    """
+
+    def __init__(
+        self,
+        shape: BlockShape,
+        side: int,
+        block_forms: Sequence[Form],
+        absolute_position: bool = True,
+        relative_position: bool = True,
+        class_token: bool = False,
+    ) -> None:
         super().__init__()
         self.side = side
         self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, side * side, shape.width), std=0.02)) if absolute_position else None
-        block_forms = forms(groups, side)
         self.layouts = [form.layout for form in block_forms]
-        self.blocks = nn.ModuleList(Block(shape, form, relative_position) for form in block_forms)
-        self.noise_tokens = [side * side if shape.noise else 0] * len(block_forms)
+        self.blocks = nn.ModuleList(Block(shape, None if class_token else form, relative_position) for form in block_forms)
+        self.noise_tokens = [side * side + class_token if shape.noise else 0] * len(block_forms)
 
-    def forward(self, x: Tensor, shared: Pass, band: int | None = None) -> Tensor:
-        """(B, side * side, C) -> (B, side * side, C); `band` is the last block's locality mask."""
+    def forward(self, x: Tensor, shared: Pass, band: int | None = None, class_token: Tensor | None = None) -> Tensor:
+        """(B, side * side, C) -> the same, or one token more where `class_token` (1, 1, C) is given; `band`: the last block's locality mask."""
         if self.position is not None:
             x = x + self.position
+        if class_token is not None:
+            x = torch.cat([class_token.expand(len(x), -1, -1), x], 1)
         raster = current = Layout(self.side, self.side, self.side)
         for i, (layout, block) in enumerate(zip(self.layouts, self.blocks, strict=True)):
             if layout != current:

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from transgan.models.attention import forms
 from transgan.models.base import DiscriminatorNetwork
 from transgan.models.blocks import Block, BlockShape, Pass, Stage, build_norm, split_noise
 from transgan.models.resampling import average_pool
@@ -26,16 +27,23 @@ class Discriminator(DiscriminatorNetwork):
         self.patches = nn.ModuleList(patch_embedding(config, i) for i in range(len(config.stages)))
         self._sides = [resolution // (config.patch * 2**i) for i in range(len(config.stages))]
         stages = [
-            Stage(self._shape(width), self._sides[i], stage.blocks, True, config.relative_position)
-            for i, (stage, width) in enumerate(zip(config.stages, config.widths, strict=True))
+            Stage(
+                self._shape(width),
+                side,
+                forms(stage.blocks, config.wide, side),
+                relative_position=config.relative_position,
+                class_token=config.class_token == "first",
+            )
+            for stage, side, width in zip(config.stages, self._sides, config.widths, strict=True)
         ]
         self.stages = nn.ModuleList(stages)
         self.class_token = nn.Parameter(torch.empty(1, 1, config.width))
-        self.last_block = Block(self._shape(config.width), None, relative_position=False)
+        self.last_block = Block(self._shape(config.width), None, relative_position=False) if config.class_token == "last" else None
         self.norm = build_norm(config.norm, config.width)
         self.head = nn.Linear(config.width, 1)
         self._noise_tokens = [tokens for stage in stages for tokens in stage.noise_tokens]
-        self._noise_tokens.append(self._sides[-1] ** 2 + 1 if config.noise else 0)
+        if self.last_block is not None:
+            self._noise_tokens.append(self._sides[-1] ** 2 + 1 if config.noise else 0)
         self.noise_width = sum(self._noise_tokens)
         nn.init.trunc_normal_(self.class_token, std=0.02)
         self.apply(_initialize)
@@ -49,11 +57,12 @@ class Discriminator(DiscriminatorNetwork):
         """(B, 3, H, W) in [-1, 1] -> (B,) unbounded. `noise` (B, noise_width), standard normal, is drawn here unless given."""
         shared = Pass(split_noise(images, noise, self._noise_tokens), recompute=self.checkpoint_activations)
         x = images.new_empty(0)
+        token_first = self.class_token if self.last_block is None else None
         for i, (embed, stage, side) in enumerate(zip(self.patches, self.stages, self._sides, strict=True)):
             tokens = embed(images).flatten(2).transpose(1, 2)
-            x = stage(torch.cat([average_pool(x, 2 * side), tokens], 2) if i else tokens, shared)
-        x = torch.cat([self.class_token.expand(len(x), -1, -1), x], 1)
-        x = self.last_block(x, shared)
+            x = stage(torch.cat([average_pool(x, 2 * side), tokens], 2) if i else tokens, shared, class_token=token_first)
+        if self.last_block is not None:
+            x = self.last_block(torch.cat([self.class_token.expand(len(x), -1, -1), x], 1), shared)
         return self.head(self.norm(x[:, 0])).squeeze(1)  # type: ignore[no-any-return]
 
 

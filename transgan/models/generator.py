@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from transgan.models.attention import forms
 from transgan.models.base import GeneratorNetwork
 from transgan.models.blocks import BlockShape, Pass, Stage, split_noise
 from transgan.models.resampling import bicubic, blur, pixel_shuffle
@@ -34,7 +35,7 @@ class Generator(GeneratorNetwork):
                     context_width=config.width if config.latent_attention else None,
                 ),
                 side,
-                stage.blocks,
+                forms(stage.blocks, config.wide, side),
                 config.absolute_position,
                 config.relative_position,
             )

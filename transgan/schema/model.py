@@ -13,21 +13,51 @@ from transgan.schema.base import Strict
 Norm = Literal["layer", "pixel", "none"]
 
 
-class Blocks(Strict):
-    """Consecutive transformer blocks that share one form of self-attention."""
+class Attention(Strict):
+    """A form of self-attention (paper sections 3.2 and 4.3; paper.md 1.4)."""
 
-    depth: int = Field(ge=0, description="number of blocks")
     attention: Literal["standard", "grid", "axis", "nystrom"] = Field(
-        "standard", description="standard: the whole map; grid: non-overlapping tiles; axis: rows then columns; nystrom: landmarks"
+        "standard", description="standard: the whole map; grid: non-overlapping tiles; axis: rows, then columns, block by block; nystrom: landmarks"
     )
     window: int | None = Field(None, ge=1, description="side of a tile in tokens (grid only); a map no larger is one tile")
-    landmarks: int = Field(64, ge=1, description="number of landmarks (nystrom only)")
+    landmarks: int = Field(64, ge=1, description="number of landmarks (nystrom only); a map with fewer tokens has one for each")
 
     @model_validator(mode="after")
     def _grid_has_window(self) -> Self:
-        if (self.attention == "grid") != (self.window is not None):
-            raise ValueError("`window` is given with `attention: grid`, and only then")
+        if self.attention == "grid" and self.window is None:
+            raise ValueError("`attention: grid` needs a `window`")
         return self
+
+    def check_side(self, side: int) -> None:
+        """Raise ValueError unless a map of `side` x `side` tokens divides into the form's tiles or landmarks."""
+        if self.attention == "grid" and self.window is not None and side > self.window and side % self.window:
+            raise ValueError(f"a side of {side} tokens does not divide into tiles of {self.window}")
+        if self.attention == "nystrom" and side * side > self.landmarks and side * side % self.landmarks:
+            raise ValueError(f"{side * side} tokens do not divide among {self.landmarks} landmarks")
+
+
+class Blocks(Strict):
+    """Consecutive transformer blocks that share one form of self-attention: of their own, or the network's form for `wide` maps."""
+
+    depth: int = Field(ge=0, description="number of blocks")
+    attention: Literal["standard", "grid", "axis", "nystrom", "wide"] = Field("standard", description="as in `wide`; wide: what `wide` says")
+    window: int | None = Field(None, ge=1, description="side of a tile in tokens (grid only)")
+    landmarks: int = Field(64, ge=1, description="number of landmarks (nystrom only)")
+
+    def form(self, wide: Attention) -> Attention:
+        """The form these blocks have in a network whose form for wide maps is `wide`."""
+        if self.attention == "wide":
+            return wide
+        return Attention(attention=self.attention, window=self.window, landmarks=self.landmarks)
+
+    @model_validator(mode="after")
+    def _form_is_whole(self) -> Self:
+        self.form(Attention())
+        return self
+
+
+# Grid self-attention where the map is larger than 32 x 32 tokens (paper section 3.2).
+GRID = Attention(attention="grid", window=16)
 
 
 class GeneratorStage(Strict):
@@ -60,6 +90,7 @@ class TransformerGenerator(Strict):
     noise: bool = Field(False, description="learnt-strength noise added before qkv in every block")
     latent_attention: bool = Field(False, description="cross-attention to an embedding of z in every block (released CelebA-HQ generator)")
     locality_band: tuple[BandStep, ...] = Field((), description="band mask of the last block while training (first version of the paper)")
+    wide: Attention = Field(GRID, description="form of the blocks that say `attention: wide`: one place to change it in all large maps")
     stages: tuple[GeneratorStage, ...] = Field(min_length=1)
 
     @property
@@ -88,7 +119,9 @@ class TransformerGenerator(Strict):
                 raise ValueError(f"stage {i}: a pixel shuffle needs channels divisible by 4, has {previous}")
             if width % self.heads:
                 raise ValueError(f"stage {i}: {width} channels are not divisible by {self.heads} heads")
-            _tiles_fit(f"stage {i}", stage.blocks, side)
+            _forms_fit(f"stage {i}", stage.blocks, self.wide, side)
+        if self.locality_band and (not self.stages[-1].blocks or self.stages[-1].blocks[-1].form(self.wide).attention != "standard"):
+            raise ValueError("`locality_band` masks the last block of the last stage, which must have standard attention")
         return self
 
 
@@ -111,6 +144,10 @@ class TransformerDiscriminator(Strict):
     overlapping: bool = Field(False, description="the first patch embedding is a convolution of kernel 2P, stride P, padding P/2")
     relative_position: bool = True
     noise: bool = True
+    class_token: Literal["last", "first"] = Field(
+        "last", description="last: joins the tokens for one more block at the end; first: goes through all blocks (first version of the paper)"
+    )
+    wide: Attention = Field(GRID, description="form of the blocks that say `attention: wide`")
     stages: tuple[DiscriminatorStage, ...] = Field(min_length=1)
 
     @property
@@ -132,7 +169,14 @@ class TransformerDiscriminator(Strict):
                 raise ValueError(f"stage {i}: {width} channels are not divisible by {self.heads} heads")
         if self.overlapping and self.patch % 2:
             raise ValueError("overlapping patches need an even `patch`")
+        if self.class_token == "first":
+            self._check_plain_transformer()
         return self
+
+    def _check_plain_transformer(self) -> None:
+        forms = {group.form(self.wide).attention for stage in self.stages for group in stage.blocks}
+        if len(self.stages) > 1 or forms != {"standard"} or self.relative_position:
+            raise ValueError("`class_token: first` needs a single stage with standard attention and `relative_position: false`")
 
     def check_resolution(self, resolution: int) -> None:
         """Raise ValueError unless pictures of `resolution` pixels divide into this discriminator's patches and tiles."""
@@ -140,13 +184,15 @@ class TransformerDiscriminator(Strict):
         if resolution % coarsest:
             raise ValueError(f"{resolution} pixels do not divide into patches of {coarsest}")
         for i, stage in enumerate(self.stages):
-            _tiles_fit(f"stage {i}", stage.blocks, resolution // (self.patch * 2**i))
+            _forms_fit(f"stage {i}", stage.blocks, self.wide, resolution // (self.patch * 2**i))
 
 
-def _tiles_fit(where: str, groups: tuple[Blocks, ...], side: int) -> None:
+def _forms_fit(where: str, groups: tuple[Blocks, ...], wide: Attention, side: int) -> None:
     for group in groups:
-        if group.window is not None and side > group.window and side % group.window:
-            raise ValueError(f"{where}: a side of {side} tokens does not divide into tiles of {group.window}")
+        try:
+            group.form(wide).check_side(side)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
 
 
 class ModelConfig(Strict):
