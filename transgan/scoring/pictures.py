@@ -1,49 +1,166 @@
-"""Pictures to score: a pack, a folder, an archive or an array, all as batches of uint8 (B, 3, H, W) read ahead in a thread."""
+"""Pictures to score: a pack, a folder, an archive or an .npz, all as batches of uint8 (B, 3, H, W), read ahead in a thread, never all in memory.
 
-from collections.abc import Callable, Iterator
+Nothing is silently resized: pictures have one size, which must be the reference's, unless the protocol names a filter (`resize`). Resizing
+moves FID by more than most papers' claims (Parmar et al. 2022).
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from transgan import files
+from transgan.data.containers import Container, Tree, open_container
 from transgan.data.pack import Pack
+from transgan.data.pictures import FORMATS, SUFFIXES, PictureError, Shaper
+from transgan.errors import UserError
+from transgan.scoring.metrics import evenly
+from transgan.scoring.reference import read_arrays
 
-Read = Callable[[int, int], NDArray[np.uint8]]
+Arrays = Iterator[NDArray[np.uint8]]
+NPZ_KEYS = ("images", "arr_0")  # ours, and what numpy calls a nameless array
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """`count` pictures of side `resolution`; `read(start, stop)` gives uint8 (stop - start, H, W, 3); `source` says where they come from."""
+    """`count` pictures of side `resolution`; `stream(batch)` gives them in order as uint8 (B, H, W, 3); `digest` is of their content,
+    `lossy` says whether some are JPEG or WebP."""
 
     count: int
     resolution: int
-    read: Read
+    stream: Callable[[int], Arrays]
     source: str
+    digest: str
+    lossy: bool = False
 
     def batches(self, batch: int) -> Iterator[Tensor]:
         """All pictures in order, uint8 (B, 3, H, W) on the CPU; the next batch is read while this one is used."""
-        starts = range(0, self.count, batch)
+        arrays = self.stream(batch)
         with ThreadPoolExecutor(1) as reader:
-            coming = reader.submit(self._batch, starts[0], batch)
-            for start in starts:
-                ready = coming.result()
-                if start + batch < self.count:
-                    coming = reader.submit(self._batch, start + batch, batch)
-                yield ready
-
-    def _batch(self, start: int, batch: int) -> Tensor:
-        images = np.ascontiguousarray(self.read(start, min(start + batch, self.count)))
-        return torch.from_numpy(images).permute(0, 3, 1, 2)
+            coming = reader.submit(next, arrays, None)
+            while (ready := coming.result()) is not None:
+                coming = reader.submit(next, arrays, None)
+                yield torch.from_numpy(ready).permute(0, 3, 1, 2)
 
 
-def of_array(images: NDArray[np.uint8], source: str) -> Pictures:
+def of_array(images: NDArray[np.uint8], source: str, digest: str = "") -> Pictures:
     """Of uint8 (N, H, W, 3) in memory or memory-mapped."""
-    return Pictures(len(images), images.shape[1], lambda start, stop: np.array(images[start:stop]), source)
+    return of_rows(images, np.arange(len(images)), source, digest)
 
 
 def of_pack(pack: Pack, rows: NDArray[np.int64]) -> Pictures:
     """Of some rows of a pack."""
-    return Pictures(len(rows), pack.images.shape[1], lambda start, stop: pack.read(rows[start:stop]), f"pack {pack.sha256[:8]}")
+    chosen = hashlib.sha256(f"{pack.sha256} {rows.tolist()}".encode()).hexdigest()
+    return of_rows(pack.images, rows, f"pack {pack.sha256[:8]}", chosen)
+
+
+def of_rows(images: NDArray[np.uint8], rows: NDArray[np.int64], source: str, digest: str) -> Pictures:
+    """Of some rows of an array uint8 (N, H, W, 3)."""
+
+    def stream(batch: int) -> Arrays:
+        return (np.ascontiguousarray(images[rows[start : start + batch]]) for start in range(0, len(rows), batch))
+
+    return Pictures(len(rows), images.shape[1], stream, source, digest)
+
+
+def from_path(path: Path, count: int | None, resolution: int | None, resize: str) -> Pictures:
+    """Of an .npz, a folder (with its folders) or an archive: at most `count` pictures, evenly spaced over the sorted names.
+
+    With a `resolution`, pictures of another size are brought to it with the filter `resize`, or refused where that is "none"; without, all must
+    be squares of one size. Raises UserError when there are none, or naming the first one that cannot be used.
+    """
+    if path.suffix == ".npz":
+        images = array(path)
+        if resolution not in (None, images.shape[1]):
+            raise UserError(f"{path}: pictures of {images.shape[1]} pixels, {resolution} are wanted; resize them or name another reference")
+        return of_rows(images, evenly(len(images), count), str(path), files.sha256(path))
+    container = open_container(path)
+    names = [index for index, name in enumerate(container.names) if Path(name).suffix.lower() in SUFFIXES]
+    if not names:
+        raise UserError(f"{path}: no pictures in it ({', '.join(sorted(SUFFIXES))})")
+    chosen = [names[row] for row in evenly(len(names), count)]
+    side = resolution or _side(container, chosen[0])
+    stream = partial(_decoded, path, chosen, Shaper(side, "lanczos" if resize == "none" else resize, "none"), resize == "none")
+    lossy = any(Path(container.names[index]).suffix.lower() != ".png" for index in chosen)
+    return Pictures(len(chosen), side, stream, str(path), _digest(container), lossy)
+
+
+def array(path: Path) -> NDArray[np.uint8]:
+    """Pictures uint8 (N, H, W, 3) of an .npz under the name images or arr_0. Raises UserError for anything else that such a file may hold."""
+    arrays = read_arrays(path)
+    name = next((key for key in NPZ_KEYS if key in arrays), None)
+    if name is None:
+        raise UserError(f"{path}: has no array {' or '.join(NPZ_KEYS)} of pictures (it has: {', '.join(sorted(arrays))})")
+    images = arrays[name]
+    if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2] or len(images) == 0:
+        raise UserError(f"{path}: {name} has shape {images.shape}, must be (N, H, H, 3): squares, channels last")
+    if images.dtype != np.uint8:
+        raise UserError(f"{path}: {name} is {images.dtype}, must be uint8 in 0 ... 255: how it is rounded changes the score, so do it yourself")
+    if images.max() <= 1:
+        raise UserError(f"{path}: {name} has no value above 1, pictures are wanted in 0 ... 255")
+    return images
+
+
+def _decoded(path: Path, chosen: Sequence[int], shaper: Shaper, exact: bool, batch: int) -> Arrays:
+    container = open_container(path)
+    try:
+        contents = container.contents(chosen)
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            for start in range(0, len(chosen), batch):
+                part = chosen[start : start + batch]
+                names = [container.names[index] for index in part]
+                yield np.stack(list(pool.map(partial(_picture, path, shaper, exact), names, [next(contents) for _ in part])))
+    finally:
+        container.close()
+
+
+def _picture(path: Path, shaper: Shaper, exact: bool, name: str, content: bytes | Path) -> NDArray[np.uint8]:
+    try:
+        if exact and (size := _size(content)) != (shaper.resolution, shaper.resolution):
+            raise PictureError(
+                f"{size[0]} x {size[1]} pixels, {shaper.resolution} x {shaper.resolution} are wanted; resize it, or name a filter as `resize`"
+            )
+        return shaper.shape(content)
+    except PictureError as error:
+        raise UserError(f"{path}: {name}: {error}") from error
+
+
+def _size(content: bytes | Path) -> tuple[int, int]:
+    try:
+        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
+            return image.size
+    except UnidentifiedImageError:
+        raise PictureError("not a JPEG, PNG or WebP picture") from None
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise PictureError(" ".join(str(error).split()) or "cannot be read") from error
+
+
+def _side(container: Container, index: int) -> int:
+    name = container.names[index]
+    try:
+        width, height = _size(next(iter(container.contents([index]))))
+    except PictureError as error:
+        raise UserError(f"{container.path}: {name}: {error}") from error
+    if width != height:
+        raise UserError(f"{container.path}: {name}: {width} x {height} pixels, squares are wanted; crop them, or make a pack with `transgan prepare`")
+    return width
+
+
+def _digest(container: Container) -> str:
+    """Of an archive's file, or of a folder's names and contents: pictures that are replaced have another digest."""
+    if not isinstance(container, Tree):
+        return files.sha256(container.path)
+    content = hashlib.sha256()
+    for name in container.names:
+        content.update(f"{name}\0{files.sha256(container.path / name)}\n".encode())
+    return content.hexdigest()

@@ -4,12 +4,15 @@ Latents and noise are drawn per picture, so picture i of a seed is the same what
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from transgan.errors import UserError
+from transgan.schema import ProtocolConfig
+from transgan.scoring.measure import Source
 from transgan.streams import Streams
 
 Quantize = Literal["truncate", "round"]
@@ -46,6 +49,12 @@ def uint8_samples(generator: nn.Module, seed: int, count: int, batch: int, quant
     """The first `count` pictures of an evaluation seed as uint8 (B, 3, H, W) on `device`."""
     for images in generate(generator, seed, 0, count, batch, device):
         yield quantized(images, quantize)
+
+
+def sources(generator: nn.Module, protocol: ProtocolConfig) -> list[Source]:
+    """The protocol's samples of a generator: one source per evaluation seed."""
+    count, batch, quantize = protocol.samples, protocol.batch, protocol.quantize
+    return [Source(f"evaluation seed {seed}", count, partial(uint8_samples, generator, seed, count, batch, quantize)) for seed in protocol.seeds]
 
 
 def _noise(streams: Streams, start: int, stop: int, width: int, device: torch.device) -> Tensor:

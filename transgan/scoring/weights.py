@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from transgan import files
-from transgan.console import say
+from transgan.console import progress, say
 from transgan.errors import UserError
 from transgan.plan import Plan
 from transgan.schema import ProtocolConfig
@@ -17,6 +17,7 @@ from transgan.schema import ProtocolConfig
 INCEPTION_NAME = "weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_NAME}"
 INCEPTION_DIGEST = "6726825d"  # the file's name carries the first digits of its SHA-256, as torch.hub's convention has it
+INCEPTION_BYTES = 95_700_000  # about; for the progress bar only
 INCOMING, ARCHIVES = Path("data/incoming"), Path("data/archives")
 
 
@@ -75,38 +76,29 @@ def _inception(mirror: str | None) -> tuple[Path, str]:
     return _fetched(mirror)
 
 
-class _UnusableError(Exception):
-    """A place did not give the file; says why in a few words."""
-
-
 def _fetched(mirror: str | None) -> tuple[Path, str]:
-    target = ARCHIVES / INCEPTION_NAME
-    reasons = []
-    for place in [f"{mirror.rstrip('/')}/{INCEPTION_NAME}", INCEPTION_URL] if mirror else [INCEPTION_URL]:
-        say(f"weights of Inception: from {place}")
-        try:
-            with files.atomic(target) as temporary:
-                _copy(place, temporary)
-                digest = files.sha256(temporary)
-                if not digest.startswith(INCEPTION_DIGEST):
-                    raise _UnusableError(f"SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}")
-        except _UnusableError as error:
-            reasons.append(str(error))
-            continue
-        return target, digest
-    raise UserError(f"{INCEPTION_NAME}: cannot be downloaded ({'; '.join(reasons)}); get it from {INCEPTION_URL} and put it into {INCOMING}/")
+    from transgan.data.download import Unavailable, download
 
-
-def _copy(place: str, target: Path) -> None:
-    if "://" not in place:
-        if not Path(place).is_file():
-            raise _UnusableError(f"{place} is not there")
-        shutil.copyfile(place, target)
-        return
-    import pooch
-    import requests
-
+    target, urls = ARCHIVES / INCEPTION_NAME, [INCEPTION_URL]
+    if mirror is not None and "://" in mirror:
+        urls.insert(0, f"{mirror.rstrip('/')}/{INCEPTION_NAME}")
+    elif mirror is not None and (Path(mirror) / INCEPTION_NAME).is_file():
+        with files.atomic(target) as temporary:
+            shutil.copyfile(Path(mirror) / INCEPTION_NAME, temporary)
+        return _checked(target)
+    say(f"weights of Inception (95 MB): from {', '.join(urls)}")
     try:
-        pooch.HTTPDownloader(timeout=30)(place, str(target), None)
-    except requests.RequestException as error:
-        raise _UnusableError(f"{type(error).__name__} from {place.split('/')[2]}") from error
+        with progress(INCEPTION_NAME, INCEPTION_BYTES, "B") as bar:
+            download(urls, target, None, bar.advance)
+    except Unavailable as error:
+        raise UserError(f"{INCEPTION_NAME}: cannot be downloaded ({error}); get it from {INCEPTION_URL} and put it into {INCOMING}/") from None
+    return _checked(target)
+
+
+def _checked(path: Path) -> tuple[Path, str]:
+    """The file just obtained and its digest; another file is removed and refused."""
+    digest = files.sha256(path)
+    if not digest.startswith(INCEPTION_DIGEST):
+        path.unlink()
+        raise UserError(f"{path}: got another file (SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); get it from {INCEPTION_URL}")
+    return path, digest

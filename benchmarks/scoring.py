@@ -1,0 +1,145 @@
+"""Whether FID of Inception's layer 768 orders pictures as it should, and how much of the extractor's bare speed scoring keeps.
+
+    python benchmarks/scoring.py --weights W.pth --lossless PICTURES.npz --test FOLDER_OR_ARCHIVE [--count 500] [--threads 1]
+
+`--lossless` holds undistorted training pictures of 32 pixels; what is measured against them: the same pictures as JPEG, with noise, blurred, and
+other pictures (`--test`, which are JPEGs, against the JPEGs of the training pictures). Writes benchmarks/results/scoring.json and a figure in
+docs/images. FID-768 is not FID: it comes from another layer and has another scale.
+"""
+
+import argparse
+import io
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import matplotlib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+from torch import Tensor
+
+from transgan import files
+from transgan.compute import prepare_compute
+from transgan.schema import ProtocolConfig
+from transgan.scoring import extractors, metrics, pictures
+
+Images = NDArray[np.uint8]
+JPEG_QUALITY = 75
+NOISE = (5, 10, 20, 40)  # grey levels, standard deviation
+BLUR = (0.5, 1.0, 2.0)  # pixels, standard deviation
+SPEED_ROUNDS = 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--lossless", type=Path, required=True)
+    parser.add_argument("--test", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring.json"))
+    parser.add_argument("--figure", type=Path, default=Path("docs/images/scoring-fid768.png"))
+    given = parser.parse_args()
+    protocol = ProtocolConfig(metrics=("fid",), feature_layer="768", samples=given.count, threads=given.threads, allow_few_samples=True)
+    extractor = extractors.build(protocol, given.weights, ["768"], prepare_compute(given.threads, "cpu"))
+    results = {
+        "layer": "768",
+        "count": given.count,
+        "speed": speed(extractor, pictures.array(given.lossless)),
+        "fid768": distances(extractor, pictures.array(given.lossless)[: given.count], given.test),
+    }
+    files.write_json(given.out, results)
+    draw(results, given.figure)
+
+
+def distances(extractor: extractors.Extractor, originals: Images, test: Path) -> dict[str, object]:
+    """FID-768 of every distortion against the originals, and of test against training pictures, both JPEGs."""
+
+    def statistics(source: pictures.Pictures, what: str) -> metrics.Statistics:
+        return metrics.Statistics.of(extractors.extract(extractor, source.batches(50), source.count, what)["768"])
+
+    def distorted(change: Callable[[Images], Images], what: str) -> metrics.Statistics:
+        return statistics(pictures.of_array(np.stack([change(image) for image in originals]), what), what)
+
+    reference = statistics(pictures.of_array(originals, "originals"), "originals")
+    as_jpeg = distorted(jpeg, f"JPEG quality {JPEG_QUALITY}")
+    others = statistics(pictures.from_path(test, len(originals), originals.shape[1], "none"), "test pictures")
+    random = np.random.default_rng(0)
+    return {
+        "itself": metrics.frechet(reference, reference),
+        "jpeg": metrics.frechet(as_jpeg, reference),
+        "test_against_train": metrics.frechet(others, as_jpeg),
+        "noise": [[level, metrics.frechet(distorted(noise(level, random), f"noise {level}"), reference)] for level in NOISE],
+        "blur": [[radius, metrics.frechet(distorted(blur(radius), f"blur {radius}"), reference)] for radius in BLUR],
+    }
+
+
+def jpeg(image: Images) -> Images:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY)  # chroma halved, Pillow's default
+    return np.asarray(Image.open(buffer))
+
+
+def noise(level: float, random: np.random.Generator) -> Callable[[Images], Images]:
+    return lambda image: (image + random.normal(0, level, image.shape)).round().clip(0, 255).astype(np.uint8)
+
+
+def blur(radius: float) -> Callable[[Images], Images]:
+    return lambda image: np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
+
+
+def speed(extractor: extractors.Extractor, images: Images, batch: int = 20, batches: int = 4) -> dict[str, object]:
+    """Images per second of the bare forward and of extraction as scoring does it, in turns; the median of the rounds' ratios counts."""
+    some = images[: batch * batches]
+    ready = [torch.from_numpy(some[start : start + batch]).permute(0, 3, 1, 2) for start in range(0, len(some), batch)]
+    bare: list[float] = []
+    scoring: list[float] = []
+    forward(extractor, ready[:1])
+    for _ in range(SPEED_ROUNDS):
+        bare.append(len(some) / seconds(lambda: forward(extractor, ready)))
+        source = pictures.of_array(some, "speed")
+        scoring.append(len(some) / seconds(lambda source=source: extractors.extract(extractor, source.batches(batch), len(some), "speed")))
+    ratios = [ours / theirs for ours, theirs in zip(scoring, bare, strict=True)]
+    return {
+        "bare_images_per_second": bare,
+        "scoring_images_per_second": scoring,
+        "share": float(np.median(ratios)),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def forward(extractor: extractors.Extractor, batches: list[Tensor]) -> None:
+    with torch.inference_mode():
+        for batch in batches:
+            extractor.module(batch)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = perf_counter()
+    work()
+    return perf_counter() - started
+
+
+def draw(results: dict[str, object], path: Path) -> None:
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    found: dict[str, object] = results["fid768"]  # type: ignore[assignment]
+    figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained", sharey=True)
+    for panel, (name, unit) in zip(panels, (("noise", "standard deviation in grey levels"), ("blur", "radius in pixels")), strict=False):
+        levels, values = zip(*found[name], strict=True)  # type: ignore[misc]
+        panel.plot(levels, values, "o-")
+        panel.set(title=name.capitalize(), xlabel=unit, yscale="log")
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("FID-768")
+    bars = {"JPEG against\nlossless": found["jpeg"], "test against\ntrain": found["test_against_train"]}
+    panels[2].bar(list(bars), list(bars.values()), width=0.5)
+    panels[2].set(title="Other pictures")
+    with files.atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
