@@ -16,6 +16,9 @@ from transgan import files
 # MLflow's limits of one call.
 METRICS_PER_CALL = 1000
 PARAMETERS_PER_CALL = 100
+# MLflow's page opens on training runs, not on language models.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+DIGEST_CHARACTERS = 16
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,7 @@ class Store:
         from mlflow.data.meta_dataset import MetaDataset
         from mlflow.entities import DatasetInput, InputTag
 
-        # MLflow keeps 36 characters of a digest.
-        dataset = MetaDataset(CodeDatasetSource(dict(source)), name=name, digest=digest[:36])
+        dataset = MetaDataset(CodeDatasetSource(dict(source)), name=name, digest=digest[:DIGEST_CHARACTERS])
         self.client.log_inputs(run_id, datasets=[DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])])
 
     def steps(self, run_id: str, key: str) -> dict[int, float]:
@@ -142,7 +144,7 @@ def _experiment(client: Any, name: str, uri: str) -> str:
         database = _database(uri)
         location = (database.parent / "mlruns" / name).as_uri() if database else None
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
         except MlflowException as error:  # on a server another process may have been quicker
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
