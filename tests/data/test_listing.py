@@ -1,0 +1,81 @@
+"""`transgan data`: every dataset's state, and what to do next, at each step of its way."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.conftest import MakePlan
+from tests.data.serve import celebahq, cifar10, encode, pixels, serving, small_datasets, with_sums
+from transgan.data import packing
+from transgan.data.catalog import INCOMING
+from transgan.data.fetch import fetch
+from transgan.data.listing import status
+from transgan.data.prepare import prepare
+from transgan.plan import Plan
+from transgan.schema import Params
+
+KEYS = {"dataset", "source", "state", "bytes", "count", "digest", "licence", "next"}
+
+
+def row(plan: Plan, dataset: str) -> dict[str, Any]:
+    return next(row for row in status(plan) if row["dataset"] == dataset)
+
+
+def test_nothing_is_there_yet(make_plan: MakePlan) -> None:
+    plan = make_plan(small_datasets() | {"mine": {"source": "folder", "path": "gone", "resolution": 8, "splits": [{"name": "train"}]}})
+    rows = status(plan)
+    assert [row["dataset"] for row in rows] == list(plan.datasets)
+    assert all(set(row) == KEYS and row["licence"] and row["next"] for row in rows)
+    assert {row["state"] for row in rows} == {"missing", "needs you"}
+    assert row(plan, "cifar10")["next"] == "transgan fetch cifar10"
+    assert "data/incoming/" in row(plan, "celebahq256")["next"]
+    assert "gone" in row(plan, "mine")["next"]
+
+
+def test_the_way_of_a_dataset(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = with_sums(cifar10())
+    with serving(content) as server:
+        plan = make_plan(small_datasets(), mirror=server.url)
+        Path("data/archives/cifar10").mkdir(parents=True)
+        part = Path("data/archives/cifar10/.cifar-10-python.tar.gz.part")
+        part.write_bytes(content["cifar-10-python.tar.gz"][:1000])
+        assert row(plan, "cifar10")["state"].startswith("downloading, about 0%")
+        fetch(plan, "cifar10")
+    fetched = row(plan, "cifar10")
+    assert (fetched["state"], fetched["next"]) == ("fetched", "transgan prepare cifar10")
+    assert fetched["bytes"] >= len(content["cifar-10-python.tar.gz"])
+    assert fetched["count"] is None
+
+    with monkeypatch.context() as context:
+        context.setattr(packing, "BATCH_PICTURES", 4)
+        context.setattr(packing, "finish_images", None)
+        original = packing._pack_batch
+        context.setattr(packing, "_pack_batch", lambda job, first, *rest: original(job, first, *rest) if first < 12 else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            prepare(plan, "cifar10")
+    assert row(plan, "cifar10")["state"] == "packing, 50% done"
+    prepare(plan, "cifar10")
+    done = row(plan, "cifar10")
+    assert (done["state"], done["next"], done["count"]) == ("packed", "", 24)
+    assert len(done["digest"]) == 12
+    assert done["digest"] != fetched["digest"]
+
+    changed = plan.params.model_dump(mode="json")
+    changed["datasets"]["cifar10"]["resolution"] = 16
+    again = Plan(Params.model_validate(changed), plan.scale_name, plan.file)
+    assert row(again, "cifar10")["state"] == "packed from other data or settings"
+    assert row(again, "cifar10")["next"] == "transgan prepare cifar10"
+
+
+def test_what_a_person_placed_and_ones_own_folder(make_plan: MakePlan) -> None:
+    plan = make_plan(small_datasets() | {"mine": {"source": "folder", "path": "mine", "resolution": 8, "splits": [{"name": "train"}]}})
+    INCOMING.mkdir(parents=True)
+    (INCOMING / "celebahq.zip").write_bytes(celebahq()["celebahq.zip"])
+    Path("mine").mkdir()
+    Path("mine/a.png").write_bytes(encode(pixels(1, 8, 8), "PNG"))
+    for dataset in ("celebahq256", "mine"):
+        assert row(plan, dataset)["state"] == "here, not looked at"
+        assert row(plan, dataset)["next"] == f"transgan fetch {dataset}"
+        fetch(plan, dataset)
+        assert row(plan, dataset)["state"] == "fetched"

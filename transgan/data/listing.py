@@ -1,0 +1,101 @@
+"""Where every dataset stands: what `transgan data` shows. Reads records only, computes no digest."""
+
+from pathlib import Path
+from typing import Any
+
+from transgan import files
+from transgan.data.archives import by_hand
+from transgan.data.catalog import ARCHIVES, CATALOG, INCOMING, locate
+from transgan.data.pack import IMAGES, MANIFEST
+from transgan.data.packing import PROGRESS
+from transgan.data.prepare import SOURCE
+from transgan.errors import UserError
+from transgan.plan import Plan
+
+OWN_TERMS = {
+    "digits": "CC BY 4.0 (UCI, Alpaydin and Kaynak 1998); comes with scikit-learn",
+    "folder": "your own; note its terms beside it",
+}
+
+
+def status(plan: Plan) -> list[dict[str, Any]]:
+    """One row per dataset of the plan's scale.
+
+    Keys: dataset, source, state, bytes (archives and pack on disk), count (pictures; None before packing), digest (of the pack, else of the
+    source, 12 digits; None before fetching), licence, next (the command or action that comes next; empty when there is nothing to do).
+    """
+    return [_row(plan, dataset) for dataset in plan.datasets]
+
+
+def _row(plan: Plan, dataset: str) -> dict[str, Any]:
+    config = plan.dataset(dataset)
+    folder = plan.paths.data(dataset)
+    store = plan.paths.workspace("prepare", dataset, plan.fingerprint("prepare", dataset))
+    manifest, source = _read(folder / MANIFEST), _read(folder / SOURCE)
+    packed = manifest.get("fingerprint") == plan.fingerprint("prepare", dataset) and (folder / IMAGES).exists()
+    if packed and manifest.get("source") == source.get("digest"):
+        state, action = "packed", ""
+    elif packed or (manifest.get("fingerprint") and source):
+        state, action = "packed from other data or settings", f"transgan prepare {dataset}"
+    elif (store / PROGRESS).exists():
+        progress = _read(store / PROGRESS)
+        state, action = f"packing, {progress.get('done', 0) / max(progress.get('entries', 1), 1):.0%} done", f"transgan prepare {dataset}"
+    elif source and not _missing(config.source, config.path):
+        state, action = "fetched", f"transgan prepare {dataset}"
+    else:
+        state, action = _before_fetch(config.source, config.path, dataset)
+    digest = manifest.get("sha256") if packed else source.get("digest")
+    return {
+        "dataset": dataset,
+        "source": config.path or config.source,
+        "state": state,
+        "bytes": _bytes(ARCHIVES / config.source) + sum(_bytes(path) for path in _placed(config.source)) + _bytes(store),
+        "count": manifest.get("count") if packed else None,
+        "digest": str(digest)[:12] if digest else None,
+        "licence": CATALOG[config.source].licence if config.source in CATALOG else OWN_TERMS[config.source],
+        "next": action,
+    }
+
+
+def _before_fetch(source: str, path: str | None, dataset: str) -> tuple[str, str]:
+    fetch = f"transgan fetch {dataset}"
+    if source == "folder" and not Path(str(path)).exists():
+        return "missing", f"put your pictures at {path}, then {fetch}"
+    if source not in CATALOG or not _missing(source, path):
+        return "here, not looked at", fetch
+    parts = list((ARCHIVES / source).glob(".*.part"))
+    if parts:
+        about = sum(file.about for file in CATALOG[source].files)
+        return f"downloading, about {min(_bytes(ARCHIVES / source) / about, 0.99):.0%} done", fetch
+    if CATALOG[source].agreement:
+        missing = [f"{name} (" for name in _missing(source, path)]
+        return "needs you", by_hand(CATALOG[source], missing)
+    return "missing", fetch
+
+
+def _missing(source: str, path: str | None) -> list[str]:
+    """Names of the source's files that are not on this machine."""
+    if source == "folder":
+        return [] if Path(str(path)).exists() else [str(path)]
+    if source not in CATALOG:
+        return []
+    here = locate(source)
+    return [file.name for file in CATALOG[source].files if file.name not in here]
+
+
+def _placed(source: str) -> list[Path]:
+    return [path for path in locate(source).values() if INCOMING in path.parents] if source in CATALOG else []
+
+
+def _bytes(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.exists() else 0
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = files.read_json(path) if path.exists() else {}
+    except UserError:
+        return {}
+    return found if isinstance(found, dict) else {}
