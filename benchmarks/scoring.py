@@ -90,7 +90,7 @@ def blur(radius: float) -> Callable[[Images], Images]:
     return lambda image: np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
 
 
-def speed(extractor: extractors.Extractor, images: Images, batch: int = 20, batches: int = 4) -> dict[str, object]:
+def speed(extractor: extractors.Extractor, images: Images, batch: int = 20, batches: int = 2) -> dict[str, object]:
     """Images per second of the bare forward and of extraction as scoring does it, in turns; the median of the rounds' ratios counts."""
     some = images[: batch * batches]
     ready = [torch.from_numpy(some[start : start + batch]).permute(0, 3, 1, 2) for start in range(0, len(some), batch)]

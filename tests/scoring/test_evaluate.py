@@ -1,0 +1,227 @@
+"""evaluate: every kind of target and reference, the same numbers as the stages, and refusals in one line."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.scoring.conftest import REFERENCE, RUN
+from transgan import plan
+from transgan.data.pack import Pack
+from transgan.errors import UserError
+from transgan.scoring import reference, score
+from transgan.scoring.evaluate import evaluate, render
+
+
+def digits(split: str) -> np.ndarray:
+    pack = Pack.open(plan.load().paths.data("cifar10"))
+    return pack.read(pack.rows([split]))
+
+
+def npz(images: np.ndarray, name: str = "pictures.npz") -> str:
+    np.savez(name, images=images)
+    return name
+
+
+def folder(images: np.ndarray, name: str = "pictures") -> str:
+    Path(name).mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(f"{name}/{number:04d}.png")
+    return name
+
+
+def test_a_run_gets_the_scores_of_its_stage(project: Path) -> None:
+    current = plan.load()
+    score.score(current, RUN)
+    staged = json.loads(current.paths.score(RUN).read_text())["protocols"]["few"]
+    found = evaluate(current, RUN, "cifar10")
+    assert found["metrics"] == staged
+    assert found["summary"]["fid"]["mean"] == pytest.approx(np.mean(staged["fid"]["values"]))
+
+
+def test_a_checkpoint_gets_the_scores_of_its_run(project: Path) -> None:
+    current = plan.load()
+    path = str(current.paths.run(RUN) / "generator.safetensors")
+    by_name, by_path = (evaluate(current, target, "cifar10", metrics=["fid"])["metrics"] for target in (RUN, path))
+    assert by_name == by_path
+
+
+def test_folder_npz_pack_and_dataset_of_the_same_pictures_agree(project: Path) -> None:
+    current = plan.load()
+    images = digits("test")
+    targets = [npz(images), folder(images), "cifar10:test", f"{current.paths.data('cifar10')}:test"]
+    found = [evaluate(current, target, "cifar10", metrics=["fid"], changes={"samples": 360})["metrics"] for target in targets]
+    assert all(each == found[0] for each in found)
+
+
+def test_real_pictures_score_better_than_an_untrained_generator(project: Path) -> None:
+    current = plan.load()
+    real, generated = (evaluate(current, target, "cifar10")["summary"] for target in ("cifar10:test", RUN))
+    assert real["fid"]["mean"] < generated["fid"]["mean"]
+    assert real["precision"]["mean"] > generated["precision"]["mean"]
+
+
+def test_a_set_against_itself_is_nothing_from_perfect(project: Path) -> None:
+    changes = {"samples": 300, "reference_samples": 300}
+    found = evaluate(plan.load(), "cifar10:train", "cifar10:train", metrics=["fid", "prc"], changes=changes)["summary"]
+    assert abs(found["fid"]["mean"]) < 1e-3
+    assert (found["precision"]["mean"], found["recall"]["mean"]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("kind", ["dataset", "pack", "folder", "npz", "statistics"])
+def test_every_kind_of_reference_gives_the_same_fid(project: Path, kind: str) -> None:
+    current = plan.load()
+    usual = evaluate(current, "cifar10:test", "cifar10", metrics=["fid"])["metrics"]
+    images = digits("train")
+    path = current.paths.reference("cifar10", "few")
+    if kind == "statistics":
+        reference.export_statistics(path, Path("statistics.npz"))
+        assert set(np.load("statistics.npz").files) == {"mu", "sigma"}
+    names = {
+        "dataset": lambda: "cifar10:train",
+        "pack": lambda: f"{current.paths.data('cifar10')}:train",
+        "folder": lambda: folder(images),
+        "npz": lambda: npz(images),
+        "statistics": lambda: "statistics.npz",
+    }
+    found = evaluate(current, "cifar10:test", names[kind](), "few", metrics=["fid"])["metrics"]
+    assert found["fid"]["values"] == pytest.approx(usual["fid"]["values"], rel=1e-5)
+
+
+def test_kid_against_statistics_is_refused(project: Path) -> None:
+    current = plan.load()
+    reference.export_statistics(current.paths.reference("cifar10", "few"), Path("statistics.npz"))
+    with pytest.raises(UserError, match="statistics alone do not do; give pictures"):
+        evaluate(current, RUN, "statistics.npz", metrics=["kid"])
+
+
+def test_a_reference_of_pictures_is_kept_and_made_again_when_anything_changes(project: Path) -> None:
+    current = plan.load()
+    path = npz(digits("train"), "reference.npz")
+
+    def kept() -> int:
+        return len(list((current.paths.state / "reference" / "evaluate").glob("*/finished.json")))
+
+    evaluate(current, RUN, path, metrics=["fid"])
+    evaluate(current, RUN, path, metrics=["fid"])
+    assert kept() == 1
+    evaluate(current, RUN, path, metrics=["fid", "kid"])  # must keep features
+    assert kept() == 2
+    evaluate(current, RUN, path, metrics=["fid"], changes={"reference_samples": 500})
+    assert kept() == 3
+    npz(digits("train")[:1000], "reference.npz")
+    evaluate(current, RUN, path, metrics=["fid"])
+    assert kept() == 4
+
+
+def test_a_damaged_kept_reference_is_made_again_and_said(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    current = plan.load()
+    path = npz(digits("train"), "reference.npz")
+    first = evaluate(current, RUN, path, metrics=["fid"])["metrics"]
+    held = next((current.paths.state / "reference" / "evaluate").glob("*/statistics.npz"))
+    content = bytearray(held.read_bytes())
+    content[len(content) // 2] ^= 1
+    held.write_bytes(content)
+    capsys.readouterr()
+    assert evaluate(current, RUN, path, metrics=["fid"])["metrics"] == first
+    assert "missing or damaged; made again" in capsys.readouterr().err
+
+
+def test_a_damaged_reference_of_the_stage_is_made_again_and_said(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    current = plan.load()
+    declared = current.paths.reference("cifar10", "few")
+    good = declared.read_bytes()
+    for path in [declared, *Path("state").rglob("statistics.npz")]:
+        path.write_bytes(good[:1000])
+    reference.make(current, REFERENCE)
+    assert "missing or damaged; made again" in capsys.readouterr().err
+    assert declared.read_bytes() == good
+
+
+@pytest.mark.parametrize("name", ["mu", "sigma", "nan", "text", "other"])
+def test_bad_statistics_are_refused(project: Path, name: str) -> None:
+    good = {"mu": np.zeros(64), "sigma": np.eye(64)}
+    bad = {
+        "mu": {**good, "mu": np.zeros((64, 1))},
+        "sigma": {**good, "sigma": np.eye(63)},
+        "nan": {**good, "sigma": np.full((64, 64), np.nan)},
+        "other": {"mu": np.zeros(2048), "sigma": np.eye(2048)},
+    }
+    if name == "text":
+        Path("statistics.npz").write_text("no archive")
+    else:
+        np.savez("statistics.npz", **bad[name])  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"statistics\.npz|not the same layer"):
+        evaluate(plan.load(), RUN, "statistics.npz", metrics=["fid"])
+
+
+def test_one_picture_and_too_few_are_refused(project: Path) -> None:
+    current = plan.load()
+    with pytest.raises(UserError, match="a single picture has no distribution"):
+        evaluate(current, npz(digits("test")[:1]), "cifar10", metrics=["fid"])
+    with pytest.raises(UserError, match="40 pictures are fewer than the 64 features"):
+        evaluate(current, npz(digits("test")[:40]), "cifar10", metrics=["fid"])
+
+
+def test_fewer_than_the_protocol_asks_for_is_warned_about(project: Path) -> None:
+    found = evaluate(plan.load(), npz(digits("test")[:150]), "cifar10", metrics=["fid"])
+    assert any("the protocol asks for 200" in warning for warning in found["warnings"])
+    assert "150 pictures" in render(found)
+
+
+def test_pictures_of_another_size_than_the_reference_are_refused(project: Path) -> None:
+    large = np.kron(digits("test")[:100], np.ones((1, 2, 2, 1), np.uint8))
+    with pytest.raises(UserError, match="16 pixels, 8 are wanted"):
+        evaluate(plan.load(), npz(large), "cifar10")
+    with pytest.raises(UserError, match="16 x 16 pixels, 8 x 8 are wanted"):
+        evaluate(plan.load(), folder(large), "cifar10")
+    assert evaluate(plan.load(), "pictures", "cifar10", metrics=["fid"], changes={"resize": "box"})["summary"]["fid"]["mean"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing", "cifar10"), "nothing: no file or folder, and no run or dataset"),
+        ((RUN, "nothing"), "nothing: no file or folder"),
+        ((RUN, "cifar10", "fe"), "no protocol 'fe'; did you mean 'few'"),
+        ((RUN, "cifar10", "few", ["fidd"]), "protocol few: metrics.0"),
+        (("cifar10:tests", "cifar10"), "no split 'tests'"),
+    ],
+)
+def test_what_cannot_be_is_one_line(project: Path, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        evaluate(plan.load(), *arguments)  # type: ignore[arg-type]
+
+
+def test_changes_of_the_protocol_are_checked(project: Path) -> None:
+    with pytest.raises(UserError, match="protocol few: sampels: Extra inputs"):
+        evaluate(plan.load(), RUN, "cifar10", changes={"sampels": 3})
+    with pytest.raises(UserError, match="feature_layer '2048' is not a layer of digits"):
+        evaluate(plan.load(), RUN, "cifar10", metrics=["fid"], changes={"feature_layer": "2048"})
+
+
+def test_kept_references_are_listed_and_removed(project: Path) -> None:
+    current = plan.load()
+    listed = list(reference.kept(current))
+    assert [(entry.name, entry.current) for entry in listed] == [(REFERENCE, True)]
+    assert reference.remove(current, REFERENCE) == listed[0].size > 0
+    assert not current.paths.reference("cifar10", "few").exists()
+    with pytest.raises(UserError, match="nothing is kept of it at scale tiny; kept: none"):
+        reference.remove(current, REFERENCE)
+
+
+def test_the_result_says_how_numbers_must_be_called(project: Path) -> None:
+    found = evaluate(plan.load(), RUN, "cifar10", metrics=["fid"])
+    assert found["settings"]["titles"]["fid"] == "digit FID"
+    assert "digit FID: " in render(found)
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_threads_of_torch_are_the_protocols(project: Path) -> None:
+    evaluate(plan.load(), "cifar10:test", "cifar10", metrics=["fid"])
+    assert torch.get_num_threads() == 1
+    assert subprocess.run(["ls", "state/tiny/reference"], capture_output=True, text=True, check=True).stdout.strip() == REFERENCE
