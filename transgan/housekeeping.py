@@ -98,5 +98,6 @@ def summary(plan: Plan) -> None:
     for path in tables:
         if path.exists():
             print(path.read_text())
-    print(f"Tables: {plan.paths.results / 'tables'}   figures: {plan.paths.results / 'figures'}   samples: {plan.paths.results / 'runs'}/*/samples.png")
-    print("Next: `mlflow ui` to compare runs, `transgan plan --scale paper` for the price of the real thing, README.md for the way there.")
+    results = plan.paths.results
+    print(f"Tables: {results / 'tables'}   figures: {results / 'figures'}   samples: {results / 'runs'}/*/samples.png")
+    print("Next: `mlflow ui` to compare runs; `transgan plan --scale paper` for the price of the real thing; README.md for the way there.")

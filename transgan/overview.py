@@ -91,7 +91,7 @@ def _print_table(plan: Plan, rows: list[dict[str, Any]], total: dict[str, Any]) 
         )
     console = Console(width=None if Console().is_terminal else 140)
     console.print(table)
-    console.print(f"In all: {_short(total['images'])} images, {total['eflop']:.3g} EFLOP. Estimates are counted on the real modules; memory is of one device.")
+    console.print(f"In all: {_short(total['images'])} images, {total['eflop']:.3g} EFLOP. Counted on the real modules; memory is of one device.")
 
 
 _COLUMNS: tuple[tuple[str, Any], ...] = (

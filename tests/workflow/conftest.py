@@ -1,0 +1,90 @@
+"""A small project of its own for the workflow tests: git, DVC, Snakemake and the tiny params file, as a user would have them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from transgan import dvcfile
+
+from ..conftest import ROOT, TINY
+
+
+@dataclass
+class Project:
+    """A checkout with everything the front-ends need, driven through their command lines."""
+
+    root: Path
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command in the project with this Python's tools; its output, both streams."""
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "DVC_NO_ANALYTICS": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, env=environment, timeout=600, check=False)
+        output = done.stdout + done.stderr
+        if check:
+            assert done.returncode == 0, output
+        return output
+
+    def snakemake(self, *options: str) -> str:
+        """The main job through Snakemake."""
+        return self.run("snakemake", "--cores", "all", *options, "--", "reproduce_tables")
+
+    def dvc(self, *arguments: str) -> str:
+        """DVC."""
+        return self.run("dvc", *arguments)
+
+    def work(self, stage: str) -> dict[str, int]:
+        """When each finished result of a stage was worked out: changes exactly when work is repeated."""
+        return {str(path.relative_to(self.root)): path.stat().st_mtime_ns for path in self.root.glob(f"state/tiny/{stage}/*/*/finished.json")}
+
+    def bytes(self) -> dict[str, bytes]:
+        """Every declared output but provenance, which holds times."""
+        folders = (self.root / "results", self.root / "data" / "tiny")
+        paths = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.name not in ("provenance.json", "README.md")]
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in paths}
+
+    def edit(self, old: str, new: str) -> None:
+        """Replace text in params.yaml."""
+        path = self.root / "params.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+
+def make_project(root: Path) -> Project:
+    """A fresh checkout in `root`."""
+    root.mkdir(parents=True)
+    shutil.copytree(ROOT / "workflow", root / "workflow")
+    shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache", "config.local"))
+    for name in (".dvcignore", ".gitignore", "Makefile"):
+        shutil.copy(ROOT / name, root / name)
+    (root / "params.yaml").write_text(TINY.read_text())
+    head = (ROOT / "dvc.yaml").read_text()
+    here = Path.cwd()
+    try:
+        os.chdir(root)
+        (root / "dvc.yaml").write_text(dvcfile.render(head))
+    finally:
+        os.chdir(here)
+    project = Project(root)
+    project.run("git", "init", "-q")
+    project.run("git", "add", "-A")
+    project.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "A project")
+    return project
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One project for all the tests of a module, which build on each other."""
+    return make_project(tmp_path_factory.mktemp("workflow") / "project")

@@ -1,0 +1,110 @@
+"""Snakemake and DVC in any order, edits and reverts, deleted outputs, checkouts and clones: only what changed runs again, nothing is lost.
+
+The tests run in the order in which they stand and build on each other's state, as a user's days do.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .conftest import Project, make_project
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("orders")]
+
+EDIT = ("protocol: few, seed: 1}", "protocol: few, seed: 5}")
+
+
+def test_snakemake_makes_everything_once(checkout: Project) -> None:
+    output = checkout.snakemake()
+    assert len(checkout.work("train")) == 3, output
+    assert len(checkout.work("score")) == 3
+    table = (checkout.root / "results/tiny/tables/small.md").read_text()
+    assert "Both seeds" in table
+    assert "not comparable" in table
+    work = checkout.work("train")
+    assert "Nothing to be done" in checkout.snakemake()
+    assert checkout.work("train") == work
+
+
+def test_dvc_takes_over_without_training(checkout: Project) -> None:
+    work, made = {**checkout.work("train"), **checkout.work("score")}, checkout.bytes()
+    checkout.dvc("repro")
+    assert {**checkout.work("train"), **checkout.work("score")} == work
+    assert checkout.bytes() == made
+    assert "up to date" in checkout.dvc("repro")
+
+
+def test_snakemake_has_nothing_to_do_after_dvc(checkout: Project) -> None:
+    assert "Nothing to be done" in checkout.snakemake()
+    shutil.rmtree(checkout.root / ".snakemake")
+    assert "Nothing to be done" in checkout.snakemake()
+
+
+def test_an_edit_of_one_run_trains_that_run_only(checkout: Project) -> None:
+    work, made = checkout.work("train"), checkout.bytes()
+    checkout.edit(*EDIT)
+    checkout.snakemake()
+    assert len(set(checkout.work("train").items()) - set(work.items())) == 1
+    after = checkout.bytes()
+    changed = {path for path in made if made[path] != after[path]}
+    run = "results/tiny/runs/two-cifar10"
+    assert changed <= {f"{run}/{name}" for name in ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz")} | {
+        "results/tiny/scores/two-cifar10.json",
+        *(f"results/tiny/tables/small.{suffix}" for suffix in ("csv", "md", "tex")),
+    }
+    assert f"{run}/generator.safetensors" in changed
+
+
+def test_the_revert_trains_nothing(checkout: Project) -> None:
+    work = {**checkout.work("train"), **checkout.work("score")}
+    checkout.edit(*reversed(EDIT))
+    checkout.dvc("repro")
+    assert {**checkout.work("train"), **checkout.work("score")} == work
+    assert "Nothing to be done" in checkout.snakemake()
+
+
+def test_deleted_outputs_come_back_without_work(checkout: Project) -> None:
+    work, made = {**checkout.work("train"), **checkout.work("score"), **checkout.work("reference")}, checkout.bytes()
+    shutil.rmtree(checkout.root / "results")
+    checkout.snakemake()
+    assert {**checkout.work("train"), **checkout.work("score"), **checkout.work("reference")} == work
+    assert checkout.bytes() == made
+
+
+def test_dvc_checkout_and_restore(checkout: Project) -> None:
+    work, made = checkout.work("train"), checkout.bytes()
+    checkout.dvc("repro")
+    shutil.rmtree(checkout.root / "results")
+    checkout.run("dvc", "checkout")
+    checkout.run("make", "restore", "STAMP=")
+    assert checkout.bytes() == made
+    assert "Nothing to be done" in checkout.snakemake()
+    assert checkout.work("train") == work
+
+
+def test_a_clone_pulls_everything_and_trains_nothing(checkout: Project, tmp_path: Path) -> None:
+    """`dvc push` to a local remote, a clean clone with neither tool's state, `make restore`: every table, no training."""
+    remote = tmp_path / "remote"
+    checkout.dvc("remote", "add", "-f", "-d", "lab", str(remote))
+    checkout.dvc("push")
+    checkout.run("git", "add", "-A")
+    checkout.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "Results")
+    clone = Project(tmp_path / "clone")
+    checkout.run("git", "clone", "-q", str(checkout.root), str(clone.root))
+    clone.run("make", "restore", "STAMP=")
+    assert clone.bytes() == checkout.bytes()
+    assert "Nothing to be done" in clone.snakemake()
+    assert "up to date" in clone.dvc("status")
+    assert clone.work("train") == {}
+
+
+def test_dvc_first_then_snakemake(tmp_path: Path, checkout: Project) -> None:
+    """The other order, from a fresh checkout: the same bytes."""
+    other = make_project(tmp_path / "other")
+    other.dvc("repro")
+    work = other.work("train")
+    assert len(work) == 3
+    assert "Nothing to be done" in other.snakemake()
+    assert other.work("train") == work
+    assert other.bytes() == checkout.bytes()
