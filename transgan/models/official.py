@@ -27,23 +27,33 @@ from transgan.schema.model import TransformerDiscriminator, TransformerGenerator
 
 HEADS, TILE, OVERLAPPING_TILE = 4, 16, 4
 
-# What may be given besides the state, under our names and under those of the authors' command line.
-KEYWORDS = {
-    **dict.fromkeys(("norm", "g_norm", "d_norm"), "norm"),
-    **dict.fromkeys(("heads", "num_heads"), "heads"),
-    **dict.fromkeys(("window", "g_window_size", "d_window_size"), "window"),
-    **dict.fromkeys(("patch", "patch_size"), "patch"),
-    **dict.fromkeys(("resolution", "img_size"), "resolution"),
-    **dict.fromkeys(("latent", "latent_dim"), "latent"),
-    **dict.fromkeys(("width", "gf_dim", "df_dim"), "width"),
-    "bottom_width": "bottom_width",
+# What may be given besides the state: our name of it, by ours and by the authors' names, and the net it is about (none: either).
+KEYWORDS: dict[str, tuple[str, str | None]] = {
+    **{name: (name, None) for name in ("norm", "heads", "window", "patch", "resolution", "latent", "width", "bottom_width")},
+    **{
+        name: (name.split("_")[1], name.split("_")[0])
+        for name in ("generator_norm", "generator_window", "discriminator_norm", "discriminator_window")
+    },
+    "g_norm": ("norm", "generator"),
+    "d_norm": ("norm", "discriminator"),
+    "g_window_size": ("window", "generator"),
+    "d_window_size": ("window", "discriminator"),
+    "gf_dim": ("width", "generator"),
+    "df_dim": ("width", "discriminator"),
+    "latent_dim": ("latent", "generator"),
+    "patch_size": ("patch", "discriminator"),
+    "img_size": ("resolution", None),
+    "num_heads": ("heads", None),
 }
+# Of the authors' arguments these say nothing that the names of the state do not say.
+REDUNDANT = ("g_depth", "d_depth")
 NORMS = {"ln": "layer", "pn": "pixel", "layer": "layer", "pixel": "pixel", "none": "none"}
 
 # Of the weights in a published file, the ones to generate with: the moving average where there is one.
 GENERATOR_ENTRIES = ("avg_gen_state_dict", "gen_state_dict")
 
-IGNORED = re.compile(r"(^|\.)(relative_position_index|Hz_\w+)$")
+# Buffers that follow from the shapes or serve augmentation, and a head that the first version declares and never uses.
+IGNORED = re.compile(r"(^|\.)(relative_position_index|Hz_\w+)$|^(module\.)?to_rgb\.")
 
 RENAMED = (
     (r"^module\.", ""),
@@ -81,8 +91,8 @@ def from_state_dict(state: Mapping[str, Any], **known: Any) -> GeneratorNetwork 
     """A released generator or discriminator, in evaluation mode, from its state dict.
 
     `state` has the released keys, with or without the prefix `module.`; relative_position_index and Hz_* buffers are ignored. `known`:
-    norm (layer, pixel, none), heads, window, patch, resolution, latent, width, bottom_width, or the authors' names for them; a value that
-    the state contradicts is refused. Raises UserError naming the first keys that differ when the state fits no released family.
+    norm (layer, pixel, none), heads, window, patch, resolution, latent, width, bottom_width, or the names of the authors' arguments; a
+    value that the state contradicts is refused. Raises UserError naming the first keys that differ when the state fits no released family.
     """
     return _build(_Released(state, known))
 
@@ -152,8 +162,11 @@ class _Released:
         for key, value in cleaned.items():
             name = self._rename(key, offsets)
             self.original[name] = key
+            if not isinstance(value, Tensor | np.ndarray):
+                raise UserError(f"no released network: {key} is no tensor")
             self.tensors[name] = torch.as_tensor(value).float()
-        self.known = _translate(known)
+        self.is_discriminator = "class_token" in self.tensors or "head.weight" in self.tensors
+        self.known = _translate(known, "discriminator" if self.is_discriminator else "generator")
 
     def _rename(self, key: str, offsets: dict[int, int]) -> str:
         name = key
@@ -220,11 +233,15 @@ class _Released:
         return groups
 
 
-def _translate(known: Mapping[str, Any]) -> dict[str, Any]:
-    for name in known:
-        if name not in KEYWORDS:
-            raise UserError(f"no keyword {name!r}; known: {', '.join(dict.fromkeys(KEYWORDS.values()))}")
-    translated = {KEYWORDS[name]: value for name, value in known.items() if value is not None}
+def _translate(known: Mapping[str, Any], net: str) -> dict[str, Any]:
+    """What is known about this net, under our names."""
+    translated: dict[str, Any] = {}
+    for name, value in known.items():
+        if name not in KEYWORDS and name not in REDUNDANT:
+            raise UserError(f"no keyword {name!r}; known: {', '.join(KEYWORDS)}")
+        ours, about = KEYWORDS.get(name, ("", None))
+        if ours and value is not None and about in (None, net):
+            translated[ours] = value
     if "norm" in translated:
         if translated["norm"] not in NORMS:
             raise UserError(f"norm {translated['norm']!r} is none of {', '.join(NORMS)}")
@@ -259,25 +276,24 @@ def released_name(name: str) -> str:
 
 
 def _build(released: _Released) -> GeneratorNetwork | DiscriminatorNetwork:
-    is_discriminator = "class_token" in released.tensors or "head.weight" in released.tensors
     try:
         with torch.device("meta"):
             module: Generator | Discriminator
-            if is_discriminator:
+            if released.is_discriminator:
                 config, resolution = _discriminator_config(released)
                 module = OfficialDiscriminator(config, resolution)
                 facts = {**config.plain(), "resolution": resolution}
             else:
                 module = Generator(_generator_config(released))
                 facts = {**module.config.plain(), "resolution": module.resolution}
-    except (ValidationError, ValueError) as error:
+        if not released.is_discriminator:
+            released.tensors["to_rgb.weight"] = released.tensors["to_rgb.weight"].flatten(1)  # a 1 x 1 convolution
+    except (ValidationError, ValueError, IndexError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise UserError(f"no released network: {reason.removeprefix('Value error, ')}") from None
     for name, value in released.known.items():
         if name in facts and facts[name] != value:
             raise UserError(f"{name} is {facts[name]} in the checkpoint, {value} was given")
-    if not is_discriminator:
-        released.tensors["to_rgb.weight"] = released.tensors["to_rgb.weight"].flatten(1)  # a 1 x 1 convolution
     _check_keys(released, module)
     module.load_state_dict(released.tensors, assign=True)
     return module.eval()

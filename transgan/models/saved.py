@@ -8,7 +8,6 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from transgan import files
@@ -41,20 +40,21 @@ def save_generator(path: Path, module: nn.Module, config: TransformerGenerator, 
 
 def load_generator(path: Path) -> Saved:
     """Read a generator. Raises UserError in one line when the file is missing, damaged, or none of ours."""
-    state, metadata = _read(path)
+    state, text = _read(path)
     try:
+        metadata = json.loads(text)
         config = TransformerGenerator.model_validate(metadata["generator"])
         with torch.device("meta"):
             module = build_generator(config)
         module.load_state_dict(state, assign=True)
-    except (KeyError, ValidationError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: does not hold the generator that its metadata describes ({reason}); make it again") from error
     module.set_progress(metadata.get("images", 2**63))
     return Saved(module.eval(), config, metadata)
 
 
-def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _read(path: Path) -> tuple[dict[str, torch.Tensor], str]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = (file.metadata() or {}).get(METADATA_KEY)
@@ -65,4 +65,4 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise UserError(f"{path}: damaged or not a safetensors file ({error}); make it again") from error
     if metadata is None:
         raise UserError(f"{path}: not a generator of ours (no metadata key {METADATA_KEY!r}); an authors' checkpoint goes through import-official")
-    return state, json.loads(metadata)
+    return state, metadata
