@@ -167,8 +167,11 @@ def _table(plan: Plan, name: str) -> Stage:
 
 def _figure(plan: Plan, name: str) -> Stage:
     base = plan.paths.figure(name)
-    runs = plan.params.figures[name].runs
+    config = plan.figure(name)
+    runs = config.runs
     per_run = [plan.paths.run(run) / file for run in runs for file in ("generator.safetensors", "run.json", "history.csv", "dynamics.npz")]
+    if config.kind == "neighbours":
+        per_run += [path for dataset in dict.fromkeys(plan.run(run).dataset_name for run in runs) for path in _pack(plan, dataset)]
     return Stage(
         verb="figure",
         name=name,

@@ -51,9 +51,31 @@ class TableConfig(Strict):
         return self
 
 
+FigureKind = Literal[
+    "samples",
+    "curve",
+    "dynamics",
+    "bars",
+    "compute",
+    "interpolation",
+    "neighbours",
+    "attention",
+    "attention_distance",
+    "precision_recall",
+    "positions",
+]
+
+
 class FigureConfig(Strict):
     """A figure: its kind says how it is drawn, its runs what from."""
 
-    kind: Literal["samples", "curve"]
+    kind: FigureKind
     title: str
     runs: tuple[str, ...] = Field(min_length=1)
+    table: str | None = Field(None, description="table whose rows name the runs (bars only)")
+
+    @model_validator(mode="after")
+    def _bars_have_a_table(self) -> Self:
+        if (self.kind == "bars") != (self.table is not None):
+            raise ValueError("`table` is given with `kind: bars`, and only then")
+        return self

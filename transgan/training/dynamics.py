@@ -72,14 +72,14 @@ class Dynamics:
             "images": np.array([record["images"] for record in self.records], dtype=np.int64),
             "pictures": np.stack([record["pictures"].numpy() for record in self.records]),
             "attention_distance": np.stack([record["attention_distance"].numpy() for record in self.records]),
-            "attention_layers": np.array([name for name, _ in _layers(generator)], dtype=np.str_),
+            "attention_layers": np.array([name for name, _ in attention_layers(generator)], dtype=np.str_),
             "fid": np.array([record["fid"] for record in self.records]),
         }
         with files.atomic(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def _layers(generator: nn.Module) -> list[tuple[str, SelfAttention]]:
+def attention_layers(generator: nn.Module) -> list[tuple[str, SelfAttention]]:
     """Self-attention layers whose weights exist as a matrix, which Nystrom attention's do not."""
     found = [(name, module) for name, module in generator.named_modules() if isinstance(module, SelfAttention)]
     return [(name, module) for name, module in found if module.form is not None and module.form.landmarks is None]
@@ -88,7 +88,7 @@ def _layers(generator: nn.Module) -> list[tuple[str, SelfAttention]]:
 @torch.no_grad()
 def attention_distances(generator: nn.Module, z: Tensor, noise: Tensor | None) -> Tensor:
     """Mean distance in pixels between a query and what it attends to, weighted by attention: (layers, heads)."""
-    layers = _layers(generator)
+    layers = attention_layers(generator)
     if not layers:
         return torch.zeros(0, 0)
     sums: dict[SelfAttention, Tensor] = {}
@@ -109,19 +109,25 @@ def attention_distances(generator: nn.Module, z: Tensor, noise: Tensor | None) -
     return torch.stack([sums[layer] / len(z) for _, layer in layers]).cpu()
 
 
+def attention_weights(layer: SelfAttention, x: Tensor, noise: Tensor | None, band: int | None) -> Tensor:
+    """What each query attends to, from a layer's inputs (B, T, C): (B * T / length, heads, length, length), rows of sum 1."""
+    assert layer.form is not None
+    length = layer.form.layout.length
+    if noise is not None and layer.noise_strength is not None:
+        x = x + noise * layer.noise_strength
+    width = x.shape[2]
+    query, key, _ = layer.qkv(x).view(-1, length, 3, layer.heads, width // layer.heads).permute(2, 0, 3, 1, 4).unbind(0)
+    logits = query.float() @ key.float().transpose(-2, -1) * (width // layer.heads) ** -0.5
+    bias = layer._bias(length, band, x.device)
+    return (logits if bias is None else logits + bias).softmax(-1)
+
+
 def _weighted_distance(layer: SelfAttention, x: Tensor, noise: Tensor | None, band: int | None, resolution: int) -> Tensor:
     """Of one layer's inputs (B, T, C): mean over images and queries of sum over keys of attention x distance, (heads,)."""
     assert layer.form is not None
     layout = layer.form.layout
-    if noise is not None and layer.noise_strength is not None:
-        x = x + noise * layer.noise_strength
-    width = x.shape[2]
-    query, key, _ = layer.qkv(x).view(-1, layout.length, 3, layer.heads, width // layer.heads).permute(2, 0, 3, 1, 4).unbind(0)
-    logits = query.float() @ key.float().transpose(-2, -1) * (width // layer.heads) ** -0.5
-    bias = layer._bias(layout.length, band, x.device)
-    weights = (logits if bias is None else logits + bias).softmax(-1)
     row, column = torch.meshgrid(torch.arange(layout.height), torch.arange(layout.width), indexing="ij")
     position = torch.stack([row.flatten(), column.flatten()], 1).to(x.device, torch.float32)
     distances = torch.cdist(position, position) * (resolution / layout.side)
-    reach: Tensor = (weights * distances).sum(-1).mean((0, 2))
+    reach: Tensor = (attention_weights(layer, x, noise, band) * distances).sum(-1).mean((0, 2))
     return reach

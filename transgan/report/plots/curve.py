@@ -8,7 +8,7 @@ from matplotlib.ticker import EngFormatter
 from transgan.plan import Plan
 from transgan.report.cells import metric_label
 from transgan.report.plots import sources
-from transgan.report.plots.style import COLOURS, GREY, canvas
+from transgan.report.plots.style import COLOURS, GREY, canvas, spread_axis
 from transgan.report.reported import curve
 from transgan.schema import FigureConfig
 
@@ -26,7 +26,9 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     if plan.scale.comparable:
         _draw_authors(fid, {plan.run(run).dataset_name for run in config.runs})
     fid.set_title(_fid_title(plan, config))
-    fid.set_yscale("log" if any(len(line.get_xdata()) > 1 for line in fid.get_lines()) else "linear")
+    values = [float(value) for line in fid.get_lines() for value in np.asarray(line.get_ydata())]
+    if values:
+        spread_axis(fid, values)
     gap.set_title("critic gap: mean D(real) − mean D(fake)")
     loss.set_title("losses (solid: discriminator, dashed: generator)")
     loss.set_xlabel("real images shown to the discriminator")

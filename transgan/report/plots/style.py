@@ -1,6 +1,7 @@
 """One look for every figure: colours that colour-blind readers tell apart, one font that matplotlib brings along, and the same bytes each time."""
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from transgan import files
 from transgan.plan import Plan
@@ -55,8 +57,19 @@ def canvas(plan: Plan, title: str, height: float, width: float = INCHES) -> Figu
     figure = Figure(figsize=(width, height), layout="constrained")
     warning = "" if plan.scale.comparable else "; not comparable with the paper"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    figure.supxlabel(f"scale {plan.scale_name}: {plan.scale.description}{warning}", x=0.01, ha="left", fontsize=7, color=GREY)
+    said = textwrap.fill(f"scale {plan.scale_name}: {plan.scale.description}{warning}", int(width * 19))
+    figure.supxlabel(said, x=0.01, ha="left", fontsize=7, color=GREY)
     return figure
+
+
+def short(number: float) -> str:
+    """A count in three digits: 0, 950, 4.35k, 96k, 12.8M."""
+    return EngFormatter(sep="")(float(f"{number:.3g}"))
+
+
+def spread_axis(axes: Axes, values: Sequence[float]) -> None:
+    """Logarithmic y where the values span more than a factor of three; a narrower range reads better linear."""
+    axes.set_yscale("log" if min(values) > 0 and max(values) > 3 * min(values) else "linear")
 
 
 def picture(axes: Axes, image: Any, title: str = "", **options: Any) -> None:

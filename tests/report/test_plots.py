@@ -1,0 +1,103 @@
+"""What the figures compute before they draw: paths between latents, nearest pictures, attention maps, relative position tables."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from transgan.models import build_generator
+from transgan.models.saved import save_generator
+from transgan.report.plots import attention, interpolation, neighbours, positions, style
+from transgan.schema import FigureConfig, TransformerGenerator
+from transgan.training.dynamics import attention_layers
+
+RUN = "transgan-celeba128"
+
+
+@pytest.fixture
+def generator(project):
+    """A plan and an untrained generator of the demo's grid-attention run, saved where training would have put it."""
+    plan = project("demo")
+    config = plan.run(RUN).model.generator
+    assert isinstance(config, TransformerGenerator)
+    torch.manual_seed(0)
+    module = build_generator(config)
+    plan.paths.run(RUN).mkdir(parents=True)
+    save_generator(plan.paths.run(RUN) / "generator.safetensors", module, config, {"images": 1})
+    return plan, module
+
+
+def test_linear_and_spherical_paths_meet_at_the_ends_and_differ_in_the_middle():
+    first, last = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 3.0]])
+    straight, arc = interpolation.linear(first, last, 3)[0], interpolation.spherical(first, last, 3)[0]
+    for path in (straight, arc):
+        torch.testing.assert_close(path[0], first[0])
+        torch.testing.assert_close(path[2], last[0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(straight[1], torch.tensor([1.5, 1.5]))
+    torch.testing.assert_close(arc[1], torch.tensor([3 / math.sqrt(2), 3 / math.sqrt(2)]))
+
+
+def test_spherical_steps_are_equal_angles():
+    ends = torch.randn(2, 1, 16, generator=torch.Generator().manual_seed(0))
+    path = interpolation.spherical(ends[0], ends[1], 5)[0]
+    unit = path / path.norm(dim=1, keepdim=True)
+    angles = (unit[1:] * unit[:-1]).sum(1).arccos()
+    torch.testing.assert_close(angles, angles[:1].expand(4), atol=1e-4, rtol=0)
+
+
+def test_nearest_pictures_are_those_of_a_full_search_across_chunks(monkeypatch):
+    monkeypatch.setattr(neighbours, "CHUNK", 7)
+    rng = np.random.default_rng(1)
+    images, samples = rng.integers(0, 256, (50, 4, 4, 3), np.uint8), rng.integers(0, 256, (3, 4, 4, 3), np.uint8)
+    rows = np.arange(10, 50)
+    found, where = neighbours.nearest(samples, images, rows, 5)
+    distances = ((samples[:, None].astype(float) - images[None, rows]) ** 2).sum((2, 3, 4))
+    np.testing.assert_array_equal(where, rows[np.argsort(distances, 1)[:, :5]])
+    np.testing.assert_array_equal(found, images[where])
+
+
+def test_a_training_picture_is_its_own_neighbour_also_when_compared_small(monkeypatch):
+    monkeypatch.setattr(neighbours, "COMPARED_SIDE", 4)
+    images = np.random.default_rng(2).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    _, where = neighbours.nearest(images[[3, 11]], images, np.arange(20), 1)
+    assert where.tolist() == [[3], [11]]
+
+
+def test_attention_maps_sum_to_one_and_stay_in_their_tile(generator):
+    plan, _ = generator
+    found = attention.maps(plan, RUN)
+    assert {name: stage.shape[1:] for name, stage in found.stages.items()} == {"stage 1": (2, 2), "stage 2": (4, 4), "stage 3": (8, 8)}
+    for stage in found.stages.values():
+        np.testing.assert_allclose(stage.sum((1, 2)), 1, atol=1e-5)
+    # The last stage attends in 4 x 4 tiles; the second pixel lies at a quarter of the side, in the first tile.
+    last = found.stages["stage 3"][1]
+    assert last[:4, :4].sum() == pytest.approx(1, abs=1e-5)
+    assert last[4:].sum() == last[:, 4:].sum() == 0
+
+
+def test_position_tables_are_laid_out_by_offset(generator):
+    plan, module = generator
+    layer = next(layer for name, layer in attention_layers(module) if name.startswith("stages.1."))
+    with torch.no_grad():
+        layer.relative_table.zero_()
+        bias_of = (1 + 3) * 7 + (-2 + 3)  # query one row below and two columns left of the key, tiles of 4 x 4
+        layer.relative_table[bias_of, 0] = 1.0
+    save_generator(plan.paths.run(RUN) / "generator.safetensors", module, plan.run(RUN).model.generator, {"images": 1})
+    table = positions.tables(plan, RUN)["stage 2"]
+    assert table.shape[:2] == (7, 7)
+    assert np.argwhere(table[:, :, 0] == 1.0).tolist() == [[4, 1]]
+
+
+@pytest.mark.parametrize("kind", ["attention", "positions", "interpolation"])
+def test_figures_of_a_generator_are_drawn(generator, kind):
+    plan, _ = generator
+    draw = __import__(f"transgan.report.plots.{kind}", fromlist=["draw"]).draw
+    with style.styled():
+        drawn = draw(plan, FigureConfig(kind=kind, title="A title", runs=(RUN,)))
+        style.save(drawn, plan.paths.figure(kind))
+    assert plan.paths.figure(kind).with_suffix(".png").stat().st_size > 5000
+
+
+def test_counts_are_short():
+    assert [style.short(n) for n in (0, 950, 4352, 96000, 12_800_000)] == ["0", "950", "4.35k", "96k", "12.8M"]

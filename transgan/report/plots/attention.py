@@ -1,0 +1,91 @@
+"""Attention maps: what chosen pixels of a picture look at, stage by stage. Grid attention stays inside a tile, which shows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from transgan.models.attention import SelfAttention
+from transgan.plan import Plan
+from transgan.report.plots import sources
+from transgan.report.plots.style import COLOURS, SEQUENTIAL, canvas, picture
+from transgan.schema import FigureConfig
+from transgan.streams import Streams
+from transgan.training.dynamics import attention_layers, attention_weights
+
+# The pixels whose queries are shown, as shares of the side: the middle, and two off it.
+PIXELS = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.4))
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Of one picture: itself, uint8 (H, W, 3), and per stage the maps (pixels, side, side), each of sum 1."""
+
+    image: np.ndarray
+    stages: dict[str, np.ndarray]
+
+
+def draw(plan: Plan, config: FigureConfig) -> Figure:
+    """Per run a row for each pixel: the picture with the pixel marked, then the last attention of every stage, mean over heads."""
+    found = {run: maps(plan, run) for run in config.runs}
+    columns = 1 + max(len(each.stages) for each in found.values())
+    figure = canvas(plan, config.title, 0.8 + 1.55 * len(PIXELS) * len(found), width=1.5 * columns + 0.6)
+    panels = figure.subplots(len(PIXELS) * len(found), columns, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for i, (run, each) in enumerate(found.items()):
+        side = each.image.shape[0]
+        for j, pixel in enumerate(PIXELS):
+            row = panels[i * len(PIXELS) + j]
+            picture(row[0], each.image, run if j == 0 else "")
+            row[0].plot(pixel[1] * side - 0.5, pixel[0] * side - 0.5, marker="o", markersize=6, color=COLOURS[1], markeredgecolor="white")
+            for axes, (name, stage) in zip(row[1:], each.stages.items(), strict=False):
+                picture(axes, stage[j], f"{name}, {stage.shape[1]} x {stage.shape[2]}" if j == 0 else "", cmap=SEQUENTIAL, vmin=0)
+    return figure
+
+
+@torch.no_grad()
+def maps(plan: Plan, run: str) -> Maps:
+    """The last block of every stage, for one latent fixed by the run's seed."""
+    from transgan.training.pictures import to_uint8
+
+    module = sources.generator(plan, run).module
+    streams = Streams(plan.run(run).seed)
+    z = streams.normal("figure/attention", 0, 1, module.latent)
+    noise = streams.normal("figure/attention/noise", 0, 1, module.noise_width) if module.noise_width else None
+    found: dict[str, np.ndarray] = {}
+
+    def remember(name: str) -> Any:
+        return lambda layer, inputs: found.update({name: _maps(layer, inputs[0], inputs[1], inputs[3])})
+
+    handles = [layer.register_forward_pre_hook(remember(name)) for name, layer in _last_of_each_stage(module).items()]
+    try:
+        image = to_uint8(module(z, noise))[0].numpy()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Maps(image, found)
+
+
+def _last_of_each_stage(module: nn.Module) -> dict[str, SelfAttention]:
+    """`stage 1` ... -> its last attention; names of the layers are `stages.<i>.<...>`."""
+    return {f"stage {int(name.split('.')[1]) + 1}": layer for name, layer in attention_layers(module)}
+
+
+def _maps(layer: SelfAttention, x: torch.Tensor, noise: torch.Tensor | None, band: int | None) -> np.ndarray:
+    """(pixels, side, side): attention of the pixels' queries over the whole map, zero outside their tiles."""
+    assert layer.form is not None
+    layout = layer.form.layout
+    weights = attention_weights(layer, x, noise, band).mean(1)  # (tiles, length, length)
+    raster = torch.arange(layout.side**2).view(1, -1, 1)
+    order = layout.arrange(raster).flatten()  # position in tile order -> raster index
+    place = {int(index): i for i, index in enumerate(order)}
+    result = np.zeros((len(PIXELS), layout.side * layout.side))
+    for i, (row, column) in enumerate(PIXELS):
+        tile, query = divmod(place[int(row * layout.side) * layout.side + int(column * layout.side)], layout.length)
+        inside = order[tile * layout.length : (tile + 1) * layout.length].numpy()
+        result[i, inside] = weights[tile, query].numpy()
+    return result.reshape(len(PIXELS), layout.side, layout.side)

@@ -1,0 +1,54 @@
+"""Bars: FID of a table's rows, ours beside the paper's where the scale compares; one panel per dataset."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from transgan.plan import Plan
+from transgan.report.cells import Cell, cells
+from transgan.report.plots.style import COLOURS, GREY, canvas
+from transgan.schema import FigureConfig
+
+METRIC = "fid"
+
+
+def draw(plan: Plan, config: FigureConfig) -> Figure:
+    """Only cells whose runs the figure names are drawn; the paper's numbers are open circles."""
+    assert config.table is not None
+    known = set(config.runs)
+    found = [cell for cell in cells(plan, config.table) if cell.metric == METRIC and cell.runs and known.issuperset(cell.runs)]
+    titles = {column.dataset: column.title for column in plan.table(config.table).columns}
+    datasets = list(dict.fromkeys(cell.dataset for cell in found))
+    most = max((sum(cell.dataset == dataset for cell in found) for dataset in datasets), default=1)
+    figure = canvas(plan, config.title, 1.2 + 0.34 * most)
+    for axes, dataset in zip(figure.subplots(1, max(len(datasets), 1), squeeze=False)[0], datasets, strict=False):
+        _draw(axes, [cell for cell in found if cell.dataset == dataset], plan.scale.comparable)
+        axes.set_title(titles[dataset])
+    return figure
+
+
+def _draw(axes: Axes, found: list[Cell], compare: bool) -> None:
+    positions = range(len(found))
+    means = [cell.ours.mean if cell.ours else 0.0 for cell in found]
+    spreads = [(cell.ours.std or 0.0) if cell.ours else 0.0 for cell in found]
+    axes.barh(positions, means, xerr=spreads, color=COLOURS[0], ecolor=COLOURS[-1], height=0.6, label="ours")
+    for position, mean, cell in zip(positions, means, found, strict=True):
+        axes.text(mean, position, f"  {mean:.2f}" if cell.ours else "  not run", va="center", fontsize=8)
+    if compare:
+        quoted = [
+            (position, cell.paper.value) for position, cell in zip(positions, found, strict=True) if cell.paper and cell.paper.value is not None
+        ]
+        axes.plot(
+            [value for _, value in quoted],
+            [position for position, _ in quoted],
+            color=GREY,
+            marker="o",
+            fillstyle="none",
+            linestyle="none",
+            label="paper",
+        )
+        axes.legend(loc="lower right")
+    axes.set_yticks(positions, [cell.row for cell in found])
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.18)
+    axes.set_xlabel(f"{', '.join(dict.fromkeys(cell.label for cell in found))} (lower is better)")

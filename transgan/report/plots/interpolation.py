@@ -1,0 +1,48 @@
+"""Latent interpolation: between pairs of latents, along the straight line (as in the paper) and along the sphere."""
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from transgan.plan import Plan
+from transgan.report.plots import sources
+from transgan.report.plots.samples import grid
+from transgan.report.plots.style import INCHES, canvas, picture
+from transgan.schema import FigureConfig
+from transgan.streams import Streams
+
+PAIRS, STEPS = 4, 9
+
+
+def draw(plan: Plan, config: FigureConfig) -> Figure:
+    """Two panels per run, one above the other: linear and spherical; a row per pair. Noise of the network is the same in every picture."""
+    from transgan.training.pictures import pictures
+
+    figure = canvas(plan, config.title, 0.6 + 2 * len(config.runs) * (INCHES * PAIRS / STEPS + 0.25))
+    panels = figure.subplots(2 * len(config.runs), 1, squeeze=False)[:, 0]
+    for i, run in enumerate(config.runs):
+        module = sources.generator(plan, run).module
+        streams = Streams(plan.run(run).seed)
+        first, last = streams.normal("figure/interpolation", 0, 2 * PAIRS, module.latent).chunk(2)
+        noise = streams.normal("figure/interpolation/noise", 0, 1, module.noise_width).expand(PAIRS * STEPS, -1) if module.noise_width else None
+        for axes, (name, path) in zip(panels[2 * i :], (("linear", linear), ("spherical", spherical)), strict=False):
+            made = pictures(module, path(first, last, STEPS).flatten(0, 1), noise)
+            picture(axes, grid(made, STEPS), f"{run}, {name}")
+    return figure
+
+
+def linear(first: Tensor, last: Tensor, steps: int) -> Tensor:
+    """(N, latent) twice -> (N, steps, latent) on the straight lines between them; the middle is shorter than the ends."""
+    share = torch.linspace(0, 1, steps).view(1, -1, 1)
+    return (1 - share) * first[:, None] + share * last[:, None]
+
+
+def spherical(first: Tensor, last: Tensor, steps: int) -> Tensor:
+    """(N, latent) twice -> (N, steps, latent) on the great arcs between their directions, lengths interpolated."""
+    share = torch.linspace(0, 1, steps).view(1, -1, 1)
+    lengths = first.norm(dim=1)[:, None, None], last.norm(dim=1)[:, None, None]
+    start, end = first[:, None] / lengths[0], last[:, None] / lengths[1]
+    angle = (start * end).sum(-1, keepdim=True).clamp(-1, 1).arccos()
+    direction = (torch.sin((1 - share) * angle) * start + torch.sin(share * angle) * end) / angle.sin()
+    along: Tensor = direction * ((1 - share) * lengths[0] + share * lengths[1])
+    return along

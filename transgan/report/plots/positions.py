@@ -1,0 +1,39 @@
+"""Relative position tables: the bias that each head learnt for every offset between query and key; paper, section 3.4."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from transgan.plan import Plan
+from transgan.report.plots import sources
+from transgan.report.plots.style import DIVERGING, canvas, picture
+from transgan.schema import FigureConfig
+from transgan.training.dynamics import attention_layers
+
+
+def draw(plan: Plan, config: FigureConfig) -> Figure:
+    """Per run a row per stage (its first attention) and a column per head; colours are centred on no bias, and scaled per row."""
+    rows = [(run, name, table) for run in config.runs for name, table in tables(plan, run).items()]
+    heads = max((table.shape[2] for _, _, table in rows), default=1)
+    figure = canvas(plan, config.title, 0.7 + 1.75 * max(len(rows), 1), width=1.6 * heads + 1.4)
+    panels = figure.subplots(max(len(rows), 1), heads, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    for row, (run, name, table) in zip(panels, rows, strict=False):
+        limit = float(np.abs(table).max()) or 1.0
+        for head in range(table.shape[2]):
+            title = f"{run}, {name}" if head == 0 else f"head {head + 1}"
+            picture(row[head], table[:, :, head], title, cmap=DIVERGING, vmin=-limit, vmax=limit)
+        figure.colorbar(row[0].images[0], ax=list(row), shrink=0.8)
+    return figure
+
+
+def tables(plan: Plan, run: str) -> dict[str, np.ndarray]:
+    """Stage -> bias (2 height - 1, 2 width - 1, heads) by offset of query minus key; empty without relative positions."""
+    found: dict[str, np.ndarray] = {}
+    for name, layer in attention_layers(sources.generator(plan, run).module):
+        stage = f"stage {int(name.split('.')[1]) + 1}"
+        if layer.relative_table is None or layer.form is None or stage in found:
+            continue
+        layout = layer.form.layout
+        found[stage] = layer.relative_table.detach().numpy().reshape(2 * layout.height - 1, 2 * layout.width - 1, layer.heads)
+    return found
