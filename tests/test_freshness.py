@@ -36,7 +36,7 @@ def fabricate(plan: Plan, target: Stage, **content: Any) -> None:
 
 def fabricate_all(plan: Plan) -> None:
     for target in stages(plan).values():
-        data = {"digest": "d", "sha256": "s", "data": "d" if target.verb == "prepare" else "s"}
+        data = {"digest": "d", "source": "d", "sha256": "s", "data": "s"}
         fabricate(plan, target, **data)
         if target.verb in ("table", "figure"):
             remember(plan, target)

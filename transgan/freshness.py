@@ -68,8 +68,8 @@ def _judge(plan: Plan, stage: Stage) -> Freshness:
     found = carried(marker)
     if found.get("fingerprint") != stage.fingerprint:
         return "stale"
-    expected = _expected_data(plan, stage)
-    return "stale" if expected is not None and "data" in found and found["data"] != expected else "current"
+    key, expected = _expected_data(plan, stage)
+    return "stale" if expected is not None and found.get(key, expected) != expected else "current"
 
 
 def _judge_remembered(plan: Plan, stage: Stage) -> Freshness:
@@ -81,17 +81,17 @@ def _judge_remembered(plan: Plan, stage: Stage) -> Freshness:
     return "current" if same and record["fingerprint"] == stage.fingerprint else "stale"
 
 
-def _expected_data(plan: Plan, stage: Stage) -> str | None:
-    """Digest of what the stage's result should have been made from, as far as it lies there now."""
+def _expected_data(plan: Plan, stage: Stage) -> tuple[str, str | None]:
+    """Under which key a result carries the digest of what it was made from, and that digest as far as it lies there now."""
     if stage.verb == "prepare":
-        value = carried(plan.paths.data(stage.name) / "source.json").get("digest")
-    elif stage.verb == "reference":
-        value = carried(plan.paths.data(plan.references[stage.name][0]) / "manifest.json").get("sha256")
+        return "source", carried(plan.paths.data(stage.name) / "source.json").get("digest")
+    if stage.verb == "reference":
+        dataset = plan.references[stage.name][0]
     elif stage.verb in ("train", "score"):
-        value = carried(plan.paths.data(plan.run(stage.name).dataset_name) / "manifest.json").get("sha256")
+        dataset = plan.run(stage.name).dataset_name
     else:
-        value = None
-    return value
+        return "data", None
+    return "data", carried(plan.paths.data(dataset) / "manifest.json").get("sha256")
 
 
 def _record(plan: Plan, stage: Stage) -> Path:

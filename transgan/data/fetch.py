@@ -29,7 +29,8 @@ def fetch(plan: Plan, dataset: str) -> None:
     config = plan.dataset(dataset)
     found = _found(config, plan.params.data.mirror)
     digest = hashlib.sha256(files.dumps(found).encode()).hexdigest()
-    files.write_json(plan.paths.data(dataset) / SOURCE, {"source": config.source, "files": found, "digest": digest})
+    content = {"source": config.source, "files": found, "digest": digest, "fingerprint": plan.fingerprint("fetch", dataset)}
+    files.write_json(plan.paths.data(dataset) / SOURCE, content)
 
 
 def _found(config: DatasetConfig, mirror: str | None) -> list[dict[str, object]]:
