@@ -18,6 +18,7 @@ DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFE
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 BLOCK = 512
+MAX_KEPT = 512 * 2**20  # bytes of members held in memory
 
 
 class Container:
@@ -95,7 +96,7 @@ class Tar(Container):
                 if member.isdir() or members.is_junk(member.name):
                     continue
                 if member.name.endswith(keep or "\0"):
-                    members.check_size(path, member.name, member.size)
+                    members.check_size(path, member.name, member.size + sum(map(len, self.kept.values())), MAX_KEPT)
                     file = archive.extractfile(member)
                     self.kept[member.name] = file.read() if file else b""
                 self.names.append(member.name.removeprefix("./"))

@@ -225,15 +225,15 @@ def _ranges(rows: list[int], longest: int) -> Iterator[range]:
 
 
 def write_contact_sheet(folder: Path) -> None:
-    """The first 64 pictures of the pack as contact.png, at least 64 pixels each, so that a person sees crop and resize at a glance."""
+    """The first 64 pictures of the pack as contact.png, 64 to 128 pixels each, so that a person sees crop and resize at a glance."""
     images = np.load(folder / IMAGES, mmap_mode="r")[: CONTACT_SIDE**2]
     side = images.shape[1]
-    scale = max(1, -(-64 // side))
-    cell = side * scale + 2
-    sheet = Image.new("RGB", (cell * CONTACT_SIDE + 2, cell * CONTACT_SIDE + 2), "white")
+    shown = side * -(-64 // side) if side < 64 else min(side, 128)
+    sheet = Image.new("RGB", ((shown + 2) * CONTACT_SIDE + 2,) * 2, "white")
     for index, (down, right) in zip(range(len(images)), itertools.product(range(CONTACT_SIDE), repeat=2), strict=False):
-        picture = Image.fromarray(np.asarray(images[index])).resize((side * scale, side * scale), Image.Resampling.NEAREST)
-        sheet.paste(picture, (right * cell + 2, down * cell + 2))
+        picture = Image.fromarray(np.asarray(images[index]))
+        picture = picture.resize((shown, shown), Image.Resampling.BOX if shown < side else Image.Resampling.NEAREST)
+        sheet.paste(picture, (right * (shown + 2) + 2, down * (shown + 2) + 2))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
     files.write_bytes(folder / CONTACT, buffer.getvalue())

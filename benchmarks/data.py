@@ -1,0 +1,226 @@
+"""How fast pictures become packs and packs become batches.
+
+prepare: pictures per second of the whole stage (reading, decoding, cropping, resizing, writing, digests) per format, and as a share of
+what bare Pillow decodes, crops and resizes from memory in as many processes as there are cores, measured in turn with it in the same run.
+loader: 32-pixel pictures per second that Pack.read gives from a pack, in random rows.
+
+    python benchmarks/data.py [--pictures 3000] [--rounds 3] [--tar FILE]
+
+writes benchmarks/results/data.json. `--tar` adds the whole stage on an archive of 32-pixel pictures, with seconds and peak memory.
+"""
+
+import argparse
+import io
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+from PIL import Image
+
+from transgan.data.fetch import fetch
+from transgan.data.pack import Pack
+from transgan.data.pictures import FILTERS, crop_box
+from transgan.data.prepare import prepare
+from transgan.files import sha256
+from transgan.plan import Plan
+from transgan.schema import Params
+
+RESULT = Path(__file__).parent / "results" / "data.json"
+
+
+def picture(seed: int, height: int, width: int) -> np.ndarray:
+    """Something as hard to decode as a photograph: smooth shapes and a little noise."""
+    random = np.random.default_rng(seed)
+    shapes = Image.fromarray(random.integers(0, 256, (height // 12, width // 12, 3), dtype=np.uint8)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
+    return (np.asarray(shapes) + random.normal(0, 4, (height, width, 3))).clip(0, 255).astype(np.uint8)
+
+
+def encoded(kind: str, height: int, width: int, count: int) -> list[bytes]:
+    """`count` encoded pictures, of which 50 differ."""
+    distinct = []
+    for seed in range(50):
+        buffer = io.BytesIO()
+        Image.fromarray(picture(seed, height, width)).save(buffer, kind, **({"quality": 90} if kind != "PNG" else {}))
+        distinct.append(buffer.getvalue())
+    return [distinct[i % 50] for i in range(count)]
+
+
+def plan_of(dataset: dict[str, Any], count: int) -> Plan:
+    nothing: dict[str, Any] = {kind: {} for kind in ("models", "recipes", "protocols", "classifiers", "runs")}
+    entry = {"splits": [{"name": "train", "count": count}], **dataset}
+    scale = {"description": "benchmark", "comparable": False, **nothing, "datasets": {"it": {}}}
+    content = {
+        "scale": "bench",
+        "scales": {"bench": scale},
+        **nothing,
+        "datasets": {"it": entry},
+        "tables": {},
+        "figures": {},
+        "data": {"mirror": "lab"},
+    }
+    return Plan(Params.model_validate(content), "bench", Path("params.yaml"))
+
+
+def write_tar(path: Path, pictures: list[bytes], suffix: str) -> None:
+    with tarfile.open(path, "w") as archive:
+        for i, content in enumerate(pictures):
+            info = tarfile.TarInfo(f"{i:06d}.{suffix}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+def write_celeba(folder: Path, pictures: list[bytes]) -> None:
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "img_align_celeba.zip", "w") as archive:
+        for i, content in enumerate(pictures):
+            archive.writestr(f"img_align_celeba/{i:06d}.jpg", content)
+    (folder / "list_eval_partition.txt").write_text("".join(f"{i:06d}.jpg 0\n" for i in range(len(pictures))))
+    (folder / "list_landmarks_align_celeba.txt").write_text("0\n\n")
+    (folder / "SHA256SUMS").write_text("".join(f"{sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir())))
+
+
+def write_lmdb(folder: Path, pictures: list[bytes]) -> None:
+    folder.mkdir(parents=True)
+    with lmdb.open(str(folder), map_size=8 * 2**30) as database, database.begin(write=True) as transaction:
+        for i, content in enumerate(pictures):
+            transaction.put(f"{i:040d}".encode(), content)
+
+
+def write_tree(folder: Path, pictures: list[bytes]) -> None:
+    folder.mkdir()
+    for i, content in enumerate(pictures):
+        (folder / f"{i:06d}.png").write_bytes(content)
+
+
+Case = tuple[str, dict[str, Any], list[bytes]]
+
+
+def cases(root: Path, count: int) -> list[Case]:
+    """(title, dataset, its encoded pictures) of every format, written below `root`, which is the project's folder."""
+    few = max(count // 6, 50)
+    small, faces, churches = encoded("JPEG", 32, 32, count * 5), encoded("JPEG", 218, 178, count), encoded("WEBP", 256, 341, few)
+    pngs, large = encoded("PNG", 256, 256, few * 2), encoded("JPEG", 1024, 1024, few)
+    write_tar(root / "small.tar", small, "jpg")
+    write_celeba(root / "lab", faces)
+    write_lmdb(root / "data/incoming/church_outdoor_train_lmdb", churches)
+    write_tree(root / "pngs", pngs)
+    write_tar(root / "data/incoming/celebahq.tar", large, "jpg")
+    return [
+        ("tar of 32-pixel JPEGs, not resized", {"source": "folder", "path": "small.tar", "resolution": 32}, small),
+        ("CelebA zip, 178 x 218 JPEG, face148, 64", {"source": "celeba", "resolution": 64, "resize": "bilinear", "crop": "face148"}, faces),
+        ("CelebA zip, 178 x 218 JPEG, face148, 128", {"source": "celeba", "resolution": 128, "resize": "bilinear", "crop": "face148"}, faces),
+        ("folder of 256-pixel PNGs to 128", {"source": "folder", "path": "pngs", "resolution": 128}, pngs),
+        ("LSUN lmdb, 341 x 256 WebP to 256", {"source": "lsun", "resolution": 256, "resize": "bilinear"}, churches),
+        ("CelebA-HQ tar, 1024-pixel JPEG to 256", {"source": "celebahq", "resolution": 256, "resize": "bilinear"}, large),
+    ]
+
+
+def bare_pillow(work: tuple[list[bytes], int, str, str]) -> int:
+    """Decode, crop and resize, and nothing else."""
+    pictures, side, resize, crop = work
+    for content in pictures:
+        image = Image.open(io.BytesIO(content)).convert("RGB")
+        box = crop_box(crop, image.width, image.height)
+        if box:
+            image = image.crop(box)
+        if image.size != (side, side):
+            image = image.resize((side, side), FILTERS[resize])
+        np.asarray(image)
+    return len(pictures)
+
+
+def rates(case: Case, rounds: int, pool: Any, workers: int) -> dict[str, Any]:
+    """Median pictures per second of prepare and of bare Pillow, measured in turn."""
+    title, dataset, pictures = case
+    plan = plan_of(dataset, len(pictures))
+    config = plan.dataset("it")
+    shares = [(pictures[i::workers], config.resolution, config.resize, config.crop) for i in range(workers)]
+    fetch(plan, "it")
+    ours, pillow = [], []
+    for round_number in range(rounds):
+        start = time.perf_counter()
+        pool.map(bare_pillow, shares, chunksize=1)
+        pillow.append(len(pictures) / (time.perf_counter() - start))
+        start = time.perf_counter()
+        prepare(plan, "it")
+        ours.append(len(pictures) / (time.perf_counter() - start))
+        Path("data/store").rename(f"data/store-{title[:4]}-{config.resolution}-{round_number}")
+    share = statistics.median(a / b for a, b in zip(ours, pillow, strict=True))
+    row = {"pictures": len(pictures), "prepare_per_second": statistics.median(ours), "pillow_per_second": statistics.median(pillow), "share": share}
+    print(
+        f"{title}: {row['prepare_per_second']:,.0f}/s, Pillow in {workers} processes {row['pillow_per_second']:,.0f}/s, share {share:.0%}", flush=True
+    )
+    return row
+
+
+def loader_rate(folder: Path, batch: int = 64, seconds: float = 3.0) -> float:
+    """Pictures per second that Pack.read gives in random rows of a pack of 50,000 pictures of 32 pixels."""
+    random = np.random.default_rng(0)
+    folder.mkdir()
+    np.save(folder / "images.npy", random.integers(0, 256, (50_000, 32, 32, 3), dtype=np.uint8))
+    np.save(folder / "labels.npy", np.full(50_000, -1, np.int64))
+    (folder / "manifest.json").write_text(json.dumps({"count": 50_000, "resolution": 32, "splits": {"train": [0, 50_000]}}))
+    pack = Pack.open(folder)
+    order = random.permutation(50_000)
+    read, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        at = read % (50_000 - batch)
+        read += len(pack.read(order[at : at + batch]))
+    return read / (time.perf_counter() - start)
+
+
+def whole_tar(path: Path) -> dict[str, float]:
+    """Seconds and peak memory (MB) of fetch and prepare on an archive of pictures, in a process of its own."""
+    code = (
+        "import sys, time, resource; sys.path.insert(0, sys.argv[1]); from benchmarks.data import plan_of, fetch, prepare\n"
+        "plan = plan_of({'source': 'folder', 'path': sys.argv[2], 'resolution': 32, 'splits': [{'name': 'train'}, {'name': 'test'}]}, 1)\n"
+        "a = time.perf_counter(); fetch(plan, 'it'); b = time.perf_counter(); prepare(plan, 'it'); c = time.perf_counter()\n"
+        "print(b - a, c - b, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    root = str(Path(__file__).resolve().parent.parent)
+    done = subprocess.run([sys.executable, "-c", code, root, str(path.resolve())], capture_output=True, text=True, check=True)
+    fetched, prepared, peak = map(float, done.stdout.split())
+    return {"fetch_seconds": fetched, "prepare_seconds": prepared, "peak_megabytes": peak}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure prepare and the loader.")
+    parser.add_argument("--pictures", type=int, default=3000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tar", type=Path)
+    arguments = parser.parse_args()
+    tar = arguments.tar.resolve() if arguments.tar else None
+    workers = len(os.sched_getaffinity(0))
+    result: dict[str, Any] = {"machine": f"{platform.machine()}, {workers} cores, Python {platform.python_version()}, Pillow {Image.__version__}"}
+    with tempfile.TemporaryDirectory() as temporary, multiprocessing.get_context("spawn").Pool(workers) as pool:
+        os.chdir(temporary)
+        pool.map(bare_pillow, [([], 8, "box", "none")] * workers, chunksize=1)  # started before anything is timed
+        result["load_average_before"] = os.getloadavg()[0]
+        result["prepare"] = {case[0]: rates(case, arguments.rounds, pool, workers) for case in cases(Path(temporary), arguments.pictures)}
+        result["loader_per_second"] = loader_rate(Path("pack"))
+        print(f"loader: {result['loader_per_second']:,.0f} pictures of 32 pixels a second", flush=True)
+        if tar:
+            result["tar"] = whole_tar(tar)
+            print(f"{tar.name}: {result['tar']}", flush=True)
+        result["peak_megabytes_of_all"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

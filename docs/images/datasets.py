@@ -1,0 +1,69 @@
+"""Draws docs/images/datasets-resize.png and datasets-crop.png: what `resize` and `crop` do, with the product's own code.
+
+python docs/images/datasets.py
+"""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import Ellipse, Rectangle
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from transgan.data.pictures import Shaper, crop_box
+from transgan.data.readers.celeba import landmark_box
+
+HERE = Path(__file__).parent
+LANDMARKS = [69, 111, 108, 111, 88, 136, 73, 152, 105, 152]  # about the mean of CelebA's aligned pictures
+
+
+def draw_resize() -> None:
+    """A photograph of 640 x 427, squashed and cropped to 64 pixels, and every filter beside plain nearest-neighbour sampling."""
+    photograph = load_sample_image("china.jpg")
+    panels = [
+        ("the picture", photograph),
+        ("crop: none\n(squashed)", Shaper(64, "bilinear", "none").shape(photograph)),
+        ("crop: center", Shaper(64, "bilinear", "center").shape(photograph)),
+    ]
+    panels += [(f"resize: {name}\n(center)", Shaper(64, name, "center").shape(photograph)) for name in ("lanczos", "bicubic", "box")]
+    square = photograph[:, 106:533]
+    panels.append(("not antialiased\n(never used)", np.asarray(Image.fromarray(square).resize((64, 64), Image.Resampling.NEAREST))))
+    figure, axes = plt.subplots(1, len(panels), figsize=(14, 2.5), width_ratios=[1.5] + [1] * (len(panels) - 1))
+    for axis, (title, image) in zip(axes, panels, strict=True):
+        axis.imshow(image, interpolation="nearest")
+        axis.set_title(title, fontsize=9)
+        axis.axis("off")
+    save(figure, "resize")
+
+
+def draw_crops() -> None:
+    """The frame of CelebA's aligned pictures, 178 x 218, with where a face lies in it and what each crop keeps."""
+    figure, axis = plt.subplots(figsize=(4.6, 4.4))
+    axis.add_patch(Rectangle((0, 0), 178, 218, facecolor="#eeeeee", edgecolor="black"))
+    axis.add_patch(Ellipse((88, 125), 92, 124, facecolor="#d8c3ae", edgecolor="none"))
+    axis.plot(LANDMARKS[0::2], LANDMARKS[1::2], "ko", markersize=4)
+    boxes = {crop: crop_box(crop, 178, 218) for crop in ("center", "face148", "face128", "face108")} | {"landmarks": landmark_box(LANDMARKS)}
+    colours = ["#666666", "#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad"]
+    for (crop, box), colour in zip(boxes.items(), colours, strict=True):
+        if box is not None:
+            axis.add_patch(Rectangle(box[:2], box[2] - box[0], box[3] - box[1], fill=False, edgecolor=colour, linewidth=1.8, label=crop))
+    axis.set(xlim=(-4, 300), ylim=(222, -4), aspect="equal")
+    axis.legend(loc="center right", fontsize=9, frameon=False)
+    axis.axis("off")
+    save(figure, "crop")
+
+
+def save(figure: "plt.Figure", name: str) -> None:
+    """Write one picture."""
+    figure.savefig(HERE / f"datasets-{name}.png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    draw_resize()
+    draw_crops()
