@@ -1,0 +1,50 @@
+"""`transgan sample`: grid, array and folder hold the same pictures, the ones that scoring sees."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.scoring.conftest import RUN
+from transgan import files, plan
+from transgan.errors import UserError
+from transgan.models.saved import load_generator
+from transgan.scoring import export, samples
+
+
+def test_array_folder_and_grid_hold_what_scoring_sees(project: Path) -> None:
+    current = plan.load()
+    for out in ("a.npz", "folder", "grid.png"):
+        export.sample(current, RUN, Path(out), count=10, seed=1, batch=4)
+    images = np.load("a.npz")["images"]
+    generator = load_generator(current.paths.run(RUN) / "generator.safetensors").module
+    scored = torch.cat(list(samples.uint8_samples(generator, 1, 10, 10, "truncate", torch.device("cpu"))))
+    np.testing.assert_array_equal(images, scored.permute(0, 2, 3, 1).numpy())
+    names = sorted(path.name for path in Path("folder").iterdir())
+    assert names == [f"{number:06d}.png" for number in range(10)]
+    np.testing.assert_array_equal(np.stack([np.asarray(Image.open(Path("folder") / name)) for name in names]), images)
+    grid = np.asarray(Image.open("grid.png"))
+    assert grid.shape == (28, 38, 3)  # 3 rows of 4, 2 pixels apart
+    np.testing.assert_array_equal(grid[10:18, 20:28], images[6])
+
+
+def test_the_same_pictures_give_the_same_bytes(project: Path) -> None:
+    for out in ("a.npz", "b.npz", "a.png", "b.png"):
+        export.sample(plan.load(), RUN, Path(out), count=5)
+    assert files.sha256(Path("a.npz")) == files.sha256(Path("b.npz"))
+    assert files.sha256(Path("a.png")) == files.sha256(Path("b.png"))
+
+
+def test_what_cannot_be_sampled_or_written_is_one_line(project: Path) -> None:
+    current = plan.load()
+    Path("full").mkdir()
+    Path("full/mine.txt").write_text("keep")
+    with pytest.raises(UserError, match="full: is there already"):
+        export.sample(current, RUN, Path("full"))
+    assert Path("full/mine.txt").read_text() == "keep"
+    with pytest.raises(UserError, match=f"cifar10: no run of .* known runs: {RUN}"):
+        export.sample(current, "cifar10", Path("a.png"))
+    with pytest.raises(UserError, match="at least one picture"):
+        export.sample(current, RUN, Path("a.png"), count=0)
