@@ -144,6 +144,27 @@ def _remember(plan: "Plan", verb: "StageName", name: str) -> None:
     remember(plan, stage(plan, verb, name))
 
 
+@app.command(rich_help_panel=TOOLS)
+def report(scale: Scale = None, params: ParamsFile = None) -> None:
+    """Make report.html, provenance.json and cost_measured.csv of a scale; keeps its tables in MLflow."""
+    from transgan.report import page
+
+    page.make(_plan(params, scale))
+
+
+@app.command(rich_help_panel=TOOLS)
+def trace(
+    table: Annotated[str, typer.Argument(metavar="TABLE")],
+    row: Annotated[str, typer.Argument(metavar="ROW")],
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Say where the numbers of a table's row came from: runs, commits, data, machines, MLflow."""
+    from transgan.report import trace as tracing
+
+    tracing.trace(_plan(params, scale), table, row)
+
+
 @app.command(name="plan", rich_help_panel=TOOLS)
 def show_plan(
     scale: Scale = None,
@@ -155,6 +176,18 @@ def show_plan(
 
     plan = _plan(params, scale)
     overview.show(plan, as_json)
+
+
+@app.command(name="data", rich_help_panel=TOOLS)
+def show_data(
+    scale: Scale = None,
+    params: ParamsFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable: an object whose `datasets` is a list.")] = False,
+) -> None:
+    """Every dataset of a scale: where it stands, its size, terms, and what to do next."""
+    from transgan.data import listing
+
+    listing.show(_plan(params, scale), as_json)
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -191,3 +224,83 @@ def summary(scale: Scale = None, params: ParamsFile = None) -> None:
     from transgan import housekeeping
 
     housekeeping.summary(_plan(params, scale))
+
+
+@app.command(rich_help_panel=TOOLS)
+def data(
+    scale: Scale = None,
+    params: ParamsFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable: an object whose `datasets` is a list.")] = False,
+) -> None:
+    """List every dataset: where it stands, its size, its licence, and what to do next."""
+    from transgan.data import listing
+
+    listing.show(_plan(params, scale), as_json)
+
+
+@app.command(rich_help_panel=TOOLS)
+def sample(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A run, a .safetensors of ours, or a .pth of the authors.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="x.png: a grid; x.npz: an array; else a folder of PNGs.")],
+    count: Annotated[int, typer.Option("--count", help="Number of pictures.")] = 64,
+    seed: Annotated[int, typer.Option("--seed", help="Evaluation seed of the latents.")] = 0,
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Draw pictures from a generator."""
+    from transgan.scoring import export
+
+    export.sample(_plan(params, scale), target, out, count, seed)
+
+
+@app.command(rich_help_panel=TOOLS)
+def evaluate(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A run, a generator file, a folder, an archive or an .npz of pictures.")],
+    reference: Annotated[str, typer.Option("--reference", metavar="REF", help="A dataset, a pack, a folder or an .npz of statistics.")],
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="A protocol of the params file. Default: the target's or reference's own.")
+    ] = None,
+    metrics: Annotated[str | None, typer.Option("--metrics", help="Comma-separated: is, fid, kid, prc. Default: the protocol's.")] = None,
+    samples: Annotated[int | None, typer.Option("--samples", help="Number of pictures, instead of the protocol's.")] = None,
+    weights: Annotated[str | None, typer.Option("--weights", help="Extractor weights, instead of the protocol's.")] = None,
+    layer: Annotated[str | None, typer.Option("--layer", help="Feature layer, instead of the protocol's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Measure a generator or pictures against a reference, under a named protocol."""
+    import json
+
+    from transgan.scoring import evaluate as scoring
+
+    changes = {key: value for key, value in (("samples", samples), ("weights", weights), ("feature_layer", layer)) if value is not None}
+    asked = [metric.strip() for metric in metrics.split(",")] if metrics else []
+    result = scoring.evaluate(_plan(params, scale), target, reference, protocol, asked, changes)
+    print(json.dumps(result, indent=1) if as_json else scoring.render(result))
+
+
+@app.command(name="import-official", rich_help_panel=TOOLS)
+def import_official(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint as the authors publish it (.pth).")],
+    out: Annotated[Path | None, typer.Option("--out", help="Where to write. Default: FILE with .safetensors.")] = None,
+    norm: Annotated[str | None, typer.Option("--norm", help="layer, pixel or none, where the file cannot tell.")] = None,
+    window: Annotated[int | None, typer.Option("--window", help="Side of the tiles, where the file cannot tell.")] = None,
+    heads: Annotated[int | None, typer.Option("--heads", help="Attention heads, where the file cannot tell.")] = None,
+) -> None:
+    """Turn a checkpoint of the authors into a generator of ours, which sample and evaluate take."""
+    from transgan.models import official
+
+    print(official.import_official(file, out or file.with_suffix(".safetensors"), norm=norm, window=window, heads=heads))
+
+
+@app.command(rich_help_panel=TOOLS)
+def trace(
+    table: Annotated[str, typer.Argument(metavar="TABLE")],
+    row: Annotated[str, typer.Argument(metavar="ROW")],
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Say where the numbers of a table's row came from: run, commit, data, machine, MLflow run."""
+    from transgan.report import trace as tracing
+
+    tracing.trace(_plan(params, scale), table, row)

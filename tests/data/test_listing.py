@@ -1,5 +1,6 @@
 """`transgan data`: every dataset's state, and what to do next, at each step of its way."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.data.serve import celebahq, cifar10, encode, pixels, serving, small_d
 from transgan.data import packing
 from transgan.data.catalog import INCOMING
 from transgan.data.fetch import fetch
-from transgan.data.listing import status
+from transgan.data.listing import show, status
 from transgan.data.prepare import prepare
 from transgan.plan import Plan
 from transgan.schema import Params
@@ -79,3 +80,14 @@ def test_what_a_person_placed_and_ones_own_folder(make_plan: MakePlan) -> None:
         assert row(plan, dataset)["next"] == f"transgan fetch {dataset}"
         fetch(plan, dataset)
         assert row(plan, dataset)["state"] == "fetched"
+
+
+def test_the_table_names_every_dataset_its_terms_and_the_next_step(make_plan: MakePlan, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = make_plan(small_datasets())
+    show(plan)
+    text = " ".join(capsys.readouterr().out.split())
+    for dataset in plan.datasets:
+        assert f"{dataset}: " in text
+    assert "next: transgan fetch stl10" in text
+    show(plan, as_json=True)
+    assert json.loads(capsys.readouterr().out)["datasets"] == status(plan)

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from transgan import files
 from transgan.data.archives import by_hand
 from transgan.data.catalog import ARCHIVES, CATALOG, INCOMING, locate
@@ -25,6 +28,24 @@ def status(plan: Plan) -> list[dict[str, Any]]:
     source, 12 digits; None before fetching), licence, next (the command or action that comes next; empty when there is nothing to do).
     """
     return [_row(plan, dataset) for dataset in plan.datasets]
+
+
+def show(plan: Plan, as_json: bool = False) -> None:
+    """Print `status` as a table, or as JSON: an object whose `datasets` is a list."""
+    rows = status(plan)
+    if as_json:
+        print(files.dumps({"datasets": rows}), end="")
+        return
+    table = Table("dataset", "source", "state", "on disk", "pictures", "digest", title=f"datasets at scale {plan.scale_name}", title_justify="left")
+    for row in rows:
+        count = f"{row['count']:,}" if row["count"] else ""
+        table.add_row(row["dataset"], row["source"], row["state"], f"{row['bytes'] / 1e6:,.1f} MB", count, row["digest"] or "")
+    console = Console()
+    console.print(table)
+    for row in rows:
+        console.print(f"[bold]{row['dataset']}[/bold]: {row['licence']}", highlight=False)
+        if row["next"]:
+            console.print(f"  next: {row['next']}", highlight=False)
 
 
 def _row(plan: Plan, dataset: str) -> dict[str, Any]:
