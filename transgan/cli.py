@@ -291,16 +291,3 @@ def import_official(
     from transgan.models import official
 
     print(official.import_official(file, out or file.with_suffix(".safetensors"), norm=norm, window=window, heads=heads))
-
-
-@app.command(rich_help_panel=TOOLS)
-def trace(
-    table: Annotated[str, typer.Argument(metavar="TABLE")],
-    row: Annotated[str, typer.Argument(metavar="ROW")],
-    scale: Scale = None,
-    params: ParamsFile = None,
-) -> None:
-    """Say where the numbers of a table's row came from: run, commit, data, machine, MLflow run."""
-    from transgan.report import trace as tracing
-
-    tracing.trace(_plan(params, scale), table, row)
