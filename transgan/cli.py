@@ -227,18 +227,6 @@ def summary(scale: Scale = None, params: ParamsFile = None) -> None:
 
 
 @app.command(rich_help_panel=TOOLS)
-def data(
-    scale: Scale = None,
-    params: ParamsFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable: an object whose `datasets` is a list.")] = False,
-) -> None:
-    """List every dataset: where it stands, its size, its licence, and what to do next."""
-    from transgan.data import listing
-
-    listing.show(_plan(params, scale), as_json)
-
-
-@app.command(rich_help_panel=TOOLS)
 def sample(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A run, a .safetensors of ours, or a .pth of the authors.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="x.png: a grid; x.npz: an array; else a folder of PNGs.")],
