@@ -3,18 +3,27 @@
 Threads change the last bits of sums on a CPU, so they are part of a stage's fingerprint and are set here, not by the environment.
 """
 
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import torch
+from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
 
+from transgan.console import say
 from transgan.errors import UserError
+
+_leases: dict[str, FileLock] = {}  # held until the process ends
 
 
 def prepare_compute(threads: int, device: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
     """Set the CPU threads of torch and of every BLAS in the process, make kernels deterministic, and return the device to compute on.
 
-    Raises UserError when a GPU is asked for and there is none.
+    On a machine with several GPUs each process takes one that no other process of ours has. Raises UserError when a GPU is asked for and
+    there is none.
     """
     torch.set_num_threads(threads)
     threadpool_limits(limits=threads)
@@ -23,4 +32,31 @@ def prepare_compute(threads: int, device: Literal["auto", "cpu", "cuda"] = "auto
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise UserError("params.yaml: execution.device is cuda, but torch sees no GPU here; set it to auto or cpu")
-    return torch.device("cuda", torch.cuda.current_device())
+    names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
+    chosen = torch.device("cuda", lease(names))
+    torch.cuda.set_device(chosen)
+    return chosen
+
+
+def lease(names: Sequence[str], folder: Path | None = None) -> int:
+    """Index of the first of the GPUs `names` that no other process has taken; it stays ours until the process ends.
+
+    Where all are taken, one is shared: the process's turn among those torchrun or we started (LOCAL_RANK), else the first.
+    """
+    folder = folder or Path(tempfile.gettempdir()) / f"transgan-gpus-{os.getuid()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(names):
+        if name in _leases:
+            return i
+    for i, name in enumerate(names):
+        lock = FileLock(folder / f"{name}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            continue
+        _leases[name] = lock
+        return i
+    shared = int(os.environ.get("LOCAL_RANK", "0")) % len(names)
+    if len(names) > 1:
+        say(f"all {len(names)} GPUs are taken by other processes of ours; this one shares GPU {shared}")
+    return shared

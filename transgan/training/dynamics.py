@@ -119,7 +119,8 @@ def attention_weights(layer: SelfAttention, x: Tensor, noise: Tensor | None, ban
     query, key, _ = layer.qkv(x).view(-1, length, 3, layer.heads, width // layer.heads).permute(2, 0, 3, 1, 4).unbind(0)
     logits = query.float() @ key.float().transpose(-2, -1) * (width // layer.heads) ** -0.5
     bias = layer._bias(length, band, x.device)
-    return (logits if bias is None else logits + bias).softmax(-1)
+    weights: Tensor = (logits if bias is None else logits + bias).softmax(-1)
+    return weights
 
 
 def _weighted_distance(layer: SelfAttention, x: Tensor, noise: Tensor | None, band: int | None, resolution: int) -> Tensor:

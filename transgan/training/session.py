@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from transgan.training.draws import Drawer
 from transgan.training.dynamics import Dynamics
 from transgan.training.history import History
 from transgan.training.pictures import save_grid
-from transgan.training.processes import join
+from transgan.training.processes import Processes
 from transgan.training.signals import Stopped, StopRequest, stop_request
 from transgan.training.step import Trainer
 
@@ -39,7 +40,10 @@ TRACKING = "tracking.json"
 class Session:
     """Everything one process needs to train a run in its state folder."""
 
-    def __init__(self, plan: Plan, run_name: str, folder: Path) -> None:
+    def __init__(
+        self, plan: Plan, run_name: str, folder: Path, processes: Processes | None = None, told_to_stop: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`told_to_stop` is asked after every step for the number of a signal, besides those that this process gets itself; 0: go on."""
         self.started = datetime.now(UTC)
         self.plan = plan
         self.run_config = run = plan.run(run_name)
@@ -48,7 +52,8 @@ class Session:
         self.fingerprint = plan.fingerprint("train", run_name)
         device = prepare_compute(recipe.threads, plan.params.execution.device)
         torch.set_float32_matmul_precision(PRECISIONS[recipe.precision])
-        self.processes = join(device.type)
+        self.processes = processes or Processes()
+        self.told_to_stop = told_to_stop
         self.pack = Pack.open(plan.paths.data(run.dataset_name))
         streams = Streams(run.seed, device)
         generator = _built(streams, "generator", lambda: build_generator(run.model.generator)).to(device)
@@ -95,7 +100,7 @@ class Session:
             if self.history.due(trainer.images, trainer.step == recipe.steps):
                 self._log(bar)
             self._record_dynamics()
-            signum = self.processes.agree(stop.signum)
+            signum = self.processes.agree(stop.signum or self.told_to_stop())
             if signum:
                 self._leave(signum)
             if time.monotonic() - self.saved_at > self.plan.params.execution.checkpoint_minutes * 60:

@@ -1,0 +1,91 @@
+"""A run on several devices: one process each, started here or by torchrun; the first of them writes and reports for all."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from transgan.console import say
+from transgan.plan import Plan
+from transgan.training.loop import finish
+from transgan.training.processes import join
+from transgan.training.session import Session
+from transgan.training.signals import stop_request
+
+GRACE_SECONDS = 20.0
+GO, FINISHED = 2, 1
+
+
+def train_together(plan: Plan, run_name: str) -> None:
+    """Train as one of the processes that torchrun started; all share the project's folder."""
+    processes = join(device_type(plan))
+    folder = plan.paths.workspace("train", run_name, plan.fingerprint("train", run_name))
+    if not processes.is_main:
+        if processes.agree(0) == GO:
+            Session(plan, run_name, folder, processes).run()
+        return
+    announced = False
+
+    def work(folder: Path) -> None:
+        nonlocal announced
+        announced = True
+        processes.agree(GO)
+        Session(plan, run_name, folder, processes).run()
+
+    try:
+        finish(plan, run_name, work)
+    finally:
+        if not announced:  # finished before, or nothing can be done: the others wait for neither
+            processes.agree(FINISHED)
+            processes.close()
+
+
+def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
+    """Train in one process per device of the recipe, or per GPU where there are fewer. Raises SystemExit with their exit code if one fails."""
+    count = plan.run(run_name).recipe.devices
+    if device_type(plan) == "cuda" and torch.cuda.device_count() < count:
+        say(f"train {run_name}: the recipe is for {count} GPUs, here are {torch.cuda.device_count()}; the batches stay the same, it takes longer")
+        count = torch.cuda.device_count()
+    arguments = [sys.executable, "-m", "transgan.training.worker", str(plan.file), plan.scale_name, run_name, str(folder), str(os.getpid())]
+    shared = {**os.environ, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    with stop_request() as stop:
+        # In a session of their own: Ctrl-C reaches this process alone, which passes it on once.
+        workers = [subprocess.Popen(arguments, env={**shared, "RANK": str(i), "LOCAL_RANK": str(i)}, start_new_session=True) for i in range(count)]
+        forwarded, failed_at = False, 0.0
+        while any(worker.poll() is None for worker in workers):
+            if stop.signum and not forwarded:
+                forwarded = True
+                for worker in workers:
+                    worker.send_signal(stop.signum)
+            failed = any(worker.returncode for worker in workers if worker.returncode is not None)
+            failed_at = failed_at or (time.monotonic() if failed else 0.0)
+            if failed_at and time.monotonic() - failed_at > GRACE_SECONDS:
+                for worker in workers:
+                    worker.kill()
+            time.sleep(0.1)
+    # The first process speaks for all; the others fail of its absence.
+    code = next((worker.returncode for worker in workers if worker.returncode), 0)
+    if code:
+        raise SystemExit(code if code > 0 else 128 - code)
+
+
+def orphaned(parent: int) -> int:
+    """SIGTERM when the process that started this one is gone, else 0: nobody would pass a signal on any more."""
+    return signal.SIGTERM if os.getppid() != parent else 0
+
+
+def device_type(plan: Plan) -> str:
+    """Kind of device that the processes of a run compute on."""
+    return "cuda" if plan.params.execution.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

@@ -1,0 +1,29 @@
+"""One process of a run on several devices, as `together.start_processes` starts it: worker PARAMS SCALE RUN FOLDER PARENT."""
+
+import sys
+from pathlib import Path
+
+from transgan import plan as plans
+from transgan.console import say
+from transgan.errors import Diverged, UserError
+
+
+def main(params: str, scale: str, run_name: str, folder: str, parent: str) -> int:
+    """Train in `folder`; returns the exit code."""
+    from transgan.training.processes import join
+    from transgan.training.session import Session
+    from transgan.training.together import device_type, orphaned
+
+    plan = plans.load(Path(params), scale)
+    processes = join(device_type(plan))
+    try:
+        Session(plan, run_name, Path(folder), processes, lambda: orphaned(int(parent))).run()
+    except (UserError, Diverged) as error:
+        if processes.is_main:  # the others raise the same, or die of this one's end
+            say(f"transgan: {error}")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
