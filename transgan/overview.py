@@ -40,7 +40,7 @@ def _status(plan: Plan, run: Run, trained: str, scored: str) -> str:
     folder = plan.paths.workspace("train", run.name, plan.fingerprint("train", run.name))
     if trained == "current" or (folder / "finished.json").exists():
         return "done" if scored == "current" else "trained"
-    images = carried(folder / "progress.json").get("images", 0)
+    images = max((int(carried(marker).get("images", 0)) for marker in folder.glob("checkpoint-*.json")), default=0)
     return f"resumable at {100 * images // run.recipe.images}%" if images else "missing"
 
 
@@ -52,11 +52,11 @@ def _row(plan: Plan, run: Run) -> dict[str, Any]:
         "images": run.recipe.images,
         "share": run.share,
         "devices": run.recipe.devices,
-        **_estimate(plan, run),
+        **counted(plan, run),
     }
 
 
-def _estimate(plan: Plan, run: Run) -> dict[str, Any]:
+def counted(plan: Plan, run: Run) -> dict[str, Any]:
     """Counts of one run, from the file that remembers them or by counting."""
     key = digest({"version": ESTIMATE_VERSION, "model": run.model.plain(), "recipe": run.recipe.plain(), "resolution": run.dataset.resolution})
     remembered = plan.paths.state / "estimates" / f"{key}.json"

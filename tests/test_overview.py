@@ -1,0 +1,43 @@
+"""`transgan plan`: what it says of runs, and where they stand."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from transgan import files, overview
+from transgan import plan as plans
+
+
+def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
+    overview.show(plans.load(), as_json=True)
+    return {row["run"]: row for row in json.loads(capsys.readouterr().out)["runs"]}
+
+
+def test_json_has_what_a_script_needs(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = listed(capsys)
+    assert list(rows) == ["one-cifar10", "two-cifar10", "three-cifar10"]
+    row = rows["one-cifar10"]
+    assert (row["dataset"], row["images"], row["status"]) == ("cifar10", 512, "missing")
+    assert row["total_eflop"] == pytest.approx(row["gflop_per_image"] * 512 * 1e-9)  # type: ignore[operator]
+
+
+def test_a_checkpoint_makes_a_run_resumable(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = plans.load()
+    folder = plan.paths.workspace("train", "one-cifar10", plan.fingerprint("train", "one-cifar10"))
+    files.write_json(folder / "checkpoint-000000000128.json", {"images": 128})
+    files.write_json(folder / "checkpoint-000000000256.json", {"images": 256})
+    assert listed(capsys)["one-cifar10"]["status"] == "resumable at 50%"
+
+
+def test_the_table_is_readable(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overview.show(plans.load(), as_json=False)
+    out = capsys.readouterr().out
+    assert "one-cifar10" in out
+    assert "missing" in out
+    assert max(map(len, out.splitlines())) <= 140
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0"), (999, "999"), (1000, "1k"), (83_312_495, "83.3M"), (1.28e8, "128M"), (2e9, "2G")])
+def test_numbers_are_short(number: float, said: str) -> None:
+    assert overview._short(number) == said
