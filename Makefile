@@ -39,13 +39,13 @@ test-fast: $(STAMP) ## The unit tests only
 lint: $(STAMP) ## ruff, mypy --strict, snakefmt
 	ruff check .
 	ruff format --check .
-	snakefmt --check --quiet workflow
+	snakefmt --check workflow
 	mypy
 
 format: $(STAMP) ## Let ruff and snakefmt format everything
 	ruff check --fix --quiet . || true
 	ruff format .
-	snakefmt --quiet workflow
+	snakefmt workflow
 
 generate: $(STAMP) ## Write again what is generated: the JSON schema, dvc.yaml's lower part, constraints.txt
 	python -m transgan.schema.export

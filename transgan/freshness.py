@@ -103,4 +103,3 @@ def _npz_texts(path: Path) -> dict[str, str]:
 
     with np.load(path, allow_pickle=False) as archive:
         return {key: str(archive[key]) for key in ("fingerprint", "data") if key in archive.files}
-
