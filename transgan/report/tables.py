@@ -6,6 +6,7 @@ from typing import Any
 
 from transgan import files
 from transgan.plan import Plan
+from transgan.report import cost
 from transgan.report.cells import Cell, cells
 from transgan.report.layout import Footnotes, Grid, Group, Layout, Text, latex, markdown
 from transgan.report.reported import Reported
@@ -20,6 +21,9 @@ def make(plan: Plan, table: str) -> None:
 
     A run without scores leaves cells that say so. Raises UserError for an unknown table or damaged scores.
     """
+    if plan.table(table).kind == "cost":
+        cost.make(plan, table)
+        return
     found = cells(plan, table)
     layout = lay_out(plan, table, found)
     base = plan.paths.table(table)

@@ -28,8 +28,9 @@ class Row(Strict):
 
 
 class TableConfig(Strict):
-    """A table of the paper."""
+    """A table: of scores, beside the paper's, or of what runs cost (then the columns are only where its runs are listed)."""
 
+    kind: Literal["scores", "cost"] = "scores"
     title: str
     source: str = Field(description="where the paper has it")
     note: str | None = None

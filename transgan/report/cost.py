@@ -1,0 +1,102 @@
+"""What training costs: a table counted on the real training step (the same everywhere), and beside the report what was measured here."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from transgan import files
+from transgan.overview import counted
+from transgan.plan import Plan
+from transgan.report.layout import Grid, Group, Layout, Text, latex, markdown
+
+COLUMNS = {
+    "generator_parameters": "G parameters",
+    "discriminator_parameters": "D parameters",
+    "gflop_per_image": "GFLOP per real image",
+    "images": "real images",
+    "total_eflop": "EFLOP in all",
+    "memory_gib": "GiB on one device",
+}
+NOTE = (
+    "Counted on the run's own training step, generator steps and gradient penalty included; a multiply-add is two operations. Memory is of one "
+    "device with one forward pass of the recipe at a time. Seconds and GPU-hours are measured: cost_measured.csv beside the report."
+)
+
+
+def make(plan: Plan, table: str) -> None:
+    """Write tables/<table>.csv, .md and .tex of a table of kind `cost`."""
+    layout, base = lay_out(plan, table), plan.paths.table(table)
+    rows = [[row.name, run, *_counts(plan, run).values()] for row in plan.table(table).rows for runs in row.runs.values() for run in runs]
+    files.write_csv(base.with_name(f"{table}.csv"), ["row", "run", *COLUMNS], rows)
+    files.write_text(base.with_name(f"{table}.md"), markdown(layout))
+    files.write_text(base.with_name(f"{table}.tex"), latex(layout))
+
+
+def lay_out(plan: Plan, table: str) -> Layout:
+    """The table as text: a line per run."""
+    config = plan.table(table)
+    rows = tuple(
+        (row.name if len(runs) == 1 else f"{row.name} ({run})", tuple(Text(_short(value)) for value in _counts(plan, run).values()))
+        for row in config.rows
+        for runs in row.runs.values()
+        for run in runs
+    )
+    warning = "" if plan.scale.comparable else f"Not the paper's networks: at scale {plan.scale_name}, {plan.scale.description}."
+    notes = tuple(note for note in (config.note, NOTE) if note)
+    return Layout(table, config.title, config.source, warning, Grid("Run", (Group("", tuple(COLUMNS.values())),), rows), None, notes, ())
+
+
+def write_measured(plan: Plan) -> Path:
+    """Write results/<scale>/cost_measured.csv: images a second and hours of every run, measured where it was trained, else estimated.
+
+    An estimate takes the median rate, in operations a second, of the runs that were measured; there is none without any.
+    """
+    measured = {name: found for name in plan.runs if (found := _training(plan, name))}
+    work = {name: counted(plan, plan.run(name))["gflop_per_image"] for name in plan.runs}
+    rates = [work[name] * found["images_per_second"] for name, found in measured.items()]
+    rows = []
+    for name, run in plan.runs.items():
+        found = measured.get(name)
+        speed = found["images_per_second"] if found else median(rates) / work[name] if rates else None
+        seconds = found["training_seconds"] if found else run.recipe.images / speed if speed else None
+        devices = len(found["gpus"]) and run.recipe.devices if found else None
+        rows.append(
+            [
+                name,
+                "measured" if found else "estimated" if speed else "unknown",
+                found["hardware"] if found else "",
+                run.recipe.images,
+                None if speed is None else round(speed, 2),
+                None if seconds is None else round(seconds / 3600, 4),
+                None if not devices or seconds is None else round(seconds / 3600 * devices, 4),
+                work[name] * run.recipe.images / 1e9,
+            ]
+        )
+    path = plan.paths.results / "cost_measured.csv"
+    files.write_csv(path, ["run", "how", "hardware", "images", "images_per_second", "hours", "gpu_hours", "eflop"], rows)
+    return path
+
+
+def _counts(plan: Plan, run: str) -> dict[str, float]:
+    resolved = plan.run(run)
+    found = {**counted(plan, resolved), "images": resolved.recipe.images}
+    return {key: found[key] for key in COLUMNS}
+
+
+def _training(plan: Plan, run: str) -> Mapping[str, Any] | None:
+    """What a run's provenance says of its speed; None where it was not trained, or its file did not travel."""
+    path = plan.paths.run(run) / "provenance.json"
+    if not path.exists():
+        return None
+    known = files.read_json(path)
+    speed = known.get("training")
+    machine = known["hardware"]
+    return {**speed, "hardware": ", ".join(machine["gpus"]) or machine["cpu"], "gpus": machine["gpus"]} if speed else None
+
+
+def _short(value: float) -> str:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"

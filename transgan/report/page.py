@@ -1,0 +1,137 @@
+"""The report: results/<scale>/report.html, one file that needs no network: tables, figures, where every number came from, how to cite.
+
+Made from what the other stages declared, and from the runs' provenance files, so it may differ between two makings; nothing depends on it.
+"""
+
+import base64
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from transgan import __version__, files
+from transgan.plan import Plan
+from transgan.report import cost, trace
+from transgan.report.cells import cells
+from transgan.report.layout import Layout
+from transgan.report.tables import OURS, lay_out, share, warning
+from transgan.report.trace import Traced
+
+PAPER_BIBTEX = """@inproceedings{jiang2021transgan,
+  title     = {{TransGAN}: Two Pure Transformers Can Make One Strong {GAN}, and That Can Scale Up},
+  author    = {Jiang, Yifan and Chang, Shiyu and Wang, Zhangyang},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume    = {34},
+  year      = {2021}
+}"""
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table as the page shows it. `anchors` has, for each row and column of the main grid, the id of the cell's trace, or nothing."""
+
+    layout: Layout
+    anchors: list[list[str]]
+    traced: list[tuple[str, Traced]]
+
+
+@dataclass(frozen=True)
+class FigureView:
+    """A figure as the page shows it; `source` is a data URI, empty where the figure was not made."""
+
+    name: str
+    title: str
+    source: str
+
+
+def make(plan: Plan) -> None:
+    """Write report.html, provenance.json and cost_measured.csv of the scale, and keep the tables in MLflow."""
+    from transgan import tracking
+
+    provenance = trace.write(plan)
+    cost.write_measured(plan)
+    files.write_text(plan.paths.results / "report.html", render(plan, files.read_json(provenance)))
+    tracking.record_tables(plan)
+
+
+def render(plan: Plan, provenance: dict[str, Any]) -> str:
+    """The page's HTML. `provenance` is what `trace.everything` gives."""
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters["share"] = share
+    template = environment.from_string(resources.files("transgan.report").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        scale=plan.scale_name,
+        description=plan.scale.description,
+        warning=warning(plan),
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=__version__,
+        doubts=_doubts(provenance),
+        commits=provenance["commits"],
+        runs=[_run(plan, name) for name in plan.runs],
+        tables=[_table(plan, name) for name in plan.params.tables],
+        figures=[_figure(plan, name) for name in plan.params.figures],
+        bibtex=PAPER_BIBTEX,
+        ours=OURS,
+    )
+
+
+def _doubts(provenance: dict[str, Any]) -> list[str]:
+    """What concerns the whole page."""
+    found = []
+    if provenance["dirty"]:
+        found.append(f"Trained by sources that differed from their commit: {', '.join(provenance['dirty'])}.")
+    if len(provenance["commits"]) > 1:
+        found.append(f"The cells come from {len(provenance['commits'])} commits; each cell's trace names its own.")
+    return found
+
+
+def _run(plan: Plan, name: str) -> dict[str, Any]:
+    """A line of the list of what was run and what not."""
+    run = plan.run(name)
+    score, folder = plan.paths.score(name), plan.paths.run(name)
+    scores = files.read_json(score) if score.exists() else None
+    current = scores is not None and scores["fingerprint"] == plan.fingerprint("score", name)
+    provenance = files.read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {}
+    status = "scored" if current else "of another configuration" if scores else "trained, not scored" if (folder / "run.json").exists() else "not run"
+    return {
+        "name": name,
+        "dataset": run.dataset_name,
+        "resolution": run.dataset.resolution,
+        "images": run.recipe.images,
+        "share": min(run.share, 1.0),
+        "status": status,
+        "seconds": (provenance.get("training") or {}).get("training_seconds"),
+        "commit": str(provenance.get("commit") or "")[:10],
+        "dirty": bool(provenance.get("dirty")),
+    }
+
+
+def _table(plan: Plan, name: str) -> TableView:
+    config = plan.table(name)
+    if config.kind == "cost":
+        return TableView(cost.lay_out(plan, name), [], [])
+    found = cells(plan, name)
+    layout = lay_out(plan, name, found)
+    traced = [(f"trace-{name}-{i}", each) for i, each in enumerate(trace.traced(plan, name))]
+    places = {(each.cell.row, each.cell.dataset, each.cell.metric): anchor for anchor, each in traced}
+    columns = [(column.dataset, metric) for column in config.columns for metric in column.metrics]
+    anchors = []
+    for row, _ in layout.main.rows:
+        line: list[str] = []
+        for (dataset, metric), group in zip(columns, layout.main.groups, strict=True):
+            line += [places.get((row, dataset, metric), "") if title.startswith(OURS) else "" for title in group.columns]
+        anchors.append(line)
+    return TableView(layout, anchors, traced)
+
+
+def _figure(plan: Plan, name: str) -> FigureView:
+    base = plan.paths.figure(name)
+    path = base.with_name(f"{base.name}.png")
+    return FigureView(name, plan.figure(name).title, _data_uri(path) if path.exists() else "")
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
