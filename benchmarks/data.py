@@ -1,7 +1,8 @@
 """How fast pictures become packs and packs become batches.
 
 prepare: pictures per second of the whole stage (reading, decoding, cropping, resizing, writing, digests) per format, and as a share of
-what bare Pillow decodes, crops and resizes from memory in as many processes as there are cores, measured in turn with it in the same run.
+what bare Pillow decodes, crops and resizes from memory in as many processes as there are cores, measured in turn with it in the same run;
+also as the share of prepare's processor time that bare Pillow needs, which other work on the machine does not disturb.
 loader: 32-pixel pictures per second that Pack.read gives from a pack, in random rows.
 
     python benchmarks/data.py [--pictures 3000] [--rounds 3] [--tar FILE]
@@ -130,9 +131,10 @@ def cases(root: Path, count: int) -> list[Case]:
     ]
 
 
-def bare_pillow(work: tuple[list[bytes], int, str, str]) -> int:
-    """Decode, crop and resize, and nothing else."""
+def bare_pillow(work: tuple[list[bytes], int, str, str]) -> float:
+    """Decode, crop and resize, and nothing else; returns the processor time it took."""
     pictures, side, resize, crop = work
+    start = time.process_time()
     for content in pictures:
         image = Image.open(io.BytesIO(content)).convert("RGB")
         box = crop_box(crop, image.width, image.height)
@@ -141,7 +143,7 @@ def bare_pillow(work: tuple[list[bytes], int, str, str]) -> int:
         if image.size != (side, side):
             image = image.resize((side, side), FILTERS[resize])
         np.asarray(image)
-    return len(pictures)
+    return time.process_time() - start
 
 
 def rates(case: Case, rounds: int, pool: Any, workers: int) -> dict[str, Any]:
@@ -151,19 +153,27 @@ def rates(case: Case, rounds: int, pool: Any, workers: int) -> dict[str, Any]:
     config = plan.dataset("it")
     shares = [(pictures[i::workers], config.resolution, config.resize, config.crop) for i in range(workers)]
     fetch(plan, "it")
-    ours, pillow = [], []
+    ours, pillow, ours_cpu, pillow_cpu = [], [], [], []
     for round_number in range(rounds):
         start = time.perf_counter()
-        pool.map(bare_pillow, shares, chunksize=1)
+        pillow_cpu.append(sum(pool.map(bare_pillow, shares, chunksize=1)))
         pillow.append(len(pictures) / (time.perf_counter() - start))
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         prepare(plan, "it")
         ours.append(len(pictures) / (time.perf_counter() - start))
+        ours_cpu.append(time.process_time() - start_cpu)
         Path("data/store").rename(f"data/store-{title[:4]}-{config.resolution}-{round_number}")
-    share = statistics.median(a / b for a, b in zip(ours, pillow, strict=True))
-    row = {"pictures": len(pictures), "prepare_per_second": statistics.median(ours), "pillow_per_second": statistics.median(pillow), "share": share}
+    row = {
+        "pictures": len(pictures),
+        "prepare_per_second": statistics.median(ours),
+        "pillow_per_second": statistics.median(pillow),
+        "share": statistics.median(a / b for a, b in zip(ours, pillow, strict=True)),
+        "share_of_processor_time": statistics.median(b / a for a, b in zip(ours_cpu, pillow_cpu, strict=True)),
+    }
     print(
-        f"{title}: {row['prepare_per_second']:,.0f}/s, Pillow in {workers} processes {row['pillow_per_second']:,.0f}/s, share {share:.0%}", flush=True
+        f"{title}: {row['prepare_per_second']:,.0f}/s, Pillow in {workers} processes {row['pillow_per_second']:,.0f}/s, share {row['share']:.0%}"
+        f" (of processor time {row['share_of_processor_time']:.0%})",
+        flush=True,
     )
     return row
 

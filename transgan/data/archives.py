@@ -95,12 +95,12 @@ class Archives:
         return digests
 
 
-def by_hand(source: Source, failures: list[str]) -> str:
-    """One line for the person who must get the files: which, from where, where to put them, and how they are checked."""
+def by_hand(source: Source, failures: list[str], then: str = "run the same command again") -> str:
+    """One line for the person who must get the files: which, from where, where to put them, how they are checked, and what `then`."""
     wanted = [file for file in source.files if any(failure.startswith(f"{file.name} (") for failure in failures)]
     checks = "; ".join(f"{' or '.join(file.names)}, checked by {_check(file)}" for file in wanted)
     why = "its publisher asks for your agreement to the terms" if source.agreement else f"cannot be downloaded: {'; '.join(failures)}"
-    return f"{source.title}: {why}. Get it from {source.home} and place in {INCOMING}/: {checks}. Then run the same command again"
+    return f"{source.title}: {why}. Get it from {source.home} and place in {INCOMING}/: {checks}. Then {then}"
 
 
 def _check(file: RemoteFile) -> str:

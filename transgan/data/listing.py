@@ -90,7 +90,7 @@ def _before_fetch(source: str, path: str | None, dataset: str) -> tuple[str, str
         return f"downloading, about {min(_bytes(ARCHIVES / source) / about, 0.99):.0%} done", fetch
     if CATALOG[source].agreement:
         missing = [f"{name} (" for name in _missing(source, path)]
-        return "needs you", by_hand(CATALOG[source], missing)
+        return "needs you", by_hand(CATALOG[source], missing, f"run `{fetch}`")
     return "missing", fetch
 
 
