@@ -1,0 +1,153 @@
+"""The report page and the trace behind each cell: the links hold, the doubts are said, and a browser finds nothing to complain about."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+
+from transgan import files
+from transgan.errors import UserError
+from transgan.report import page, tables, trace
+
+RUN, OTHER = "transgan-cifar10", "transgan-stl10"
+COMMIT = "c" * 40
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """Ids, links and pictures of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.sources = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [found["href"]] if "href" in found else []
+        self.sources += [found["src"]] if "src" in found else []
+
+
+@pytest.fixture
+def reported(project, scored, monkeypatch):
+    """A demo with one scored run of known provenance, its tables, and the report; MLflow is left out."""
+    monkeypatch.setattr("transgan.tracking.record_tables", lambda plan: None)
+    monkeypatch.setattr("transgan.report.cost.counted", lambda plan, run: {"gflop_per_image": 2.0, "total_eflop": 1e-6})
+    plan = project("demo")
+
+    def make(dirty=False, commits=(COMMIT,)):
+        for run, commit in zip((RUN, OTHER), commits, strict=False):
+            scored(plan, run, fid={"values": [3.0, 3.2]}, **{"is": {"values": [7.0, 7.1], "split_std": [0.1, 0.1]}})
+            machine = {"cpu": "a processor", "cores": 2, "memory_gib": 8.0, "gpus": []}
+            known = {"commit": commit, "dirty": dirty, "hardware": machine, "mlflow_run_id": "m" * 32}
+            times = {"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T01:00:00+00:00"}
+            speed = {"training": {"training_seconds": 3600.0, "images_per_second": 100.0}}
+            files.write_json(plan.paths.run(run) / "provenance.json", {**known, **times, **speed})
+        page.make(plan)
+        return plan, (plan.paths.results / "report.html").read_text()
+
+    return make
+
+
+def test_every_link_of_the_page_leads_somewhere_and_nothing_is_fetched(reported):
+    _, html = reported()
+    found = Page(html)
+    assert len(set(found.ids)) == len(found.ids)
+    inner = {link[1:] for link in found.links if link.startswith("#")}
+    assert inner <= set(found.ids)
+    assert any(link.startswith("trace-unconditional-") for link in inner)
+    assert all(source.startswith("data:") for source in found.sources)
+    assert {link for link in found.links if link.startswith("http")} == {"https://arxiv.org/abs/2102.07074"}
+    assert not re.search(r"@import|url\(|<link[^>]+stylesheet", html)
+
+
+def test_the_page_says_what_was_run_and_what_not(reported):
+    _, html = reported()
+    lines = {line.split("</td>")[0].removeprefix("<tr><td>"): line for line in html.splitlines() if line.startswith("<tr><td>transgan-")}
+    assert "<td>scored</td>" in lines[RUN]
+    assert "3,600 s" in lines[RUN]
+    assert "<td>not run</td>" in lines["transgan-celeba128"]
+    assert "Not comparable with the paper" in html
+
+
+def test_provenance_maps_each_cell_to_its_run(reported):
+    plan, _ = reported()
+    held = json.loads((plan.paths.results / "provenance.json").read_text())
+    assert held["commits"] == [COMMIT]
+    cell = next(cell for cell in held["cells"] if (cell["table"], cell["dataset"], cell["metric"]) == ("unconditional", "cifar10", "fid"))
+    (run,) = cell["runs"]
+    assert (run["run"], run["commit"], run["mlflow_run_id"]) == (RUN, COMMIT, "m" * 32)
+    assert run["score_fingerprint"] == plan.fingerprint("score", RUN)
+    assert (cell["protocol"], cell["ours"], cell["doubts"]) == ("fid50k-train", pytest.approx(3.1), [])
+    missing = next(cell for cell in held["cells"] if cell["dataset"] == "celeba128")
+    assert missing["runs"] == []
+    assert missing["missing"]
+
+
+def test_a_dirty_tree_and_mixed_commits_are_said(reported):
+    _, html = reported(dirty=True, commits=(COMMIT, "d" * 40))
+    assert "from a dirty tree" in html
+    assert "The cells come from 2 commits" in html
+
+
+def test_scores_without_provenance_are_doubted(reported):
+    plan, _ = reported()
+    (plan.paths.run(RUN) / "provenance.json").unlink()
+    each = next(each for each in trace.traced(plan, "unconditional") if each.cell.dataset == "cifar10")
+    assert each.doubts == ["without provenance: the run's provenance.json is not here"]
+
+
+def test_trace_prints_runs_and_quotes(reported, capsys):
+    plan, _ = reported()
+    trace.trace(plan, "unconditional", "TransGAN")
+    said = capsys.readouterr().out
+    for part in (RUN, COMMIT, "a processor, 2 cores", "m" * 32, plan.fingerprint("train", RUN), "FID-digits"):
+        assert part in said
+    trace.trace(plan, "unconditional", "COCO-GAN")
+    assert "5.74, quoted from" in capsys.readouterr().out
+    with pytest.raises(UserError, match="COCO-GAN"):
+        trace.trace(plan, "unconditional", "COCO")
+
+
+def test_cost_is_measured_where_trained_and_estimated_elsewhere(reported):
+    plan, _ = reported()
+    lines = [line.split(",") for line in (plan.paths.results / "cost_measured.csv").read_text().splitlines()]
+    rows = {line[0]: dict(zip(lines[0], line, strict=True)) for line in lines[1:]}
+    assert (rows[RUN]["how"], rows[RUN]["hours"], rows[RUN]["images_per_second"]) == ("measured", "1.0", "100.0")
+    other = rows["transgan-celeba128"]
+    assert other["how"] == "estimated"
+    assert float(other["hours"]) == pytest.approx(plan.run("transgan-celeba128").recipe.images / 100 / 3600, rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_a_browser_shows_the_page_at_desk_and_phone_width(reported, tmp_path):
+    plan, _ = reported()
+    tables.make(plan, "unconditional")
+    probe = """<script>addEventListener("load", () => {
+      const broken = [...document.images].filter(i => i.getAttribute("src") && !i.naturalWidth).length;
+      document.querySelector('thead button').click();
+      const firsts = [...document.querySelector('tbody').rows].map(r => r.cells[0].textContent);
+      document.querySelector('.views button[data-view=ours]').click();
+      const hidden = [...document.querySelectorAll('td.paper')].every(e => e.offsetParent === null);
+      document.title = JSON.stringify({broken, firsts, hidden, errors: window.__errors, wider: document.documentElement.scrollWidth - innerWidth});
+    });</script>"""
+    catch = "<script>window.__errors = []; addEventListener('error', e => window.__errors.push(String(e.message)));</script>"
+    html = (plan.paths.results / "report.html").read_text().replace("<head>", "<head>" + catch).replace("</body>", probe + "</body>")
+    (tmp_path / "probe.html").write_text(html)
+    for width in (390, 1400):
+        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+        flags += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900"]
+        shown = subprocess.run(
+            [CHROMIUM, *flags, "--dump-dom", f"file://{tmp_path / 'probe.html'}"], capture_output=True, text=True, timeout=120, check=True
+        )
+        said = json.loads(re.search(r"<title>(.*?)</title>", shown.stdout).group(1))
+        assert said["errors"] == []
+        assert said["broken"] == 0
+        assert said["firsts"] == sorted(said["firsts"])
+        assert said["hidden"]
+        assert said["wider"] <= 0
