@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.conftest import TINY
 from transgan import files
 from transgan import plan as plans
 from transgan.plan import STAGE_VERSION
-
-from tests.conftest import TINY
 
 GOLDEN = Path(__file__).parent / "golden.json"
 RUN = "one-cifar10"

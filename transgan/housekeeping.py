@@ -20,7 +20,7 @@ _PACKAGES = ("torch", "torchvision", "torch-fidelity", "snakemake", "dvc", "mlfl
 
 
 def clean(plan: Plan, delete: bool) -> None:
-    """List the state folders that no stage of the plan uses (another configuration's work, finished or not) with their sizes; remove them with `delete`."""
+    """List, with their sizes, the state folders that no stage uses (another configuration's work, finished or not); remove them with `delete`."""
     used = _used(plan)
     unused = [folder for folder in _state_folders(plan) if folder not in used]
     for folder in unused:

@@ -79,8 +79,8 @@ def altered(value: Any) -> Iterator[Any]:
                     yield [*value[:-1], {**value[-1], key: other}]
         yield value[::-1]
     elif isinstance(value, str):
-        words = "layer pixel none round truncate lanczos bicubic bilinear hinge wasserstein linear constant released intended 64 768 center fail skip drift r1"
-        yield from [f"{value} ", *words.split(), "bfloat16", "inception-v3-compat"]
+        words = "layer pixel none round truncate lanczos bicubic bilinear hinge wasserstein linear constant released intended"
+        yield from [f"{value} ", *words.split(), "64", "center", "skip", "drift", "bfloat16", "inception-v3-compat"]
     elif value == {}:
         yield from ()
     elif value is None:
