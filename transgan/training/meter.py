@@ -45,5 +45,5 @@ class Meter:
         self.clear()
         for entry in state:
             names = tuple(entry["names"])
-            self._sums[names] = entry["sums"].to(device)
+            self._sums[names] = entry["sums"].to(device).clone()
             self._counts[names] = entry["count"]
