@@ -1,0 +1,96 @@
+"""Stale results are impossible: every ingredient, changed in turn, gives another key; changed content behind the same key is noticed."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scoring.conftest import REFERENCE, RUN, write_params
+from transgan import files, plan
+from transgan.plan import REFERENCE_FIELDS
+from transgan.schema import ProtocolConfig
+from transgan.scoring import classifier, reference, score
+
+OTHER: dict[str, Any] = {
+    "metrics": ["fid", "kid"],
+    "extractor": "inception-v3-compat",
+    "weights": "mine.pth",
+    "feature_layer": "other",
+    "samples": 150,
+    "splits": ["test"],
+    "reference_samples": 500,
+    "resize": "box",
+    "quantize": "round",
+    "is_splits": 5,
+    "fid_counts": [100, 200],
+    "kid_subsets": 11,
+    "kid_subset_size": 50,
+    "prc_neighborhood": 4,
+    "prc_samples": 100,
+    "seeds": [1],
+    "allow_few_samples": True,
+    "batch": 40,
+    "precision": "bfloat16",
+    "threads": 2,
+}
+
+
+def test_every_field_of_a_protocol_is_tried() -> None:
+    assert set(OTHER) == set(ProtocolConfig.model_fields)
+
+
+@pytest.mark.parametrize("field", sorted(OTHER))
+def test_every_field_of_a_protocol_changes_the_key_of_what_depends_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path)
+    before = plan.load()
+    write_params(tmp_path, **{field: OTHER[field]})
+    after = plan.load()
+    assert before.fingerprint("score", RUN) != after.fingerprint("score", RUN)
+    assert before.fingerprint("train", RUN) == after.fingerprint("train", RUN)
+    changed = before.fingerprint("reference", REFERENCE) != after.fingerprint("reference", REFERENCE)
+    assert changed == (field in REFERENCE_FIELDS)
+
+
+def test_a_reference_keeps_features_only_where_a_metric_needs_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path)
+    before = plan.load().fingerprint("reference", REFERENCE)
+    write_params(tmp_path, metrics=["is", "fid"])
+    assert plan.load().fingerprint("reference", REFERENCE) != before
+
+
+def test_another_pack_behind_the_same_key_makes_the_reference_anew(project: Path) -> None:
+    current = plan.load()
+    path = current.paths.reference("cifar10", "few")
+    before = path.read_bytes()
+    folder = current.paths.data("cifar10")
+    manifest = files.read_json(folder / "manifest.json")
+    manifest["sha256"] = "0" * 64
+    shutil.copytree(folder, "other")
+    shutil.rmtree(folder)
+    shutil.move("other", folder)  # no longer the same files as the store's
+    (folder / "manifest.json").unlink()
+    files.write_json(folder / "manifest.json", manifest)
+    reference.make(current, REFERENCE)
+    assert path.read_bytes() != before
+    assert reference.load(path).about["data"] == "0" * 64
+
+
+def test_another_classifier_behind_the_same_key_makes_reference_and_score_anew(project: Path) -> None:
+    current = plan.load()
+    score.score(current, RUN)
+    before = current.paths.reference("cifar10", "few").read_bytes(), current.paths.score(RUN).read_bytes()
+    other = write_params(project, samples=200)
+    content = other.read_text().replace("epochs: 2", "epochs: 3")
+    other.write_text(content)
+    changed = plan.load()
+    classifier.train(changed, "digits")
+    write_params(project)
+    current = plan.load()  # the old key, with the new classifier's file in place
+    reference.make(current, REFERENCE)
+    score.score(current, RUN)
+    after = current.paths.reference("cifar10", "few").read_bytes(), current.paths.score(RUN).read_bytes()
+    assert before[0] != after[0]
+    assert before[1] != after[1]
