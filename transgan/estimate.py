@@ -121,7 +121,7 @@ def _measure_once(model_json: str, resolution: int, recipe_json: str) -> _Measur
     with torch.device("meta"):
         networks = [build_generator(model.generator) for _ in range(2)]
         discriminator = build_discriminator(model.discriminator, resolution)
-    with FakeTensorMode(allow_non_fake_inputs=True), _Counter() as counter:
+    with FakeTensorMode(allow_non_fake_inputs=True), Counter() as counter:
         for net in (*networks, discriminator):
             net.to_empty(device="cpu")
         trainer = Trainer(recipe, networks[0], discriminator, networks[1], Processes())
@@ -163,8 +163,8 @@ def _numbers(*shape: int, width: Any) -> Tensor | None:
     return torch.empty(*shape, width) if width else None
 
 
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts floating-point operations, and bytes of all storages that operators made inside and that something still refers to."""
+class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts FLOPs, and bytes of all storages that operators made inside and that something still refers to, with tensors of any kind."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -174,7 +174,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._known = WeakIdKeyDictionary()
 
     def count(self, work: Callable[[], None]) -> tuple[int, int]:
-        """Do `work`; FLOPs of it, and the most bytes that were live beyond those live before."""
+        """Do `work`; its FLOPs, and the most bytes that were live beyond those live before."""
         before = self._peak = self.live
         self._flop = 0
         work()

@@ -1,0 +1,116 @@
+"""Every model that params.yaml names: sizes to the digit, no convolutions, and two training steps at a reduced width."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from transgan import plan
+from transgan.models import build_discriminator, build_generator, double_backward
+from transgan.schema.model import ModelConfig, TransformerDiscriminator, TransformerGenerator
+
+PLAN = plan.load(Path(__file__).parents[2] / "params.yaml", "paper")
+MODELS = {name: model for name, model in PLAN.models.items() if model.generator.family == model.discriminator.family == "transformer"}
+
+# paper.md 4.6, counted in the authors' modules; the discriminators of the first version have no published count.
+PARAMETERS = {
+    "cifar10": (83_312_495, 10_210_400),
+    "stl10": (168_466_623, 10_341_536),
+    "church256": (205_291_952, 17_754_569),
+    "celebahq256": (205_291_927, 17_748_681),
+    "celebahq256-released": (212_903_275, 13_334_593),
+}
+MILLIONS_OF_THE_FIRST_VERSION = {"v1-s": 34.4, "v1-m": 49.9, "v1-l": 86.9, "v1-xl": 133.6}
+
+
+def on_meta(model: ModelConfig) -> tuple[nn.Module, nn.Module]:
+    with torch.device("meta"):
+        return build_generator(model.generator), build_discriminator(model.discriminator, model.generator.resolution)
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_full_size_models_have_the_released_number_of_parameters(name):
+    assert tuple(map(parameters, on_meta(MODELS[name]))) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize(("name", "millions"), MILLIONS_OF_THE_FIRST_VERSION.items())
+def test_sizes_of_the_first_version(name, millions):
+    assert round(parameters(on_meta(MODELS[name])[0]) / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_convolves_but_patch_embeddings(name):
+    generator, discriminator = on_meta(MODELS[name])
+    convolutions = (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm)
+    assert not [key for key, module in generator.named_modules() if isinstance(module, convolutions)]
+    for key, module in discriminator.named_modules():
+        if isinstance(module, convolutions):
+            assert key.startswith("patches.")
+            overlaps = module.kernel_size != module.stride
+            assert overlaps == (name == "celebahq256-released" and key == "patches.0")
+
+
+def reduced(model: ModelConfig) -> tuple[TransformerGenerator, TransformerDiscriminator, int]:
+    """The same stages, forms, norms and positions, a quarter of the side, least widths and depths."""
+    generator, discriminator = model.generator.plain(), model.discriminator.plain()
+    shuffles = sum(stage["upsample"] == "pixel_shuffle" for stage in generator["stages"][1:])
+    generator.update(latent=8, width=4 * 4**shuffles, bottom_width=generator["bottom_width"] // 4)
+    generator["locality_band"] = [{"until": 2, "width": 3}] if generator["locality_band"] else []
+    discriminator.update(width=64)
+    for net in (generator, discriminator):
+        for form in (net["wide"], *(group for stage in net["stages"] for group in stage["blocks"])):
+            form["window"] = form["window"] and max(2, form["window"] // 4)
+            form["landmarks"] = 16
+            if "depth" in form:
+                form["depth"] = min(1, form["depth"])
+    config = TransformerGenerator.model_validate(generator)
+    return config, TransformerDiscriminator.model_validate(discriminator), config.resolution
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_two_training_steps(name):
+    generator_config, discriminator_config, resolution = reduced(MODELS[name])
+    generator, discriminator = build_generator(generator_config), build_discriminator(discriminator_config, resolution)
+    optimizers = [torch.optim.Adam(net.parameters(), lr=1e-3, betas=(0.0, 0.99)) for net in (generator, discriminator)]
+    before = [[parameter.detach().clone() for parameter in net.parameters()] for net in (generator, discriminator)]
+    real = torch.rand(2, 3, resolution, resolution) * 2 - 1
+    for step in range(2):
+        generator.set_progress(2 * step)
+        fake = generator(torch.randn(2, generator.latent)).detach()
+        mixed = torch.lerp(fake, real, torch.rand(2, 1, 1, 1)).requires_grad_()
+        with double_backward():
+            (slope,) = torch.autograd.grad(discriminator(mixed).sum(), mixed, create_graph=True)
+        penalty = 10 * (slope.flatten(1).norm(dim=1) - 1).square().mean()
+        drift = 0.001 * discriminator(real).mean().square()  # without it the gradients of the last biases cancel
+        update(optimizers[1], discriminator(fake).mean() - discriminator(real).mean() + penalty + drift)
+        update(optimizers[0], -discriminator(generator(torch.randn(2, generator.latent))).mean())
+    for net, old in zip((generator, discriminator), before, strict=True):
+        for (key, parameter), start in zip(net.named_parameters(), old, strict=True):
+            assert parameter.isfinite().all(), key
+            if "cross_attention.noise_strength" not in key:  # declared and never used, as in the released module
+                assert not torch.equal(parameter, start), key
+
+
+def update(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def test_rows_of_the_ablation_differ_in_the_wide_form_only():
+    """What the table's runs change: `wide.attention` of both networks, with tiles and landmarks already there."""
+    for name in ("ablation64", "ablation128", "ablation256"):
+        for attention in ("standard", "grid", "axis", "nystrom"):
+            change: dict[str, Any] = {part: {"wide": {"attention": attention}} for part in ("generator", "discriminator")}
+            model = ModelConfig.model_validate(plan.merge(MODELS[name].plain(), change))
+            model.discriminator.check_resolution(model.generator.resolution)
+            for side, stage in zip(model.generator.sides, model.generator.stages, strict=True):
+                assert [group.form(model.generator.wide).attention for group in stage.blocks] == [attention if side > 32 else "standard"]
+            assert not model.generator.relative_position
+            assert len(model.discriminator.stages) == 1

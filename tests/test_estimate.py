@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from transgan import plan
+from transgan.estimate import GIB, Counter, Estimate, device_bytes, estimate
+from transgan.models import build_discriminator, build_generator
+from transgan.plan import Run
+
+PARAMS = Path(__file__).parents[1] / "params.yaml"
+
+
+def changed(run: Run, **recipe: object) -> Run:
+    return run.model_copy(update={"recipe": type(run.recipe).model_validate({**run.recipe.plain(), **recipe})})
+
+
+@pytest.fixture(scope="module")
+def demo() -> Run:
+    """One block per network."""
+    run = plan.load(PARAMS, "demo").run("transgan-stl10")
+    stages = [{"blocks": [{"depth": 1}]}]
+    generator = {**run.model.generator.plain(), "bottom_width": 8, "width": 16, "stages": stages}
+    discriminator = {**run.model.discriminator.plain(), "stages": [{"share": 1.0, **stages[0]}]}
+    model = type(run.model).model_validate({"generator": generator, "discriminator": discriminator})
+    return run.model_copy(update={"model": model})
+
+
+def test_a_discriminator_step_is_what_a_flop_counter_counts_on_real_tensors(demo):
+    run = changed(demo, regularizers={}, augment=[], n_critic=10**9)
+    with torch.random.fork_rng():
+        generator, discriminator = build_generator(run.model.generator), build_discriminator(run.model.discriminator, 8)
+    with FlopCounterMode(display=False) as counter:
+        with torch.no_grad():
+            fake = generator(torch.randn(32, generator.latent))
+        discriminator(torch.cat([fake, fake])).mean().backward()
+    assert estimate(run).gflop_per_image == pytest.approx(counter.get_total_flops() / 32 / 1e9, rel=1e-6)
+
+
+def test_parts_add_up(demo):
+    whole = estimate(demo)
+    assert whole.total_eflop == pytest.approx(whole.gflop_per_image * demo.recipe.images / 1e9)
+    assert estimate(changed(demo, images=2 * demo.recipe.images)).gflop_per_image == whole.gflop_per_image
+    without = estimate(changed(demo, regularizers={}))
+    assert without.gflop_per_image < whole.gflop_per_image
+    rare = {**demo.recipe.plain()["regularizers"]}
+    rare["gradient_penalty"] = {**rare["gradient_penalty"], "interval": 4}
+    sometimes = estimate(changed(demo, regularizers=rare))
+    penalty = whole.gflop_per_image - without.gflop_per_image
+    assert sometimes.gflop_per_image == pytest.approx(without.gflop_per_image + penalty / 4)
+    assert sometimes.memory_gib == whole.memory_gib  # a rare step needs its memory all the same
+
+
+def test_batches_make_memory_and_micro_batches_save_it_at_the_same_cost(demo):
+    whole, halves = estimate(demo), estimate(changed(demo, micro_batch=16))
+    assert halves.gflop_per_image == pytest.approx(whole.gflop_per_image)
+    assert halves.memory_gib < 0.7 * whole.memory_gib
+    assert estimate(changed(demo, checkpoint_activations=True)).memory_gib < whole.memory_gib
+
+
+def test_bytes_are_counted_while_something_refers_to_them():
+    with Counter() as counter:
+        held = [torch.zeros(1000)]
+        _, peak = counter.count(lambda: (held[0] + 1).sum())
+        assert 4000 <= peak <= 4008
+        assert counter.live == 4000
+        view = held.pop()[:10]
+        assert counter.live == 4000
+        del view
+        assert counter.live == 0
+
+
+def test_fits_says_whether_a_device_holds_it():
+    small = Estimate(1, 1, 1.0, 1.0, memory_gib=10.0)
+    assert small.fits(10 * GIB)
+    assert not small.fits(10 * GIB - 1)
+    assert device_bytes() > GIB
+
+
+@pytest.mark.slow
+def test_the_cifar10_run_costs_what_was_counted_by_hand():
+    """Counted part by part: 62 GFLOP per image (augmentation and clipping aside) and 8 EFLOP for the full schedule; paper.md 3.5."""
+    found = estimate(plan.load(PARAMS, "paper").run("transgan-cifar10"))
+    assert (found.generator_parameters, found.discriminator_parameters) == (83_312_495, 10_210_400)
+    assert found.gflop_per_image == pytest.approx(62, rel=0.05)
+    assert found.total_eflop == pytest.approx(8, rel=0.05)
