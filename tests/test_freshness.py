@@ -27,7 +27,7 @@ def fabricate(plan: Plan, target: Stage, **content: Any) -> None:
         if path.suffix == ".json":
             files.write_json(path, content)
         elif path.suffix == ".npz":
-            np.savez(path, **{key: np.array(value) for key, value in content.items()})
+            np.savez(path, about=np.array(files.dumps(content)))
         elif path.suffix == ".safetensors":
             save_file({"x": torch.zeros(1)}, path, metadata={"transgan": files.dumps(content)})
         else:

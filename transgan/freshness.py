@@ -43,7 +43,7 @@ def remember(plan: Plan, stage: Stage) -> None:
 
 
 def carried(path: Path) -> dict[str, Any]:
-    """What a result carries about itself: JSON content, safetensors metadata, or the scalar text members of an npz. Empty if unreadable."""
+    """What a result carries about itself: JSON content, safetensors metadata, or the member `about` of an npz. Empty if unreadable."""
     try:
         match path.suffix:
             case ".safetensors":
@@ -51,7 +51,7 @@ def carried(path: Path) -> dict[str, Any]:
                     (length,) = struct.unpack("<Q", file.read(8))
                     value = json.loads(json.loads(file.read(min(length, _LONGEST_HEADER)))["__metadata__"]["transgan"])
             case ".npz":
-                value = _npz_texts(path)
+                value = _npz_about(path)
             case _:
                 value = json.loads(path.read_text())
     except (OSError, EOFError, ValueError, KeyError, struct.error, zipfile.BadZipFile):
@@ -98,8 +98,8 @@ def _record(plan: Plan, stage: Stage) -> Path:
     return plan.paths.state / "made" / stage.verb / f"{stage.name}.json"
 
 
-def _npz_texts(path: Path) -> dict[str, str]:
+def _npz_about(path: Path) -> Any:
     import numpy as np
 
     with np.load(path, allow_pickle=False) as archive:
-        return {key: str(archive[key]) for key in ("fingerprint", "data") if key in archive.files}
+        return json.loads(str(archive["about"]))

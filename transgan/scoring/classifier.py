@@ -6,7 +6,7 @@ and recall. Scores from it compare demo runs with each other and with nothing el
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transgan import files
 from transgan.console import say
@@ -16,6 +16,8 @@ from transgan.schema import ClassifierConfig
 from transgan.workspace import run_stage
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from transgan.scoring.digits import DigitNet
 
 WEIGHTS = "classifier.safetensors"
@@ -33,8 +35,11 @@ def train(plan: Plan, name: str) -> None:
     inputs = {"data": files.read_json(data / "manifest.json")["sha256"]} if needed else {}
 
     def work(folder: Path) -> None:
-        content = _trained(config, data) if needed else _empty(name, plan.scale_name)
-        files.write_bytes(folder / WEIGHTS, content)
+        from safetensors.torch import save
+
+        tensors, about = _trained(config, data) if needed else _empty(name, plan.scale_name)
+        metadata = {**about, "fingerprint": plan.fingerprint("classifier", name)}
+        files.write_bytes(folder / WEIGHTS, save(tensors, {"transgan": json.dumps(metadata, sort_keys=True)}))
 
     run_stage(plan, "classifier", name, {WEIGHTS: plan.paths.classifier(name)}, work, inputs)
 
@@ -60,9 +65,8 @@ def load(path: Path) -> "DigitNet":
     return net.eval().requires_grad_(False)
 
 
-def _trained(config: ClassifierConfig, data: Path) -> bytes:
-    from safetensors.torch import save
-
+def _trained(config: ClassifierConfig, data: Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
+    """Weights of a trained classifier, and what its file says about them."""
     from transgan.compute import prepare_compute
     from transgan.data.pack import Pack
     from transgan.scoring import digits
@@ -83,7 +87,7 @@ def _trained(config: ClassifierConfig, data: Path) -> bytes:
             f"{config.accuracy:.0%} are asked for; raise its epochs or width"
         )
     say(f"classifier on {config.dataset}: {accuracy:.2%} of {len(parts[config.test_split].labels)} held-out pictures right")
-    metadata = {
+    about = {
         "needed": True,
         "accuracy": accuracy,
         "resolution": net.resolution,
@@ -92,11 +96,9 @@ def _trained(config: ClassifierConfig, data: Path) -> bytes:
         "classes": net.classes,
         "data": pack.sha256,
     }
-    return save(net.state_dict(), {"transgan": json.dumps(metadata, sort_keys=True)})
+    return net.state_dict(), about
 
 
-def _empty(name: str, scale: str) -> bytes:
-    from safetensors.torch import save
-
-    metadata = {"needed": False, "why": f"empty on purpose: no protocol of scale {scale} scores with classifier {name}"}
-    return save({}, {"transgan": json.dumps(metadata, sort_keys=True)})
+def _empty(name: str, scale: str) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
+    """No weights, and why."""
+    return {}, {"needed": False, "why": f"empty on purpose: no protocol of scale {scale} scores with classifier {name}"}
