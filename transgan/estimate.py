@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -39,17 +38,6 @@ class Estimate:
     gflop_per_image: float  # training FLOPs per real image shown to the discriminator, generator steps included
     total_eflop: float
     memory_gib: float
-
-    def fits(self, device_bytes: int) -> bool:
-        """Whether a device with so much memory can train it."""
-        return self.memory_gib * GIB <= device_bytes
-
-
-def device_bytes() -> int:
-    """Memory of the device at hand: the current GPU's, or the machine's."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory)
-    return int(psutil.virtual_memory().total)
 
 
 def estimate(run: Run) -> Estimate:

@@ -10,11 +10,14 @@ from typing import Any
 from transgan import files
 from transgan.console import say
 from transgan.freshness import carried, freshness
+from transgan.machine import device_bytes
 from transgan.plan import Plan, Run, digest
 from transgan.stages import stages
 
 # Raise when transgan.estimate counts differently, so that remembered estimates are counted again.
 ESTIMATE_VERSION = 1
+
+GIB = 2**30
 
 
 def show(plan: Plan, as_json: bool) -> None:
@@ -52,7 +55,8 @@ def _row(plan: Plan, run: Run) -> dict[str, Any]:
         "images": run.recipe.images,
         "share": run.share,
         "devices": run.recipe.devices,
-        **counted(plan, run),
+        **(cost := counted(plan, run)),
+        "fits": cost["memory_gib"] * GIB <= device_bytes(),
     }
 
 
@@ -86,12 +90,13 @@ def _print_table(plan: Plan, rows: list[dict[str, Any]], total: dict[str, Any]) 
             f"{row['gflop_per_image']:.3g}",
             _short(row["images"]),
             f"{row['total_eflop']:.3g}",
-            f"{row['memory_gib']:.2g}",
+            f"{row['memory_gib']:.2g}{'' if row['fits'] else ' !'}",
             row["status"],
         )
     console = Console(width=None if Console().is_terminal else 140)
     console.print(table)
     console.print(f"In all: {_short(total['images'])} images, {total['eflop']:.3g} EFLOP. Counted on the real modules; memory is of one device.")
+    console.print(f"The device at hand has {device_bytes() / GIB:.3g} GiB; a run marked ! does not fit it.")
 
 
 _COLUMNS: tuple[tuple[str, Any], ...] = (
