@@ -31,6 +31,7 @@ from transgan.training.history import History
 from transgan.training.pictures import save_grid
 from transgan.training.processes import Processes
 from transgan.training.signals import Stopped, StopRequest, stop_request
+from transgan.training.small_fid import small_fid
 from transgan.training.step import Trainer
 
 PRECISIONS = {"float32": "highest", "tf32": "high", "bfloat16": "high"}
@@ -68,7 +69,7 @@ class Session:
             discriminator_noise=int(discriminator.noise_width),  # type: ignore[arg-type]
         )
         self.batches = Batches(self.pack, run.dataset.train_splits, recipe.batch, recipe.flip, streams, self.processes)
-        self.dynamics = Dynamics.of(recipe, generator, streams)
+        self.dynamics = Dynamics.of(recipe, generator, streams, small_fid(plan, run))
         self.history = History(recipe)
         self.checkpoints = Checkpoints(folder, self.fingerprint, plan.params.execution.keep_checkpoints)
         self.tracker = Tracker()
