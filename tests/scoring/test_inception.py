@@ -14,7 +14,7 @@ from transgan.scoring.measure import title
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
-PROTOCOL = ProtocolConfig(metrics=("fid",), feature_layer="64", samples=20, batch=8, threads=1, allow_few_samples=True)
+PROTOCOL = ProtocolConfig(metrics=("fid",), feature_layer="64", samples=10, batch=4, threads=1, allow_few_samples=True)
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +32,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def some(count: int = 20, seed: int = 0) -> torch.Tensor:
+def some(count: int = 10, seed: int = 0) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
-def features(path: Path, images: torch.Tensor, batch: int = 8) -> torch.Tensor:
+def features(path: Path, images: torch.Tensor, batch: int = 4) -> torch.Tensor:
     extractor = extractors.build(PROTOCOL, path, ["64"], CPU)
     source = pictures.of_array(images.permute(0, 2, 3, 1).contiguous().numpy(), "random")
     return extractors.extract(extractor, source.batches(batch), len(images), "random")["64"]
@@ -62,7 +62,7 @@ def test_fid_equals_torch_fidelity_called_by_hand(weights: Path) -> None:
         feature_extractor="inception-v3-compat",
         feature_layer_fid="64",
         feature_extractor_weights_path=str(weights),
-        batch_size=8,
+        batch_size=4,
         cuda=False,
         cache=False,
         save_cpu_ram=True,
