@@ -26,7 +26,8 @@ def _stage(scale: str, stage: Stage) -> str:
 
     lines = [f"  {stage.verb}-{stage.name}:", f"    cmd: transgan {stage.verb} {' '.join(stage.arguments)} --scale ${{scale}}"]
     for key, values in (("deps", stage.inputs), ("params", stage.parameters), ("outs", stage.outputs)):
-        lines += [f"    {key}:", *(f"      - {scaled(value)}" for value in values)]
+        if values:  # a table that only quotes the paper depends on no run, and DVC refuses an empty list
+            lines += [f"    {key}:", *(f"      - {scaled(value)}" for value in values)]
     return "\n".join(lines) + "\n"
 
 
