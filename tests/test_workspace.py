@@ -120,3 +120,5 @@ def test_a_second_process_is_told(go: Callable[..., bool]) -> None:
 def test_differences_name_the_keys() -> None:
     assert differences({"a": {"b": 1}, "c": [1]}, {"a": {"b": 2}, "c": [1]}) == ["a.b: 1 -> 2"]
     assert differences({"a": 1}, {"a": 1}) == []
+    assert differences({"a": [{"b": 1}, 2]}, {"a": [{"b": 3}, 2]}) == ["a.0.b: 1 -> 3"]
+    assert differences({"a": [1]}, {"a": [1, 2]}) == ["a: [1] -> [1, 2]"]

@@ -116,7 +116,14 @@ def differences(old: Any, new: Any, at: str = "") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         keys = list(dict.fromkeys([*old, *new]))
         return [line for key in keys for line in differences(old.get(key), new.get(key), f"{at}.{key}" if at else key)]
-    return [] if old == new else [f"{at}: {old} -> {new}"]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [line for i, pair in enumerate(zip(old, new, strict=True)) for line in differences(*pair, f"{at}.{i}")]
+    return [] if old == new else [f"{at}: {_brief(old)} -> {_brief(new)}"]
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _first_difference(old: Any, new: Any) -> str:
