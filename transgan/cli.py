@@ -252,6 +252,7 @@ def evaluate(
     samples: Annotated[int | None, typer.Option("--samples", help="Number of pictures, instead of the protocol's.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="Extractor weights, instead of the protocol's.")] = None,
     layer: Annotated[str | None, typer.Option("--layer", help="Feature layer, instead of the protocol's.")] = None,
+    resize: Annotated[str | None, typer.Option("--resize", help="Filter for pictures of another size: lanczos, bicubic, bilinear, box.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     scale: Scale = None,
     params: ParamsFile = None,
@@ -261,10 +262,32 @@ def evaluate(
 
     from transgan.scoring import evaluate as scoring
 
-    changes = {key: value for key, value in (("samples", samples), ("weights", weights), ("feature_layer", layer)) if value is not None}
+    options = (("samples", samples), ("weights", weights), ("feature_layer", layer), ("resize", resize))
+    changes = {key: value for key, value in options if value is not None}
     asked = [metric.strip() for metric in metrics.split(",")] if metrics else []
     result = scoring.evaluate(_plan(params, scale), target, reference, protocol, asked, changes)
     print(json.dumps(result, indent=1) if as_json else scoring.render(result))
+
+
+@app.command(rich_help_panel=TOOLS)
+def references(
+    remove: Annotated[str | None, typer.Option("--remove", metavar="NAME", help="Remove what is kept of this reference.")] = None,
+    export: Annotated[str | None, typer.Option("--export", metavar="NAME", help="Write mu and sigma of this reference to --to.")] = None,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where --export writes.")] = Path("statistics.npz"),
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """List the reference statistics that are kept, remove them, or write them for other FID programs."""
+    from transgan.scoring import reference as scoring
+
+    plan = _plan(params, scale)
+    if remove is not None:
+        print(f"{scoring.remove(plan, remove) / 2**20:.1f} MiB removed")
+    elif export is not None:
+        scoring.export_statistics(plan.paths.reference(*plan.reference(export)), to)
+    else:
+        for kept in scoring.kept(plan):
+            print(f"{kept.size / 2**20:10.1f} MiB  {'in use' if kept.current else 'unused'}  {kept.name}  {kept.folder}")
 
 
 @app.command(name="import-official", rich_help_panel=TOOLS)
