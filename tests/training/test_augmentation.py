@@ -142,7 +142,8 @@ def test_filter_leaves_most_bands_alone_and_keeps_the_expected_power():
     images = torch.rand(N, 3, 32, 32, generator=torch.Generator().manual_seed(2)) - 0.5
     alone = augmented_with("filter", images[:1], [0.9] * 4 + [0.5] * 4)
     assert torch.allclose(alone, images[:1], atol=1e-5)
-    amplified = augmented_with("filter", torch.ones(1, 3, 32, 32), [0.0, 0.9, 0.9, 0.9, 0.841345, 0.5, 0.5, 0.5])  # gain 2 on the lowest band, along both axes
+    amplified = augmented_with("filter", torch.ones(1, 3, 32, 32), [0.0, 0.9, 0.9, 0.9, 0.841345, 0.5, 0.5, 0.5])
+    # Gain 2 on the lowest band, along both axes.
     assert torch.allclose(amplified, torch.tensor(4 / (1 + 10 / 13 * 3)), atol=1e-3)
     changed = (augmented("filter", images) - images).flatten(1).abs().amax(1) > 1e-4
     assert abs(changed.float().mean() - (1 - 0.75**4)) < 0.08
