@@ -105,6 +105,10 @@ class Paths:
         """Scores of a run."""
         return self.results / "scores" / f"{run}.json"
 
+    def metrics(self, run: str) -> Path:
+        """A run's scores as plain numbers, their means over evaluation seeds: what `dvc metrics` shows and compares."""
+        return self.results / "metrics" / f"{run}.json"
+
     def table(self, table: str) -> Path:
         """A table, without its suffix (csv, md, tex)."""
         return self.results / "tables" / table

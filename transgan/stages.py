@@ -144,7 +144,7 @@ def _score(plan: Plan, name: str) -> Stage:
             plan.paths.reference(run.dataset_name, run.protocol_name),
             *_classifiers(plan),
         ),
-        outputs=(plan.paths.score(name),),
+        outputs=(plan.paths.score(name), plan.paths.metrics(name)),
         parameters=_tracked(plan, "protocols", run.protocol_name),
         fingerprint=plan.fingerprint("score", name),
         threads=run.protocol.threads,

@@ -51,6 +51,7 @@ def test_an_edit_of_one_run_trains_that_run_only(checkout: Project) -> None:
     run = "results/tiny/runs/two-cifar10"
     assert changed <= {f"{run}/{name}" for name in ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz")} | {
         "results/tiny/scores/two-cifar10.json",
+        "results/tiny/metrics/two-cifar10.json",
         *(f"results/tiny/tables/small.{suffix}" for suffix in ("csv", "md", "tex")),
     }
     assert f"{run}/generator.safetensors" in changed

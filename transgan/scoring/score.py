@@ -1,6 +1,7 @@
 """The stage `score`: samples of a trained run's generator against its reference, under the run's protocol, once per evaluation seed."""
 
 from pathlib import Path
+from statistics import fmean
 
 from transgan import files
 from transgan.errors import UserError
@@ -8,6 +9,7 @@ from transgan.plan import Plan
 from transgan.scoring import weights
 from transgan.workspace import run_stage
 
+METRICS = "metrics.json"
 SCORES = "scores.json"
 
 
@@ -46,8 +48,10 @@ def score(plan: Plan, run_name: str) -> None:
             "warnings": {run.protocol_name: found["warnings"]},
         }
         files.write_json(folder / SCORES, content)
+        files.write_json(folder / METRICS, {metric: fmean(values["values"]) for metric, values in found["metrics"].items()})
 
-    run_stage(plan, "score", run_name, {SCORES: plan.paths.score(run_name)}, work, inputs)
+    outputs = {SCORES: plan.paths.score(run_name), METRICS: plan.paths.metrics(run_name)}
+    run_stage(plan, "score", run_name, outputs, work, inputs)
 
 
 def _digest(path: Path, command: str) -> str:

@@ -37,6 +37,7 @@ rule score:
         changed=lambda w: changed("score", w.run),
     output:
         f"{RESULTS}/scores/{{run}}.json",
+        f"{RESULTS}/metrics/{{run}}.json",
     log:
         f"{LOGS}/score/{{run}}.log",
     threads: lambda w: GRAPH[f"score@{w.run}"].threads
