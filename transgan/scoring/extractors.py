@@ -101,6 +101,7 @@ def build(protocol: ProtocolConfig, weights: Path, layers: Iterable[str], device
         )
     except RuntimeError as error:
         raise UserError(f"{weights}: not the weights of {protocol.extractor} ({str(error).splitlines()[0]}); delete or replace it") from error
+    torch.backends.cudnn.allow_tf32 = False  # on a GPU it would round the convolutions' inputs to 10 bits
     if protocol.extractor != "digits":
         module = module.to(memory_format=torch.channels_last)  # half as slow again without, on a CPU too
     widths = {"features": module.net.head.in_features} if protocol.extractor == "digits" else INCEPTION_LAYERS
