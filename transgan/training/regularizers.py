@@ -48,7 +48,7 @@ class Context:
         with torch.autocast(images.device.type, enabled=False):
             images = images.detach().float()
             if self.traceable:
-                parameters: dict[str, Tensor] = {name: value for name, value in self.discriminator.named_parameters()}  # noqa: C416: torch.compile knows no typed dict
+                parameters: dict[str, Tensor] = dict(self.discriminator.named_parameters())
 
                 def total(inputs: Tensor) -> Tensor:
                     with double_backward():

@@ -39,7 +39,8 @@ class Trainer:
             net.checkpoint_activations = recipe.checkpoint_activations  # type: ignore[assignment]
         self._d_loss, self._g_loss = self._discriminator_loss, self._generator_loss
         if recipe.compile:
-            self._d_loss, self._g_loss = (torch.compile(loss, dynamic=False, fullgraph=True) for loss in (self._discriminator_loss, self._generator_loss))
+            losses = (self._discriminator_loss, self._generator_loss)
+            self._d_loss, self._g_loss = (torch.compile(loss, dynamic=False, fullgraph=True) for loss in losses)
 
     @property
     def images(self) -> int:

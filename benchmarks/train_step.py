@@ -1,0 +1,322 @@
+"""How fast a training step is: ours against a plain loop written as the released one is, alternating in one process.
+
+    python benchmarks/train_step.py transgan-cifar10 --scale paper --batch 8 --device cpu
+    python benchmarks/train_step.py --page            # docs/performance.md from everything in benchmarks/results
+
+One iteration is n_critic discriminator steps and one generator step. FLOPs are counted by torch's FlopCounterMode over our own eager
+iteration; the matrix-product rate is the median of 2048-cubed products that take turns with the iterations.
+"""
+
+import argparse
+import contextlib
+import copy
+import gc
+import json
+import math
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from transgan import files
+from transgan import plan as plans
+from transgan.compute import prepare_compute
+from transgan.data.pack import Pack
+from transgan.models import attention, build_discriminator, build_generator
+from transgan.plan import Run
+from transgan.report.provenance import hardware, versions
+from transgan.schema import RecipeConfig
+from transgan.streams import Streams
+from transgan.training.batches import Batches
+from transgan.training.draws import DiscriminatorDraws, Drawer, GeneratorDraws
+from transgan.training.processes import Processes
+from transgan.training.session import PRECISIONS
+from transgan.training.step import Trainer
+
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+PRODUCT_SIDE = 2048
+LOADER_PICTURES = 20_000
+
+
+class PlainLoop:
+    """The released loop's way: three D passes, G under grad, loops over parameters, D's gradients left over from the G step."""
+
+    def __init__(self, recipe: RecipeConfig, generator: nn.Module, discriminator: nn.Module, trainer: Trainer) -> None:
+        self.recipe, self.generator, self.discriminator, self.augmentation = recipe, generator, discriminator, trainer.augmentation
+        self.average = [parameter.detach().cpu().clone() for parameter in generator.parameters()]
+        adam = {"lr": recipe.generator.lr, "betas": recipe.generator.betas, "foreach": False, "fused": False}
+        self.g_optimizer = torch.optim.Adam(generator.parameters(), **adam)
+        self.d_optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
+
+    def discriminator_step(self, real: Tensor, draws: DiscriminatorDraws) -> None:
+        """Three passes of D, two of them differentiated once and one twice."""
+        real_logits = self._judge(real, draws, 0)
+        fake = self.generator(draws.z, draws.generator_noise)
+        fake_logits = self._judge(fake.detach(), draws, 1)
+        between = (draws.alpha * real + (1 - draws.alpha) * fake.detach()).requires_grad_(True)
+        logits = self._judge(between, draws, 2)
+        (gradient,) = torch.autograd.grad(logits, between, torch.ones_like(logits), create_graph=True, retain_graph=True)
+        penalty = ((gradient.reshape(len(gradient), -1).norm(2, dim=1) - 1) ** 2).mean()
+        loss = -real_logits.mean() + fake_logits.mean() + 10 * penalty + 0.001 * real_logits.mean() ** 2
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.discriminator.parameters(), 5.0, foreach=False)
+        self.d_optimizer.step()
+        self.d_optimizer.zero_grad()
+
+    def generator_step(self, draws: GeneratorDraws) -> None:
+        """D's gradients are computed too, and stay."""
+        fake = self.generator(draws.z, draws.generator_noise)
+        loss = -self.discriminator(self.augmentation(fake, draws.augment), draws.noise).mean()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.generator.parameters(), 5.0, foreach=False)
+        self.g_optimizer.step()
+        self.g_optimizer.zero_grad()
+        for average, parameter in zip(self.average, self.generator.parameters(), strict=True):
+            average.copy_(parameter.detach().cpu().lerp(average, 0.999))
+
+    def _judge(self, images: Tensor, draws: DiscriminatorDraws, copy: int) -> Tensor:
+        augment, noise = (None if numbers is None else numbers[copy] for numbers in (draws.augment, draws.noise))
+        logits: Tensor = self.discriminator(self.augmentation(images, augment), noise)
+        return logits
+
+
+@contextlib.contextmanager
+def as_released() -> Iterator[None]:
+    """Inside, networks compute as the released modules do: the bias gathered by index, attention and GELU in separate operators."""
+
+    def dense(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, twice: bool) -> Tensor:
+        logits = (query @ key.transpose(-2, -1)) * query.shape[-1] ** -0.5
+        return (logits if bias is None else logits + bias).softmax(-1) @ value
+
+    with (
+        mock.patch.object(attention, "relative_bias", gathered_bias),
+        mock.patch.object(attention, "dense_attention", dense),
+        mock.patch.object(F, "gelu", lambda x: x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))),
+        double_float32(),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def double_float32() -> Iterator[None]:
+    """Full float32 products, which is what the released loop computes in."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def gathered_bias(table: Tensor, height: int, width: int) -> Tensor:
+    """The (heads, N, N) bias gathered by an index of N x N entries, whose backward pass is a scatter."""
+    row, column = torch.meshgrid(torch.arange(height, device=table.device), torch.arange(width, device=table.device), indexing="ij")
+    row, column = row.flatten(), column.flatten()
+    index = (row[:, None] - row[None] + height - 1) * (2 * width - 1) + column[:, None] - column[None] + width - 1
+    return table[index.view(-1)].view(len(row), len(row), -1).permute(2, 0, 1)
+
+
+class Pair:
+    """Ours and the plain loop on copies of the same networks and the same random numbers."""
+
+    def __init__(self, run: Run, recipe: RecipeConfig, device: torch.device) -> None:
+        self.recipe, self.device = recipe, device
+        generator = build_generator(run.model.generator).to(device)
+        discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution).to(device)
+        plain = copy.deepcopy(generator), copy.deepcopy(discriminator)
+        self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), Processes())
+        self.plain = PlainLoop(recipe, *plain, self.trainer)
+        noise = int(generator.noise_width), int(discriminator.noise_width)
+        self.drawer = Drawer(Streams(0, device), recipe, self.trainer.augmentation, run.model.generator.latent, *noise)
+        side = run.dataset.resolution
+        self.real = Streams(0, device).uniform("real", 0, recipe.batch, 3, side, side) * 2 - 1
+        self.parameters = [sum(p.numel() for p in net.parameters()) for net in (generator, discriminator)]
+
+    def ours(self) -> None:
+        """One iteration of the product's own step."""
+        for _ in range(self.recipe.n_critic):
+            step = self.trainer.step
+            self.trainer.advance(self.real, self.drawer.discriminator(step), lambda step=step: self.drawer.generator(step))
+
+    def released(self) -> None:
+        """One iteration of the plain loop."""
+        with as_released():
+            for step in range(self.recipe.n_critic):
+                self.plain.discriminator_step(self.real, self.drawer.discriminator(step))
+            self.plain.generator_step(self.drawer.generator(0))
+
+
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds that `work` takes on the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak_memory(work: Callable[[], object], device: torch.device) -> float | None:
+    """Peak GiB allocated on a GPU while `work` runs; None on a CPU, whose processes share one peak."""
+    if device.type != "cuda":
+        return None
+    gc.collect()
+    torch.cuda.reset_peak_memory_stats()
+    work()
+    return torch.cuda.max_memory_allocated() / 2**30
+
+
+def measure(run: Run, recipe: RecipeConfig, device: torch.device, rounds: int) -> dict[str, object]:
+    """Alternate ours, the plain loop and matrix products."""
+    torch.set_float32_matmul_precision(PRECISIONS[recipe.precision])
+    pair = Pair(run, recipe, device)
+    eager = pair if not recipe.compile else Pair(run, recipe.model_copy(update={"compile": False}), device)
+    with FlopCounterMode(display=False) as counter:
+        eager.ours()
+    flops = counter.get_total_flops()
+    del eager
+    for _ in range(2):  # warm up, compile
+        pair.ours()
+        pair.released()
+    dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
+    left, right = (torch.randn(PRODUCT_SIDE, PRODUCT_SIDE, device=device, dtype=dtype) for _ in range(2))
+    repeats = 20 if device.type == "cuda" else 1
+    seconds: dict[str, list[float]] = {"ours": [], "plain": [], "product": []}
+    for _ in range(rounds):
+        for _ in range(3):
+            seconds["product"].append(timed(lambda: [left @ right for _ in range(repeats)], device) / repeats)
+        seconds["ours"].append(timed(pair.ours, device))
+        seconds["plain"].append(timed(pair.released, device))
+    ours, plain, product = (statistics.median(seconds[name]) for name in ("ours", "plain", "product"))
+    rate, product_rate = flops / ours, 2 * PRODUCT_SIDE**3 / product
+    images = recipe.batch * recipe.n_critic
+    return {
+        "parameters": dict(zip(("generator", "discriminator"), pair.parameters, strict=True)),
+        "rounds": rounds,
+        "seconds_per_iteration": {"ours": ours, "plain": plain},
+        "ratio": plain / ours,
+        "ratios": [p / o for p, o in zip(seconds["plain"], seconds["ours"], strict=True)],
+        "images_per_second": {"ours": images / ours, "plain": images / plain},
+        "tflop_per_iteration": flops / 1e12,
+        "tflops": {"ours": rate / 1e12, "matrix_product": product_rate / 1e12},
+        "share_of_matrix_product_rate": rate / product_rate,
+        "peak_memory_gib": {"ours": peak_memory(pair.ours, device), "plain": peak_memory(pair.released, device)},
+        "loader_images_per_second": loader_rate(run.dataset.resolution, recipe.batch, device),
+    }
+
+
+def loader_rate(side: int, batch: int, device: torch.device) -> float:
+    """Images per second of the read-ahead loader alone, on pictures in a file that do not stay on the device."""
+    with tempfile.TemporaryDirectory() as folder:
+        count = min(LOADER_PICTURES, 2**28 // (side * side * 3))
+        path = Path(folder) / "images.npy"
+        np.save(path, np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8))
+        pack = Pack(np.load(path, mmap_mode="r"), np.full(count, -1), {"splits": {"train": [0, count]}})
+        batches = Batches(pack, ("train",), batch, True, Streams(0, device), Processes(), resident=False)
+        steps = max(20, count // batch // 2)
+        batches(0)
+        seconds = timed(lambda: [batches(step) for step in range(1, steps + 1)], device)
+        batches.close()
+    return steps * batch / seconds
+
+
+def page() -> str:
+    """docs/performance.md from every result."""
+    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("train_step-*.json"))]
+    rows = []
+    for result in results:
+        setting, found = result["setting"], result["measured"]
+        memory = found["peak_memory_gib"]
+        cells = [
+            f"{setting['run']} ({setting['scale']})",
+            setting["device"],
+            setting["precision"] + (", compiled" if setting["compile"] else ""),
+            f"{setting['batch']}/{setting['generator_batch']}",
+            *(f"{found['images_per_second'][who]:.3g}" for who in ("ours", "plain")),
+            f"{found['ratio']:.2f}",
+            f"{found['tflops']['ours']:.3g}",
+            f"{found['share_of_matrix_product_rate']:.0%}",
+            " / ".join(f"{memory[who]:.1f}" for who in ("ours", "plain") if memory[who] is not None),
+            f"{found['loader_images_per_second']:,.0f}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    machines = sorted({f"{result['machine']['cpu']}, {result['machine']['cores']} cores" for result in results})
+    return "\n".join([*HEAD, *rows, "", *(f"- Machine: {machine}" for machine in machines), *TAIL, ""])
+
+
+HEAD = (
+    "# Performance of training",
+    "",
+    "Made by `python benchmarks/train_step.py --page` from `benchmarks/results/train_step-*.json`; edit the script, not this page.",
+    "",
+    "Ours against a plain float32 loop written as the released one is (three passes of D, G under grad, bias gathered by index, unfused GELU,",
+    "EMA parameter by parameter), alternating in one process; medians. An iteration is n_critic discriminator steps and a generator step.",
+    "TFLOP/s: FLOPs that FlopCounterMode counts in our own step. Share: of the rate of 2048-cubed products measured between the iterations.",
+    "Loader: pictures read from a file by the read-ahead threads alone, as when they do not fit on the device.",
+    "",
+    "| run | device | arithmetic | batch D/G | images/s ours | plain | ratio | TFLOP/s | share | peak GiB ours / plain | loader images/s |",
+    "|---|---|---|---|---|---|---|---|---|---|---|",
+)
+TAIL = (
+    "",
+    "## Where the time is saved",
+    "",
+    "- G runs without gradients in the D step; real and generated pictures go through D in one pass.",
+    "- The relative position bias is the table unfolded twice, not gathered: its backward pass is no scatter.",
+    "- Attention is fused wherever no second derivative is needed; GELU, Adam and the moving average are one operator each.",
+    "- `compile: true` makes D's whole loss, penalty included, one graph: the penalty's inner gradient is `torch.func.grad` over",
+    "  `functional_call`, as torch.compile refuses a double backward. Compiling takes minutes, so it is off by default on a CPU.",
+    "- Pictures stay on the device as uint8 where they fit in a quarter of its free memory (1 GiB on a CPU); else threads read ahead.",
+    "- Nothing in a step waits for the device: what is measured is added up there and read once per row of history.csv.",
+    "",
+    "## Not measured",
+    "",
+    "What needs a GPU (bfloat16 and TF32 rates, compiled kernels there, 256 pixels at batch 64, several GPUs) has been run on no GPU yet:",
+    "its code paths are tested on a CPU. Run the first line of the script's docstring with `--device cuda --precision bfloat16 --compile`.",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", default="transgan-cifar10")
+    parser.add_argument("--scale", default="paper")
+    parser.add_argument("--batch", type=int, help="D's batch; G's keeps its ratio to it (default: the recipe's)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=list(PRECISIONS), default="float32")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--page", action="store_true", help="only make docs/performance.md")
+    arguments = parser.parse_args()
+    if not arguments.page:
+        plan = plans.load(scale=arguments.scale)
+        run = plan.run(arguments.run)
+        batch = arguments.batch or run.recipe.batch
+        generator_batch = batch * run.recipe.generator_batch // run.recipe.batch
+        sizes = {"batch": batch, "generator_batch": generator_batch, "batch_group": math.gcd(run.recipe.batch_group, batch)}
+        recipe = run.recipe.model_copy(update={**sizes, "precision": arguments.precision, "compile": arguments.compile, "devices": 1})
+        device = prepare_compute(arguments.threads, arguments.device)
+        measured = measure(run, recipe, device, arguments.rounds)
+        name = torch.cuda.get_device_name() if device.type == "cuda" else f"{arguments.threads} CPU threads"
+        setting = {"run": run.name, "scale": arguments.scale, "device": name, "precision": recipe.precision, "compile": recipe.compile, **sizes}
+        machine = {**hardware(), "python": platform.python_version(), "libraries": versions()}
+        suffix = f"{device.type}-{recipe.precision}{'-compiled' if recipe.compile else ''}"
+        path = RESULTS / f"train_step-{run.name}-{arguments.scale}-{suffix}-b{batch}.json"
+        files.write_json(path, {"setting": setting, "measured": measured, "machine": machine})
+        print(path, json.dumps(measured, indent=1))
+    files.write_text(PAGE, page())
+
+
+if __name__ == "__main__":
+    main()
