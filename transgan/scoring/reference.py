@@ -84,7 +84,7 @@ def features_of(plan: Plan, protocol: ProtocolConfig, path: Path, pictures: Any,
 
     device = prepare_compute(protocol.threads, plan.params.execution.device)
     extractor = extractors.build(protocol, path, [protocol.feature_layer], device)
-    for warning in metrics.check_counts(protocol, ["fid"], extractor.widths[protocol.feature_layer], {what: pictures.count}):
+    for warning in metrics.check_counts(protocol, protocol.metrics, extractor.widths[protocol.feature_layer], {what: pictures.count}):
         say(f"warning: {warning}")
     return extractors.extract(extractor, pictures.batches(protocol.batch), pictures.count, what)[protocol.feature_layer]
 
