@@ -10,7 +10,7 @@ from PIL import Image
 from tests.data import serve
 from tests.data.serve import encode, pixels, python_two_pickle, tar_bytes, zip_bytes
 from transgan.data.pictures import Shaper
-from transgan.data.readers import Reader
+from transgan.data.readers import Reader, digits
 from transgan.data.readers.celeba import CelebaReader, landmark_box
 from transgan.data.readers.celebahq import CelebaHqReader
 from transgan.data.readers.cifar10 import CifarReader
@@ -210,6 +210,15 @@ def test_digits_are_scaled_labelled_and_evenly_split() -> None:
         labels = np.array([entry.label for entry in reader.entries if entry.split == split])
         assert len(labels) == count
         np.testing.assert_allclose(np.bincount(labels) / count, 0.1, atol=0.006)
+
+
+@pytest.mark.slow
+def test_digits_are_those_of_load_digits() -> None:
+    from sklearn.datasets import load_digits
+
+    bunch, (images, labels) = load_digits(), digits._load()
+    np.testing.assert_array_equal(images, bunch.images)
+    np.testing.assert_array_equal(labels, bunch.target)
 
 
 def test_digits_are_not_taken_twice() -> None:

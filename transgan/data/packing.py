@@ -4,12 +4,13 @@ Pictures are written straight to their rows in images.partial; progress.json say
 when every row is there does the file get its name.
 """
 
+import hashlib
 import io
 import itertools
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,8 @@ from transgan.data.pictures import Content, PictureError, Shaper
 from transgan.data.readers import Entry, Reader
 from transgan.errors import UserError
 
-PARTIAL, PROGRESS = "images.partial", "progress.json"
+PARTIAL, DIGESTS, PROGRESS = "images.partial", "digests.partial", "progress.json"
+DIGEST_BYTES = hashlib.sha256().digest_size
 BATCH_PICTURES = 64
 BATCH_BYTES = 8 * 2**20
 SAVE_EVERY_SECONDS = 15.0
@@ -35,7 +37,10 @@ CONTACT_SIDE = 8
 
 @dataclass
 class Job:
-    """What packing has to do, and how far it is: `bad` maps the names of pictures that cannot be read to the reason."""
+    """What packing has to do, and how far it is.
+
+    `bad` maps the names of pictures that cannot be read to the reason, `digests` holds the SHA-256 of every packed row, uint8 (rows, 32).
+    """
 
     reader: Reader
     shaper: Shaper
@@ -50,6 +55,7 @@ class Job:
         self.row_of = np.empty(len(by_row), dtype=np.int64)
         self.row_of[by_row] = np.arange(len(by_row))
         self.by_row = by_row
+        self.digests = np.zeros((len(by_row), DIGEST_BYTES), np.uint8)
 
     @property
     def row_bytes(self) -> int:
@@ -71,6 +77,16 @@ class Job:
         """(row, entry) of every picture that could be read, in the order of rows."""
         return [(row, self.entries[index]) for row, index in enumerate(self.by_row) if self.entries[index].name not in self.bad]
 
+    def content_digest(self) -> str:
+        """SHA-256 over the digests of all readable pictures in the order of rows, and their labels: what the pack holds, in hex.
+
+        Rows are hashed by the workers that made them, because one more reading of a large pack would keep a single core busy for long.
+        """
+        good = self.good_entries()
+        total = hashlib.sha256(self.digests[[row for row, _ in good]].tobytes())
+        total.update(np.array([entry.label for _, entry in good], dtype="<i8").tobytes())
+        return total.hexdigest()
+
 
 def pack_pictures(job: Job, folder: Path, what: str) -> None:
     """Decode every entry into `folder`/images.partial, going on where an interrupted call stopped. Fills `job.bad`.
@@ -85,7 +101,7 @@ def pack_pictures(job: Job, folder: Path, what: str) -> None:
     workers = len(os.sched_getaffinity(0))
     try:
         with files.writing(partial):
-            _write(descriptor, job.header(len(job.entries)), 0)
+            _write(descriptor, [memoryview(job.header(len(job.entries)))], 0)
         with ThreadPoolExecutor(workers) as pool, progress(what, len(job.entries), "pictures", job.done) as bar:
             _run(job, folder, descriptor, pool, workers, bar)
     finally:
@@ -146,35 +162,41 @@ def _batches(job: Job) -> Iterator[tuple[int, list[Content]]]:
 def _pack_batch(job: Job, first: int, batch: list[Content], descriptor: int) -> dict[str, str]:
     """Shape the pictures of a batch and write them to their rows, neighbouring rows at once; returns those that cannot be read."""
     bad: dict[str, str] = {}
-    run, run_start = list[bytes](), 0
+    run, run_start = list[memoryview](), 0
     for index, content in enumerate(batch, first):
         entry, row = job.entries[index], int(job.row_of[index])
         try:
-            pixels = job.shaper.shape(content, entry.box).tobytes()
+            pixels = np.ascontiguousarray(job.shaper.shape(content, entry.box)).data
         except PictureError as error:
             bad[entry.name] = str(error)
             continue
+        job.digests[row] = np.frombuffer(hashlib.sha256(pixels).digest(), np.uint8)
         if run and row != run_start + len(run):
-            _write(descriptor, b"".join(run), job.offset(run_start))
+            _write(descriptor, run, job.offset(run_start))
             run = []
         if not run:
             run_start = row
         run.append(pixels)
     if run:
-        _write(descriptor, b"".join(run), job.offset(run_start))
+        _write(descriptor, run, job.offset(run_start))
     return bad
 
 
-def _write(descriptor: int, content: bytes, offset: int) -> None:
-    view = memoryview(content)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
+def _write(descriptor: int, pieces: Sequence[memoryview], offset: int) -> None:
+    """Write all pieces one after the other at `offset`, also where the system takes them only in part."""
+    written, total = os.pwritev(descriptor, pieces, offset), sum(piece.nbytes for piece in pieces)
+    if written == total:
+        return
+    rest = memoryview(b"".join(piece.cast("B") for piece in pieces))[written:]
+    while rest:
+        step = os.pwrite(descriptor, rest, offset + total - len(rest))
+        rest = rest[step:]
 
 
 def _save(job: Job, folder: Path, descriptor: int) -> None:
     with files.writing(folder / PARTIAL):
         os.fsync(descriptor)
+    files.write_bytes(folder / DIGESTS, job.digests.tobytes())
     files.write_json(folder / PROGRESS, {"done": job.done, "entries": len(job.entries), "bad": job.bad})
 
 
@@ -182,13 +204,14 @@ def _restore(job: Job, folder: Path) -> None:
     """Take up what an interrupted call left; anything that does not fit is begun anew."""
     try:
         state = files.read_json(folder / PROGRESS)
+        digests = np.fromfile(folder / DIGESTS, np.uint8).reshape(job.digests.shape)
         fits = state["entries"] == len(job.entries) and (folder / PARTIAL).exists() and 0 < state["done"] <= len(job.entries)
-    except (UserError, KeyError, TypeError):
+    except (UserError, KeyError, TypeError, OSError, ValueError):
         fits = False
     if not fits:
         (folder / PARTIAL).unlink(missing_ok=True)
         return
-    job.done, job.bad = state["done"], state["bad"]
+    job.done, job.bad, job.digests = state["done"], state["bad"], digests
     say(f"{folder}: going on after {job.done:,} of {len(job.entries):,} pictures")
 
 
@@ -202,8 +225,8 @@ def finish_images(job: Job, folder: Path) -> None:
             (folder / PARTIAL).replace(folder / IMAGES)
     with files.atomic(folder / LABELS) as temporary, temporary.open("wb") as target:
         np.lib.format.write_array(target, np.array([entry.label for _, entry in good], dtype=np.int64), version=(1, 0))
-    (folder / PARTIAL).unlink(missing_ok=True)
-    (folder / PROGRESS).unlink()
+    for name in (PARTIAL, DIGESTS, PROGRESS):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _copy_rows(job: Job, rows: list[int], folder: Path) -> None:
@@ -235,5 +258,5 @@ def write_contact_sheet(folder: Path) -> None:
         picture = picture.resize((shown, shown), Image.Resampling.BOX if shown < side else Image.Resampling.NEAREST)
         sheet.paste(picture, (right * (shown + 2) + 2, down * (shown + 2) + 2))
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
+    sheet.save(buffer, "PNG", compress_level=3)
     files.write_bytes(folder / CONTACT, buffer.getvalue())

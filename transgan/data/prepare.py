@@ -1,6 +1,5 @@
 """The stage prepare: a fetched source becomes a pack (pack.py) and a contact sheet."""
 
-import hashlib
 import shutil
 from collections import Counter
 from pathlib import Path, PurePosixPath
@@ -64,7 +63,7 @@ def _make(config: DatasetConfig, reader: Reader, store: Path, dataset: str, sour
     check_counts(config.splits, good, config.allow_partial or bool(job.bad), where)
     finish_images(job, store)
     write_contact_sheet(store)
-    files.write_json(store / MANIFEST, _manifest(config, reader, store, good, len(job.bad)) | {"source": source, "fingerprint": fingerprint})
+    files.write_json(store / MANIFEST, _manifest(config, job, good) | {"source": source, "fingerprint": fingerprint})
 
 
 def _looks_like_picture(name: str) -> bool:
@@ -86,20 +85,19 @@ def _judge_unreadable(job: Job, config: DatasetConfig, store: Path, where: str) 
     say(f"{what}; skipped")
 
 
-def _manifest(config: DatasetConfig, reader: Reader, store: Path, good: Counter[str], skipped: int) -> dict[str, object]:
+def _manifest(config: DatasetConfig, job: Job, good: Counter[str]) -> dict[str, object]:
     splits: dict[str, list[int]] = {}
     start = 0
     for split in config.splits:
         splits[split.name] = [start, start + good[split.name]]
         start += good[split.name]
-    content = hashlib.sha256("".join(files.sha256(store / name) for name in (IMAGES, LABELS)).encode()).hexdigest()
     return {
         "count": start,
         "resolution": config.resolution,
         "splits": splits,
-        "classes": reader.classes,
+        "classes": job.reader.classes,
         "resize": config.resize,
         "crop": config.crop,
-        "skipped": skipped,
-        "sha256": content,
+        "skipped": len(job.bad),
+        "sha256": job.content_digest(),
     }
