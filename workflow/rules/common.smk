@@ -26,8 +26,11 @@ except UserError as error:
 shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
 
 # As many GPU jobs at once as there are GPUs, unless --resources gpu=N says otherwise.
+# A number named there is believed: a cluster's GPUs are not on the node that submits.
 GPUS = gpu_count(PLAN)
-if "gpu" not in workflow.global_resources:
+if "gpu" in workflow.global_resources:
+    GPUS = workflow.global_resources["gpu"].value
+else:
     workflow.global_resources["gpu"] = Resource("gpu", max(GPUS, 1))
 
 RESULTS, LOGS = f"results/{PLAN.scale_name}", f"logs/{PLAN.scale_name}"
