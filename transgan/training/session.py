@@ -137,12 +137,11 @@ class Session:
             )
 
     def _record_dynamics(self) -> None:
-        if self.dynamics.due(self.trainer.images):
+        if self.processes.is_main and self.dynamics.due(self.trainer.images):
             made = self.dynamics.record(self.trainer.average, self.trainer.images)
-            if self.processes.is_main:
-                grid = self.folder / "samples.png"
-                save_grid(grid, made)
-                self.tracker.picture(grid, "samples", self.trainer.images)
+            grid = self.folder / "samples.png"
+            save_grid(grid, made)
+            self.tracker.picture(grid, "samples", self.trainer.images)
 
     def _save(self) -> None:
         """Write a checkpoint unless the newest one is of this very step."""
