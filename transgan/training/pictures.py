@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from transgan import files
 
 GRID_PIXELS = 512
+GAP = 2  # pixels between the pictures of a grid
+GREY = (90, 90, 90)
 
 
 @torch.no_grad()
@@ -27,11 +29,13 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def save_grid(path: Path, images: np.ndarray, columns: int = 8) -> None:
-    """Write uint8 (N, H, W, 3) pictures as a grid, small ones enlarged by whole factors with hard pixel edges."""
-    count, height, width, _ = images.shape
-    rows = count // columns
-    grid = images[: rows * columns].reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
-    factor = max(1, GRID_PIXELS // grid.shape[1])
-    grid = grid.repeat(factor, 0).repeat(factor, 1)
+    """Write uint8 (N, H, W, 3) pictures as a grid with thin grey lines; small ones are enlarged (bicubic, whole factors) to be seen."""
+    _, height, width, _ = images.shape
+    factor = max(1, GRID_PIXELS // (columns * width))
+    rows, step_x, step_y = len(images) // columns, width * factor + GAP, height * factor + GAP
+    grid = Image.new("RGB", (columns * step_x + GAP, rows * step_y + GAP), GREY)
+    for index, picture in enumerate(images[: rows * columns]):
+        tile = Image.fromarray(picture).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
+        grid.paste(tile, (GAP + index % columns * step_x, GAP + index // columns * step_y))
     with files.atomic(path) as temporary:
-        Image.fromarray(grid).save(temporary, format="png")
+        grid.save(temporary, format="png")
