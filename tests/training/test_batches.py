@@ -1,0 +1,68 @@
+"""The order of real pictures and how they are read: every picture once an epoch, the same however they get to the device."""
+
+import numpy as np
+import pytest
+import torch
+
+from transgan.data.pack import Pack
+from transgan.streams import Streams
+from transgan.training.batches import Batches
+from transgan.training.processes import Processes
+
+
+@pytest.fixture
+def pack() -> Pack:
+    images = np.random.default_rng(0).integers(0, 256, (30, 4, 4, 3), dtype=np.uint8)
+    return Pack(images, np.full(30, -1), {"splits": {"train": [0, 20], "test": [20, 30]}})
+
+
+def batches(pack: Pack, processes: Processes | None = None, flip: bool = False, resident: bool | None = None, splits=("train",)) -> Batches:
+    return Batches(pack, splits, 6, flip, Streams(3), processes or Processes(), resident)
+
+
+def test_every_epoch_shows_every_picture_once_in_a_new_order(pack):
+    shown = np.concatenate([batches(pack).positions(step) for step in range(20)])[:120].reshape(6, 20)
+    assert all(sorted(epoch) == list(range(20)) for epoch in shown)
+    assert len({tuple(epoch) for epoch in shown}) == 6
+
+
+def test_pictures_of_a_step_follow_from_its_number_alone(pack):
+    one, other = batches(pack), batches(pack)
+    for step in (0, 1, 2):
+        one(step)
+    assert torch.equal(one(7), other(7))
+    assert torch.equal(one(2), other(2))
+
+
+def test_reading_ahead_gives_what_residence_on_the_device_gives(pack):
+    resident, ahead = batches(pack, flip=True, resident=True), batches(pack, flip=True, resident=False)
+    for step in (0, 1, 2, 3, 9):
+        assert torch.equal(resident(step), ahead(step))
+    ahead.close()
+
+
+def test_processes_share_the_global_batch(pack):
+    whole = batches(pack, flip=True)
+    for step in range(5):
+        parts = [batches(pack, Processes(rank, 3), flip=True)(step) for rank in range(3)]
+        assert torch.equal(torch.cat(parts), whole(step))
+
+
+def test_pictures_lie_in_minus_one_to_one_and_only_those_of_the_splits_are_shown(pack):
+    test = batches(pack, splits=("test",))
+    shown = torch.cat([test(step) for step in range(5)])
+    expected = torch.from_numpy(pack.images[20:]).permute(0, 3, 1, 2).double() / 255 * 2 - 1
+    assert shown.abs().max() <= 1
+    distances = (shown[:, None] - expected[None]).abs().amax((2, 3, 4)).amin(1)
+    assert distances.max() < 1e-6
+
+
+def test_half_of_the_pictures_are_mirrored(pack):
+    plain, flipped = batches(pack), batches(pack, flip=True)
+    mirrored = 0
+    for step in range(60):
+        a, b = plain(step), flipped(step)
+        same = (a == b).flatten(1).all(1)
+        assert torch.equal(torch.where(same.view(-1, 1, 1, 1), a, a.flip(3)), b)
+        mirrored += int((~same).sum())
+    assert 0.4 < mirrored / 360 < 0.6
