@@ -13,6 +13,7 @@ import copy
 import gc
 import json
 import math
+import os
 import platform
 import statistics
 import tempfile
@@ -249,6 +250,7 @@ def page() -> str:
             f"{found['share_of_matrix_product_rate']:.0%}",
             " / ".join(f"{memory[who]:.1f}" for who in ("ours", "plain") if memory[who] is not None),
             f"{found['loader_images_per_second']:,.0f}",
+            f"{result['machine']['load_before']:.1f}",
         ]
         rows.append(f"| {' | '.join(cells)} |")
     machines = sorted({f"{result['machine']['cpu']}, {result['machine']['cores']} cores" for result in results})
@@ -263,10 +265,11 @@ HEAD = (
     "Ours against a plain float32 loop written as the released one is (three passes of D, G under grad, bias gathered by index, unfused GELU,",
     "EMA parameter by parameter), alternating in one process; medians. An iteration is n_critic discriminator steps and a generator step.",
     "TFLOP/s: FLOPs that FlopCounterMode counts in our own step. Share: of the rate of 2048-cubed products measured between the iterations.",
-    "Loader: pictures read from a file by the read-ahead threads alone, as when they do not fit on the device.",
+    "Loader: pictures read from a file by the read-ahead threads alone, as when they do not fit on the device. Load: the machine's load average",
+    "when the measurement began; beside other work (well above 0) absolute rates and the share say little, the ratio a little more.",
     "",
-    "| run | device | arithmetic | batch D/G | images/s ours | plain | ratio | TFLOP/s | share | peak GiB ours / plain | loader images/s |",
-    "|---|---|---|---|---|---|---|---|---|---|---|",
+    "| run | device | arithmetic | batch D/G | images/s ours | plain | ratio | TFLOP/s | share | peak GiB ours / plain | loader images/s | load |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|",
 )
 TAIL = (
     "",
@@ -307,10 +310,11 @@ def main() -> None:
         sizes = {"batch": batch, "generator_batch": generator_batch, "batch_group": math.gcd(run.recipe.batch_group, batch)}
         recipe = run.recipe.model_copy(update={**sizes, "precision": arguments.precision, "compile": arguments.compile, "devices": 1})
         device = prepare_compute(arguments.threads, arguments.device)
+        load = os.getloadavg()[0]
         measured = measure(run, recipe, device, arguments.rounds)
         name = torch.cuda.get_device_name() if device.type == "cuda" else f"{arguments.threads} CPU threads"
         setting = {"run": run.name, "scale": arguments.scale, "device": name, "precision": recipe.precision, "compile": recipe.compile, **sizes}
-        machine = {**hardware(), "python": platform.python_version(), "libraries": versions()}
+        machine = {**hardware(), "python": platform.python_version(), "libraries": versions(), "load_before": round(load, 1)}
         suffix = f"{device.type}-{recipe.precision}{'-compiled' if recipe.compile else ''}"
         path = RESULTS / f"train_step-{run.name}-{arguments.scale}-{suffix}-b{batch}.json"
         files.write_json(path, {"setting": setting, "measured": measured, "machine": machine})
