@@ -41,7 +41,7 @@ def evaluate(
     """Measure `target` against `reference`.
 
     `protocol`: a name of the params file (none: the target's own if it is a run, else that of the reference's runs); `metrics` instead of the
-    protocol's; `changes` of its other keys (samples, seeds, feature_layer, weights, resize ...). Returns target, reference, protocol, metrics
+    protocol's; `changes` of its other keys (samples, seeds, feature_layer, weights, resize ...). Returns target, reference, protocol, changes, metrics
     (as in scores/<run>.json), summary (metric -> mean, std over evaluation seeds or None), settings and warnings. Raises UserError.
     """
     name = protocol or _usual_protocol(plan, target, reference)
@@ -58,6 +58,7 @@ def evaluate(
         "target": target,
         "reference": reference,
         "protocol": name,
+        "changes": dict(changes or {}),
         "summary": {metric: _summary(values["values"]) for metric, values in found["metrics"].items()},
         **found,
         "settings": {**found["settings"], "weights_sha256": weights_digest, "reference": against.about},
@@ -68,7 +69,8 @@ def evaluate(
 def render(result: Mapping[str, Any]) -> str:
     """A result as lines for a person."""
     settings = result["settings"]
-    lines = [f"{result['target']} against {result['reference']}, protocol {result['protocol']}: {settings['samples']:,} pictures"]
+    changed = "".join(f", {key} {value}" for key, value in result["changes"].items())
+    lines = [f"{result['target']} against {result['reference']}, protocol {result['protocol']}{changed}: {settings['samples']:,} pictures"]
     for metric, found in result["summary"].items():
         spread = f" ± {found['std']:.4g} over {len(result['metrics'][metric]['values'])} evaluation seeds" if found["std"] is not None else ""
         lines.append(f"  {settings['titles'][metric]}: {found['mean']:.6g}{spread}")
