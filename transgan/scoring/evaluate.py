@@ -41,7 +41,7 @@ def evaluate(
     """Measure `target` against `reference`.
 
     `protocol`: a name of the params file (none: the target's own if it is a run, else that of the reference's runs); `metrics` instead of the
-    protocol's; `changes` of its other keys (samples, seeds, feature_layer, weights, resize ...). Returns target, reference, protocol, changes, metrics
+    protocol's; `changes` of its other keys (samples, feature_layer, weights, resize ...). Returns target, reference, protocol, changes, metrics
     (as in scores/<run>.json), summary (metric -> mean, std over evaluation seeds or None), settings and warnings. Raises UserError.
     """
     name = protocol or _usual_protocol(plan, target, reference)
