@@ -35,3 +35,31 @@ def test_the_leak_is_what_tells_the_trajectories_apart():
     recorded = Recorded("released")
     with pytest.raises(AssertionError):
         recorded.check(recorded.trainer(leak_generator_gradient=False))
+
+
+def test_bfloat16_keeps_weights_and_losses_in_float32():
+    recorded = Recorded("clean")
+    trainer = recorded.trainer(precision="bfloat16")
+    measured = recorded.advance(trainer)
+    assert measured["d_loss"] == pytest.approx(float(recorded.arrays["d_loss"][0]), rel=0.02)
+    for net in (trainer.generator, trainer.discriminator, trainer.average):
+        assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+
+
+def test_linear_schedule_falls_to_zero_over_the_images_of_the_recipe():
+    recorded = Recorded("clean")
+    trainer = recorded.trainer(generator={"lr": 0.1, "schedule": "linear"}, discriminator={"lr": 0.1, "schedule": "linear"})
+    rates = []
+    for _ in range(3):
+        recorded.advance(trainer)
+        rates.append((trainer.d_optimizer.param_groups[0]["lr"], trainer.g_optimizer.param_groups[0]["lr"]))
+    assert rates == [(0.1, 0.1), (pytest.approx(0.1 * 5 / 6), 0.1), (pytest.approx(0.1 * 4 / 6), pytest.approx(0.1 * 4 / 6))]
+
+
+def test_regularizers_are_due_at_their_interval_and_weigh_the_more_then():
+    recorded = Recorded("clean")
+    penalty = {"gradient_penalty": {"kind": "gradient_penalty", "weight": 2.0, "interval": 2}}
+    trainer = recorded.trainer(regularizers=penalty, d_loss="hinge", g_loss="non_saturating")
+    rows = [recorded.advance(trainer) for _ in range(3)]
+    assert ["gradient_penalty" in row for row in rows] == [True, False, True]
+    assert rows[0]["d_loss"] - 2 * 2 * rows[0]["gradient_penalty"] == pytest.approx(2, abs=0.3)  # hinge of logits near 0
