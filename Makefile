@@ -31,10 +31,10 @@ reproduce: $(STAMP) ## The main job at demo scale: every table and figure, offli
 
 test: $(STAMP) ## Every test, the slow ones too, and the linters
 	@$(MAKE) --no-print-directory lint
-	pytest -q
+	pytest -q -n 2 --dist loadfile
 
 test-fast: $(STAMP) ## The unit tests only
-	pytest -q -m "not slow"
+	pytest -q -n 2 --dist loadfile -m "not slow"
 
 lint: $(STAMP) ## ruff, mypy --strict, snakefmt
 	ruff check .
