@@ -113,9 +113,9 @@ Case = tuple[str, dict[str, Any], list[bytes]]
 
 def cases(root: Path, count: int) -> list[Case]:
     """(title, dataset, its encoded pictures) of every format, written below `root`, which is the project's folder."""
-    few = max(count // 6, 50)
-    small, faces, churches = encoded("JPEG", 32, 32, count * 5), encoded("JPEG", 218, 178, count), encoded("WEBP", 256, 341, few)
-    pngs, large = encoded("PNG", 256, 256, few * 2), encoded("JPEG", 1024, 1024, few)
+    few = max(count // 3, 50)  # enough that what is done once (the contact sheet, opening) does not count
+    small, faces, churches = encoded("JPEG", 32, 32, count * 3), encoded("JPEG", 218, 178, count), encoded("WEBP", 256, 341, few)
+    pngs, large = encoded("PNG", 256, 256, few), encoded("JPEG", 1024, 1024, few // 2)
     write_tar(root / "small.tar", small, "jpg")
     write_celeba(root / "lab", faces)
     write_lmdb(root / "data/incoming/church_outdoor_train_lmdb", churches)
