@@ -10,7 +10,7 @@ import pytest
 
 from transgan import files
 from transgan.errors import UserError
-from transgan.report import page, tables, trace
+from transgan.report import cost, page, tables, trace
 
 RUN, OTHER = "transgan-cifar10", "transgan-stl10"
 COMMIT = "c" * 40
@@ -36,7 +36,7 @@ class Page(HTMLParser):
 def reported(project, scored, monkeypatch):
     """A demo with one scored run of known provenance, its tables, and the report; MLflow is left out."""
     monkeypatch.setattr("transgan.tracking.record_tables", lambda plan: None)
-    monkeypatch.setattr("transgan.report.cost.counted", lambda plan, run: {"gflop_per_image": 2.0, "total_eflop": 1e-6})
+    monkeypatch.setattr("transgan.report.cost.counted", lambda plan, run: dict.fromkeys(cost.COLUMNS, 2.0))
     plan = project("demo")
 
     def make(dirty=False, commits=(COMMIT,)):
