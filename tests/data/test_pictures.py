@@ -101,6 +101,7 @@ def test_what_cannot_be_decoded_says_why(content: bytes, reason: str) -> None:
         Shaper(8, "box", "none").shape(content)
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_picture_of_absurd_size_is_refused_before_it_is_decoded() -> None:
     bomb = png(Image.new("1", (10_000, 10_000)))
     assert len(bomb) < 50_000
