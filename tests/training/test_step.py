@@ -63,3 +63,8 @@ def test_regularizers_are_due_at_their_interval_and_weigh_the_more_then():
     rows = [recorded.advance(trainer) for _ in range(3)]
     assert ["gradient_penalty" in row for row in rows] == [True, False, True]
     assert rows[0]["d_loss"] - 2 * 2 * rows[0]["gradient_penalty"] == pytest.approx(2, abs=0.3)  # hinge of logits near 0
+
+
+def test_compiling_recomputed_blocks_is_refused():
+    with pytest.raises(ValueError, match="exclude each other"):
+        Recorded("clean").recipe(compile=True, checkpoint_activations=True)

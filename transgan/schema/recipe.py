@@ -89,6 +89,8 @@ class RecipeConfig(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.compile and self.checkpoint_activations:
+            raise ValueError("compile and checkpoint_activations exclude each other: torch.compile cannot trace recomputed blocks in the penalty")
         for key, batch in (("batch", self.batch), ("generator_batch", self.generator_batch)):
             if batch % self.devices:
                 raise ValueError(f"{key} {batch} does not divide among {self.devices} devices")
