@@ -87,10 +87,10 @@ def _print_table(plan: Plan, rows: list[dict[str, Any]], total: dict[str, Any]) 
             f"{row['dataset']} {row['resolution']}",
             _short(row["generator_parameters"]),
             _short(row["discriminator_parameters"]),
-            f"{row['gflop_per_image']:.3g}",
+            _number(row["gflop_per_image"]),
             _short(row["images"]),
-            f"{row['total_eflop']:.3g}",
-            f"{row['memory_gib']:.2g}{'' if row['fits'] else ' !'}",
+            _number(row["total_eflop"]),
+            _number(row["memory_gib"]) + ("" if row["fits"] else " !"),
             row["status"],
         )
     console = Console(width=None if Console().is_terminal else 140)
@@ -110,6 +110,11 @@ _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("GiB", "right"),
     ("status", "left"),
 )
+
+
+def _number(value: float) -> str:
+    """Three digits, without an exponent for large values: 1448, 64.1, 0.117, 1.1e-05."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _short(number: float) -> str:
