@@ -12,7 +12,8 @@ import typer
 from transgan.errors import Diverged, UserError
 
 if TYPE_CHECKING:
-    from transgan.plan import Plan, StageName
+    from transgan.paths import StageName
+    from transgan.plan import Plan
 
 app = typer.Typer(
     name="transgan",

@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 
 from transgan.console import say
 from transgan.frontend import gpu_count
-from transgan.plan import Plan, StageName
+from transgan.paths import StageName
+from transgan.plan import Plan
 from transgan.plan import load as load_plan
 
 _STATE_STAGES: tuple[StageName, ...] = ("reference", "classifier", "train", "score")

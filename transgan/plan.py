@@ -1,4 +1,4 @@
-"""The plan: params.yaml validated and resolved to frozen runs, the fingerprint of every stage, and every path. Imports no torch.
+"""The plan: params.yaml validated and resolved to frozen runs, and the fingerprint of every stage. Imports no torch.
 
 A run is resolved in this order: the base entries it names; `scales.S.<kind>.<name>`; the run's own changes; `scales.S.runs.<run>`.
 Dicts merge, lists replace.
@@ -11,17 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from transgan.errors import UserError
+from transgan.paths import Paths, StageName
 from transgan.schema import ClassifierConfig, DatasetConfig, FigureConfig, ModelConfig, Params, ProtocolConfig, RecipeConfig, TableConfig
 from transgan.schema.base import Strict
 from transgan.schema.params import Scale
-
-StageName = Literal["fetch", "prepare", "reference", "classifier", "train", "score", "table", "figure"]
 
 # Raise a stage's version whenever what it computes changes: its finished results are then made again.
 STAGE_VERSION: dict[StageName, int] = {
@@ -75,57 +74,6 @@ def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 def digest(value: Any) -> str:
     """16 hex digits of the SHA-256 of JSON-compatible data, independent of key order."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
-
-
-class Paths:
-    """Every path of one scale, relative to the project's root."""
-
-    def __init__(self, scale: str) -> None:
-        self.scale = scale
-        self.results = Path("results") / scale
-        self.state = Path("state") / scale
-
-    def data(self, dataset: str) -> Path:
-        """Folder of a dataset's pack: source.json, images.npy, labels.npy, manifest.json, contact.png."""
-        return Path("data") / self.scale / dataset
-
-    def reference(self, dataset: str, protocol: str) -> Path:
-        """Reference statistics and features."""
-        return self.results / "reference" / f"{dataset}-{protocol}.npz"
-
-    def classifier(self, name: str) -> Path:
-        """Weights of a demo classifier."""
-        return self.results / "classifiers" / f"{name}.safetensors"
-
-    def run(self, run: str) -> Path:
-        """Folder of a training run's results."""
-        return self.results / "runs" / run
-
-    def score(self, run: str) -> Path:
-        """Scores of a run."""
-        return self.results / "scores" / f"{run}.json"
-
-    def metrics(self, run: str) -> Path:
-        """A run's scores as plain numbers, their means over evaluation seeds: what `dvc metrics` shows and compares."""
-        return self.results / "metrics" / f"{run}.json"
-
-    def table(self, table: str) -> Path:
-        """A table, without its suffix (csv, md, tex)."""
-        return self.results / "tables" / table
-
-    def figure(self, figure: str) -> Path:
-        """A figure, without its suffix (png, pdf)."""
-        return self.results / "figures" / figure
-
-    def workspace(self, stage: StageName, name: str, fingerprint: str) -> Path:
-        """Where a costly stage works and keeps what it finished; packs are shared by all scales."""
-        if stage == "prepare":
-            return Path("data/store") / fingerprint
-        return self.state / stage / name / fingerprint
-
-    def config(self, stage: StageName, name: str) -> Path:
-        """The file through which Snakemake notices a changed fingerprint (workflow/Snakefile)."""
-        return self.state / "config" / stage / f"{name}.json"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from typing import Any
 from transgan import files
 from transgan.console import say
 from transgan.errors import UserError
-from transgan.plan import Plan, StageName
+from transgan.paths import StageName
+from transgan.plan import Plan
 
 Work = Callable[[Path], None]
 

@@ -1,0 +1,57 @@
+"""Every path of a scale, relative to the project's root; nobody else puts paths together. Imports no torch."""
+
+from pathlib import Path
+from typing import Literal
+
+StageName = Literal["fetch", "prepare", "reference", "classifier", "train", "score", "table", "figure"]
+
+
+class Paths:
+    """Every path of one scale, relative to the project's root."""
+
+    def __init__(self, scale: str) -> None:
+        self.scale = scale
+        self.results = Path("results") / scale
+        self.state = Path("state") / scale
+
+    def data(self, dataset: str) -> Path:
+        """Folder of a dataset's pack: source.json, images.npy, labels.npy, manifest.json, contact.png."""
+        return Path("data") / self.scale / dataset
+
+    def reference(self, dataset: str, protocol: str) -> Path:
+        """Reference statistics and features."""
+        return self.results / "reference" / f"{dataset}-{protocol}.npz"
+
+    def classifier(self, name: str) -> Path:
+        """Weights of a demo classifier."""
+        return self.results / "classifiers" / f"{name}.safetensors"
+
+    def run(self, run: str) -> Path:
+        """Folder of a training run's results."""
+        return self.results / "runs" / run
+
+    def score(self, run: str) -> Path:
+        """Scores of a run."""
+        return self.results / "scores" / f"{run}.json"
+
+    def metrics(self, run: str) -> Path:
+        """A run's scores as plain numbers, their means over evaluation seeds: what `dvc metrics` shows and compares."""
+        return self.results / "metrics" / f"{run}.json"
+
+    def table(self, table: str) -> Path:
+        """A table, without its suffix (csv, md, tex)."""
+        return self.results / "tables" / table
+
+    def figure(self, figure: str) -> Path:
+        """A figure, without its suffix (png, pdf)."""
+        return self.results / "figures" / figure
+
+    def workspace(self, stage: StageName, name: str, fingerprint: str) -> Path:
+        """Where a costly stage works and keeps what it finished; packs are shared by all scales."""
+        if stage == "prepare":
+            return Path("data/store") / fingerprint
+        return self.state / stage / name / fingerprint
+
+    def config(self, stage: StageName, name: str) -> Path:
+        """The file through which Snakemake notices a changed fingerprint (workflow/Snakefile)."""
+        return self.state / "config" / stage / f"{name}.json"
