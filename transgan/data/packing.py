@@ -31,6 +31,7 @@ DIGEST_BYTES = hashlib.sha256().digest_size
 BATCH_PICTURES = 64
 BATCH_BYTES = 8 * 2**20
 SAVE_EVERY_SECONDS = 15.0
+RUN_BYTES = 8 << 20  # decoded pictures a worker holds before it writes them
 COPY_BYTES = 32 * 2**20
 CONTACT_SIDE = 8
 
@@ -171,7 +172,7 @@ def _pack_batch(job: Job, first: int, batch: list[Content], descriptor: int) -> 
             bad[entry.name] = str(error)
             continue
         job.digests[row] = np.frombuffer(hashlib.sha256(pixels).digest(), np.uint8)
-        if run and row != run_start + len(run):
+        if run and (row != run_start + len(run) or len(run) * job.row_bytes >= RUN_BYTES):
             _write(descriptor, run, job.offset(run_start))
             run = []
         if not run:
