@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml uv.lock
 	@touch $(STAMP)
 
 reproduce: $(STAMP) ## The main job at demo scale: every table and figure, offline, on a CPU, in minutes
-	@snakemake --cores all --quiet rules --config scale=demo -- reproduce_tables
+	@snakemake --cores all --quiet all --config scale=demo -- reproduce_tables
 	@transgan summary --scale demo
 
 test: $(STAMP) ## Every test, the slow ones too, and the linters
