@@ -46,7 +46,8 @@ class Project:
 
     def work(self, stage: str) -> dict[str, int]:
         """When each finished result of a stage was worked out: changes exactly when work is repeated."""
-        return {str(path.relative_to(self.root)): path.stat().st_mtime_ns for path in self.root.glob(f"state/tiny/{stage}/*/*/finished.json")}
+        folders = "data/store/*" if stage == "prepare" else f"state/tiny/{stage}/*/*"
+        return {str(path.relative_to(self.root)): path.stat().st_mtime_ns for path in self.root.glob(f"{folders}/finished.json")}
 
     def bytes(self) -> dict[str, bytes]:
         """Every declared output but provenance, which holds times."""
@@ -62,14 +63,14 @@ class Project:
         path.write_text(text.replace(old, new))
 
 
-def make_project(root: Path) -> Project:
-    """A fresh checkout in `root`."""
+def make_project(root: Path, params: str | None = None) -> Project:
+    """A fresh checkout in `root`, with the text `params` as its params.yaml; none: the tiny one."""
     root.mkdir(parents=True)
     shutil.copytree(ROOT / "workflow", root / "workflow")
     shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache", "config.local"))
     for name in (".dvcignore", ".gitignore", "Makefile"):
         shutil.copy(ROOT / name, root / name)
-    (root / "params.yaml").write_text(TINY.read_text())
+    (root / "params.yaml").write_text(params or TINY.read_text())
     head = (ROOT / "dvc.yaml").read_text()
     here = Path.cwd()
     try:

@@ -32,9 +32,9 @@ def save_grid(path: Path, images: np.ndarray, columns: int = 8) -> None:
     """Write uint8 (N, H, W, 3) pictures as a grid with thin grey lines; small ones are enlarged (bicubic, whole factors) to be seen."""
     _, height, width, _ = images.shape
     factor = max(1, GRID_PIXELS // (columns * width))
-    rows, step_x, step_y = len(images) // columns, width * factor + GAP, height * factor + GAP
+    rows, step_x, step_y = -(-len(images) // columns), width * factor + GAP, height * factor + GAP
     grid = Image.new("RGB", (columns * step_x + GAP, rows * step_y + GAP), GREY)
-    for index, picture in enumerate(images[: rows * columns]):
+    for index, picture in enumerate(images):
         tile = Image.fromarray(picture).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
         grid.paste(tile, (GAP + index % columns * step_x, GAP + index // columns * step_y))
     with files.atomic(path) as temporary:
