@@ -54,8 +54,10 @@ class Cell:
 
     @property
     def difference(self) -> float | None:
-        """Ours minus the paper's."""
-        return None if self.ours is None or self.paper is None or self.paper.value is None else self.ours.mean - self.paper.value
+        """Ours minus the paper's; None where one is missing or the two may not be compared."""
+        if self.ours is None or self.paper is None or self.paper.value is None or self.verdict is Verdict.NOT_COMPARABLE:
+            return None
+        return self.ours.mean - self.paper.value
 
     @property
     def label(self) -> str:
