@@ -18,7 +18,7 @@ def main() -> None:
     folder = plan.paths.run(HEADLINE)
     provenance = json.loads((folder / "provenance.json").read_text())
     IMAGES.mkdir(parents=True, exist_ok=True)
-    shutil.copy(folder / "samples.png", IMAGES / "demo-samples.png")
+    shutil.copy(folder / "samples.png", IMAGES / "demo-headline.png")
     figures = [plan.paths.figure(name).with_suffix(".png") for name in plan.params.figures]
     for figure in figures:
         shrink(figure, IMAGES / f"demo-{figure.name}")
@@ -31,7 +31,7 @@ def main() -> None:
         f"- headline run {HEADLINE}: {provenance['training']['training_seconds']:.0f} s of training, "
         f"{provenance['training']['images_per_second']:.0f} real images a second, {plan.run(HEADLINE).recipe.images:,} in all",
         "",
-        "![Samples of the headline run](images/demo-samples.png)",
+        "![Samples of the headline run](images/demo-headline.png)",
         "",
         *scores(plan),
         "",

@@ -104,9 +104,11 @@ def test_config_files_are_older_than_current_outputs_and_newer_than_stale_ones(p
     content = yaml.safe_load(Path("params.yaml").read_text())
     content["runs"]["two-cifar10"]["seed"] = 7
     Path("params.yaml").write_text(yaml.safe_dump(content))
-    graph, configs = config_files(plans.load())
+    graph, configs, settled = config_files(plans.load())
     for key in ("train@one-cifar10", "score@one-cifar10"):
         assert Path(configs[key]).stat().st_mtime < min(path.stat().st_mtime for path in graph[key].outputs)
+    assert not {"train@two-cifar10", "score@two-cifar10", "table@small"} & settled
+    assert {"train@one-cifar10", "score@one-cifar10", "reference@cifar10-few"} <= settled
     for key in ("train@two-cifar10", "score@two-cifar10", "table@small"):
         assert Path(configs[key]).stat().st_mtime > max(path.stat().st_mtime for path in graph[key].outputs)
 

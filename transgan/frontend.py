@@ -12,8 +12,9 @@ from transgan.stages import Stage, stages
 _LONG_AGO = (0, 0)
 
 
-def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str]]:
-    """The stage graph, and for every stage the path of a small file that is newer than its outputs exactly when they are not the plan's.
+def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str], set[str]]:
+    """The stage graph; for every stage the path of a small file that is newer than its outputs exactly when they are not the plan's; and the
+    keys of the stages whose outputs need nothing.
 
     Snakemake compares times; this turns "made by another fingerprint" into a time. Writes in state/<scale>/config only, also on a dry run.
     """
@@ -31,7 +32,7 @@ def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str]]:
         if judged[key] == "current":
             os.utime(path, _LONG_AGO)
         configs[key] = str(path)
-    return graph, configs
+    return graph, configs, {key for key, judgement in judged.items() if judgement in ("current", "unknown")}
 
 
 def gpu_count(plan: Plan) -> int:

@@ -54,7 +54,8 @@ def test_an_edit_of_one_run_trains_that_run_only(checkout: Project) -> None:
         "results/tiny/metrics/two-cifar10.json",
         *(f"results/tiny/tables/small.{suffix}" for suffix in ("csv", "md", "tex")),
     }
-    assert f"{run}/generator.safetensors" in changed
+    assert {f"{run}/generator.safetensors", "results/tiny/scores/two-cifar10.json", "results/tiny/tables/small.csv"} <= changed
+    assert "Nothing to be done" in checkout.snakemake()
 
 
 def test_the_revert_trains_nothing(checkout: Project) -> None:

@@ -1,7 +1,7 @@
 # What every rule needs: the plan, the stage graph, and the config files through which a changed fingerprint is noticed.
 #
-# Inputs that other rules make are `ancient`: whether a result is up to date is told from the fingerprint it carries, never from file times,
-# which DVC, git and copies scramble. A stage whose result is not the plan's gets a config file newer than its outputs, and so runs again.
+# Whether a result is up to date is told from the fingerprint it carries, never from file times, which DVC, git and copies scramble: where it is,
+# the inputs that other rules make are `ancient`; where it is not, the stage gets a config file newer than its outputs, and so runs again.
 from snakemake.exceptions import WorkflowError
 from snakemake.resources import Resource
 
@@ -18,7 +18,7 @@ try:
         raise UserError(
             f"{PLAN.file}: only `scale` may be overridden with --config; edit the file for anything else"
         )
-    GRAPH, CONFIGS = config_files(PLAN)
+    GRAPH, CONFIGS, SETTLED = config_files(PLAN)
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -49,8 +49,9 @@ wildcard_constraints:
 
 
 def made(verb, name):
-    """Inputs of a stage that other stages make."""
-    return [ancient(path) for path in GRAPH[f"{verb}@{name}"].inputs]
+    """Inputs of a stage that other stages make: `ancient` only where its outputs are settled, as Snakemake stops at ancient inputs."""
+    key = f"{verb}@{name}"
+    return [ancient(path) if key in SETTLED else path for path in GRAPH[key].inputs]
 
 
 def changed(verb, name):
