@@ -88,6 +88,21 @@ def test_an_edited_table_is_stale(project: Path) -> None:
     assert judged(plan)["table@small"] == "stale"
 
 
+def test_an_older_version_of_a_table_that_comes_back_is_known(project: Path) -> None:
+    """DVC restores outputs from its run cache without calling the command line."""
+    before = plans.load()
+    fabricate_all(before)
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("seed: 1}", "seed: 7}"))
+    after = plans.load()
+    for path in stage(after, "table", "small").outputs:
+        path.write_text("another")
+    remember(after, stage(after, "table", "small"))
+    Path("params.yaml").write_text(text)
+    fabricate(before, stage(before, "table", "small"))
+    assert judged(plans.load())["table@small"] == "current"
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 40, b"PK\x03\x04junk"])
 @pytest.mark.parametrize("suffix", [".json", ".npz", ".safetensors"])
 def test_damaged_results_carry_nothing(tmp_path: Path, suffix: str, content: bytes) -> None:

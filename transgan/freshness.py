@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from transgan import files
 from transgan.errors import UserError
-from transgan.plan import Plan
+from transgan.plan import Plan, digest
 from transgan.stages import Stage
 
 Freshness = Literal["current", "stale", "missing", "unknown"]
@@ -38,8 +38,12 @@ def freshness(plan: Plan, stages: dict[str, Stage]) -> dict[str, Freshness]:
 
 
 def remember(plan: Plan, stage: Stage) -> None:
-    """Record that a cheap stage's outputs now are those of its fingerprint."""
-    files.write_json(_record(plan, stage), {"fingerprint": stage.fingerprint, "outputs": {str(path): files.sha256(path) for path in stage.outputs}})
+    """Record that a cheap stage's outputs, as they are now, are those of its fingerprint; what was recorded before stays."""
+    record = _recorded(plan, stage)
+    known = record.setdefault(_digest(stage), [])
+    if stage.fingerprint not in known:
+        known.append(stage.fingerprint)
+    files.write_json(_record(plan, stage), record)
 
 
 def carried(path: Path) -> dict[str, Any]:
@@ -73,12 +77,23 @@ def _judge(plan: Plan, stage: Stage) -> Freshness:
 
 
 def _judge_remembered(plan: Plan, stage: Stage) -> Freshness:
-    try:
-        record = files.read_json(_record(plan, stage))
-    except UserError:
+    record = _recorded(plan, stage)
+    if not record:
         return "unknown"
-    same = all(record["outputs"].get(str(path)) == files.sha256(path) for path in stage.outputs)
-    return "current" if same and record["fingerprint"] == stage.fingerprint else "stale"
+    return "current" if stage.fingerprint in record.get(_digest(stage), []) else "stale"
+
+
+def _recorded(plan: Plan, stage: Stage) -> dict[str, list[str]]:
+    """Digest of the outputs -> fingerprints they were made by: DVC may bring back an older version from its run cache without calling us."""
+    try:
+        record: dict[str, list[str]] = files.read_json(_record(plan, stage))
+    except UserError:
+        return {}
+    return record
+
+
+def _digest(stage: Stage) -> str:
+    return digest([files.sha256(path) for path in stage.outputs])
 
 
 def _expected_data(plan: Plan, stage: Stage) -> tuple[str, str | None]:
