@@ -23,3 +23,6 @@ class DiscriminatorNetwork(nn.Module):
 
     noise_width: int = 0
     checkpoint_activations: bool = False
+
+    def begin_step(self) -> None:
+        """Do what belongs to an update and not to a forward pass: called once before each of its steps; most networks have nothing to do."""

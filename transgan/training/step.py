@@ -64,6 +64,7 @@ class Trainer:
     def discriminator_step(self, real: Tensor, draws: DiscriminatorDraws) -> None:
         """Update D on real pictures (b, 3, H, W) in [-1, 1] and on as many generated ones."""
         recipe = self.recipe
+        self.discriminator.begin_step()  # type: ignore[operator]
         active = tuple(self._active("discriminator", self.step))
         means = self._group_means(real, draws) if any(recipe.regularizers[name].kind == "drift" for name in active) else None
         total = None
