@@ -26,7 +26,8 @@ def show(plan: Plan, as_json: bool) -> None:
     statuses = run_status(plan)
     for row in rows:
         row["status"] = statuses[row["run"]]
-    total = {"images": sum(row["images"] for row in rows), "eflop": sum(row["total_eflop"] for row in rows)}
+    made = [row for row in rows if row["run"] in plan.made]
+    total = {"images": sum(row["images"] for row in made), "eflop": sum(row["total_eflop"] for row in made)}
     if as_json:
         print(json.dumps({"scale": plan.scale_name, "description": plan.scale.description, "runs": rows, "total": total}, indent=1))
     else:
@@ -34,9 +35,10 @@ def show(plan: Plan, as_json: bool) -> None:
 
 
 def run_status(plan: Plan) -> dict[str, str]:
-    """Run -> done, trained (not scored yet), resumable at n%, or missing; told from what the outputs and state folders carry."""
+    """Run -> done, trained (not scored yet), resumable at n%, missing, or skipped; told from what the outputs and state folders carry."""
     judged = freshness(plan, stages(plan))
-    return {name: _status(plan, run, judged[f"train@{name}"], judged[f"score@{name}"]) for name, run in plan.runs.items()}
+    made = {name: _status(plan, run, judged[f"train@{name}"], judged[f"score@{name}"]) for name, run in plan.made.items()}
+    return {name: made.get(name, "skipped") for name in plan.runs}
 
 
 def _status(plan: Plan, run: Run, trained: str, scored: str) -> str:

@@ -15,11 +15,26 @@ Augmentation = Literal[
 class Regularizer(Strict):
     """A term added to one net's loss every `interval` steps of that net, weighted by `weight * interval` then."""
 
-    kind: Literal["gradient_penalty", "drift", "r1"]
+    kind: Literal["gradient_penalty", "drift", "r1", "path_length"]
     net: Literal["discriminator", "generator"] = "discriminator"
     weight: float = Field(gt=0)
     interval: int = Field(1, ge=1)
+    own_step: bool = Field(
+        False, description="a step of the optimizer for it alone, after the loss's own (lazy regularization as in StyleGAN2), instead of one for the sum"
+    )
     target: float = Field(1.0, gt=0, description="gradient norm the penalty asks for (gradient_penalty only); the term is divided by its square")
+    augmented: bool = Field(False, description="the gradient is with respect to the augmented pictures (r1 only), as in DiffAugment's StyleGAN2")
+    decay: float = Field(0.99, ge=0, lt=1, description="of the moving average that path lengths are drawn to (path_length only)")
+    one_in: int = Field(1, ge=1, description="taken on the first of every so many pictures of the batch (path_length only)")
+
+    @model_validator(mode="after")
+    def _fits_its_net(self) -> Self:
+        net = "generator" if self.kind == "path_length" else "discriminator"
+        if self.net != net:
+            raise ValueError(f"`{self.kind}` is a term of the {net}: `net: {net}`")
+        if self.own_step and self.kind == "drift":
+            raise ValueError("`drift` is taken of the loss's own logits and cannot have a step of its own")
+        return self
 
 
 class OptimizerConfig(Strict):
@@ -77,6 +92,7 @@ class RecipeConfig(Strict):
     flip: bool = Field(True, description="real pictures are mirrored with probability 1/2")
     ema: EmaConfig
     leak_generator_gradient: bool = Field(True, description="the generator step's gradient stays in D for D's next step, as in the released loop")
+    style_mixing: float = Field(0.0, ge=0, le=1, description="share of generated pictures with the styles of two latents, crossing at a random layer")
     normalize_latent: bool = Field(False, description="z is divided by its root mean square")
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     compile: bool = False
@@ -96,6 +112,10 @@ class RecipeConfig(Strict):
                 raise ValueError(f"{key} {batch} does not divide among {self.devices} devices")
             if self.batch_group and batch % self.batch_group:
                 raise ValueError(f"{key} {batch} is not a multiple of batch_group {self.batch_group}")
+        for name, term in self.regularizers.items():
+            share = self.generator_batch // self.devices
+            if any(size % term.one_in for size in (share, min(share, self.micro_batch or share))):
+                raise ValueError(f"regularizers.{name}: one in {term.one_in} pictures needs a generator_batch per device and a micro_batch to divide by it")
         return self
 
     @property
