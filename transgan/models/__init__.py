@@ -6,7 +6,8 @@ from transgan.models.base import DiscriminatorNetwork, GeneratorNetwork
 from transgan.models.discriminator import Discriminator
 from transgan.models.generator import Generator
 from transgan.models.resnet import ResNetDiscriminator, ResNetGenerator
-from transgan.schema import baselines
+from transgan.models.stylegan2 import StyleDiscriminator, StyleGenerator
+from transgan.schema import baselines, stylegan2
 from transgan.schema.model import DiscriminatorConfig, GeneratorConfig, TransformerDiscriminator, TransformerGenerator
 
 __all__ = ["DiscriminatorNetwork", "GeneratorNetwork", "build_discriminator", "build_generator", "double_backward"]
@@ -21,6 +22,8 @@ def build_generator(config: GeneratorConfig) -> GeneratorNetwork:
             return ResNetGenerator(config)
         case baselines.AutoGANGenerator():
             return AutoGANGenerator(config)
+        case stylegan2.StyleGAN2Generator():
+            return StyleGenerator(config)
 
 
 def build_discriminator(config: DiscriminatorConfig, resolution: int) -> DiscriminatorNetwork:
@@ -33,3 +36,5 @@ def build_discriminator(config: DiscriminatorConfig, resolution: int) -> Discrim
             return Discriminator(config, resolution)
         case baselines.ResNetDiscriminator():
             return ResNetDiscriminator(config, resolution)
+        case stylegan2.StyleGAN2Discriminator():
+            return StyleDiscriminator(config, resolution)

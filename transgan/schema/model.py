@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from transgan.schema.base import Strict
 from transgan.schema.baselines import AutoGANGenerator, ResNetDiscriminator, ResNetGenerator
+from transgan.schema.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
 Norm = Literal["layer", "pixel", "none"]
 
@@ -201,8 +202,12 @@ def _transformer_unless_said(content: Any) -> Any:
 
 
 _by_family = Field(discriminator="family", description="without `family`: transformer")
-GeneratorConfig = Annotated[TransformerGenerator | ResNetGenerator | AutoGANGenerator, _by_family, BeforeValidator(_transformer_unless_said)]
-DiscriminatorConfig = Annotated[TransformerDiscriminator | ResNetDiscriminator, _by_family, BeforeValidator(_transformer_unless_said)]
+GeneratorConfig = Annotated[
+    TransformerGenerator | ResNetGenerator | AutoGANGenerator | StyleGAN2Generator, _by_family, BeforeValidator(_transformer_unless_said)
+]
+DiscriminatorConfig = Annotated[
+    TransformerDiscriminator | ResNetDiscriminator | StyleGAN2Discriminator, _by_family, BeforeValidator(_transformer_unless_said)
+]
 
 # Reads a generator's configuration of any family from plain data.
 generator_config: TypeAdapter[GeneratorConfig] = TypeAdapter(GeneratorConfig)
