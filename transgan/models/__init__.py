@@ -6,7 +6,7 @@ from transgan.models.base import DiscriminatorNetwork, GeneratorNetwork
 from transgan.models.discriminator import Discriminator
 from transgan.models.generator import Generator
 from transgan.models.resnet import ResNetDiscriminator, ResNetGenerator
-from transgan.models.stylegan2 import StyleDiscriminator, StyleGenerator
+from transgan.models.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from transgan.schema import baselines, stylegan2
 from transgan.schema.model import DiscriminatorConfig, GeneratorConfig, TransformerDiscriminator, TransformerGenerator
 
@@ -23,7 +23,7 @@ def build_generator(config: GeneratorConfig) -> GeneratorNetwork:
         case baselines.AutoGANGenerator():
             return AutoGANGenerator(config)
         case stylegan2.StyleGAN2Generator():
-            return StyleGenerator(config)
+            return StyleGAN2Generator(config)
 
 
 def build_discriminator(config: DiscriminatorConfig, resolution: int) -> DiscriminatorNetwork:
@@ -37,4 +37,4 @@ def build_discriminator(config: DiscriminatorConfig, resolution: int) -> Discrim
         case baselines.ResNetDiscriminator():
             return ResNetDiscriminator(config, resolution)
         case stylegan2.StyleGAN2Discriminator():
-            return StyleDiscriminator(config, resolution)
+            return StyleGAN2Discriminator(config, resolution)

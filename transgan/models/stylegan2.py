@@ -1,14 +1,13 @@
 """StyleGAN2, written from the papers (Karras et al. 2019, 2020; paper.md 5): mapping, synthesis by skip connections, residual discriminator."""
 
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from transgan.models.base import DiscriminatorNetwork, StyledGenerator
 from transgan.models.blocks import split_noise
+from transgan.models.recompute import apply_block
 from transgan.models.stylegan2_layers import (
     ROOT_HALF,
     EqualizedConv,
@@ -21,19 +20,19 @@ from transgan.models.stylegan2_layers import (
     unit_length,
     upsample,
 )
-from transgan.schema.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
+from transgan.schema import stylegan2
 
 MEAN_STYLE_LATENTS = 10_000
 
 
-class StyleGenerator(StyledGenerator):
+class StyleGAN2Generator(StyledGenerator):
     """The generator. There is no output non-linearity: values lie about [-1, 1] but are unbounded.
 
     Blocks take their styles in the order convolution(s), RGB; the RGB layer shares its style with the next block's first convolution, so
     n blocks have 2 n styles.
     """
 
-    def __init__(self, config: StyleGAN2Generator) -> None:
+    def __init__(self, config: stylegan2.StyleGAN2Generator) -> None:
         super().__init__()
         self.config = config
         self.latent, self.resolution = config.latent, config.resolution
@@ -62,13 +61,14 @@ class StyleGenerator(StyledGenerator):
 
     def synthesize(self, styles: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, styles, style_width) -> (B, 3, H, W). `noise` (B, noise_width), standard normal, is drawn here unless given."""
-        planes = [plane.reshape(len(styles), 1, int(plane.shape[1] ** 0.5), -1) for plane in split_noise(styles, noise, self._noise_pixels) if plane is not None]
+        pixels = split_noise(styles, noise, self._noise_pixels)
         x, rgb = self.constant.expand(len(styles), -1, -1, -1), None
-        for i, block in enumerate(self.blocks):
-            first = max(2 * i - 1, 0)
-            x, rgb = self._run(block, x, rgb, styles[:, first : 2 * i + 2], planes[first : 2 * i + 1], self.taps)
+        for i, (side, block) in enumerate(zip(self.config.sides, self.blocks, strict=True)):
+            first, last = max(2 * i - 1, 0), 2 * i + 1
+            planes = [next(pixels).view(len(styles), 1, side, side) for _ in range(first, last)]  # type: ignore[union-attr]
+            x, rgb = apply_block(block, x, rgb, styles[:, first : last + 1], planes, self.taps, recompute=self.checkpoint_activations)
         assert rgb is not None
-        return rgb
+        return rgb  # type: ignore[no-any-return]
 
     def forward(self, z: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, latent) -> (B, 3, H, W). `noise` (B, noise_width), standard normal, is drawn here unless given."""
@@ -79,11 +79,6 @@ class StyleGenerator(StyledGenerator):
         for layer in self.mapping:
             x = activation(layer(x))
         return x
-
-    def _run(self, block: nn.Module, *inputs: Any) -> tuple[Tensor, Tensor]:
-        if self.checkpoint_activations and torch.is_grad_enabled():
-            return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
-        return block(*inputs)  # type: ignore[no-any-return]
 
 
 class SynthesisBlock(nn.Module):
@@ -105,10 +100,10 @@ class SynthesisBlock(nn.Module):
         return x, added if rgb is None else upsample(rgb, taps) + added
 
 
-class StyleDiscriminator(DiscriminatorNetwork):
+class StyleGAN2Discriminator(DiscriminatorNetwork):
     """The residual discriminator."""
 
-    def __init__(self, config: StyleGAN2Discriminator, resolution: int) -> None:
+    def __init__(self, config: stylegan2.StyleGAN2Discriminator, resolution: int) -> None:
         super().__init__()
         config.check_resolution(resolution)
         self.group = config.deviation_group
@@ -124,10 +119,7 @@ class StyleDiscriminator(DiscriminatorNetwork):
         """(B, 3, H, W) in [-1, 1] -> (B,) unbounded; B is a multiple of `group` or less than it. There is no noise."""
         x = activation(self.from_rgb(images, self.taps))
         for block in self.blocks:
-            if self.checkpoint_activations and torch.is_grad_enabled():
-                x = checkpoint(block, x, self.taps, use_reentrant=False, preserve_rng_state=False)
-            else:
-                x = block(x, self.taps)
+            x = apply_block(block, x, self.taps, recompute=self.checkpoint_activations)
         if self.group > 1:
             x = minibatch_deviation(x, self.group)
         x = activation(self.conv(x, self.taps))

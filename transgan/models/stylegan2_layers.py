@@ -1,4 +1,4 @@
-"""Layers of StyleGAN2: equalized learning rates, modulated convolutions, FIR resampling, minibatch standard deviation (Karras et al. 2018, 2019, 2020).
+"""Layers of StyleGAN2: equalized learning rates, modulated convolutions, FIR resampling, minibatch standard deviation (Karras et al. 2018 to 2020).
 
 Maps are (batch, channels, side, side). The low-pass filter is [1, 3, 3, 1] in both directions, applied as an ordinary depthwise convolution, so
 everything compiles and has second derivatives.
@@ -45,7 +45,7 @@ def unit_length(x: Tensor) -> Tensor:
 
 
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
-    """(B, C, S, S) -> (B, C + 1, S, S): one more channel, the standard deviation among `group` consecutive pictures, averaged over all their features.
+    """(B, C, S, S) -> (B, C + 1, S, S): one more channel, the standard deviation among `group` consecutive pictures, averaged over all features.
 
     A batch smaller than a group is one group. Raises ValueError when groups do not divide the batch.
     """

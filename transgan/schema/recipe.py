@@ -20,7 +20,7 @@ class Regularizer(Strict):
     weight: float = Field(gt=0)
     interval: int = Field(1, ge=1)
     own_step: bool = Field(
-        False, description="a step of the optimizer for it alone, after the loss's own (lazy regularization as in StyleGAN2), instead of one for the sum"
+        False, description="an optimizer step of its own after the loss's (StyleGAN2's lazy regularization) instead of one for the sum"
     )
     target: float = Field(1.0, gt=0, description="gradient norm the penalty asks for (gradient_penalty only); the term is divided by its square")
     augmented: bool = Field(False, description="the gradient is with respect to the augmented pictures (r1 only), as in DiffAugment's StyleGAN2")
@@ -115,7 +115,7 @@ class RecipeConfig(Strict):
         for name, term in self.regularizers.items():
             share = self.generator_batch // self.devices
             if any(size % term.one_in for size in (share, min(share, self.micro_batch or share))):
-                raise ValueError(f"regularizers.{name}: one in {term.one_in} pictures needs a generator_batch per device and a micro_batch to divide by it")
+                raise ValueError(f"regularizers.{name}: `one_in: {term.one_in}` must divide the generator_batch of a device and the micro_batch")
         return self
 
     @property
