@@ -25,11 +25,12 @@ def apply_block(block: nn.Module, *inputs: Any, recompute: bool) -> Any:
 @contextmanager
 def _statistics_stay(block: nn.Module) -> Iterator[None]:
     """Batch norms go on normalising by the batch, but it does not count twice in their running statistics."""
-    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d) and module.track_running_stats]
+    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    before = [(norm, norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum, counted in before:
+            norm.momentum, norm.num_batches_tracked = momentum, counted
