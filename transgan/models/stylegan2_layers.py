@@ -53,7 +53,7 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     group = min(group, batch)
     if batch % group:
         raise ValueError(f"{batch} pictures are no whole groups of {group} that are judged together")
-    groups = x.float().view(batch // group, group, channels, height, width)
+    groups = x.to(torch.promote_types(x.dtype, torch.float32)).view(batch // group, group, channels, height, width)
     deviation = (groups - groups.mean(1, keepdim=True)).square().mean(1).add(EPSILON).sqrt().mean((1, 2, 3))
     plane = deviation.repeat_interleave(group).view(batch, 1, 1, 1).expand(-1, -1, height, width)
     return torch.cat([x, plane.to(x.dtype)], 1)
@@ -127,9 +127,9 @@ class ModulatedConv(nn.Module):
 
 
 def demodulation(modulation: Tensor, weight: Tensor) -> Tensor:
-    """1 / the norm of every output channel's modulated weights: (B, inputs) and (outputs, inputs, k, k) -> (B, outputs). Always in float32."""
+    """1 / the norm of every output channel's modulated weights: (B, inputs) and (outputs, inputs, k, k) -> (B, outputs). In the weights' own precision."""
     with torch.autocast(modulation.device.type, enabled=False):
-        return torch.rsqrt(modulation.float().square() @ weight.float().square().sum((2, 3)).t() + EPSILON)
+        return torch.rsqrt(modulation.to(weight.dtype).square() @ weight.square().sum((2, 3)).t() + EPSILON)
 
 
 class StyledConv(nn.Module):

@@ -12,11 +12,14 @@ Augmentation = Literal[
 ]
 
 
+Net = Literal["discriminator", "generator"]
+
+
 class Regularizer(Strict):
     """A term added to one net's loss every `interval` steps of that net, weighted by `weight * interval` then."""
 
     kind: Literal["gradient_penalty", "drift", "r1", "path_length"]
-    net: Literal["discriminator", "generator"] = "discriminator"
+    net: Net = "discriminator"
     weight: float = Field(gt=0)
     interval: int = Field(1, ge=1)
     own_step: bool = Field(
@@ -29,7 +32,7 @@ class Regularizer(Strict):
 
     @model_validator(mode="after")
     def _fits_its_net(self) -> Self:
-        net = "generator" if self.kind == "path_length" else "discriminator"
+        net: Net = "generator" if self.kind == "path_length" else "discriminator"
         if self.net != net:
             raise ValueError(f"`{self.kind}` is a term of the {net}: `net: {net}`")
         if self.own_step and self.kind == "drift":
@@ -122,3 +125,18 @@ class RecipeConfig(Strict):
     def steps(self) -> int:
         """Number of discriminator steps."""
         return -(-self.images // self.batch)
+
+    def due(self, net: Net, step: int) -> tuple[str, ...]:
+        """Names of the regularizers of a net that are due at its step `step`."""
+        return tuple(name for name, term in self.regularizers.items() if term.net == net and step % term.interval == 0)
+
+    def optimizer(self, net: Net) -> OptimizerConfig:
+        """A net's optimizer as it is to be made: regularizers with steps of their own make it take 1 / c as many steps.
+
+        lr times c and betas to the power of c leave what Adam does per step of the net as it was: c = k / (k + 1) for one term of interval k
+        (Karras et al. 2020, appendix B).
+        """
+        config = getattr(self, net)
+        c = 1 / (1 + sum(1 / term.interval for term in self.regularizers.values() if term.net == net and term.own_step))
+        corrected: OptimizerConfig = config.model_copy(update={"lr": config.lr * c, "betas": tuple(beta**c for beta in config.betas)})
+        return corrected
