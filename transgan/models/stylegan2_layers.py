@@ -127,7 +127,7 @@ class ModulatedConv(nn.Module):
 
 
 def demodulation(modulation: Tensor, weight: Tensor) -> Tensor:
-    """1 / the norm of every output channel's modulated weights: (B, inputs) and (outputs, inputs, k, k) -> (B, outputs). In the weights' own precision."""
+    """1 / the norm of every output channel's modulated weights: (B, inputs), (outputs, inputs, k, k) -> (B, outputs), in the weights' precision."""
     with torch.autocast(modulation.device.type, enabled=False):
         return torch.rsqrt(modulation.to(weight.dtype).square() @ weight.square().sum((2, 3)).t() + EPSILON)
 
