@@ -40,13 +40,15 @@ def _walk(config: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
     holder, current = config, cast(Any, config)
     for part in location:
         members = {get_args(member.model_fields[FAMILY].annotation)[0]: member for member in get_args(current) if _has_family(member)}
+        if part == "[key]":
+            continue
         if part in members:
             current = members[part]
-        elif isinstance(current, type) and issubclass(current, BaseModel):
-            keys.append(str(part))
+            continue
+        keys.append(str(part))
+        if isinstance(current, type) and issubclass(current, BaseModel):
             holder, current = current, current.model_fields[str(part)].annotation if str(part) in current.model_fields else None
-        elif part != "[key]":
-            keys.append(str(part))
+        else:
             current = next((inner for inner in reversed(get_args(current)) if inner is not Ellipsis), None)
     return keys, holder
 
