@@ -15,7 +15,7 @@ from transgan.plan import Plan, Run, digest
 from transgan.stages import stages
 
 # Raise when transgan.estimate counts differently, so that remembered estimates are counted again.
-ESTIMATE_VERSION = 1
+ESTIMATE_VERSION = 2
 
 GIB = 2**30
 
@@ -93,12 +93,13 @@ def _print_table(plan: Plan, rows: list[dict[str, Any]], total: dict[str, Any]) 
             _short(row["images"]),
             _number(row["total_eflop"]),
             _number(row["memory_gib"]) + ("" if row["fits"] else " !"),
+            _number(row["plain_memory_gib"]),
             row["status"],
         )
     console = Console(width=None if Console().is_terminal else 140)
     console.print(table)
     console.print(f"In all: {_short(total['images'])} images, {total['eflop']:.3g} EFLOP. Counted on the real modules; memory is of one device.")
-    console.print(f"The device at hand has {device_bytes() / GIB:.3g} GiB; a run marked ! does not fit it.")
+    console.print(f"The device at hand has {device_bytes() / GIB:.3g} GiB; a run marked ! does not fit it. GiB, plain: without fused attention.")
 
 
 _COLUMNS: tuple[tuple[str, Any], ...] = (
@@ -110,6 +111,7 @@ _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("images", "right"),
     ("EFLOP", "right"),
     ("GiB", "right"),
+    ("GiB, plain", "right"),
     ("status", "left"),
 )
 
