@@ -223,6 +223,23 @@ def test_micro_batches_follow_the_same_trajectory_and_whole_groups_are_asked_for
         Training(micro_batch=3, regularizers={}).advance()
 
 
+def test_bfloat16_measures_path_lengths_in_float32():
+    full, half = Training(), Training(precision="bfloat16")
+    one, other = full.advance(), half.advance()
+    for name in ("path", "path_mean", "r1"):  # of weights that one step in another precision hardly moved
+        assert other[name] == pytest.approx(one[name], rel=0.05), name
+    assert other["d_loss"] == pytest.approx(one["d_loss"], rel=0.02)
+    assert half.trainer.regularizer_state["path"]["mean"].dtype == torch.float32
+    parameters = [*half.trainer.generator.parameters(), *half.trainer.discriminator.parameters()]
+    assert all(parameter.dtype == torch.float32 and parameter.isfinite().all() for parameter in parameters)
+
+
+def test_recomputed_activations_give_the_same_trajectory():
+    plain, recomputed = Training(), Training(checkpoint_activations=True)
+    for _ in range(2):
+        assert recomputed.advance() == pytest.approx(plain.advance(), rel=1e-4, abs=1e-5)
+
+
 def test_a_checkpoint_goes_on_bit_by_bit(tmp_path):
     undisturbed, stopped = Training(), Training()
     undisturbed.advance(5)
