@@ -10,6 +10,7 @@ import yaml
 from transgan import plan as plans
 from transgan.errors import UserError
 from transgan.schema import export
+from transgan.stages import stages
 
 from .conftest import ROOT, TINY
 
@@ -146,6 +147,27 @@ def test_the_product_s_params_resolve_at_every_scale() -> None:
         assert plan.runs
         assert all(0 < run.share <= 1 for run in plan.runs.values())
     assert all(run.share == 1 for run in plans.load(ROOT / "params.yaml", "paper").runs.values() if not run.name.startswith("ablation"))
+
+
+def test_a_skipped_run_is_planned_and_made_by_no_stage(content: dict[str, Any], tmp_path: Path) -> None:
+    before = plans.load(write(tmp_path, content))
+    content["scales"]["tiny"]["runs"]["two-cifar10"] = {"skip": True}
+    after = plans.load(write(tmp_path, content))
+    assert after.run("two-cifar10") == before.run("two-cifar10")
+    assert set(after.runs) - set(after.made) == {"two-cifar10"}
+    assert set(stages(before)) - set(stages(after)) == {"train@two-cifar10", "score@two-cifar10"}
+    table = stages(after)["table@small"]
+    assert not any("two-cifar10" in str(path) for path in table.inputs)
+    assert table.fingerprint != stages(before)["table@small"].fingerprint
+    assert "scales.tiny.runs.two-cifar10" in table.parameters
+
+
+def test_a_figure_none_of_whose_runs_is_made_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
+    content["figures"]["samples"] = {"kind": "samples", "title": "Samples", "runs": ["one-cifar10"]}
+    for run in content["runs"]:
+        content["scales"]["tiny"]["runs"][run] = {"skip": True}
+    with pytest.raises(UserError, match="skips all of its runs"):
+        plans.load(write(tmp_path, content))
 
 
 def test_no_test_scale_is_a_scale_of_the_product(content: dict[str, Any]) -> None:

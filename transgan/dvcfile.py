@@ -1,8 +1,13 @@
-"""`python -m transgan.dvcfile` writes the generated part of dvc.yaml: what DVC cannot interpolate because it depends on lists in params.yaml."""
+"""`python -m transgan.dvcfile` writes the generated part of dvc.yaml: what DVC cannot interpolate because it depends on lists in params.yaml.
+
+DVC can neither leave entries of a dict out of a `foreach`, so the runs that the scale makes are written out too: after `scale` was edited,
+`make generate` again.
+"""
 
 from pathlib import Path
 
 from transgan import files, plan
+from transgan.plan import Plan
 from transgan.stages import Stage, stages
 
 DVC_FILE = Path("dvc.yaml")
@@ -14,7 +19,16 @@ def render(written: str) -> str:
     head = written.split(LINE)[0]
     current = plan.load()
     generated = [_stage(current.scale_name, stage) for stage in stages(current).values() if stage.verb in ("reference", "table", "figure")]
-    return head + LINE + "".join(generated)
+    return head + LINE + "".join(generated) + _vars(current)
+
+
+def _vars(current: Plan) -> str:
+    """What the stages above the line go through: run -> the names it refers to."""
+    lines = ["vars:", "  - made:"]
+    for name, run in current.made.items():
+        names = {"dataset": run.dataset_name, "model": run.model_name, "recipe": run.recipe_name, "protocol": run.protocol_name}
+        lines.append(f"      {name}: {{{', '.join(f'{key}: {value}' for key, value in names.items())}}}")
+    return "\n".join(lines) + "\n"
 
 
 def _stage(scale: str, stage: Stage) -> str:

@@ -4,7 +4,7 @@ Sizes and costs are counted on the real modules on the meta device (transgan.est
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -34,15 +34,15 @@ def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool =
     if calibrate:
         from transgan.calibrate import calibrate as measure
 
-        first = next(iter(plan.runs.values()))
+        first = next(iter(plan.made.values()))
         measure(plan, first, costs[first.name]["gflop_per_image"])
     rate = price.named(device) if device is not None else price.at_hand(plan)
     statuses = run_status(plan)
     needs = {name: price.disk(plan, run, _parameters(costs[name])) for name, run in plan.runs.items()}
     rows = [_row(plan, run, costs[name], rate, needs[name], statuses[name]) for name, run in plan.runs.items()]
-    made = {row["run"]: row for row in rows}
-    tables = [{"table": name, **_sum(made, needs, table.run_names)} for name, table in plan.params.tables.items()]
-    total = {**_sum(made, needs, tuple(made)), "parts": _parts(needs)}
+    made = {row["run"]: row for row in rows if row["run"] in plan.made}
+    tables = [{"table": name, **_sum(made, needs, plan.feeding("tables", name))} for name in plan.params.tables]
+    total = {**_sum(made, needs, made), "parts": _parts(needs[name] for name in made)}
     shown = {
         "scale": plan.scale_name,
         "description": plan.scale.description,
@@ -58,9 +58,10 @@ def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool =
 
 
 def run_status(plan: Plan) -> dict[str, str]:
-    """Run -> done, trained (not scored yet), resumable at n%, or missing; told from what the outputs and state folders carry."""
+    """Run -> done, trained (not scored yet), resumable at n%, missing, or skipped; told from what the outputs and state folders carry."""
     judged = freshness(plan, stages(plan))
-    return {name: _status(plan, run, judged[f"train@{name}"], judged[f"score@{name}"]) for name, run in plan.runs.items()}
+    made = {name: _status(plan, run, judged[f"train@{name}"], judged[f"score@{name}"]) for name, run in plan.made.items()}
+    return {name: made.get(name, "skipped") for name in plan.runs}
 
 
 def _status(plan: Plan, run: Run, trained: str, scored: str) -> str:
@@ -87,7 +88,7 @@ def _row(plan: Plan, run: Run, cost: dict[str, Any], rate: price.Rate | None, ne
     }
 
 
-def _sum(rows: dict[str, dict[str, Any]], needs: dict[str, price.Need], runs: Iterable[str]) -> dict[str, Any]:
+def _sum(rows: Mapping[str, dict[str, Any]], needs: Mapping[str, price.Need], runs: Iterable[str]) -> dict[str, Any]:
     """Cost of several runs: what they share on disk is counted once."""
     some = [rows[run] for run in runs]
     hours = [row["hours"] for row in some]
@@ -100,10 +101,10 @@ def _sum(rows: dict[str, dict[str, Any]], needs: dict[str, price.Need], runs: It
     }
 
 
-def _parts(needs: dict[str, price.Need]) -> dict[str, float]:
+def _parts(needs: Iterable[price.Need]) -> dict[str, float]:
     """GiB of archives, packs, references and runs."""
     parts: dict[str, float] = {}
-    for (part, _), size in price.united(needs.values()).items():
+    for (part, _), size in price.united(needs).items():
         parts[part] = parts.get(part, 0.0) + size / GIB
     return parts
 
@@ -171,7 +172,7 @@ def _notes(shown: dict[str, Any]) -> list[str]:
     return [
         "Parameters, FLOPs and memory (of one device): counted on the real modules and the real step; a run marked ! does not fit the device.",
         hours,
-        f"Disk: {', '.join(f'{part} {_number(size)}' for part, size in parts.items())} GiB; archives as published, the rest follows from params.yaml.",
+        f"Disk: {', '.join(f'{part} {_number(size)}' for part, size in parts.items())} GiB; archives as published, the rest by params.yaml.",
     ]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -125,9 +125,19 @@ class Plan:
         return {name: self._resolve(name) for name in self.params.runs}
 
     @cached_property
+    def made(self) -> dict[str, Run]:
+        """The runs that the front-ends make at this scale: all but those it skips."""
+        return {name: run for name, run in self.runs.items() if not self.scale.runs[name].skip}
+
+    def feeding(self, kind: Literal["tables", "figures"], name: str) -> tuple[str, ...]:
+        """Names of the runs made at this scale that a table or figure is made from, in its own order."""
+        runs = self.table(name).run_names if kind == "tables" else self.figure(name).runs
+        return tuple(run for run in runs if run in self.made)
+
+    @cached_property
     def references(self) -> dict[str, tuple[str, str]]:
-        """Reference name -> (dataset, protocol), each pair that some run is scored with."""
-        pairs = dict.fromkeys((run.dataset_name, run.protocol_name) for run in self.runs.values())
+        """Reference name -> (dataset, protocol), each pair that some run made at this scale is scored with."""
+        pairs = dict.fromkeys((run.dataset_name, run.protocol_name) for run in self.made.values())
         return {f"{dataset}-{protocol}": (dataset, protocol) for dataset, protocol in pairs}
 
     def dataset(self, name: str) -> DatasetConfig:
@@ -219,10 +229,11 @@ class Plan:
                 }
             case "table":
                 table = self.table(name)
-                return {"table": table.plain(), "runs": {run: self._cell(run) for run in table.run_names}, "comparable": self.scale.comparable}
+                runs = {run: self._cell(run) if run in self.made else "skipped" for run in table.run_names}
+                return {"table": table.plain(), "runs": runs, "comparable": self.scale.comparable}
             case "figure":
                 figure = self.figure(name)
-                return {"figure": figure.plain(), "runs": {run: self._cell(run) for run in figure.runs}}
+                return {"figure": figure.plain(), "runs": {run: self._cell(run) for run in self.feeding("figures", name)}}
 
     def _reference_of(self, run: Run) -> str:
         return self.fingerprint("reference", f"{run.dataset_name}-{run.protocol_name}")
@@ -280,6 +291,9 @@ def load(file: Path | None = None, scale: str | None = None) -> Plan:
     plans = {name: Plan(params, name, file) for name in params.scales}
     for plan in plans.values():
         _ = plan.runs, plan.classifiers
+        for figure in params.figures:
+            if not plan.feeding("figures", figure):
+                raise UserError(f"{file}: figures.{figure}: scale {plan.scale_name} skips all of its runs; name one that it makes")
     return _lookup(plans, scale or params.scale, "scale", file)
 
 

@@ -52,7 +52,7 @@ def _all(plan: Plan) -> Iterator[Stage]:
         yield _classifier(plan, name)
     for name in plan.references:
         yield _reference(plan, name)
-    for name in plan.runs:
+    for name in plan.made:
         yield _train(plan, name)
         yield _score(plan, name)
     for name in plan.params.tables:
@@ -159,17 +159,16 @@ def _table(plan: Plan, name: str) -> Stage:
         verb="table",
         name=name,
         arguments=(name,),
-        inputs=tuple(plan.paths.score(run) for run in plan.table(name).run_names),
+        inputs=tuple(plan.paths.score(run) for run in plan.feeding("tables", name)),
         outputs=tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("csv", "md", "tex")),
-        parameters=(f"tables.{name}", f"scales.{plan.scale_name}.comparable"),
+        parameters=(f"tables.{name}", f"scales.{plan.scale_name}.comparable", *_skipped(plan, plan.table(name).run_names)),
         fingerprint=plan.fingerprint("table", name),
     )
 
 
 def _figure(plan: Plan, name: str) -> Stage:
     base = plan.paths.figure(name)
-    config = plan.figure(name)
-    runs = config.runs
+    config, runs = plan.figure(name), plan.feeding("figures", name)
     per_run = [plan.paths.run(run) / file for run in runs for file in ("generator.safetensors", "run.json", "history.csv", "dynamics.npz")]
     if config.kind == "neighbours":
         per_run += [path for dataset in dict.fromkeys(plan.run(run).dataset_name for run in runs) for path in _pack(plan, dataset)]
@@ -179,13 +178,18 @@ def _figure(plan: Plan, name: str) -> Stage:
         arguments=(name,),
         inputs=(*per_run, *(plan.paths.score(run) for run in runs)),
         outputs=tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("png", "pdf")),
-        parameters=(f"figures.{name}",),
+        parameters=(f"figures.{name}", *_skipped(plan, config.runs)),
         fingerprint=plan.fingerprint("figure", name),
     )
 
 
 def _tracked(plan: Plan, kind: str, name: str) -> tuple[str, ...]:
     return (f"{kind}.{name}", f"scales.{plan.scale_name}.{kind}.{name}")
+
+
+def _skipped(plan: Plan, runs: tuple[str, ...]) -> tuple[str, ...]:
+    """Where it is said that the scale skips some of `runs`."""
+    return tuple(f"scales.{plan.scale_name}.runs.{run}" for run in runs if run not in plan.made)
 
 
 def _pack(plan: Plan, dataset: str) -> tuple[Path, ...]:

@@ -83,6 +83,16 @@ def test_a_missing_run_leaves_a_cell_that_says_so(project):
     assert "not run" in latex
 
 
+def test_a_run_that_the_scale_skips_says_so(project):
+    plan = project("demo")
+    lines, markdown, _ = made(plan, "ablation")
+    line = lines["(A) Standard self-attention", "church256", "fid"]
+    assert (line["verdict"], line["missing"]) == ("not run", "standard-church256 is skipped at scale demo")
+    row = next(row for row in markdown.splitlines() if row.startswith("| (A)"))
+    assert row.count("not run at demo") == 2
+    assert row.count("not run |") == 1
+
+
 def test_scores_of_another_configuration_are_not_ours(project, scored):
     plan = project("paper")
     scored(plan, RUN, fid={"values": [1.0]})

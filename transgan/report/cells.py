@@ -39,7 +39,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table. `missing` says why there is no number of ours where there should be one."""
+    """One cell of a table.
+
+    `missing` says why there is no number of ours where there should be one; `skipped_at`: the scale that makes none of its runs.
+    """
 
     table: str
     row: str
@@ -50,6 +53,7 @@ class Cell:
     paper: Reported | None
     ours: Measured | None
     missing: str
+    skipped_at: str
     verdict: Verdict
 
     @property
@@ -94,6 +98,7 @@ def _cell(plan: Plan, name: str, table: TableConfig, row: Row, column: Column, m
         paper=paper,
         ours=ours,
         missing=missing,
+        skipped_at=plan.scale_name if runs and not any(run.name in plan.made for run in runs) else "",
         verdict=_verdict(plan, row, column.dataset, metric, paper, ours, quoted=not runs),
     )
 
@@ -113,6 +118,9 @@ def _ours(plan: Plan, runs: Sequence[Run], metric: str) -> tuple[Measured | None
     """Our number over the runs that are there, and what is missing. One run of several missing: the number is of the others."""
     entries, missing = [], []
     for run in runs:
+        if run.name not in plan.made:
+            missing.append(f"{run.name} is skipped at scale {plan.scale_name}")
+            continue
         path = plan.paths.score(run.name)
         scores = files.read_json(path) if path.exists() else None
         if scores is None:

@@ -16,7 +16,7 @@ def make(plan: Plan, figure: str) -> None:
     """
     from transgan.report.plots import style
 
-    config = plan.figure(figure)
+    config = plan.figure(figure).model_copy(update={"runs": plan.feeding("figures", figure)})
     with style.styled():
         drawn: Figure = import_module(f"transgan.report.plots.{config.kind}").draw(plan, config)
         style.save(drawn, plan.paths.figure(figure))

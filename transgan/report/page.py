@@ -96,6 +96,8 @@ def _run(plan: Plan, name: str) -> dict[str, Any]:
     current = scores is not None and scores["fingerprint"] == plan.fingerprint("score", name)
     provenance = files.read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {}
     status = "scored" if current else "of another configuration" if scores else "trained, not scored" if (folder / "run.json").exists() else "not run"
+    if status == "not run" and name not in plan.made:
+        status = f"not run at {plan.scale_name}"
     return {
         "name": name,
         "dataset": run.dataset_name,

@@ -101,7 +101,7 @@ def _our(cell: Cell, labelled: str, show_verdict: bool) -> Text:
     if cell.verdict is Verdict.QUOTED:
         return Text("–")
     if cell.ours is None:
-        return Text(Verdict.NOT_RUN.value)
+        return Text(f"{Verdict.NOT_RUN.value} at {cell.skipped_at}" if cell.skipped_at else Verdict.NOT_RUN.value)
     spread = cell.ours.split_std if cell.metric == "is" else cell.ours.std
     label = "" if cell.label in (labelled, cell.metric.upper()) else f"{cell.label} "
     text = f"{label}{cell.ours.mean:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")

@@ -22,6 +22,12 @@ class Changes(Strict):
     recipe: Change = Field(default_factory=dict)
 
 
+class RunAtScale(Changes):
+    """What a scale changes in a run, and whether it makes it at all."""
+
+    skip: bool = Field(False, description="neither front-end makes it at this scale; its cells say so, and `transgan train` still makes it by hand")
+
+
 class RunConfig(Strict):
     """A run: names of its dataset, model, recipe and protocol, its seed, and what it changes in them."""
 
@@ -43,7 +49,7 @@ class Scale(Strict):
     recipes: dict[Name, Change]
     protocols: dict[Name, Change]
     classifiers: dict[Name, Change]
-    runs: dict[Name, Changes]
+    runs: dict[Name, RunAtScale]
 
 
 class DataConfig(Strict):

@@ -43,7 +43,7 @@ wildcard_constraints:
     dataset="|".join(PLAN.datasets) or "none",
     protocol="|".join(PLAN.protocols) or "none",
     classifier="|".join(PLAN.classifiers) or "none",
-    run="|".join(PLAN.runs) or "none",
+    run="|".join(PLAN.made) or "none",
     table="|".join(PLAN.params.tables) or "none",
     figure="|".join(PLAN.params.figures) or "none",
 

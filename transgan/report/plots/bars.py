@@ -1,5 +1,7 @@
 """Bars: FID of a table's rows, ours beside the paper's where the scale compares; one panel per dataset."""
 
+from collections import Counter
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -12,13 +14,14 @@ METRIC = "fid"
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
-    """Only cells whose runs the figure names are drawn; the paper's numbers are open circles."""
+    """Only cells whose runs the figure names are drawn, and no panel for one alone; the paper's numbers are open circles."""
     assert config.table is not None
     known = set(config.runs)
     found = [cell for cell in cells(plan, config.table) if cell.metric == METRIC and cell.runs and known.issuperset(cell.runs)]
     titles = {column.dataset: column.title for column in plan.table(config.table).columns}
-    datasets = list(dict.fromkeys(cell.dataset for cell in found))
-    most = max((sum(cell.dataset == dataset for cell in found) for dataset in datasets), default=1)
+    rows = Counter(cell.dataset for cell in found)
+    datasets = [dataset for dataset, count in rows.items() if count > 1]
+    most = max(rows.values(), default=1)
     figure = canvas(plan, config.title, 1.2 + 0.34 * most)
     for axes, dataset in zip(figure.subplots(1, max(len(datasets), 1), squeeze=False)[0], datasets, strict=False):
         _draw(axes, [cell for cell in found if cell.dataset == dataset], plan.scale.comparable)
