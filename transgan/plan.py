@@ -30,7 +30,7 @@ STAGE_VERSION: dict[StageName, int] = {
     "classifier": 1,
     "train": 1,
     "score": 1,
-    "table": 1,
+    "table": 2,
     "figure": 1,
 }
 

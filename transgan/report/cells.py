@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transgan import files
+from transgan import counts, files
 from transgan.plan import Plan, Run
 from transgan.report.reported import Reported, reported
 from transgan.report.verdict import Verdict, judge
@@ -41,7 +41,8 @@ class Measured:
 class Cell:
     """One cell of a table.
 
-    `missing` says why there is no number of ours where there should be one; `skipped_at`: the scale that makes none of its runs.
+    `missing` says why there is no number of ours where there should be one; `skipped_at`: the scale that makes none of its runs;
+    `would_cost`: EFLOP of training those runs (transgan.counts), None where there is a number or nobody counted.
     """
 
     table: str
@@ -54,6 +55,7 @@ class Cell:
     ours: Measured | None
     missing: str
     skipped_at: str
+    would_cost: float | None
     verdict: Verdict
 
     @property
@@ -98,9 +100,16 @@ def _cell(plan: Plan, name: str, table: TableConfig, row: Row, column: Column, m
         paper=paper,
         ours=ours,
         missing=missing,
+        would_cost=None if ours else _would_cost(plan, runs),
         skipped_at=plan.scale_name if runs and not any(run.name in plan.made for run in runs) else "",
         verdict=_verdict(plan, row, column.dataset, metric, paper, ours, quoted=not runs),
     )
+
+
+def _would_cost(plan: Plan, runs: Sequence[Run]) -> float | None:
+    costs = [counts.eflop(plan, run.name) for run in runs]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if runs and len(known) == len(costs) else None
 
 
 def _verdict(plan: Plan, row: Row, dataset: str, metric: str, paper: Reported | None, ours: Measured | None, quoted: bool) -> Verdict:
