@@ -4,6 +4,7 @@ Made from what the other stages declared, and from the runs' provenance files, s
 """
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -15,7 +16,7 @@ import jinja2
 from transgan import __version__, files
 from transgan.plan import Plan
 from transgan.report import cost, trace
-from transgan.report.cells import cells
+from transgan.report.cells import Cell, cells
 from transgan.report.layout import Layout
 from transgan.report.tables import OURS, lay_out, share, warning
 from transgan.report.trace import Traced
@@ -31,11 +32,15 @@ PAPER_BIBTEX = """@inproceedings{jiang2021transgan,
 
 @dataclass(frozen=True)
 class TableView:
-    """A table as the page shows it. `anchors` has, for each row and column of the main grid, the id of the cell's trace, or nothing."""
+    """A table as the page shows it.
+
+    `anchors` has, for each row and column of the main grid, the id of the cell's trace, or nothing; `tally` says what was run and what not.
+    """
 
     layout: Layout
     anchors: list[list[str]]
     traced: list[tuple[str, Traced]]
+    tally: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,18 @@ def _table(plan: Plan, name: str) -> TableView:
         for (dataset, metric), group in zip(columns, layout.main.groups, strict=True):
             line += [places.get((row, dataset, metric), "") if title.startswith(OURS) else "" for title in group.columns]
         anchors.append(line)
-    return TableView(layout, anchors, traced)
+    return TableView(layout, anchors, traced, _tally(found))
+
+
+def _tally(found: Sequence[Cell]) -> str:
+    """How many cells of ours there are, and which runs are missing, with what they would cost."""
+    ours = [cell for cell in found if cell.runs]
+    if not ours:
+        return "No run of ours feeds this table: every number is quoted."
+    missing = {", ".join(cell.runs): cell for cell in ours if cell.ours is None}
+    names = [name if cell.would_cost is None else f"{name} ({cell.would_cost:.3g} EFLOP)" for name, cell in missing.items()]
+    said = f"{sum(cell.ours is not None for cell in ours)} of {len(ours)} cells of ours are measured"
+    return f"{said}; not run: {', '.join(names)}." if names else f"{said}."
 
 
 def _figure(plan: Plan, name: str) -> FigureView:
