@@ -6,6 +6,7 @@ included) while floating-point operations and live bytes are counted. Nothing is
 
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
-from transgan.models import build_discriminator, build_generator
+from transgan.models import build_discriminator, build_generator, double_backward
 from transgan.plan import Run
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.schema.recipe import DynamicsConfig
@@ -38,6 +39,7 @@ class Estimate:
     gflop_per_image: float  # training FLOPs per real image shown to the discriminator, generator steps included
     total_eflop: float
     memory_gib: float
+    plain_memory_gib: float  # with attention as plain matrix products everywhere, as the released code has it: the paper's "OOM" as a number
 
 
 def estimate(run: Run) -> Estimate:
@@ -49,6 +51,7 @@ def estimate(run: Run) -> Estimate:
     recipe, resolution = run.recipe, run.dataset.resolution
     frequent = {name for name, term in recipe.regularizers.items() if term.interval == 1}
     whole = _measure(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)))
+    plain = _measure(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)), plain=True)
     base = _measure(run.model, resolution, _one_pass(recipe, frequent))
     flop = dict(base.flop)
     for name, term in recipe.regularizers.items():
@@ -63,6 +66,7 @@ def estimate(run: Run) -> Estimate:
         gflop_per_image=per_image / 1e9,
         total_eflop=per_image * recipe.images / 1e18,
         memory_gib=whole.bytes / GIB,
+        plain_memory_gib=plain.bytes / GIB,
     )
 
 
@@ -98,18 +102,22 @@ class _Measured:
     bytes: int
 
 
-def _measure(model: ModelConfig, resolution: int, recipe: RecipeConfig) -> _Measured:
-    return _measure_once(model.model_dump_json(), resolution, recipe.model_dump_json())
+def _measure(model: ModelConfig, resolution: int, recipe: RecipeConfig, plain: bool = False) -> _Measured:
+    return _measure_once(model.model_dump_json(), resolution, recipe.model_dump_json(), plain)
 
 
 @lru_cache(maxsize=256)
-def _measure_once(model_json: str, resolution: int, recipe_json: str) -> _Measured:
-    """One discriminator step and one generator step of one forward pass each, with every regularizer of the recipe."""
+def _measure_once(model_json: str, resolution: int, recipe_json: str, plain: bool) -> _Measured:
+    """One discriminator step and one generator step of one forward pass each, with every regularizer of the recipe.
+
+    `plain`: what is differentiated once computes attention as what is differentiated twice must.
+    """
     model, recipe = ModelConfig.model_validate_json(model_json), RecipeConfig.model_validate_json(recipe_json)
     with torch.device("meta"):
         networks = [build_generator(model.generator) for _ in range(2)]
         discriminator = build_discriminator(model.discriminator, resolution)
-    with FakeTensorMode(allow_non_fake_inputs=True), Counter() as counter:
+    attention = double_backward() if plain else nullcontext()
+    with FakeTensorMode(allow_non_fake_inputs=True), attention, Counter() as counter:
         for net in (*networks, discriminator):
             net.to_empty(device="cpu")
         trainer = Trainer(recipe, networks[0], discriminator, networks[1], Processes())

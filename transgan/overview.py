@@ -17,7 +17,7 @@ from transgan.plan import Plan, Run, digest
 from transgan.stages import stages
 
 # Raise when transgan.estimate counts differently, so that remembered estimates are counted again.
-ESTIMATE_VERSION = 1
+ESTIMATE_VERSION = 2
 
 GIB = 2**30
 
@@ -145,6 +145,7 @@ def _print(plan: Plan, shown: dict[str, Any]) -> None:
             _short(row["images"]),
             _number(row["total_eflop"]),
             _number(row["memory_gib"]) + ("" if row["fits"] else " !"),
+            _number(row["plain_memory_gib"]),
             _hours(row["hours"]),
             _number(row["disk_gib"]),
             row["status"],
@@ -170,7 +171,7 @@ def _notes(shown: dict[str, Any]) -> list[str]:
     else:
         hours = f"Hours: of one {device['name']}, training alone (scoring and preparing not counted); {device['said']}."
     return [
-        "Parameters, FLOPs and memory (of one device): counted on the real modules and the real step; a run marked ! does not fit the device.",
+        "Counted on the real modules and step: parameters, FLOPs, memory of one device (!: does not fit; plain: without fused attention).",
         hours,
         f"Disk: {', '.join(f'{part} {_number(size)}' for part, size in parts.items())} GiB; archives as published, the rest by params.yaml.",
     ]
@@ -185,6 +186,7 @@ _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("images", "right"),
     ("EFLOP", "right"),
     ("GiB", "right"),
+    ("GiB, plain", "right"),
     ("hours", "right"),
     ("disk", "right"),
     ("status", "left"),

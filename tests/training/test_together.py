@@ -1,14 +1,18 @@
 """Several processes on a CPU: the recorded trajectories, and a run of the product that changes its number of processes on the way."""
 
 import os
+import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tests.training.conftest import RUN
+from tests.conftest import ROOT
+from tests.training.conftest import RUN, digests
 from tests.training.trajectory import Recorded
 from transgan import plan as plans
 from transgan.compute import lease
@@ -76,6 +80,24 @@ def test_a_run_in_two_processes_is_the_run_in_one_and_can_be_gone_on_with_in_one
     gone_on = Checkpoints(folder, plan.fingerprint("train", RUN), 2).load()
     for key, value in together["trainer"]["average"].items():
         torch.testing.assert_close(gone_on["trainer"]["average"][key], value, rtol=0, atol=STEP)
+
+
+@pytest.mark.slow
+def test_torchrun_gives_the_bytes_of_the_command_s_own_processes(project):
+    """The same two processes, started by torchrun; a second torchrun finds the run finished."""
+    (project / "params.yaml").write_text((project / "params.yaml").read_text().replace("    batch: 16\n", "    batch: 16\n    devices: 2\n"))
+    train(plans.load(), RUN)
+    own = digests(project)
+    for folder in ("results/tiny/runs", "state/tiny/train"):
+        shutil.rmtree(project / folder)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "transgan", "train", RUN]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    first = subprocess.run(torchrun, cwd=project, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert first.returncode == 0, first.stderr
+    assert digests(project) == own
+    made = (project / "results/tiny/runs" / RUN / "run.json").stat().st_mtime_ns
+    subprocess.run(torchrun, cwd=project, env=environment, capture_output=True, timeout=300, check=True)
+    assert (project / "results/tiny/runs" / RUN / "run.json").stat().st_mtime_ns == made
 
 
 def history(project: Path) -> np.ndarray:
