@@ -87,11 +87,11 @@ def test_dvc_shows_and_compares_scores_parameters_and_curves(project: Project) -
     assert set(scores) == {"is", "fid", "kid", "precision", "recall"}
     project.edit(*EDIT)
     project.dvc("repro")
-    metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))["diff"]
+    metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
     assert set(metrics) == {f"results/tiny/metrics/{run}-cifar10.json" for run in ("one", "two", "three")}
     assert metrics["results/tiny/metrics/one-cifar10.json"]["fid"]["old"] == scores["fid"]
     parameters = json.loads(project.run("dvc", "params", "diff", "--json"))
-    assert parameters == {"params.yaml": {"recipes.short.images": {"old": 512, "new": 640}}}
+    assert parameters == {"params.yaml": {"recipes.short.images": {"old": 512, "new": 640, "diff": 128}}}
     page = project.run("dvc", "plots", "diff", "HEAD", "workspace", "--out", "plots")
     html = (project.root / "plots" / "index.html").read_text()
     assert "index.html" in page
