@@ -4,6 +4,7 @@ Made from what the other stages declared, and from the runs' provenance files, s
 """
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,6 +67,7 @@ def render(plan: Plan, provenance: dict[str, Any]) -> str:
     """The page's HTML. `provenance` is what `trace.everything` gives."""
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["share"] = share
+    runs = [_run(plan, name) for name in plan.runs]
     template = environment.from_string(resources.files("transgan.report").joinpath("report.html.j2").read_text(encoding="utf-8"))
     return template.render(
         scale=plan.scale_name,
@@ -75,7 +77,8 @@ def render(plan: Plan, provenance: dict[str, Any]) -> str:
         version=__version__,
         doubts=_doubts(provenance),
         commits=provenance["commits"],
-        runs=[_run(plan, name) for name in plan.runs],
+        runs=runs,
+        counts=_counts(runs),
         tables=[_table(plan, name) for name in plan.params.tables],
         figures=[_figure(plan, name) for name in plan.params.figures],
         bibtex=PAPER_BIBTEX,
@@ -93,6 +96,12 @@ def _doubts(provenance: dict[str, Any]) -> list[str]:
     return found
 
 
+def _counts(runs: Sequence[dict[str, Any]]) -> str:
+    """`Of 37 runs, 23 scored, 14 not run at demo.`"""
+    statuses = Counter(run["status"] for run in runs)
+    return f"Of {len(runs)} runs, {', '.join(f'{count} {status}' for status, count in statuses.items())}."
+
+
 def _run(plan: Plan, name: str) -> dict[str, Any]:
     """A line of the list of what was run and what not."""
     run = plan.run(name)
@@ -105,7 +114,7 @@ def _run(plan: Plan, name: str) -> dict[str, Any]:
         status = f"not run at {plan.scale_name}"
     return {
         "name": name,
-        "dataset": run.dataset_name,
+        "dataset": run.dataset_name if plan.scale.comparable else f"{run.dataset_name} ({run.dataset.source})",
         "resolution": run.dataset.resolution,
         "images": run.recipe.images,
         "share": min(run.share, 1.0),
