@@ -151,7 +151,7 @@ def _print(plan: Plan, shown: dict[str, Any]) -> None:
             row["status"],
         )
     console.print(runs)
-    tables = Table(title="By table; runs and data that tables share are counted in each, and once in all", title_justify="left")
+    tables = Table(title="By table (what several share counts in each, once in all)", title_justify="left")
     for column in ("table", "runs", "images", "EFLOP", "hours", "GiB on disk"):
         tables.add_column(column, justify="left" if column == "table" else "right")
     for row in [*shown["tables"], {"table": "in all", **shown["total"]}]:
@@ -194,7 +194,7 @@ _COLUMNS: tuple[tuple[str, Any], ...] = (
 
 
 def _hours(hours: float | None) -> str:
-    return "?" if hours is None else _number(hours)
+    return "?" if hours is None else "<0.01" if 0 < hours < 0.01 else _number(hours)
 
 
 def _number(value: float) -> str:

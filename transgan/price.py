@@ -96,7 +96,7 @@ def at_hand(plan: Plan) -> Rate | None:
         f"measured: {found['training_tflops']:.3g} TFLOP/s in training steps of {found['run']} at batch {found['batch']} in {own}, "
         f"{found['share']:.0%} of what matrix products reach; assumed of every other run, and not compiled"
     )
-    return Rate(f"{device}, {found['threads']} CPU threads" if found["cpu"] else device, True, flops, device_bytes(), said)
+    return Rate(f"{device}, {found['threads']} thread{'s' * (found['threads'] > 1)}" if found["cpu"] else device, True, flops, device_bytes(), said)
 
 
 def calibration_file(plan: Plan) -> Path:
