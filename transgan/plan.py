@@ -30,7 +30,7 @@ STAGE_VERSION: dict[StageName, int] = {
     "classifier": 1,
     "train": 1,
     "score": 1,
-    "table": 1,
+    "table": 2,
     "figure": 1,
 }
 
@@ -204,7 +204,7 @@ class Plan:
                 fields = protocol.plain()
                 return {
                     "protocol": {key: fields[key] for key in REFERENCE_FIELDS},
-                    "features": protocol.keeps_features,
+                    "features": protocol.kept_features,
                     "data": self.fingerprint("prepare", dataset_name),
                     **self._extractor(protocol),
                 }
