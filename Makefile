@@ -47,9 +47,10 @@ format: $(STAMP) ## Let ruff and snakefmt format everything
 	ruff format .
 	snakefmt workflow
 
-generate: $(STAMP) ## Write again what is generated: the JSON schema, dvc.yaml's lower part, constraints.txt
+generate: $(STAMP) ## Write again what is generated: the JSON schema, dvc.yaml's lower part, counted costs, constraints.txt
 	python -m transgan.schema.export
 	python -m transgan.dvcfile
+	python -m transgan.counts
 	uv export --frozen --no-hashes --no-emit-project --no-dev --quiet -o constraints.txt
 
 restore: $(STAMP) ## After `dvc checkout` or `dvc pull`: pull what is missing and tell Snakemake that it is current

@@ -10,6 +10,7 @@ from transgan import files
 from transgan.plan import Plan, load
 
 PAGE, IMAGES = Path("docs/demo.md"), Path("docs/images")
+TIMES = Path("benchmarks/results/demo-time.json")
 HEADLINE = "transgan-cifar10"
 
 
@@ -35,6 +36,7 @@ def main() -> None:
         "",
         *scores(plan),
         "",
+        *times(),
     ]
     for name in plan.params.tables:
         lines += [plan.paths.table(name).with_suffix(".md").read_text().strip().replace("\n# ", "\n## ").replace("# ", "## ", 1), ""]
@@ -55,6 +57,33 @@ def scores(plan: Plan) -> list[str]:
         f"- {protocol}, {metric}: {', '.join(f'{value:.4g}' for value in values['values'])}"
         for protocol, metrics in found.items()
         for metric, values in metrics.items()
+    ]
+
+
+def times() -> list[str]:
+    """Where the time went, if benchmarks/demo_time.py has measured it."""
+    if not TIMES.exists():
+        return []
+    found = files.read_json(TIMES)
+    useful = found["share"]["train"] + found["share"]["score"]
+    minutes = found["wall_seconds"] / 60
+    return [
+        "## Where the time went",
+        "",
+        f"{minutes:.1f} minutes on {found['cores']} cores from a fresh clone; training and scoring are {useful:.0%} of what the cores had to give "
+        f"(`python benchmarks/demo_time.py`, commit {str(found['commit'])[:12]}).",
+        "",
+        "| | core-seconds | share |",
+        "| --- | ---: | ---: |",
+        *(f"| {what} | {seconds:,.0f} | {found['share'][what]:.0%} |" for what, seconds in found["core_seconds"].items()),
+        "",
+        "| command | calls | core-seconds | of these, before a call works |",
+        "| --- | ---: | ---: | ---: |",
+        *(
+            f"| {verb} | {each['count']} | {each['core_seconds']:,.0f} | {each['count'] * each['start_seconds']:,.0f} |"
+            for verb, each in found["commands"].items()
+        ),
+        "",
     ]
 
 

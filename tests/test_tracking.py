@@ -197,12 +197,15 @@ def test_tables_are_kept_once_per_content(demo):
     demo.paths.table("t").parent.mkdir(parents=True)
     demo.paths.table("t").with_suffix(".csv").write_text("a\n1\n")
     sync(demo)
+    (demo.paths.results / "report.html").write_text("<p>a page</p>")
     sync(demo)
     demo.paths.table("t").with_suffix(".csv").write_text("a\n2\n")
     sync(demo)
     store = connect("demo")
     found = store.client.search_runs([store.experiment], "tags.stage = 'tables'")
     assert [run.info.run_name for run in found] == ["reproduce_tables"] * 2
+    assert all("TransGAN" in run.data.tags["table.unconditional"].split("; ") for run in found)
+    assert all("report.html" in store.artifacts(run.info.run_id) for run in found)
     assert [item.path for item in store.client.list_artifacts(found[0].info.run_id, "tables")] == ["tables/t.csv"]
 
 

@@ -170,13 +170,15 @@ def trace(
 def show_plan(
     scale: Scale = None,
     params: ParamsFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable: an object whose `runs` is a list.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable: an object with `runs`, `tables` and `total`.")] = False,
+    device: Annotated[str | None, typer.Option("--device", help="Hours on H200, H100, A100, RTX 4090 or V100.", metavar="NAME")] = None,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="First measure the device at hand, in about a minute; remembered.")] = False,
 ) -> None:
-    """Every run of a scale: sizes, cost, memory, and where it stands."""
+    """Every run of a scale: sizes, cost, memory, hours, disk, and where it stands; and what each table takes."""
     from transgan import overview
 
     plan = _plan(params, scale)
-    overview.show(plan, as_json)
+    overview.show(plan, as_json, device, calibrate)
 
 
 @app.command(name="data", rich_help_panel=TOOLS)

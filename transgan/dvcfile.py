@@ -39,7 +39,9 @@ def _stage(scale: str, stage: Stage) -> str:
         return str(value).replace(scale, "${scale}", 1) if scale in parts else str(value)
 
     lines = [f"  {stage.verb}-{stage.name}:", f"    cmd: transgan {stage.verb} {' '.join(stage.arguments)} --scale ${{scale}}"]
-    for key, values in (("deps", stage.inputs), ("params", stage.parameters), ("outs", stage.outputs)):
+    pictures = tuple(path for path in stage.outputs if path.suffix == ".png")  # `dvc plots` shows them, two versions side by side
+    others = tuple(path for path in stage.outputs if path not in pictures)
+    for key, values in (("deps", stage.inputs), ("params", stage.parameters), ("outs", others), ("plots", pictures)):
         if values:  # a table that only quotes the paper depends on no run, and DVC refuses an empty list
             lines += [f"    {key}:", *(f"      - {scaled(value)}" for value in values)]
     return "\n".join(lines) + "\n"

@@ -1,14 +1,16 @@
-"""`transgan plan`: every run of a scale with its sizes, cost and memory, and where it stands.
+"""`transgan plan`: every run of a scale with its sizes, cost, memory, hours and disk, and where it stands; the same by table and in all.
 
 Sizes and costs are counted on the real modules on the meta device (transgan.estimate) and remembered in state/, keyed by what they depend on.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from transgan import files
+from transgan import files, price
 from transgan.console import say
+from transgan.errors import UserError
 from transgan.freshness import carried, freshness
 from transgan.machine import device_bytes
 from transgan.plan import Plan, Run, digest
@@ -20,18 +22,39 @@ ESTIMATE_VERSION = 2
 GIB = 2**30
 
 
-def show(plan: Plan, as_json: bool) -> None:
-    """Print the plan as a table, or as JSON: {"scale", "description", "runs": [...], "total": {...}}."""
-    rows = [_row(plan, run) for run in plan.runs.values()]
+def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool = False) -> None:
+    """Print the plan as tables, or as JSON: {"scale", "description", "device", "runs": [...], "tables": [...], "total": {...}}.
+
+    Hours are of `device`, a name of price.DEVICES, else of the device at hand as it was calibrated; unknown (null) where it never was. With
+    `calibrate` it is measured first. Raises UserError for an unknown device, or one to be calibrated that is not at hand.
+    """
+    if calibrate and device is not None:
+        raise UserError("--calibrate measures the device at hand; leave --device out")
+    costs = {name: counted(plan, run) for name, run in plan.runs.items()}
+    if calibrate:
+        from transgan.calibrate import calibrate as measure
+
+        first = next(iter(plan.made.values()))
+        measure(plan, first, costs[first.name]["gflop_per_image"])
+    rate = price.named(device) if device is not None else price.at_hand(plan)
     statuses = run_status(plan)
-    for row in rows:
-        row["status"] = statuses[row["run"]]
-    made = [row for row in rows if row["run"] in plan.made]
-    total = {"images": sum(row["images"] for row in made), "eflop": sum(row["total_eflop"] for row in made)}
+    needs = {name: price.disk(plan, run, _parameters(costs[name])) for name, run in plan.runs.items()}
+    rows = [_row(plan, run, costs[name], rate, needs[name], statuses[name]) for name, run in plan.runs.items()]
+    made = {row["run"]: row for row in rows if row["run"] in plan.made}
+    tables = [{"table": name, **_sum(made, needs, plan.feeding("tables", name))} for name in plan.params.tables]
+    total = {**_sum(made, needs, made), "parts": _parts(needs[name] for name in made)}
+    shown = {
+        "scale": plan.scale_name,
+        "description": plan.scale.description,
+        "device": rate.plain() if rate else None,
+        "runs": rows,
+        "tables": tables,
+        "total": total,
+    }
     if as_json:
-        print(json.dumps({"scale": plan.scale_name, "description": plan.scale.description, "runs": rows, "total": total}, indent=1))
+        print(json.dumps(shown, indent=1))
     else:
-        _print_table(plan, rows, total)
+        _print(plan, shown)
 
 
 def run_status(plan: Plan) -> dict[str, str]:
@@ -49,7 +72,7 @@ def _status(plan: Plan, run: Run, trained: str, scored: str) -> str:
     return f"resumable at {100 * images // run.recipe.images}%" if images else "missing"
 
 
-def _row(plan: Plan, run: Run) -> dict[str, Any]:
+def _row(plan: Plan, run: Run, cost: dict[str, Any], rate: price.Rate | None, need: price.Need, status: str) -> dict[str, Any]:
     return {
         "run": run.name,
         "dataset": run.dataset_name,
@@ -57,9 +80,37 @@ def _row(plan: Plan, run: Run) -> dict[str, Any]:
         "images": run.recipe.images,
         "share": run.share,
         "devices": run.recipe.devices,
-        **(cost := counted(plan, run)),
-        "fits": cost["memory_gib"] * GIB <= device_bytes(),
+        **cost,
+        "fits": cost["memory_gib"] * GIB <= (rate.memory if rate else device_bytes()),
+        "hours": rate.hours(run, cost["total_eflop"]) if rate else None,
+        "disk_gib": sum(need.values()) / GIB,
+        "status": status,
     }
+
+
+def _sum(rows: Mapping[str, dict[str, Any]], needs: Mapping[str, price.Need], runs: Iterable[str]) -> dict[str, Any]:
+    """Cost of several runs: what they share on disk is counted once."""
+    some = [rows[run] for run in runs]
+    hours = [row["hours"] for row in some]
+    return {
+        "runs": len(some),
+        "images": sum(row["images"] for row in some),
+        "eflop": sum(row["total_eflop"] for row in some),
+        "hours": None if None in hours else sum(hours),
+        "disk_gib": sum(price.united(needs[row["run"]] for row in some).values()) / GIB,
+    }
+
+
+def _parts(needs: Iterable[price.Need]) -> dict[str, float]:
+    """GiB of archives, packs, references and runs."""
+    parts: dict[str, float] = {}
+    for (part, _), size in price.united(needs).items():
+        parts[part] = parts.get(part, 0.0) + size / GIB
+    return parts
+
+
+def _parameters(cost: dict[str, Any]) -> int:
+    return int(cost["generator_parameters"] + cost["discriminator_parameters"])
 
 
 def counted(plan: Plan, run: Run) -> dict[str, Any]:
@@ -76,15 +127,16 @@ def counted(plan: Plan, run: Run) -> dict[str, Any]:
     return found
 
 
-def _print_table(plan: Plan, rows: list[dict[str, Any]], total: dict[str, Any]) -> None:
+def _print(plan: Plan, shown: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{plan.file} at scale {plan.scale_name}: {plan.scale.description}", title_justify="left")
+    console = Console(width=None if Console().is_terminal else 140)
+    runs = Table(title=f"{plan.file} at scale {plan.scale_name}: {plan.scale.description}", title_justify="left")
     for column, justify in _COLUMNS:
-        table.add_column(column, justify=justify, no_wrap=column == "run")
-    for row in rows:
-        table.add_row(
+        runs.add_column(column, justify=justify, no_wrap=column == "run")
+    for row in shown["runs"]:
+        runs.add_row(
             row["run"],
             f"{row['dataset']} {row['resolution']}",
             _short(row["generator_parameters"]),
@@ -94,12 +146,35 @@ def _print_table(plan: Plan, rows: list[dict[str, Any]], total: dict[str, Any]) 
             _number(row["total_eflop"]),
             _number(row["memory_gib"]) + ("" if row["fits"] else " !"),
             _number(row["plain_memory_gib"]),
+            _hours(row["hours"]),
+            _number(row["disk_gib"]),
             row["status"],
         )
-    console = Console(width=None if Console().is_terminal else 140)
-    console.print(table)
-    console.print(f"In all: {_short(total['images'])} images, {total['eflop']:.3g} EFLOP. Counted on the real modules; memory is of one device.")
-    console.print(f"The device at hand has {device_bytes() / GIB:.3g} GiB; a run marked ! does not fit it. GiB, plain: without fused attention.")
+    console.print(runs)
+    tables = Table(title="By table (what several share counts in each, once in all)", title_justify="left")
+    for column in ("table", "runs", "images", "EFLOP", "hours", "GiB on disk"):
+        tables.add_column(column, justify="left" if column == "table" else "right")
+    for row in [*shown["tables"], {"table": "in all", **shown["total"]}]:
+        sizes = _short(row["images"]), _number(row["eflop"]), _hours(row["hours"]), _number(row["disk_gib"])
+        tables.add_row(row["table"], str(row["runs"]), *sizes)
+    console.print(tables)
+    for line in _notes(shown):
+        console.print(line)
+
+
+def _notes(shown: dict[str, Any]) -> list[str]:
+    """What is counted, measured and assumed, a sentence each."""
+    device, parts = shown["device"], shown["total"]["parts"]
+    if device is None:
+        hours = "Hours: unknown; `transgan plan --calibrate` measures this device in a minute, `--device NAME` takes one by name "
+        hours += f"({', '.join(price.DEVICES)})."
+    else:
+        hours = f"Hours: of one {device['name']}, training alone (scoring and preparing not counted); {device['said']}."
+    return [
+        "Counted on the real modules and step: parameters, FLOPs, memory of one device (!: does not fit; plain: without fused attention).",
+        hours,
+        f"Disk: {', '.join(f'{part} {_number(size)}' for part, size in parts.items())} GiB; archives as published, the rest by params.yaml.",
+    ]
 
 
 _COLUMNS: tuple[tuple[str, Any], ...] = (
@@ -112,8 +187,14 @@ _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("EFLOP", "right"),
     ("GiB", "right"),
     ("GiB, plain", "right"),
+    ("hours", "right"),
+    ("disk", "right"),
     ("status", "left"),
 )
+
+
+def _hours(hours: float | None) -> str:
+    return "?" if hours is None else "<0.01" if 0 < hours < 0.01 else _number(hours)
 
 
 def _number(value: float) -> str:

@@ -203,7 +203,7 @@ class Plan:
                 fields = protocol.plain()
                 return {
                     "protocol": {key: fields[key] for key in REFERENCE_FIELDS},
-                    "features": protocol.keeps_features,
+                    "features": protocol.kept_features,
                     "data": self.fingerprint("prepare", dataset_name),
                     **self._extractor(protocol),
                 }

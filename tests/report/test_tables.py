@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.report.conftest import PARAMS
+from transgan import counts
 from transgan.errors import UserError
 from transgan.report import tables
 from transgan.report.cells import cells, metric_label
@@ -116,8 +117,11 @@ def test_a_run_that_the_scale_skips_says_so(project):
     line = lines["(A) Standard self-attention", "church256", "fid"]
     assert (line["verdict"], line["missing"]) == ("not run", "standard-church256 is skipped at scale demo")
     row = next(row for row in markdown.splitlines() if row.startswith("| (A)"))
-    assert row.count("not run at demo") == 2
-    assert row.count("not run |") == 1
+    assert row.count("not run at demo; ") == 2
+    assert row.count("| not run; ") == 1
+    assert row.count(" EFLOP |") == 3
+    assert float(line["would_cost_eflop"]) == pytest.approx(counts.eflop(plan, "standard-church256"))
+    assert "hours of an A100 in float32" in markdown
 
 
 def test_scores_of_another_configuration_are_not_ours(project, scored):

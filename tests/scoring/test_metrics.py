@@ -6,7 +6,7 @@ import torch
 
 from transgan.errors import UserError
 from transgan.schema import ProtocolConfig
-from transgan.scoring import metrics
+from transgan.scoring import metrics, reference
 from transgan.scoring.metrics import Statistics
 
 
@@ -177,3 +177,17 @@ def test_halves_are_disjoint_and_always_the_same() -> None:
     assert len(first) == len(second) == 5
     assert not set(first.flatten().tolist()) & set(second.flatten().tolist())
     assert torch.equal(first, metrics.halves(features)[0])
+
+
+def test_a_reference_for_precision_and_recall_keeps_only_what_they_use() -> None:
+    """The features it keeps give what all of them give, so a protocol of 50,000 pictures carries 10,000 along."""
+    generated, real = gaussian(60, 4, 0), gaussian(90, 4, 1, mean=0.3)
+    protocol = ProtocolConfig(metrics=("fid", "prc"), extractor="digits", feature_layer="features", prc_samples=20)
+    kept = torch.from_numpy(reference.summarize(protocol, real, {})["features"])
+    assert len(kept) == 20
+    assert metrics.precision_recall(generated, kept, protocol) == metrics.precision_recall(generated, real, protocol)
+    everything = protocol.model_copy(update={"metrics": ("kid", "prc")})
+    assert len(reference.summarize(everything, real, {})["features"]) == 90
+    assert protocol.is_served_by(everything)
+    assert not everything.is_served_by(protocol)
+    assert ProtocolConfig(metrics=("fid",)).is_served_by(protocol)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transgan import files
+from transgan import counts, files
 from transgan.plan import Plan, Run
 from transgan.report.reported import Reported, reported
 from transgan.report.verdict import Verdict, judge
@@ -41,7 +41,8 @@ class Measured:
 class Cell:
     """One cell of a table.
 
-    `missing` says why there is no number of ours where there should be one; `skipped_at`: the scale that makes none of its runs.
+    `missing` says why there is no number of ours where there should be one; `skipped_at`: the scale that makes none of its runs;
+    `would_cost`: EFLOP of training those runs (transgan.counts), None where there is a number or nobody counted.
     """
 
     table: str
@@ -54,6 +55,7 @@ class Cell:
     ours: Measured | None
     missing: str
     skipped_at: str
+    would_cost: float | None
     verdict: Verdict
 
     @property
@@ -87,7 +89,7 @@ def cells(plan: Plan, name: str) -> list[Cell]:
 def _cell(plan: Plan, name: str, table: TableConfig, row: Row, column: Column, metric: str) -> Cell:
     runs = tuple(plan.run(run) for run in row.runs.get(column.dataset, ()))
     paper = reported().get((name, row.name, column.dataset, metric))
-    ours, missing = _ours(plan, runs, metric)
+    ours, missing, unmade = _ours(plan, runs, metric)
     return Cell(
         table=name,
         row=row.name,
@@ -98,9 +100,16 @@ def _cell(plan: Plan, name: str, table: TableConfig, row: Row, column: Column, m
         paper=paper,
         ours=ours,
         missing=missing,
+        would_cost=None if ours else _would_cost(plan, unmade),
         skipped_at=plan.scale_name if runs and not any(run.name in plan.made for run in runs) else "",
         verdict=_verdict(plan, row, column.dataset, metric, paper, ours, quoted=not runs),
     )
+
+
+def _would_cost(plan: Plan, unmade: Sequence[str]) -> float | None:
+    costs = [counts.eflop(plan, run) for run in unmade]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if unmade and len(known) == len(costs) else None
 
 
 def _verdict(plan: Plan, row: Row, dataset: str, metric: str, paper: Reported | None, ours: Measured | None, quoted: bool) -> Verdict:
@@ -114,24 +123,27 @@ def _verdict(plan: Plan, row: Row, dataset: str, metric: str, paper: Reported | 
     return Verdict.OUT_OF_MEMORY if verdict is Verdict.NO_NUMBER and paper is not None and paper.out_of_memory else verdict
 
 
-def _ours(plan: Plan, runs: Sequence[Run], metric: str) -> tuple[Measured | None, str]:
-    """Our number over the runs that are there, and what is missing. One run of several missing: the number is of the others."""
-    entries, missing = [], []
+def _ours(plan: Plan, runs: Sequence[Run], metric: str) -> tuple[Measured | None, str, list[str]]:
+    """Our number over the runs that are there, what is missing, and the runs to be made. One of several missing: the number is of the others."""
+    entries, missing, unmade = [], [], []
     for run in runs:
         if run.name not in plan.made:
             missing.append(f"{run.name} is skipped at scale {plan.scale_name}")
+            unmade.append(run.name)
             continue
         path = plan.paths.score(run.name)
         scores = files.read_json(path) if path.exists() else None
         if scores is None:
             missing.append(f"{run.name} has no scores at scale {plan.scale_name}")
+            unmade.append(run.name)
         elif scores["fingerprint"] != plan.fingerprint("score", run.name):
             missing.append(f"{run.name} was scored under another configuration")
+            unmade.append(run.name)
         elif metric not in scores["protocols"].get(run.protocol_name, {}):
             missing.append(f"{run.protocol_name} does not measure {metric.upper()}")
         else:
             entries.append((run, scores))
-    return (_measured(entries, metric) if entries else None), "; ".join(missing)
+    return (_measured(entries, metric) if entries else None), "; ".join(missing), unmade
 
 
 def _measured(entries: Sequence[tuple[Run, Mapping[str, Any]]], metric: str) -> Measured:

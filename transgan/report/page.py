@@ -4,6 +4,8 @@ Made from what the other stages declared, and from the runs' provenance files, s
 """
 
 import base64
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -15,7 +17,7 @@ import jinja2
 from transgan import __version__, files
 from transgan.plan import Plan
 from transgan.report import cost, trace
-from transgan.report.cells import cells
+from transgan.report.cells import Cell, cells
 from transgan.report.layout import Layout
 from transgan.report.tables import OURS, lay_out, share, warning
 from transgan.report.trace import Traced
@@ -31,11 +33,15 @@ PAPER_BIBTEX = """@inproceedings{jiang2021transgan,
 
 @dataclass(frozen=True)
 class TableView:
-    """A table as the page shows it. `anchors` has, for each row and column of the main grid, the id of the cell's trace, or nothing."""
+    """A table as the page shows it.
+
+    `anchors` has, for each row and column of the main grid, the id of the cell's trace, or nothing; `tally` says what was run and what not.
+    """
 
     layout: Layout
     anchors: list[list[str]]
     traced: list[tuple[str, Traced]]
+    tally: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ def render(plan: Plan, provenance: dict[str, Any]) -> str:
     """The page's HTML. `provenance` is what `trace.everything` gives."""
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters["share"] = share
+    runs = [_run(plan, name) for name in plan.runs]
     template = environment.from_string(resources.files("transgan.report").joinpath("report.html.j2").read_text(encoding="utf-8"))
     return template.render(
         scale=plan.scale_name,
@@ -70,7 +77,8 @@ def render(plan: Plan, provenance: dict[str, Any]) -> str:
         version=__version__,
         doubts=_doubts(provenance),
         commits=provenance["commits"],
-        runs=[_run(plan, name) for name in plan.runs],
+        runs=runs,
+        counts=_counts(runs),
         tables=[_table(plan, name) for name in plan.params.tables],
         figures=[_figure(plan, name) for name in plan.params.figures],
         bibtex=PAPER_BIBTEX,
@@ -88,6 +96,12 @@ def _doubts(provenance: dict[str, Any]) -> list[str]:
     return found
 
 
+def _counts(runs: Sequence[dict[str, Any]]) -> str:
+    """`Of 37 runs, 23 scored, 14 not run at demo.`"""
+    statuses = Counter(run["status"] for run in runs)
+    return f"Of {len(runs)} runs, {', '.join(f'{count} {status}' for status, count in statuses.items())}."
+
+
 def _run(plan: Plan, name: str) -> dict[str, Any]:
     """A line of the list of what was run and what not."""
     run = plan.run(name)
@@ -100,7 +114,7 @@ def _run(plan: Plan, name: str) -> dict[str, Any]:
         status = f"not run at {plan.scale_name}"
     return {
         "name": name,
-        "dataset": run.dataset_name,
+        "dataset": run.dataset_name if plan.scale.comparable else f"{run.dataset_name} ({run.dataset.source})",
         "resolution": run.dataset.resolution,
         "images": run.recipe.images,
         "share": min(run.share, 1.0),
@@ -126,7 +140,18 @@ def _table(plan: Plan, name: str) -> TableView:
         for (dataset, metric), group in zip(columns, layout.main.groups, strict=True):
             line += [places.get((row, dataset, metric), "") if title.startswith(OURS) else "" for title in group.columns]
         anchors.append(line)
-    return TableView(layout, anchors, traced)
+    return TableView(layout, anchors, traced, _tally(found))
+
+
+def _tally(found: Sequence[Cell]) -> str:
+    """How many cells of ours there are, and which runs are missing, with what they would cost."""
+    ours = [cell for cell in found if cell.runs]
+    if not ours:
+        return "No run of ours feeds this table: every number is quoted."
+    missing = {", ".join(cell.runs): cell for cell in ours if cell.ours is None}
+    names = [name if cell.would_cost is None else f"{name} ({cell.would_cost:.3g} EFLOP)" for name, cell in missing.items()]
+    said = f"{sum(cell.ours is not None for cell in ours)} of {len(ours)} cells of ours are measured"
+    return f"{said}; not run: {', '.join(names)}." if names else f"{said}."
 
 
 def _figure(plan: Plan, name: str) -> FigureView:

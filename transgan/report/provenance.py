@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from transgan.machine import cpu_model
+
 # A tree is dirty when tracked files among these differ from HEAD: everything that decides what is computed, and nothing else.
 DIRTY_PATHS = ("transgan", "workflow", "params.yaml", "dvc.yaml", "pyproject.toml", "uv.lock")
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "scipy", "scikit-learn", "pillow", "mlflow")
@@ -56,7 +58,7 @@ def hardware() -> dict[str, Any]:
     import torch
 
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
@@ -89,14 +91,6 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _iso(moment: datetime) -> str:

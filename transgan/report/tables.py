@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transgan import files
+from transgan import files, price
 from transgan.plan import Plan
 from transgan.report import cost
 from transgan.report.cells import Cell, cells
@@ -14,6 +14,8 @@ from transgan.report.verdict import Verdict
 from transgan.schema import TableConfig
 
 PAPER, OURS = "paper", "ours"
+# On which a cost in operations is put in hours.
+REFERENCE_DEVICE = "A100"
 
 
 def make(plan: Plan, table: str) -> None:
@@ -44,7 +46,7 @@ def lay_out(plan: Plan, name: str, found: Sequence[Cell]) -> Layout:
         warning=warning(plan),
         main=_main(config, found, footnotes, show_verdicts=plan.scale.comparable),
         details=_details(config, found),
-        notes=(*([config.note] if config.note else []), *_notes(found)),
+        notes=(*([config.note] if config.note else []), *_notes(found), *_price_note(plan, found)),
         footnotes=footnotes.listed(),
     )
 
@@ -101,11 +103,17 @@ def _our(cell: Cell, labelled: str, show_verdict: bool) -> Text:
     if cell.verdict is Verdict.QUOTED:
         return Text(Verdict.QUOTED.value)
     if cell.ours is None:
-        return Text(f"{Verdict.NOT_RUN.value} at {cell.skipped_at}" if cell.skipped_at else Verdict.NOT_RUN.value)
+        return Text(_not_run(cell))
     spread = cell.ours.split_std if cell.metric == "is" else cell.ours.std
     label = "" if cell.label in (labelled, cell.metric.upper()) else f"{cell.label} "
     text = f"{label}{cell.ours.mean:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
     return Text(f"{text} ({cell.verdict.value})" if show_verdict and cell.verdict is not Verdict.NO_NUMBER else text)
+
+
+def _not_run(cell: Cell) -> str:
+    """`not run at demo; 46.2 EFLOP`: where it was not, and what it would cost."""
+    where = f"{Verdict.NOT_RUN.value} at {cell.skipped_at}" if cell.skipped_at else Verdict.NOT_RUN.value
+    return where if cell.would_cost is None else f"{where}; {cell.would_cost:.3g} EFLOP"
 
 
 def _details(config: TableConfig, found: Sequence[Cell]) -> Grid | None:
@@ -156,6 +164,20 @@ def _notes(found: Sequence[Cell]) -> list[str]:
         what = "the demo's digit classifier" if layer["extractor"] == "digits" else f"Inception's layer {layer['feature_layer']}"
         lines.append(f"{label} is measured with {what}; it is not the paper's {label.split('-')[0]}.")
     return lines
+
+
+def _price_note(plan: Plan, found: Sequence[Cell]) -> list[str]:
+    """What the cost of a run that was not made means in hours: by a convention, so that a table is the same on every machine."""
+    if not any(cell.would_cost for cell in found):
+        return []
+    what = "training it at this scale" if plan.scale.comparable else "its full schedule, with the paper's networks,"
+    rate = price.named(REFERENCE_DEVICE)
+    hours = price.EXA / rate.flops["float32"] / price.SECONDS_PER_HOUR
+    share = f"{price.ASSUMED_SHARE['float32']:.0%}"
+    return [
+        f"not run: {what} would cost so many EFLOP (1e18 operations, counted); one is about {hours:.0f} hours of an {REFERENCE_DEVICE} "
+        f"in float32, were {share} of its peak reached. `transgan plan` has hours and disk on your device, run by run."
+    ]
 
 
 def _protocol(settings: Mapping[str, Any]) -> str:
@@ -210,6 +232,7 @@ def record(cell: Cell) -> dict[str, Any]:
         "share": ours and ours.share,
         "verdict": cell.verdict.value,
         "missing": cell.missing,
+        "would_cost_eflop": cell.would_cost,
         "runs": " ".join(cell.runs),
         "fingerprints": " ".join(ours.fingerprints) if ours else "",
     }

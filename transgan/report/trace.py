@@ -89,6 +89,7 @@ class Traced:
             "ours": cell.ours.mean if cell.ours else None,
             "verdict": cell.verdict.value,
             "missing": cell.missing,
+            "would_cost_eflop": cell.would_cost,
             "protocol": cell.protocol,
             "doubts": self.doubts,
             "runs": [origin.plain() for origin in self.origins],
@@ -155,7 +156,7 @@ def _words(each: Traced) -> str:
     paper = f"{cell.paper.text} ({cell.paper.source})" if cell.paper else "none"
     lines = [
         f"{cell.row}, {cell.dataset}, {cell.label}: ours {ours}, the paper's {paper}: {cell.verdict.value}",
-        *_lines([("protocol", cell.protocol), ("missing", cell.missing), ("doubt", "; ".join(each.doubts))], "  "),
+        *_lines([("protocol", cell.protocol), ("missing", cell.missing), ("would cost", _eflop(cell)), ("doubt", "; ".join(each.doubts))], "  "),
     ]
     for origin in each.origins:
         known = origin.provenance
@@ -176,6 +177,10 @@ def _words(each: Traced) -> str:
             ),
         ]
     return "\n".join(lines)
+
+
+def _eflop(cell: Cell) -> str:
+    return "" if cell.would_cost is None else f"{cell.would_cost:.3g} EFLOP"
 
 
 def _quoted(cell: Cell) -> str:

@@ -46,9 +46,16 @@ class ProtocolConfig(Strict):
         return self
 
     @property
-    def keeps_features(self) -> bool:
-        """Whether the reference must keep features, not only their mean and covariance."""
-        return bool({"kid", "prc"} & set(self.metrics))
+    def kept_features(self) -> bool | int:
+        """Features that the reference must keep beside their mean and covariance: none (False), all (True: KID draws from all), or so many."""
+        if "kid" in self.metrics:
+            return True
+        return self.prc_samples if "prc" in self.metrics else False
+
+    def is_served_by(self, other: "ProtocolConfig") -> bool:
+        """Whether the features that a reference of `other` keeps will do."""
+        wanted, held = self.kept_features, other.kept_features
+        return wanted is False or held is True or wanted == held
 
 
 class ClassifierConfig(Strict):

@@ -168,7 +168,7 @@ def _reference(plan: Plan, name: str, protocol: str, config: ProtocolConfig, pat
 
 def _same_reference(protocol: ProtocolConfig, config: ProtocolConfig) -> bool:
     before, after = protocol.plain(), config.plain()
-    return all(before[field] == after[field] for field in REFERENCE_FIELDS) and (protocol.keeps_features or not config.keeps_features)
+    return all(before[field] == after[field] for field in REFERENCE_FIELDS) and config.is_served_by(protocol)
 
 
 def _kept(plan: Plan, name: str, config: ProtocolConfig, pictures: "Pictures", path: Path, weights_digest: str) -> "Reference":
@@ -182,7 +182,7 @@ def _kept(plan: Plan, name: str, config: ProtocolConfig, pictures: "Pictures", p
         "count": pictures.count,
         "resolution": pictures.resolution,
         "weights": weights_digest,
-        "features": config.keeps_features,
+        "features": config.kept_features,
     }
     folder = plan.paths.state / "reference" / "evaluate" / digest(about)
     with locked(folder, f"evaluate: reference {name}", wait=True):

@@ -1,7 +1,8 @@
 """Reference statistics and features: made once per dataset and protocol, shared by all runs, listable, importable and exportable.
 
 The .npz holds mu (D,), sigma (D, D), count, the floor (FID between two disjoint halves of the reference), self_fid (against itself: how exact
-the arithmetic is), about (sorted JSON: what it was made from) and, where a metric needs them, features float32 (N, D).
+the arithmetic is), about (sorted JSON: what it was made from) and, where a metric needs them, features float32 (N, D): all for KID, prc_samples of
+them, evenly spaced, where only precision and recall do.
 """
 
 import json
@@ -105,8 +106,9 @@ def summarize(protocol: ProtocolConfig, features: "Tensor", about: dict[str, Any
     }
     if len(features) // 2 >= features.shape[1]:
         arrays["floor"] = np.array(metrics.frechet(*(metrics.Statistics.of(half) for half in metrics.halves(features))))
-    if protocol.keeps_features:
-        arrays["features"] = features.numpy()
+    kept = protocol.kept_features
+    if kept:
+        arrays["features"] = features[metrics.evenly(len(features), None if kept is True else kept)].numpy()
     return arrays
 
 

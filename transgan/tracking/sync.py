@@ -8,6 +8,7 @@ from transgan import files
 from transgan.console import say
 from transgan.errors import UserError
 from transgan.plan import Plan, Run, digest
+from transgan.report import provenance
 from transgan.tracking.store import Store, connect, tracking_uri
 from transgan.tracking.tracker import Tracker, create, milliseconds, one_line
 
@@ -94,7 +95,10 @@ def _bring_tables(store: Store, plan: Plan) -> None:
     whole = [path for name in ("report.html", "provenance.json", "cost_measured.csv") if (path := plan.paths.results / name).exists()]
     run_id = store.find({"stage": "tables", "digest": content})
     if run_id is None:
-        run_id = store.create(TABLES_RUN, {"stage": "tables", "scale": plan.scale_name, "digest": content})
+        made = provenance.source()
+        tags = {"stage": "tables", "scale": plan.scale_name, "digest": content, "commit": str(made["commit"]), "dirty": str(made["dirty"]).lower()}
+        tags |= {f"table.{name}": "; ".join(row.name for row in table.rows) for name, table in plan.params.tables.items()}
+        run_id = store.create(TABLES_RUN, tags)
         for folder, paths in kept.items():
             for path in paths:
                 store.client.log_artifact(run_id, str(path), folder)

@@ -33,6 +33,13 @@ if "gpu" in workflow.global_resources:
 else:
     workflow.global_resources["gpu"] = Resource("gpu", max(GPUS, 1))
 
+TABLES_AND_FIGURES = [
+    path
+    for stage in GRAPH.values()
+    if stage.verb in ("table", "figure")
+    for path in stage.outputs
+]
+
 RESULTS, LOGS = f"results/{PLAN.scale_name}", f"logs/{PLAN.scale_name}"
 OPTIONS = f"--scale {PLAN.scale_name}" + (
     "" if PLAN.file == Path("params.yaml") else f" --params {PLAN.file}"

@@ -1,11 +1,21 @@
-# table and figure: what the paper prints, with our numbers in it.
+# table and figure: what the paper prints, with our numbers in it. What is marked `report` is shown by `snakemake --report`.
 rule table:
     input:
         made=lambda w: made("table", w.table),
         changed=lambda w: changed("table", w.table),
     output:
-        f"{RESULTS}/tables/{{table}}.csv",
-        f"{RESULTS}/tables/{{table}}.md",
+        report(
+            f"{RESULTS}/tables/{{table}}.csv",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}", "as": "csv, a line per cell"},
+        ),
+        report(
+            f"{RESULTS}/tables/{{table}}.md",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}", "as": "Markdown, the paper's layout"},
+        ),
         f"{RESULTS}/tables/{{table}}.tex",
     log:
         f"{LOGS}/table/{{table}}.log",
@@ -20,7 +30,12 @@ rule figure:
         made=lambda w: made("figure", w.figure),
         changed=lambda w: changed("figure", w.figure),
     output:
-        f"{RESULTS}/figures/{{figure}}.png",
+        report(
+            f"{RESULTS}/figures/{{figure}}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
         f"{RESULTS}/figures/{{figure}}.pdf",
     log:
         f"{LOGS}/figure/{{figure}}.log",
@@ -28,3 +43,24 @@ rule figure:
         options=OPTIONS,
     shell:
         "transgan figure {wildcards.figure} {params.options} 2>&1 | tee {log}"
+
+
+# All of them on one page. It holds times and machines, so it is made anew each time and nothing depends on it; not part of reproduce_tables.
+rule report_page:
+    input:
+        TABLES_AND_FIGURES,
+    output:
+        report(
+            f"{RESULTS}/report.html",
+            caption="../report/page.rst",
+            category="Report",
+            labels={"page": "every table and figure, cell by cell"},
+        ),
+        f"{RESULTS}/provenance.json",
+        f"{RESULTS}/cost_measured.csv",
+    log:
+        f"{LOGS}/report.log",
+    params:
+        options=OPTIONS,
+    shell:
+        "transgan report {params.options} 2>&1 | tee {log}"

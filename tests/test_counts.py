@@ -1,0 +1,53 @@
+"""The counts that are shipped: those of params.yaml, all of them, right, and filed under what they depend on."""
+
+import pytest
+
+from transgan import counts
+from transgan import plan as plans
+from transgan.estimate import estimate
+from transgan.plan import Plan, Run
+
+from .conftest import ROOT, TINY
+
+
+@pytest.fixture(scope="module")
+def demo() -> Plan:
+    return plans.load(ROOT / "params.yaml", "demo")
+
+
+def changed(run: Run, **recipe: object) -> Run:
+    return run.model_copy(update={"recipe": type(run.recipe).model_validate({**run.recipe.plain(), **recipe})})
+
+
+def test_every_run_of_the_product_was_counted(demo: Plan) -> None:
+    missing = [run.name for key, run in counts.wanted(demo).items() if key not in counts.shipped()]
+    assert missing == [], "run `make generate`"
+    assert set(counts.shipped()) == set(counts.wanted(demo)), "run `make generate`"
+
+
+def test_a_run_costs_its_full_schedule_at_demo_and_its_own_where_scores_compare(demo: Plan) -> None:
+    full = counts.eflop(demo, "transgan-cifar10")
+    assert full == counts.eflop(plans.load(demo.file, "paper"), "transgan-cifar10")
+    quick = plans.load(demo.file, "quick")
+    assert full is not None
+    assert counts.eflop(quick, "transgan-cifar10") == pytest.approx(full * quick.run("transgan-cifar10").share)
+
+
+def test_a_run_of_another_params_file_has_no_count() -> None:
+    assert counts.eflop(plans.load(TINY), "one-cifar10") is None
+
+
+def test_counts_are_filed_under_what_operations_depend_on(demo: Plan) -> None:
+    run = counts.in_full(demo, "transgan-cifar10")
+    assert run is not None
+    same = changed(run, images=5, precision="bfloat16", compile=True, ema={"beta": 0.9}, dynamics={"points": 2})
+    assert counts.key(same) == counts.key(run)
+    for other in (changed(run, n_critic=1), changed(run, regularizers={}), changed(run, leak_generator_gradient=False)):
+        assert counts.key(other) != counts.key(run)
+
+
+@pytest.mark.slow
+def test_a_shipped_count_is_what_counting_gives(demo: Plan) -> None:
+    run = counts.in_full(demo, "v1-s-cifar10" if "v1-s-cifar10" in demo.runs else "transgan-cifar10")
+    assert run is not None
+    assert counts.shipped()[counts.key(run)] == pytest.approx(estimate(run).gflop_per_image, rel=1e-6)

@@ -1,0 +1,118 @@
+"""What a plan costs: hours from operations, disk from sizes, shared things once; what is measured, assumed and unknown is said."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from transgan import calibrate, files, overview, price
+from transgan import plan as plans
+from transgan.errors import UserError
+
+MACHINE = "a processor"
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (price, calibrate):
+        monkeypatch.setattr(module, "device_name", lambda cpu=False: MACHINE)
+
+
+def shown(capsys: pytest.CaptureFixture[str], device: str | None = None) -> dict:
+    overview.show(plans.load(), as_json=True, device=device)
+    return json.loads(capsys.readouterr().out)
+
+
+def calibrated(plan: plans.Plan, device: str = MACHINE, **products: float) -> None:
+    found = {"run": "one-cifar10", "precision": "float32", "batch": 8, "threads": 1, "cpu": True, "training_tflops": 0.5, "share": 0.25}
+    files.write_json(price.calibration_file(plan), {device: {**found, "product_tflops": products or {"float32": 2.0}}})
+
+
+@pytest.mark.parametrize("name", ["A100", "a100", "NVIDIA A100"])
+def test_a_named_device_takes_its_assumed_share_of_the_published_peak(project: Path, name: str) -> None:
+    run = plans.load().run("one-cifar10")
+    rate = price.named(name)
+    assert rate.hours(run, 19.5e12 * 0.4 * 3600 / 1e18) == pytest.approx(1.0)
+    assert not rate.measured
+    assert "assumed, not measured" in rate.said
+
+
+def test_an_unknown_device_names_those_there_are() -> None:
+    with pytest.raises(UserError, match="RTX 4090"):
+        price.named("B200")
+
+
+def test_hours_are_unknown_until_calibrated_and_never_of_another_machine(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = plans.load()
+    assert shown(capsys)["total"]["hours"] is None
+    calibrated(plan, device="another processor")
+    assert shown(capsys)["device"] is None
+    overview.show(plan, as_json=False)
+    assert "transgan plan --calibrate" in capsys.readouterr().out
+
+
+def test_a_calibration_holds_for_other_precisions_by_their_products(project: Path) -> None:
+    plan = plans.load()
+    calibrated(plan, float32=2.0, bfloat16=8.0)
+    rate = price.at_hand(plan)
+    assert rate is not None
+    assert rate.measured
+    assert rate.flops == {"float32": pytest.approx(0.5e12), "bfloat16": pytest.approx(2e12)}
+
+
+def test_runs_and_data_that_tables_share_are_counted_once_in_all(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["tables"]["again"] = content["tables"]["small"]
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    found = shown(capsys, "H100")
+    assert {table["table"] for table in found["tables"]} == {"small", "again"}
+    runs, total = found["runs"], found["total"]
+    assert total["runs"] == len(runs) == 3
+    assert total["hours"] == pytest.approx(sum(run["hours"] for run in runs))
+    for table in found["tables"]:
+        assert table["hours"] == pytest.approx(total["hours"])
+        assert table["disk_gib"] == pytest.approx(total["disk_gib"])
+    assert total["disk_gib"] == pytest.approx(sum(total["parts"].values()))
+    assert total["disk_gib"] < sum(run["disk_gib"] for run in runs)  # one pack, one reference
+
+
+def test_a_run_that_the_scale_skips_costs_nothing_in_all(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = shown(capsys, "V100")
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["scales"]["tiny"]["runs"]["two-cifar10"] = {"skip": True}
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    after = shown(capsys, "V100")
+    assert after["runs"][1]["hours"] == before["runs"][1]["hours"]
+    assert after["total"]["hours"] == pytest.approx(before["total"]["hours"] * 2 / 3)
+    assert after["tables"][0]["runs"] == 2
+
+
+def test_disk_is_what_the_files_hold(project: Path) -> None:
+    plan = plans.load()
+    run = plan.run("one-cifar10")
+    sizes = {part: size for (part, _), size in price.disk(plan, run, parameters=1000).items()}
+    pictures, picture, features = 1437 + 360, 8 * 8 * 3, 64
+    assert sizes["archives"] == 0
+    assert sizes["packs"] == pictures * (picture + 8)
+    assert sizes["references"] == 1437 * features * 4 + features * (features + 1) * 8  # KID keeps them all
+    assert sizes["runs"] == 2 * 16 * 1000 + 4 * 1000 + 3 * 16 * picture  # two checkpoints, the generator, dynamics
+
+
+def test_a_named_device_cannot_be_calibrated(project: Path) -> None:
+    with pytest.raises(UserError, match="leave --device out"):
+        overview.show(plans.load(), as_json=True, device="A100", calibrate=True)
+
+
+@pytest.mark.slow
+def test_calibration_trains_and_is_remembered(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("SECONDS", 0.2), ("PRODUCT_SIDE", 128), ("CPU_ITERATION_FLOP", 1e7)):
+        monkeypatch.setattr(calibrate, name, value)
+    overview.show(plans.load(), as_json=True, calibrate=True)
+    first = json.loads(capsys.readouterr().out)
+    assert first["device"]["measured"]
+    assert first["total"]["hours"] > 0
+    assert shown(capsys)["total"]["hours"] == first["total"]["hours"]
+    kept = files.read_json(price.calibration_file(plans.load()))[MACHINE]
+    assert kept["run"] == "one-cifar10"
+    assert kept["batch"] < plans.load().run("one-cifar10").recipe.batch

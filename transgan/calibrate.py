@@ -1,0 +1,130 @@
+"""`transgan plan --calibrate`: how fast this device trains, in about a minute: real training steps of the scale's first run, and matrix products.
+
+Kept in state/<scale>/calibration.json by device; no result depends on it. Pictures are random, so nothing has to be fetched; they lie on the
+device, as reading them is hidden behind the steps.
+"""
+
+import copy
+import math
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from transgan import files
+from transgan.compute import prepare_compute
+from transgan.console import say
+from transgan.freshness import carried
+from transgan.machine import device_name
+from transgan.models import build_discriminator, build_generator
+from transgan.plan import Plan, Run
+from transgan.price import calibration_file
+from transgan.schema import RecipeConfig
+from transgan.streams import Streams
+from transgan.training.draws import Drawer
+from transgan.training.processes import Processes
+from transgan.training.session import PRECISIONS
+from transgan.training.step import Trainer
+
+SECONDS = 40.0  # of training steps, besides the first iteration, which warms up
+ROUNDS = 50
+# On a CPU the batch is made smaller until an iteration (n_critic discriminator steps and a generator step) is of so many operations.
+CPU_ITERATION_FLOP = 1.2e12
+PRODUCT_SIDE, PRODUCT_ROUNDS = 2048, 5
+
+
+def calibrate(plan: Plan, run: Run, gflop_per_image: float) -> None:
+    """Measure this device on steps of `run`, which cost `gflop_per_image` per real image, and remember it."""
+    device = prepare_compute(run.recipe.threads, plan.params.execution.device)
+    torch.set_float32_matmul_precision(PRECISIONS[run.recipe.precision])
+    recipe = _reduced(run.recipe, gflop_per_image, device)
+    say(f"calibrating on training steps of {run.name} ({run.recipe.precision}), about a minute ...")
+    while True:
+        try:
+            seconds = _iteration_seconds(run, recipe, device)
+            break
+        except torch.OutOfMemoryError:
+            if recipe.batch == 1:
+                raise
+            recipe = _with_batch(recipe, recipe.batch // 2)
+    training = recipe.batch * recipe.n_critic * gflop_per_image * 1e9 / seconds
+    products = {precision: _product_flops(precision, device) for precision in sorted({other.recipe.precision for other in plan.runs.values()})}
+    found = {
+        "run": run.name,
+        "precision": recipe.precision,
+        "batch": recipe.batch,
+        "threads": recipe.threads,
+        "cpu": device.type == "cpu",
+        "training_tflops": training / 1e12,
+        "product_tflops": {precision: rate / 1e12 for precision, rate in products.items()},
+        "share": training / products[recipe.precision],
+    }
+    path = calibration_file(plan)
+    files.write_json(path, {**carried(path), device_name(cpu=device.type == "cpu"): found})
+
+
+def _reduced(recipe: RecipeConfig, gflop_per_image: float, device: torch.device) -> RecipeConfig:
+    """The recipe on one device, as it trains; on a CPU with as small a batch as keeps the calibration short."""
+    batch = recipe.batch // recipe.devices
+    if device.type == "cpu":
+        batch = min(batch, max(1, int(CPU_ITERATION_FLOP / (gflop_per_image * 1e9 * recipe.n_critic))))
+    return _with_batch(recipe, batch)
+
+
+def _with_batch(recipe: RecipeConfig, batch: int) -> RecipeConfig:
+    generated = max(1, batch * recipe.generator_batch // recipe.batch)
+    group = math.gcd(recipe.batch_group, batch, generated)
+    return recipe.model_copy(update={"batch": batch, "generator_batch": generated, "batch_group": group, "devices": 1, "compile": False})
+
+
+def _iteration_seconds(run: Run, recipe: RecipeConfig, device: torch.device) -> float:
+    """Median seconds of n_critic discriminator steps and a generator step."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        generator = build_generator(run.model.generator).to(device)
+        discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution).to(device)
+    trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), Processes())
+    streams = Streams(0, device)
+    widths: dict[str, Any] = {"generator_noise": generator.noise_width, "discriminator_noise": discriminator.noise_width}
+    drawer = Drawer(streams, recipe, trainer.augmentation, latent=run.model.generator.latent, **widths)
+    real = streams.uniform("real", 0, recipe.batch, 3, run.dataset.resolution, run.dataset.resolution) * 2 - 1
+
+    def iteration() -> None:
+        for _ in range(recipe.n_critic):
+            step = trainer.step
+            trainer.advance(real, drawer.discriminator(step), lambda step=step: drawer.generator(step))  # type: ignore[misc]
+
+    _seconds(iteration, device)
+    measured: list[float] = []
+    while sum(measured) < SECONDS and len(measured) < ROUNDS:
+        measured.append(_seconds(iteration, device))
+    return statistics.median(measured)
+
+
+def _product_flops(precision: str, device: torch.device) -> float:
+    """Operations a second of matrix products at a recipe's precision."""
+    torch.set_float32_matmul_precision(PRECISIONS[precision])
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    left, right = (torch.randn(PRODUCT_SIDE, PRODUCT_SIDE, device=device, dtype=dtype) for _ in range(2))
+    repeats = 20 if device.type == "cuda" else 1
+
+    def products() -> None:
+        for _ in range(repeats):
+            left @ right
+
+    _seconds(products, device)
+    seconds = statistics.median(_seconds(products, device) for _ in range(PRODUCT_ROUNDS)) / repeats
+    return float(2 * PRODUCT_SIDE**3 / seconds)
+
+
+def _seconds(work: Callable[[], None], device: torch.device) -> float:
+    """Seconds that `work` takes on the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
