@@ -157,12 +157,15 @@ def in_order(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def page() -> str:
-    """docs/baselines.md: the text of baselines-page.md with its tables filled in."""
+    """docs/baselines.md: the text of baselines-page.md with its tables filled in, as far as there are results."""
     text = (HERE / "baselines-page.md").read_text()
-    tables = {"sizes": sizes(), "speed": speeds(), "jpeg": on_pictures(), "digits": on_digits()}
-    for name, lines in tables.items():
-        text = text.replace(f"<!-- {name} -->", "\n".join(lines))
-    return text
+    makers = {"sizes": sizes, "speed": speeds, "jpeg": on_pictures, "digits": on_digits}
+    for name, make in makers.items():
+        there = name == "sizes" or (RESULTS / f"baselines-{name}.json").exists()
+        text = text.replace(f"<!-- {name} -->", "\n".join(make()) if there else "(Not measured yet.)")
+    pictures = {line: IMAGES / line.split("](images/")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")}
+    kept = [line for line in text.splitlines() if line not in pictures or pictures[line].exists()]
+    return "\n".join(kept).rstrip() + "\n"
 
 
 def sizes() -> list[str]:
