@@ -6,6 +6,7 @@ import lzma
 import tarfile
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ BLOCK = 512
 MAX_KEPT = 512 * 2**20  # bytes of members held in memory
 
 
-class Container:
+class Container(ABC):
     """Files of a folder or archive. `names` are relative, with /, in the order in which they stream best; `sizes` are in bytes."""
 
     def __init__(self, path: Path) -> None:
@@ -29,11 +30,11 @@ class Container:
         self.names: list[str] = []
         self.sizes: list[int] = []
 
+    @abstractmethod
     def contents(self, wanted: Sequence[int]) -> Iterator[bytes | Path]:
         """Contents (or paths) of the files with the indices `wanted`, which ascend. UserError when the archive is damaged."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (a folder has none)
         """Let go of open files."""
 
 

@@ -1,6 +1,6 @@
 """One file from the network: mirrors in order, retries with backoff, resumed by Range, checked, and only then given its name.
 
-pooch, a dependency, was tried for this: it starts every attempt from the first byte and knows no second address, so what it would do here
+pooch was tried for this: it starts every attempt from the first byte and knows no second address, so what it would do here
 is a single GET, which the standard library does as well.
 """
 

@@ -1,5 +1,6 @@
 """What every reader is: a list of the pictures of its source, and their contents streamed in that order."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,18 +21,18 @@ class Entry:
     box: Box | None = None
 
 
-class Reader:
+class Reader(ABC):
     """A source opened for reading. Subclasses fill `entries` (in the order in which the source streams best) and `classes`, and stream."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.classes: list[str] = []
 
+    @abstractmethod
     def contents(self, start: int) -> Iterator[Content]:
         """The contents of entries[start:], one by one, in order. Raises UserError when the source is damaged."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (not every source has any)
         """Let go of open files."""
 
     def __enter__(self) -> Self:
