@@ -30,8 +30,8 @@ TALL = {"curves": 3000}  # charts stand one below the other
 # MLflow 3.17 opens an assistant on the right of every page, which says nothing about ours: that share of the width is cut off.
 KEPT = 0.745
 START_SECONDS, PAGE_SECONDS = 300, 300
-# Pages fetch what they show, and draw charts frame by frame, so this is real time: milliseconds.
-SETTLE = 30_000
+# Pages fetch what they show and draw it with animations: so many virtual milliseconds after loading are let pass.
+SETTLE = 120_000
 
 
 @contextmanager
@@ -91,7 +91,8 @@ def photograph(chromium: str, url: str, target: Path, height: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "page.png"
         flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-background-networking"]
-        flags += [f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{height}", f"--timeout={SETTLE}", f"--screenshot={shot}"]
+        flags += [f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{height}", f"--screenshot={shot}"]
+        flags += [f"--virtual-time-budget={SETTLE}", "--run-all-compositor-stages-before-draw"]
         subprocess.run([chromium, *flags, url], check=True, capture_output=True, timeout=PAGE_SECONDS)
         with Image.open(shot) as image:
             image.convert("RGB").crop((0, 0, int(WIDTH * KEPT), height)).quantize(128).save(target, optimize=True)
