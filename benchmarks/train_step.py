@@ -137,8 +137,7 @@ class Pair:
         plain = copy.deepcopy(generator), copy.deepcopy(discriminator)
         self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), Processes())
         self.plain = PlainLoop(recipe, *plain, self.trainer)
-        noise = int(generator.noise_width), int(discriminator.noise_width)
-        self.drawer = Drawer(Streams(0, device), recipe, self.trainer.augmentation, run.model.generator.latent, *noise)
+        self.drawer = Drawer(Streams(0, device), recipe, self.trainer.augmentation, generator, discriminator)
         side = run.dataset.resolution
         self.real = Streams(0, device).uniform("real", 0, recipe.batch, 3, side, side) * 2 - 1
         self.parameters = [sum(p.numel() for p in net.parameters()) for net in (generator, discriminator)]

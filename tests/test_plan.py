@@ -94,6 +94,17 @@ def set_in(content: dict[str, Any], where: str, value: Any) -> None:
     [
         ("recipes.short.n_critik", 3, "recipes.short.n_critik: unknown key; did you mean 'n_critic'?"),
         ("models.small.generator.wdth", 3, "models.small.generator.wdth: unknown key; did you mean 'width'?"),
+        ("models.small.generator.family", "resnt", "models.small.generator: Input tag 'resnt' found using 'family' does not match"),
+        (
+            "models.small.discriminator",
+            {"family": "resnet", "blocks": [{"widht": 8}]},
+            "models.small.discriminator.blocks.0.width: Field required",
+        ),
+        (
+            "models.small.discriminator",
+            {"family": "resnet", "blocks": [{"width": 8, "downsampl": True}]},
+            "models.small.discriminator.blocks.0.downsampl: unknown key; did you mean 'downsample'?",
+        ),
         ("recipes.short.batch", 0, "recipes.short.batch: Input should be greater than or equal to 1 (is 0)"),
         ("recipes.short.batch", "many", "recipes.short.batch: Input should be a valid integer"),
         ("recipes.short.augment", ["translaton"], "recipes.short.augment.0: Input should be 'translation'"),

@@ -9,7 +9,6 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -87,8 +86,7 @@ def _iteration_seconds(run: Run, recipe: RecipeConfig, device: torch.device) -> 
         discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution).to(device)
     trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), Processes())
     streams = Streams(0, device)
-    widths: dict[str, Any] = {"generator_noise": generator.noise_width, "discriminator_noise": discriminator.noise_width}
-    drawer = Drawer(streams, recipe, trainer.augmentation, latent=run.model.generator.latent, **widths)
+    drawer = Drawer(streams, recipe, trainer.augmentation, generator, discriminator)
     real = streams.uniform("real", 0, recipe.batch, 3, run.dataset.resolution, run.dataset.resolution) * 2 - 1
 
     def iteration() -> None:

@@ -23,7 +23,8 @@ from transgan.models import build_discriminator, build_generator, double_backwar
 from transgan.plan import Run
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.schema.recipe import DynamicsConfig
-from transgan.training.draws import DiscriminatorDraws, GeneratorDraws
+from transgan.streams import Streams
+from transgan.training.draws import Drawer
 from transgan.training.processes import Processes
 from transgan.training.step import Trainer
 
@@ -121,42 +122,23 @@ def _measure_once(model_json: str, resolution: int, recipe_json: str, plain: boo
         for net in (*networks, discriminator):
             net.to_empty(device="cpu")
         trainer = Trainer(recipe, networks[0], discriminator, networks[1], Processes())
+        draws = Drawer(_Shapes(0), recipe, trainer.augmentation, networks[0], discriminator)
         real = torch.empty(recipe.batch, 3, resolution, resolution)
-        d_flop, d_peak = counter.count(lambda: trainer.discriminator_step(real, _discriminator_draws(trainer)))
-        g_flop, g_peak = counter.count(lambda: trainer.generator_step(_generator_draws(trainer)))
+        d_flop, d_peak = counter.count(lambda: trainer.discriminator_step(real, draws.discriminator(0)))
+        g_flop, g_peak = counter.count(lambda: trainer.generator_step(draws.generator(0)))
         # By now every gradient and every optimizer state exists: a later step needs them all, and at its worst so much on top.
         memory = counter.live + max(d_peak, g_peak)
     g_parameters, d_parameters = (sum(parameter.numel() for parameter in net.parameters()) for net in (networks[0], discriminator))
     return _Measured({"generator": g_parameters, "discriminator": d_parameters}, {"generator": g_flop, "discriminator": d_flop}, memory)
 
 
-def _discriminator_draws(trainer: Trainer) -> DiscriminatorDraws:
-    batch = trainer.recipe.batch
-    return DiscriminatorDraws(
-        z=torch.empty(batch, int(trainer.generator.latent)),  # type: ignore[arg-type]
-        alpha=torch.empty(batch, 1, 1, 1),
-        generator_noise=_numbers(batch, width=trainer.generator.noise_width),
-        noise=_numbers(3, batch, width=trainer.discriminator.noise_width),
-        augment=_numbers(3, batch, width=_augment_width(trainer)),
-    )
+class _Shapes(Streams):
+    """Streams of numbers that nobody looks at."""
 
+    def normal(self, name: str, step: int, *shape: int) -> Tensor:
+        return torch.empty(shape)
 
-def _generator_draws(trainer: Trainer) -> GeneratorDraws:
-    batch = trainer.recipe.generator_batch
-    return GeneratorDraws(
-        z=torch.empty(batch, int(trainer.generator.latent)),  # type: ignore[arg-type]
-        generator_noise=_numbers(batch, width=trainer.generator.noise_width),
-        noise=_numbers(batch, width=trainer.discriminator.noise_width),
-        augment=_numbers(batch, width=_augment_width(trainer)),
-    )
-
-
-def _augment_width(trainer: Trainer) -> int:
-    return trainer.augmentation.image + trainer.augmentation.group
-
-
-def _numbers(*shape: int, width: Any) -> Tensor | None:
-    return torch.empty(*shape, width) if width else None
+    uniform = normal
 
 
 class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -4,19 +4,18 @@ A run is resolved in this order: the base entries it names; `scales.S.<kind>.<na
 Dicts merge, lists replace.
 """
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from transgan.errors import UserError
+from transgan.mistakes import lookup, validated
 from transgan.paths import Paths, StageName
 from transgan.schema import ClassifierConfig, DatasetConfig, FigureConfig, ModelConfig, Params, ProtocolConfig, RecipeConfig, TableConfig
 from transgan.schema.base import Strict
@@ -142,32 +141,32 @@ class Plan:
 
     def dataset(self, name: str) -> DatasetConfig:
         """The dataset `name`, or UserError naming the nearest one."""
-        return _lookup(self.datasets, name, "dataset", self.file)
+        return lookup(self.datasets, name, "dataset", self.file)
 
     def run(self, name: str) -> Run:
         """The run `name`, or UserError naming the nearest one."""
-        return _lookup(self.runs, name, "run", self.file)
+        return lookup(self.runs, name, "run", self.file)
 
     def protocol(self, name: str) -> ProtocolConfig:
         """The protocol `name`, or UserError naming the nearest one."""
-        return _lookup(self.protocols, name, "protocol", self.file)
+        return lookup(self.protocols, name, "protocol", self.file)
 
     def classifier(self, name: str) -> ClassifierConfig:
         """The classifier `name`, or UserError naming the nearest one."""
-        return _lookup(self.classifiers, name, "classifier", self.file)
+        return lookup(self.classifiers, name, "classifier", self.file)
 
     def table(self, name: str) -> TableConfig:
         """The table `name`, or UserError naming the nearest one."""
-        return _lookup(self.params.tables, name, "table", self.file)
+        return lookup(self.params.tables, name, "table", self.file)
 
     def figure(self, name: str) -> FigureConfig:
         """The figure `name`, or UserError naming the nearest one."""
-        return _lookup(self.params.figures, name, "figure", self.file)
+        return lookup(self.params.figures, name, "figure", self.file)
 
     def reference(self, name: str) -> tuple[str, str]:
         """(dataset, protocol) of the reference `name`, whether or not a run is scored with it, or UserError naming the nearest one."""
         others = {f"{dataset}-{protocol}": (dataset, protocol) for dataset in self.datasets for protocol in self.protocols}
-        return _lookup({**self.references, **others}, name, "reference", self.file)
+        return lookup({**self.references, **others}, name, "reference", self.file)
 
     @property
     def classifier_needed(self) -> bool:
@@ -250,7 +249,7 @@ class Plan:
         base: dict[str, Config] = getattr(self.params, kind)
         changes: dict[str, dict[str, Any]] = getattr(self.scale, kind)
         return {
-            name: _validated(config, merge(entry.plain(), changes[name]), self.file, f"scales.{self.scale_name}.{kind}.{name}")
+            name: validated(config, merge(entry.plain(), changes[name]), self.file, f"scales.{self.scale_name}.{kind}.{name}")
             for name, entry in base.items()
         }
 
@@ -272,8 +271,8 @@ class Plan:
             recipe_name=entry.recipe,
             protocol_name=entry.protocol,
             dataset=self.dataset(entry.dataset),
-            model=_validated(ModelConfig, model, self.file, where),
-            recipe=_validated(RecipeConfig, recipe, self.file, where),
+            model=validated(ModelConfig, model, self.file, where),
+            recipe=validated(RecipeConfig, recipe, self.file, where),
             protocol=self.protocol(entry.protocol),
             full_images=full,
         )
@@ -294,7 +293,7 @@ def load(file: Path | None = None, scale: str | None = None) -> Plan:
         for figure in params.figures:
             if not plan.feeding("figures", figure):
                 raise UserError(f"{file}: figures.{figure}: scale {plan.scale_name} skips all of its runs; name one that it makes")
-    return _lookup(plans, scale or params.scale, "scale", file)
+    return lookup(plans, scale or params.scale, "scale", file)
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -312,7 +311,7 @@ def read(file: Path) -> dict[str, Any]:
 
 def parse(content: dict[str, Any], file: Path) -> Params:
     """Validate plain data as Params, names included: every name that is referred to must exist in every scale."""
-    params = _validated(Params, content, file, "")
+    params = validated(Params, content, file, "")
     kinds: dict[str, Mapping[str, object]] = {
         "dataset": params.datasets,
         "model": params.models,
@@ -321,18 +320,18 @@ def parse(content: dict[str, Any], file: Path) -> Params:
     }
     for name, run in params.runs.items():
         for kind, entries in kinds.items():
-            _lookup(entries, getattr(run, kind), kind, file, where=f"runs.{name}.{kind}: ")
+            lookup(entries, getattr(run, kind), kind, file, where=f"runs.{name}.{kind}: ")
     for name, classifier in params.classifiers.items():
-        _lookup(params.datasets, classifier.dataset, "dataset", file, where=f"classifiers.{name}.dataset: ")
+        lookup(params.datasets, classifier.dataset, "dataset", file, where=f"classifiers.{name}.dataset: ")
     for kind, users in (("tables", {k: v.run_names for k, v in params.tables.items()}), ("figures", {k: v.runs for k, v in params.figures.items()})):
         for name, runs in users.items():
             for run_name in runs:
-                _lookup(params.runs, run_name, "run", file, where=f"{kind}.{name}: ")
+                lookup(params.runs, run_name, "run", file, where=f"{kind}.{name}: ")
     for scale_name, scale in params.scales.items():
         for kind in ("datasets", "models", "recipes", "protocols", "classifiers", "runs"):
             entries, changes = getattr(params, kind), getattr(scale, kind)
             for name in changes:
-                _lookup(entries, name, kind.removesuffix("s"), file, where=f"scales.{scale_name}.{kind}: ")
+                lookup(entries, name, kind.removesuffix("s"), file, where=f"scales.{scale_name}.{kind}: ")
             for name in entries:
                 if name not in changes:
                     raise UserError(f"{file}: scales.{scale_name}.{kind}: {name} is missing; list it, with {{}} if the scale changes nothing")
@@ -351,43 +350,3 @@ def _check_sizes(run: Run, where: str) -> None:
     for name in run.protocol.splits:
         if name not in splits:
             raise UserError(f"{where}: protocol {run.protocol_name} wants the split {name!r} of {run.dataset_name}, which has: {', '.join(splits)}")
-
-
-def _validated(config: type[Config], content: Any, file: Path, where: str) -> Config:
-    try:
-        return config.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        message = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            message = f"unknown key{_nearest(str(first['loc'][-1]), _siblings(config, first['loc'][:-1]))}"
-        elif not isinstance(first["input"], dict | list):
-            message += f" (is {first['input']!r})"
-        place = f"{where}: {key}" if where and key else where or key
-        raise UserError(f"{file}: {place}: {message}") from None
-
-
-def _siblings(config: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Names of the keys allowed at `location` inside `config`."""
-    current: Any = config
-    for part in location:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            current = current.model_fields[str(part)].annotation
-        else:
-            current = get_args(current)[-1] if get_args(current)[-1] is not Ellipsis else get_args(current)[0]
-    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known else ""
-
-
-Value = TypeVar("Value")
-
-
-def _lookup(entries: Mapping[str, Value], name: str, kind: str, file: Path, where: str = "") -> Value:
-    if name in entries:
-        return entries[name]
-    raise UserError(f"{file}: {where}no {kind} {name!r}{_nearest(name, list(entries))}")

@@ -1,4 +1,4 @@
-"""Every model that params.yaml names: sizes to the digit, no convolutions, and two training steps at a reduced width."""
+"""Every model that params.yaml names: sizes to the digit, no convolutions in transformers, and two training steps at a reduced width."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,11 @@ from torch import nn
 
 from transgan import plan
 from transgan.models import build_discriminator, build_generator, double_backward
-from transgan.schema.model import ModelConfig, TransformerDiscriminator, TransformerGenerator
+from transgan.schema.model import ModelConfig
 
 PLAN = plan.load(Path(__file__).parents[2] / "params.yaml", "paper")
-MODELS = {name: model for name, model in PLAN.models.items() if model.generator.family == model.discriminator.family == "transformer"}
+ALL = PLAN.models
+MODELS = {name: model for name, model in ALL.items() if model.generator.family == model.discriminator.family == "transformer"}
 
 # paper.md 4.6, counted in the authors' modules; the discriminators of the first version have no published count.
 PARAMETERS = {
@@ -56,32 +57,50 @@ def test_nothing_convolves_but_patch_embeddings(name):
             assert overlaps == (name == "celebahq256-released" and key == "patches.0")
 
 
-def reduced(model: ModelConfig) -> tuple[TransformerGenerator, TransformerDiscriminator, int]:
-    """The same stages, forms, norms and positions, a quarter of the side, least widths and depths."""
-    generator, discriminator = model.generator.plain(), model.discriminator.plain()
-    shuffles = sum(stage["upsample"] == "pixel_shuffle" for stage in generator["stages"][1:])
-    generator.update(latent=8, width=4 * 4**shuffles, bottom_width=generator["bottom_width"] // 4)
-    generator["locality_band"] = [{"until": 2, "width": 3}] if generator["locality_band"] else []
-    discriminator.update(width=64)
-    for net in (generator, discriminator):
+def reduced(model: ModelConfig) -> ModelConfig:
+    """The same stages, blocks, cells, forms, norms and positions, with least widths and depths; transformers at a quarter of the side."""
+    generator, discriminator = reduce_net(model.generator.plain()), reduce_net(model.discriminator.plain())
+    transformers = [net for net in (generator, discriminator) if net["family"] == "transformer"]
+    if len(transformers) == 2:
+        generator["bottom_width"] //= 4
+    for net in transformers:
         for form in (net["wide"], *(group for stage in net["stages"] for group in stage["blocks"])):
             form["window"] = form["window"] and max(2, form["window"] // 4)
             form["landmarks"] = 16
             if "depth" in form:
                 form["depth"] = min(1, form["depth"])
-    config = TransformerGenerator.model_validate(generator)
-    return config, TransformerDiscriminator.model_validate(discriminator), config.resolution
+    return ModelConfig.model_validate({"generator": generator, "discriminator": discriminator})
 
 
-@pytest.mark.parametrize("name", MODELS)
+def reduce_net(net: dict[str, Any]) -> dict[str, Any]:
+    match net["family"]:
+        case "transformer" if "patch" in net:
+            net.update(width=64)
+        case "transformer":
+            shuffles = sum(stage["upsample"] == "pixel_shuffle" for stage in net["stages"][1:])
+            net.update(latent=8, width=4 * 4**shuffles, locality_band=[{"until": 2, "width": 3}] if net["locality_band"] else [])
+        case "resnet" if "latent" in net:
+            net.update(latent=8, width=8, blocks=[8] * len(net["blocks"]))
+        case "resnet":
+            net.update(blocks=[{**block, "width": 8} for block in net["blocks"]])
+        case "autogan":
+            net.update(latent=8, width=8)
+        case "stylegan2":
+            net.update(channel_max=8, **({"latent": 8, "style_width": 8} if "latent" in net else {}))
+    return net
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_two_training_steps(name):
-    generator_config, discriminator_config, resolution = reduced(MODELS[name])
-    generator, discriminator = build_generator(generator_config), build_discriminator(discriminator_config, resolution)
+    model = reduced(ALL[name])
+    resolution = model.generator.resolution
+    generator, discriminator = build_generator(model.generator), build_discriminator(model.discriminator, resolution)
     optimizers = [torch.optim.Adam(net.parameters(), lr=1e-3, betas=(0.0, 0.99)) for net in (generator, discriminator)]
     before = [[parameter.detach().clone() for parameter in net.parameters()] for net in (generator, discriminator)]
     real = torch.rand(2, 3, resolution, resolution) * 2 - 1
     for step in range(2):
         generator.set_progress(2 * step)
+        discriminator.begin_step()
         fake = generator(torch.randn(2, generator.latent)).detach()
         mixed = torch.lerp(fake, real, torch.rand(2, 1, 1, 1)).requires_grad_()
         with double_backward():

@@ -88,7 +88,8 @@ def test_provenance_maps_each_cell_to_its_run(reported):
     plan, _ = reported()
     held = json.loads((plan.paths.results / "provenance.json").read_text())
     assert held["commits"] == [COMMIT]
-    cell = next(cell for cell in held["cells"] if (cell["table"], cell["dataset"], cell["metric"]) == ("unconditional", "cifar10", "fid"))
+    wanted = ("unconditional", "TransGAN", "cifar10", "fid")
+    cell = next(cell for cell in held["cells"] if (cell["table"], cell["row"], cell["dataset"], cell["metric"]) == wanted)
     (run,) = cell["runs"]
     assert (run["run"], run["commit"], run["mlflow_run_id"]) == (RUN, COMMIT, "m" * 32)
     assert run["score_fingerprint"] == plan.fingerprint("score", RUN)
@@ -107,7 +108,7 @@ def test_a_dirty_tree_and_mixed_commits_are_said(reported):
 def test_scores_without_provenance_are_doubted(reported):
     plan, _ = reported()
     (plan.paths.run(RUN) / "provenance.json").unlink()
-    each = next(each for each in trace.traced(plan, "unconditional") if each.cell.dataset == "cifar10")
+    each = next(each for each in trace.traced(plan, "unconditional") if (each.cell.row, each.cell.dataset) == ("TransGAN", "cifar10"))
     assert each.doubts == ["without provenance: the run's provenance.json is not here"]
 
 

@@ -54,6 +54,33 @@ def test_numbers_of_a_full_run_are_judged_against_the_papers(project, scored):
     assert "Not comparable" not in markdown
 
 
+def test_rows_that_are_never_trained_say_that_they_are_quoted(project):
+    plan = project("paper")
+    _, markdown, _ = made(plan)
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in markdown.splitlines() if line.startswith("| ")}
+    for name in ("SN-GAN", "AdversarialNAS-GAN", "Progressive GAN", "COCO-GAN"):
+        assert "| quoted |" in rows[name], name
+    for name in ("WGAN-GP", "AutoGAN", "StyleGAN-V2", "StyleGAN-V2 + DiffAug"):
+        assert "not run" in rows[name], name
+        assert "quoted" not in rows[name], name
+
+
+def test_every_cell_of_ours_shows_its_own_protocol(project, scored):
+    plan = project("paper")
+    for run in ("stylegan2-cifar10", "stylegan2-stl10", RUN):
+        scored(plan, run, fid={"values": FID})
+    lines, markdown, _ = made(plan)
+    assert lines["StyleGAN-V2", "cifar10", "fid"]["protocol"] == "fid10k-test"
+    assert lines["StyleGAN-V2", "stl10", "fid"]["protocol"] == "fid50k-trainunlabeled-48"
+    assert lines["TransGAN", "cifar10", "fid"]["protocol"] == "fid50k-train"
+    (detail,) = [
+        line
+        for line in markdown.splitlines()
+        if line.startswith("| StyleGAN-V2 |") and "CIFAR-10" in line and "fid10k-test" in line and "9.80" in line
+    ]
+    assert "stylegan2-cifar10" in detail
+
+
 def test_a_part_of_the_schedule_is_partial(project, scored):
     plan = project("quick")
     scored(plan, RUN, fid={"values": [9.26]})

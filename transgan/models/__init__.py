@@ -1,22 +1,40 @@
-"""Networks: attention, blocks, generator, discriminator, and the authors' checkpoints. Built from a configuration by its `family`."""
+"""Networks: TransGAN's, the convolutional baselines, and the authors' checkpoints. Built from a configuration by its `family`."""
 
 from transgan.models.attention import double_backward
+from transgan.models.autogan import AutoGANGenerator
 from transgan.models.base import DiscriminatorNetwork, GeneratorNetwork
 from transgan.models.discriminator import Discriminator
 from transgan.models.generator import Generator
-from transgan.schema.model import TransformerDiscriminator, TransformerGenerator
+from transgan.models.resnet import ResNetDiscriminator, ResNetGenerator
+from transgan.models.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
+from transgan.schema import baselines, stylegan2
+from transgan.schema.model import DiscriminatorConfig, GeneratorConfig, TransformerDiscriminator, TransformerGenerator
 
 __all__ = ["DiscriminatorNetwork", "GeneratorNetwork", "build_discriminator", "build_generator", "double_backward"]
 
 
-def build_generator(config: TransformerGenerator) -> GeneratorNetwork:
+def build_generator(config: GeneratorConfig) -> GeneratorNetwork:
     """A freshly initialised generator: forward(z (B, latent), noise=None) -> (B, 3, H, W); attributes latent, resolution, noise_width."""
-    return Generator(config)
+    match config:
+        case TransformerGenerator():
+            return Generator(config)
+        case baselines.ResNetGenerator():
+            return ResNetGenerator(config)
+        case baselines.AutoGANGenerator():
+            return AutoGANGenerator(config)
+        case stylegan2.StyleGAN2Generator():
+            return StyleGAN2Generator(config)
 
 
-def build_discriminator(config: TransformerDiscriminator, resolution: int) -> DiscriminatorNetwork:
+def build_discriminator(config: DiscriminatorConfig, resolution: int) -> DiscriminatorNetwork:
     """A freshly initialised discriminator for square pictures: forward(images (B, 3, H, W), noise=None) -> (B,); attribute noise_width.
 
-    Raises ValueError unless the resolution divides into its patches and tiles.
+    Raises ValueError unless the resolution suits its patches, tiles and halvings.
     """
-    return Discriminator(config, resolution)
+    match config:
+        case TransformerDiscriminator():
+            return Discriminator(config, resolution)
+        case baselines.ResNetDiscriminator():
+            return ResNetDiscriminator(config, resolution)
+        case stylegan2.StyleGAN2Discriminator():
+            return StyleGAN2Discriminator(config, resolution)

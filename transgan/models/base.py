@@ -1,6 +1,6 @@
 """What every generator and every discriminator offers, whatever its family: training, sampling and scoring rely on nothing else."""
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class GeneratorNetwork(nn.Module):
@@ -18,8 +18,29 @@ class GeneratorNetwork(nn.Module):
         """Tell the network how many real images the discriminator has been shown; most networks do not change along training."""
 
 
+class StyledGenerator(GeneratorNetwork):
+    """A generator in two halves, whose forward is synthesize(map(z), noise): style mixing and path lengths need them apart."""
+
+    styles: int  # how many layers take a style
+
+    def map(self, z: Tensor) -> Tensor:
+        """(B, latent) -> (B, styles, style width)."""
+        raise NotImplementedError
+
+    def synthesize(self, styles: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(B, styles, style width) and noise as for forward -> (B, 3, resolution, resolution)."""
+        raise NotImplementedError
+
+
 class DiscriminatorNetwork(nn.Module):
-    """forward(images (B, 3, H, W), noise (B, noise_width) | None = None) -> (B,), unbounded. `noise_width` as for generators."""
+    """forward(images (B, 3, H, W), noise (B, noise_width) | None = None) -> (B,), unbounded. `noise_width` as for generators.
+
+    `group`: so many consecutive pictures are judged together (1: each alone); a forward pass takes whole groups.
+    """
 
     noise_width: int = 0
+    group: int = 1
     checkpoint_activations: bool = False
+
+    def begin_step(self) -> None:
+        """Do what belongs to an update and not to a forward pass: called once before each of its steps; most networks have nothing to do."""

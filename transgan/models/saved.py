@@ -14,7 +14,7 @@ from transgan import files
 from transgan.errors import UserError
 from transgan.models import build_generator
 from transgan.models.base import GeneratorNetwork
-from transgan.schema.model import TransformerGenerator
+from transgan.schema.model import GeneratorConfig, generator_config
 
 METADATA_KEY = "transgan"
 
@@ -24,11 +24,11 @@ class Saved:
     """A generator read from a file, in evaluation mode on the CPU, with its configuration and all that was saved beside it."""
 
     module: GeneratorNetwork
-    config: TransformerGenerator
+    config: GeneratorConfig
     metadata: dict[str, Any]
 
 
-def save_generator(path: Path, module: nn.Module, config: TransformerGenerator, extra: dict[str, Any]) -> None:
+def save_generator(path: Path, module: nn.Module, config: GeneratorConfig, extra: dict[str, Any]) -> None:
     """Write a generator atomically; the same weights and `extra` (JSON-compatible) always give the same bytes.
 
     `extra["images"]`, where given, is the number of real images it was trained on: a schedule that depends on it is restored with it.
@@ -43,7 +43,7 @@ def load_generator(path: Path) -> Saved:
     state, text = _read(path)
     try:
         metadata = json.loads(text)
-        config = TransformerGenerator.model_validate(metadata["generator"])
+        config = generator_config.validate_python(metadata["generator"])
         with torch.device("meta"):
             module = build_generator(config)
         module.load_state_dict(state, assign=True)

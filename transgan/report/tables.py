@@ -99,9 +99,9 @@ def _reported(number: Reported, footnotes: Footnotes) -> Text:
 
 
 def _our(cell: Cell, labelled: str, show_verdict: bool) -> Text:
-    """Mean ± spread and verdict; beside the paper's IS ± (over 10 splits) stands the same spread of ours."""
+    """Mean ± spread and verdict, or that the row is only quoted; beside the paper's IS ± (over 10 splits) stands the same spread of ours."""
     if cell.verdict is Verdict.QUOTED:
-        return Text("–")
+        return Text(Verdict.QUOTED.value)
     if cell.ours is None:
         return Text(_not_run(cell))
     spread = cell.ours.split_std if cell.metric == "is" else cell.ours.std

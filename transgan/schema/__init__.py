@@ -1,7 +1,17 @@
 """Configuration classes (pydantic, no torch): what params.yaml may say. `transgan.plan` loads, merges and resolves it."""
 
 from transgan.schema.data import DatasetConfig, Split
-from transgan.schema.model import BandStep, Blocks, DiscriminatorStage, GeneratorStage, ModelConfig, TransformerDiscriminator, TransformerGenerator
+from transgan.schema.model import (
+    BandStep,
+    Blocks,
+    DiscriminatorConfig,
+    DiscriminatorStage,
+    GeneratorConfig,
+    GeneratorStage,
+    ModelConfig,
+    TransformerDiscriminator,
+    TransformerGenerator,
+)
 from transgan.schema.params import Changes, ExecutionConfig, Params, RunConfig, Scale
 from transgan.schema.protocol import ClassifierConfig, ProtocolConfig
 from transgan.schema.recipe import DynamicsConfig, EmaConfig, OptimizerConfig, RecipeConfig, Regularizer
@@ -14,11 +24,13 @@ __all__ = [
     "ClassifierConfig",
     "Column",
     "DatasetConfig",
+    "DiscriminatorConfig",
     "DiscriminatorStage",
     "DynamicsConfig",
     "EmaConfig",
     "ExecutionConfig",
     "FigureConfig",
+    "GeneratorConfig",
     "GeneratorStage",
     "ModelConfig",
     "OptimizerConfig",

@@ -1,14 +1,16 @@
-"""Configuration of the networks: one generator class and one discriminator class, described by stages.
+"""Configuration of the networks: TransGAN's, described by stages, or a baseline's, told apart by `family`.
 
-Widths follow from one number: a pixel shuffle divides the channels by four, a bicubic upsampling keeps them (paper, section 3.1;
+TransGAN's widths follow from one number: a pixel shuffle divides the channels by four, a bicubic upsampling keeps them (paper, section 3.1;
 paper.md 4.1 and 4.3). Sides follow from `bottom_width`, doubled at every stage.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from transgan.schema.base import Strict
+from transgan.schema.baselines import AutoGANGenerator, ResNetDiscriminator, ResNetGenerator
+from transgan.schema.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
 Norm = Literal["layer", "pixel", "none"]
 
@@ -195,8 +197,24 @@ def _forms_fit(where: str, groups: tuple[Blocks, ...], wide: Attention, side: in
             raise ValueError(f"{where}: {error}") from None
 
 
-class ModelConfig(Strict):
-    """A pair of networks."""
+def _transformer_unless_said(content: Any) -> Any:
+    return {"family": "transformer", **content} if isinstance(content, dict) else content
 
-    generator: TransformerGenerator
-    discriminator: TransformerDiscriminator
+
+_by_family = Field(discriminator="family", description="without `family`: transformer")
+GeneratorConfig = Annotated[
+    TransformerGenerator | ResNetGenerator | AutoGANGenerator | StyleGAN2Generator, _by_family, BeforeValidator(_transformer_unless_said)
+]
+DiscriminatorConfig = Annotated[
+    TransformerDiscriminator | ResNetDiscriminator | StyleGAN2Discriminator, _by_family, BeforeValidator(_transformer_unless_said)
+]
+
+# Reads a generator's configuration of any family from plain data.
+generator_config: TypeAdapter[GeneratorConfig] = TypeAdapter(GeneratorConfig)
+
+
+class ModelConfig(Strict):
+    """A pair of networks, each of any family."""
+
+    generator: GeneratorConfig
+    discriminator: DiscriminatorConfig

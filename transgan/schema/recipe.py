@@ -12,14 +12,32 @@ Augmentation = Literal[
 ]
 
 
+Net = Literal["discriminator", "generator"]
+
+
 class Regularizer(Strict):
     """A term added to one net's loss every `interval` steps of that net, weighted by `weight * interval` then."""
 
-    kind: Literal["gradient_penalty", "drift", "r1"]
-    net: Literal["discriminator", "generator"] = "discriminator"
+    kind: Literal["gradient_penalty", "drift", "r1", "path_length"]
+    net: Net = "discriminator"
     weight: float = Field(gt=0)
     interval: int = Field(1, ge=1)
+    own_step: bool = Field(
+        False, description="an optimizer step of its own after the loss's (StyleGAN2's lazy regularization) instead of one for the sum"
+    )
     target: float = Field(1.0, gt=0, description="gradient norm the penalty asks for (gradient_penalty only); the term is divided by its square")
+    augmented: bool = Field(False, description="the gradient is with respect to the augmented pictures (r1 only), as in DiffAugment's StyleGAN2")
+    decay: float = Field(0.99, ge=0, lt=1, description="of the moving average that path lengths are drawn to (path_length only)")
+    one_in: int = Field(1, ge=1, description="taken on the first of every so many pictures of the batch (path_length only)")
+
+    @model_validator(mode="after")
+    def _fits_its_net(self) -> Self:
+        net: Net = "generator" if self.kind == "path_length" else "discriminator"
+        if self.net != net:
+            raise ValueError(f"`{self.kind}` is a term of the {net}: `net: {net}`")
+        if self.own_step and self.kind == "drift":
+            raise ValueError("`drift` is taken of the loss's own logits and cannot have a step of its own")
+        return self
 
 
 class OptimizerConfig(Strict):
@@ -77,6 +95,7 @@ class RecipeConfig(Strict):
     flip: bool = Field(True, description="real pictures are mirrored with probability 1/2")
     ema: EmaConfig
     leak_generator_gradient: bool = Field(True, description="the generator step's gradient stays in D for D's next step, as in the released loop")
+    style_mixing: float = Field(0.0, ge=0, le=1, description="share of generated pictures with the styles of two latents, crossing at a random layer")
     normalize_latent: bool = Field(False, description="z is divided by its root mean square")
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     compile: bool = False
@@ -96,9 +115,28 @@ class RecipeConfig(Strict):
                 raise ValueError(f"{key} {batch} does not divide among {self.devices} devices")
             if self.batch_group and batch % self.batch_group:
                 raise ValueError(f"{key} {batch} is not a multiple of batch_group {self.batch_group}")
+        for name, term in self.regularizers.items():
+            share = self.generator_batch // self.devices
+            if any(size % term.one_in for size in (share, min(share, self.micro_batch or share))):
+                raise ValueError(f"regularizers.{name}: `one_in: {term.one_in}` must divide the generator_batch of a device and the micro_batch")
         return self
 
     @property
     def steps(self) -> int:
         """Number of discriminator steps."""
         return -(-self.images // self.batch)
+
+    def due(self, net: Net, step: int) -> tuple[str, ...]:
+        """Names of the regularizers of a net that are due at its step `step`."""
+        return tuple(name for name, term in self.regularizers.items() if term.net == net and step % term.interval == 0)
+
+    def optimizer(self, net: Net) -> OptimizerConfig:
+        """A net's optimizer as it is to be made: regularizers with steps of their own make it take 1 / c as many steps.
+
+        lr times c and betas to the power of c leave what Adam does per step of the net as it was: c = k / (k + 1) for one term of interval k
+        (Karras et al. 2020, appendix B).
+        """
+        config = getattr(self, net)
+        c = 1 / (1 + sum(1 / term.interval for term in self.regularizers.values() if term.net == net and term.own_step))
+        corrected: OptimizerConfig = config.model_copy(update={"lr": config.lr * c, "betas": tuple(beta**c for beta in config.betas)})
+        return corrected

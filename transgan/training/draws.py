@@ -6,9 +6,24 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from transgan.errors import UserError
+from transgan.models import DiscriminatorNetwork, GeneratorNetwork
+from transgan.models.base import StyledGenerator
 from transgan.schema import RecipeConfig
 from transgan.streams import Streams
 from transgan.training.augmentation import Augmentation
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """A second latent for every picture, and the first layer that takes its style; as many as there are layers: none does."""
+
+    z: Tensor  # (B, latent)
+    crossing: Tensor  # (B,) integers
+
+    def rows(self, rows: slice) -> Self:
+        """The numbers of some of the batch's pictures."""
+        return type(self)(self.z[rows], self.crossing[rows])
 
 
 @dataclass(frozen=True)
@@ -20,10 +35,18 @@ class DiscriminatorDraws:
     generator_noise: Tensor | None = None  # (B, generator's noise width)
     noise: Tensor | None = None  # (3, B, discriminator's noise width)
     augment: Tensor | None = None  # (3, B, columns)
+    mixing: Mixing | None = None
 
     def rows(self, rows: slice) -> Self:
         """The numbers of some of the batch's pictures."""
-        return type(self)(self.z[rows], self.alpha[rows], _rows(self.generator_noise, rows), _rows(self.noise, rows, 1), _rows(self.augment, rows, 1))
+        return type(self)(
+            z=self.z[rows],
+            alpha=self.alpha[rows],
+            generator_noise=_rows(self.generator_noise, rows),
+            noise=_rows(self.noise, rows, 1),
+            augment=_rows(self.augment, rows, 1),
+            mixing=None if self.mixing is None else self.mixing.rows(rows),
+        )
 
 
 @dataclass(frozen=True)
@@ -34,10 +57,19 @@ class GeneratorDraws:
     generator_noise: Tensor | None = None  # (B, generator's noise width)
     noise: Tensor | None = None  # (B, discriminator's noise width)
     augment: Tensor | None = None  # (B, columns)
+    mixing: Mixing | None = None
+    directions: Tensor | None = None  # (B, 3, H, W) what path lengths are measured along
 
     def rows(self, rows: slice) -> Self:
         """The numbers of some of the batch's pictures."""
-        return type(self)(self.z[rows], _rows(self.generator_noise, rows), _rows(self.noise, rows), _rows(self.augment, rows))
+        return type(self)(
+            z=self.z[rows],
+            generator_noise=_rows(self.generator_noise, rows),
+            noise=_rows(self.noise, rows),
+            augment=_rows(self.augment, rows),
+            mixing=None if self.mixing is None else self.mixing.rows(rows),
+            directions=_rows(self.directions, rows),
+        )
 
 
 def _rows(numbers: Tensor | None, rows: slice, axis: int = 0) -> Tensor | None:
@@ -45,17 +77,27 @@ def _rows(numbers: Tensor | None, rows: slice, axis: int = 0) -> Tensor | None:
 
 
 class Drawer:
-    """Draws for a recipe and the widths of its networks."""
+    """Draws for a recipe and its networks, of which it keeps only what they take."""
 
     def __init__(
-        self, streams: Streams, recipe: RecipeConfig, augmentation: Augmentation, latent: int, generator_noise: int, discriminator_noise: int
+        self,
+        streams: Streams,
+        recipe: RecipeConfig,
+        augmentation: Augmentation,
+        generator: GeneratorNetwork,
+        discriminator: DiscriminatorNetwork,
     ) -> None:
+        """Raises UserError where the recipe mixes styles or measures paths and the generator has no styles."""
         self.streams = streams
         self.recipe = recipe
         self.augmentation = augmentation
-        self.latent = latent
-        self.generator_noise = generator_noise
-        self.discriminator_noise = discriminator_noise
+        self.latent, self.resolution = generator.latent, generator.resolution
+        self.generator_noise = generator.noise_width
+        self.discriminator_noise = discriminator.noise_width
+        self.styles = generator.styles if isinstance(generator, StyledGenerator) else 0
+        self._path_lengths = {name for name, term in recipe.regularizers.items() if term.kind == "path_length"}
+        if (recipe.style_mixing or self._path_lengths) and not self.styles:
+            raise UserError("recipe: `style_mixing` and `path_length` are for a generator with styles (family stylegan2); leave them out")
 
     def discriminator(self, step: int) -> DiscriminatorDraws:
         """The numbers of discriminator step `step`."""
@@ -67,22 +109,34 @@ class Drawer:
             generator_noise=self._noise("d/generator_noise", step, batch, self.generator_noise),
             noise=None if noise is None else noise.view(3, batch, -1),
             augment=self.augmentation.draw(self.streams, "d/augment", step, 3, batch, self.recipe.batch_group),
+            mixing=self._mixing("d/mixing", step, batch),
         )
 
     def generator(self, step: int) -> GeneratorDraws:
         """The numbers of the generator step that follows discriminator step `step`."""
-        batch = self.recipe.generator_batch
+        batch, side = self.recipe.generator_batch, self.resolution
+        paths = self._path_lengths.intersection(self.recipe.due("generator", step // self.recipe.n_critic))
         augment = self.augmentation.draw(self.streams, "g/augment", step, 1, batch, self.recipe.batch_group)
         return GeneratorDraws(
             z=self._z("g/z", step, batch),
             generator_noise=self._noise("g/generator_noise", step, batch, self.generator_noise),
             noise=self._noise("g/noise", step, batch, self.discriminator_noise),
             augment=None if augment is None else augment[0],
+            mixing=self._mixing("g/mixing", step, batch),
+            directions=self.streams.normal("g/directions", step, batch, 3, side, side) if paths else None,
         )
 
     def _z(self, name: str, step: int, batch: int) -> Tensor:
         z = self.streams.normal(name, step, batch, self.latent)
         return normalized(z) if self.recipe.normalize_latent else z
+
+    def _mixing(self, name: str, step: int, batch: int) -> Mixing | None:
+        """Where a coin says so, the crossing is at a layer after the first, all as likely; else after the last one."""
+        if not self.recipe.style_mixing:
+            return None
+        coin, place = self.streams.uniform(f"{name}/crossing", step, batch, 2).unbind(1)
+        within = 1 + (place * (self.styles - 1)).long().clamp(max=self.styles - 2)
+        return Mixing(self._z(f"{name}/z", step, batch), torch.where(coin < self.recipe.style_mixing, within, self.styles))
 
     def _noise(self, name: str, step: int, batch: int, width: int) -> Tensor | None:
         return self.streams.normal(name, step, batch, width) if width else None

@@ -8,6 +8,7 @@ import torch
 
 from transgan import files
 from transgan.schema import RecipeConfig
+from transgan.training.regularizers import measured_names
 
 FIRST_COLUMNS = ("images", "step", "d_loss", "g_loss", "gap", "gradient_penalty")
 LAST_COLUMNS = ("d_real", "d_fake", "d_grad_norm", "g_grad_norm", "ema_beta")
@@ -15,12 +16,12 @@ SPEED = "speed.csv"
 
 
 class History:
-    """Rows of means over `log_images` images each; every regularizer is a column under its name."""
+    """Rows of means over `log_images` images each; every regularizer is a column under its name, and so is what it remembers."""
 
     def __init__(self, recipe: RecipeConfig) -> None:
         self.rows: list[dict[str, float]] = []
         self._every = recipe.log_images
-        self._columns = list(dict.fromkeys([*FIRST_COLUMNS, *recipe.regularizers, *LAST_COLUMNS]))
+        self._columns = list(dict.fromkeys([*FIRST_COLUMNS, *measured_names(recipe.regularizers, recipe.regularizers), *LAST_COLUMNS]))
         self._timed: tuple[float, int] | None = None
 
     def due(self, images: int, at_end: bool) -> bool:

@@ -40,14 +40,6 @@ class Processes:
         pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
         torch._foreach_copy_(tensors, [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)])
 
-    def mean(self, value: Tensor) -> Tensor:
-        """Mean of a value over all processes, not differentiated."""
-        if self.count == 1:
-            return value
-        value = value.detach().clone()
-        dist.all_reduce(value)
-        return value / self.count
-
     def gather_rows(self, local: Tensor) -> Tensor:
         """Rows of all processes one after the other."""
         if self.count == 1:

@@ -4,21 +4,20 @@ A regularizer is a function of one `Context`, the part of a step's global batch 
 unweighted share of the term: shares over all parts add up to the term of the whole batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from transgan.errors import UserError
 from transgan.models import double_backward
+from transgan.models.base import StyledGenerator
 from transgan.schema.recipe import Regularizer
 from transgan.training.augmentation import Augmentation
 from transgan.training.draws import DiscriminatorDraws, GeneratorDraws
-
-
-def _alone(value: Tensor) -> Tensor:
-    return value
+from transgan.training.styles import styles_of
 
 
 @dataclass
@@ -31,22 +30,25 @@ class Context:
     draws: DiscriminatorDraws | GeneratorDraws
     batch: int
     group: int  # pictures per batch group
-    fake: Tensor
+    fake: Tensor | None = None
     real: Tensor | None = None
     real_logits: Tensor | None = None
     group_means: Tensor | None = None  # (b,) D's mean over the group of every real picture, where groups reach beyond this part
     traceable: bool = False  # the step is being compiled: gradients of gradients go through torch.func
-    state: dict[str, Tensor] = field(default_factory=dict)  # kept between steps and in checkpoints, changed in place
-    mean_over_devices: Callable[[Tensor], Tensor] = field(default=_alone)
+    state: dict[str, Tensor] = field(default_factory=dict)  # moving averages of the term's statistics before this step; see REMEMBERED
+    statistics: dict[str, Tensor] = field(default_factory=dict)  # this part's share of each, set by the term
 
-    def input_gradient(self, images: Tensor, copy: int) -> Tensor:
+    def input_gradient(self, images: Tensor, copy: int, augmented: bool = False) -> Tensor:
         """Gradient (b, 3, H, W) of D(augmented pictures) with respect to the pictures before augmentation, differentiable once more.
 
         In float32 whatever the autocast. `copy`: which of the step's three batches of draws: 0 real, 1 generated, 2 interpolated.
+        `augmented`: with respect to the pictures after augmentation.
         """
         noise, augment = (None if numbers is None else numbers[copy] for numbers in (self.draws.noise, self.draws.augment))
         with torch.autocast(images.device.type, enabled=False):
             images = images.detach().float()
+            if augmented:
+                images, augment = self.augmentation(images, augment), None
             if self.traceable:
                 parameters: dict[str, Tensor] = dict(self.discriminator.named_parameters())
 
@@ -62,6 +64,27 @@ class Context:
                 logits = self.discriminator(self.augmentation(images, augment), noise)
             return torch.autograd.grad(logits.sum(), images, create_graph=True)[0]
 
+    def path_lengths(self, draws: GeneratorDraws) -> Tensor:
+        """How far each picture moves per unit of style (b,): |J^T y|, J the Jacobian of the picture by the styles, y the draws' directions.
+
+        The square is the mean over layers; y is divided by the side, so that the length does not grow with it. In float32 whatever the
+        autocast, differentiable once more.
+        """
+        generator, directions = self.generator, draws.directions
+        assert isinstance(generator, StyledGenerator)
+        assert directions is not None
+        with torch.autocast(draws.z.device.type, enabled=False):
+            styles = styles_of(generator, draws)
+
+            def along(styles: Tensor) -> Tensor:
+                with double_backward():
+                    images = generator.synthesize(styles, draws.generator_noise)
+                return (images * directions).sum() / directions.shape[3]
+
+            gradient = torch.func.grad(along)(styles) if self.traceable else torch.autograd.grad(along(styles), styles, create_graph=True)[0]
+            lengths: Tensor = gradient.square().sum(2).mean(1).sqrt()
+            return lengths
+
 
 Term = Callable[[Regularizer, Context], Tensor]
 
@@ -69,6 +92,7 @@ Term = Callable[[Regularizer, Context], Tensor]
 def gradient_penalty(config: Regularizer, context: Context) -> Tensor:
     """WGAN-GP on pictures between real and generated: mean of (gradient norm - target)^2 / target^2."""
     assert context.real is not None
+    assert context.fake is not None
     assert isinstance(context.draws, DiscriminatorDraws)
     images = torch.lerp(context.fake, context.real, context.draws.alpha)
     norms = torch.linalg.vector_norm(context.input_gradient(images, 2).flatten(1), dim=1)
@@ -76,10 +100,10 @@ def gradient_penalty(config: Regularizer, context: Context) -> Tensor:
     return penalty
 
 
-def r1(_: Regularizer, context: Context) -> Tensor:
+def r1(config: Regularizer, context: Context) -> Tensor:
     """Mean squared gradient norm on real pictures; a weight of gamma / 2 gives the R1 of the literature."""
     assert context.real is not None
-    return context.input_gradient(context.real, 0).square().sum() / context.batch
+    return context.input_gradient(context.real, 0, config.augmented).square().sum() / context.batch
 
 
 def drift(_: Regularizer, context: Context) -> Tensor:
@@ -93,5 +117,26 @@ def drift(_: Regularizer, context: Context) -> Tensor:
     return (2 * means * (logits - logits.detach()) + means.square()).sum() / context.batch
 
 
-# Path-length and other terms register themselves here by the name params.yaml gives as `kind`.
-REGULARIZERS: dict[str, Term] = {"gradient_penalty": gradient_penalty, "r1": r1, "drift": drift}
+def path_length(config: Regularizer, context: Context) -> Tensor:
+    """Mean of (path length - its moving average)^2, the average being that of the steps before (Karras et al. 2020, section 3.2)."""
+    assert isinstance(context.draws, GeneratorDraws)
+    if len(context.draws.z) % config.one_in:
+        raise UserError(
+            f"recipe: `path_length` takes one in {config.one_in} pictures of {len(context.draws.z)} at once; change one_in, devices or micro_batch"
+        )
+    lengths = context.path_lengths(context.draws.rows(slice(None, None, config.one_in)))
+    count = context.batch / config.one_in
+    context.statistics["mean"] = lengths.sum() / count
+    return (lengths - context.state["mean"]).square().sum() / count
+
+
+# Terms by the name that params.yaml gives as `kind`.
+REGULARIZERS: dict[str, Term] = {"gradient_penalty": gradient_penalty, "r1": r1, "drift": drift, "path_length": path_length}
+
+# Statistics of the whole batch whose moving average a kind of term sees: what it remembers between steps and in checkpoints.
+REMEMBERED: dict[str, tuple[str, ...]] = {"path_length": ("mean",)}
+
+
+def measured_names(regularizers: Mapping[str, Regularizer], active: Iterable[str]) -> list[str]:
+    """What the active terms measure: each its own value under its name, then its statistics."""
+    return [column for name in active for column in (name, *(f"{name}_{key}" for key in REMEMBERED.get(regularizers[name].kind, ())))]

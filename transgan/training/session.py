@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -34,6 +34,7 @@ from transgan.training.signals import Stopped, StopRequest, stop_request
 from transgan.training.small_fid import small_fid
 from transgan.training.step import Trainer
 
+Network = TypeVar("Network", bound=nn.Module)
 PRECISIONS = {"float32": "highest", "tf32": "high", "bfloat16": "high"}
 TRACKING = "tracking.json"
 
@@ -60,14 +61,7 @@ class Session:
         generator = _built(streams, "generator", lambda: build_generator(run.model.generator)).to(device)
         discriminator = _built(streams, "discriminator", lambda: build_discriminator(run.model.discriminator, run.dataset.resolution)).to(device)
         self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), self.processes)
-        self.drawer = Drawer(
-            streams,
-            recipe,
-            self.trainer.augmentation,
-            latent=run.model.generator.latent,
-            generator_noise=int(generator.noise_width),  # type: ignore[arg-type]
-            discriminator_noise=int(discriminator.noise_width),  # type: ignore[arg-type]
-        )
+        self.drawer = Drawer(streams, recipe, self.trainer.augmentation, generator, discriminator)
         self.batches = Batches(self.pack, run.dataset.train_splits, recipe.batch, recipe.flip, streams, self.processes)
         self.dynamics = Dynamics.of(recipe, generator, streams, small_fid(plan, run))
         self.history = History(recipe)
@@ -213,12 +207,11 @@ class Session:
         self.tracker.picture(folder / "samples.png", "samples.png")
 
 
-def _built(streams: Streams, name: str, build: Any) -> nn.Module:
+def _built(streams: Streams, name: str, build: Callable[[], Network]) -> Network:
     """A freshly initialised net whose weights follow from the seed, the same on every device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(Streams(streams.seed).generator(f"init/{name}", 0).initial_seed())
-        net: nn.Module = build()
-    return net
+        return build()
 
 
 def _size(net: nn.Module) -> int:

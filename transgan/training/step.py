@@ -3,40 +3,58 @@
 The real pictures and every random number come from outside, so the same code trains, is held against the authors' loop, and is measured.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from transgan.errors import UserError
+from transgan.models import DiscriminatorNetwork, GeneratorNetwork
 from transgan.schema import OptimizerConfig, RecipeConfig
+from transgan.schema.recipe import Net
 from transgan.training.augmentation import Augmentation
 from transgan.training.draws import DiscriminatorDraws, GeneratorDraws
 from transgan.training.ema import ema_beta, update_ema
 from transgan.training.losses import LOSSES
 from transgan.training.meter import Meter
 from transgan.training.processes import Processes
-from transgan.training.regularizers import REGULARIZERS, Context
+from transgan.training.regularizers import REGULARIZERS, REMEMBERED, Context, measured_names
+from transgan.training.styles import generate
+
+Names = tuple[str, ...]
+Loss = tuple[Tensor, Tensor]  # what to differentiate, and what was measured on the way
+MEASURED: dict[Net, Names] = {"discriminator": ("d_loss", "gap", "d_real", "d_fake"), "generator": ("g_loss",)}
 
 
 class Trainer:
     """Both nets in training. `step` counts discriminator steps done; a generator step follows those with index 0, n_critic, 2 n_critic ..."""
 
-    def __init__(self, recipe: RecipeConfig, generator: nn.Module, discriminator: nn.Module, average: nn.Module, processes: Processes) -> None:
+    def __init__(
+        self,
+        recipe: RecipeConfig,
+        generator: GeneratorNetwork,
+        discriminator: DiscriminatorNetwork,
+        average: GeneratorNetwork,
+        processes: Processes,
+    ) -> None:
         """`average` is a copy of the generator that takes the moving average. All three are on the device to compute on."""
         self.recipe = recipe
         self.generator, self.discriminator, self.average = generator, discriminator, average
         self.processes = processes
         self.device = next(generator.parameters()).device
-        self.augmentation = Augmentation(recipe.augment, int(generator.resolution), recipe.augment_probability)  # type: ignore[arg-type]
-        self.d_optimizer = _adam(discriminator, recipe.discriminator)
-        self.g_optimizer = _adam(generator, recipe.generator)
+        self.augmentation = Augmentation(recipe.augment, generator.resolution, recipe.augment_probability)
+        self._adam: dict[Net, OptimizerConfig] = {"discriminator": recipe.optimizer("discriminator"), "generator": recipe.optimizer("generator")}
+        self.d_optimizer = _adam(discriminator, self._adam["discriminator"])
+        self.g_optimizer = _adam(generator, self._adam["generator"])
         self.meter = Meter()
-        self.regularizer_state: dict[str, dict[str, Tensor]] = {name: {} for name in recipe.regularizers}
+        self.regularizer_state: dict[str, dict[str, Tensor]] = {
+            name: {key: torch.zeros((), device=self.device) for key in REMEMBERED.get(term.kind, ())} for name, term in recipe.regularizers.items()
+        }
         self.step = 0
         average.eval().requires_grad_(False)
         for net in (generator, discriminator):
-            net.checkpoint_activations = recipe.checkpoint_activations  # type: ignore[assignment]
+            net.checkpoint_activations = recipe.checkpoint_activations
         self._d_loss, self._g_loss = self._discriminator_loss, self._generator_loss
         if recipe.compile:
             losses = (self._discriminator_loss, self._generator_loss)
@@ -55,7 +73,7 @@ class Trainer:
     def advance(self, real: Tensor, draws: DiscriminatorDraws, generator_draws: Callable[[], GeneratorDraws]) -> None:
         """One discriminator step and the generator step that follows it, if one does. `real` and `draws`: this process's rows."""
         for net in (self.generator, self.average):
-            net.set_progress(self.images)  # type: ignore[operator]
+            net.set_progress(self.images)
         self.discriminator_step(real, draws)
         if self.generator_is_next:
             self.generator_step(generator_draws())
@@ -63,42 +81,33 @@ class Trainer:
 
     def discriminator_step(self, real: Tensor, draws: DiscriminatorDraws) -> None:
         """Update D on real pictures (b, 3, H, W) in [-1, 1] and on as many generated ones."""
-        recipe = self.recipe
-        active = tuple(self._active("discriminator", self.step))
-        means = self._group_means(real, draws) if any(recipe.regularizers[name].kind == "drift" for name in active) else None
-        total = None
-        for rows in self._micro_batches(len(real)):
-            loss, measured = self._d_loss(real[rows], draws.rows(rows), active, None if means is None else means[rows])
-            torch.autograd.backward(loss)
-            total = measured if total is None else total + measured
-        assert total is not None
-        self.processes.add_up([*_gradients(self.discriminator), total])
-        norm = self._update(self.discriminator, self.d_optimizer, recipe.discriminator)
-        # Only now: what the last generator step left in D's gradients was part of this update.
-        self.d_optimizer.zero_grad(set_to_none=True)
-        self.meter.add(("d_loss", "gap", "d_real", "d_fake", *active, "d_grad_norm"), torch.cat([total, norm.view(1)]))
+        self.discriminator.begin_step()
+        for adversarial, terms in self._updates("discriminator", self.step):
+            means = self._group_means(real, draws) if self._among(terms, "drift") else None
+
+            def loss(rows: slice, adversarial: bool = adversarial, terms: Names = terms, means: Tensor | None = means) -> Loss:
+                return self._d_loss(real[rows], draws.rows(rows), adversarial, terms, None if means is None else means[rows])
+
+            # What the last generator step left in D's gradients becomes part of the first update.
+            self._descend("discriminator", loss, len(real), adversarial, terms)
 
     def generator_step(self, draws: GeneratorDraws) -> None:
         """Update G, and its moving average, on this process's rows of a generator batch."""
         recipe = self.recipe
-        active = tuple(self._active("generator", self.step // recipe.n_critic))
         leak = recipe.leak_generator_gradient
         self.discriminator.requires_grad_(leak)
-        total = None
-        for rows in self._micro_batches(len(draws.z)):
-            loss, measured = self._g_loss(draws.rows(rows), active)
-            torch.autograd.backward(loss)
-            total = measured if total is None else total + measured
+        for adversarial, terms in self._updates("generator", self.step // recipe.n_critic):
+
+            def loss(rows: slice, adversarial: bool = adversarial, terms: Names = terms) -> Loss:
+                return self._g_loss(draws.rows(rows), adversarial, terms)
+
+            self._descend("generator", loss, len(draws.z), adversarial, terms)
         self.discriminator.requires_grad_(True)
-        assert total is not None
-        self.processes.add_up([*_gradients(self.generator), total])
-        norm = self._update(self.generator, self.g_optimizer, recipe.generator)
-        self.g_optimizer.zero_grad(set_to_none=True)
         if leak:
             self._share_leaked_gradient()
         beta = ema_beta(recipe.ema, recipe.batch, recipe.n_critic, self.images)
         update_ema(self.average, self.generator, beta)
-        self.meter.add(("g_loss", *active, "g_grad_norm", "ema_beta"), torch.cat([total, norm.view(1), total.new_full((1,), beta)]))
+        self.meter.add(("ema_beta",), torch.full((1,), beta, device=self.device))
 
     def state(self) -> dict[str, Any]:
         """Everything the next step depends on but the recipe: a tree of tensors, numbers and strings, sharing the trainer's memory."""
@@ -126,43 +135,81 @@ class Trainer:
         self.meter.restore(state["meter"], self.device)
         self.regularizer_state = {name: {key: value.to(self.device) for key, value in held.items()} for name, held in state["regularizers"].items()}
 
-    def _discriminator_loss(self, real: Tensor, draws: DiscriminatorDraws, active: tuple[str, ...], means: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Loss of a part of the batch, and what it measures: d_loss, gap, d_real, d_fake and the active regularizers."""
+    def _updates(self, net: Net, step: int) -> list[tuple[bool, Names]]:
+        """What a net's step consists of: its adversarial loss with the terms that join it, then each due term that has a step of its own."""
+        due = self.recipe.due(net, step)
+        alone = [name for name in due if self.recipe.regularizers[name].own_step]
+        return [(True, tuple(name for name in due if name not in alone)), *((False, (name,)) for name in alone)]
+
+    def _descend(self, net: Net, loss: Callable[[slice], Loss], length: int, adversarial: bool, terms: Names) -> None:
+        """Update a net once by a loss over this process's `length` pictures, of which `loss` takes some rows, and measure it."""
+        module, optimizer = (self.generator, self.g_optimizer) if net == "generator" else (self.discriminator, self.d_optimizer)
+        total = None
+        for rows in self._micro_batches(length):
+            part, measured = loss(rows)
+            torch.autograd.backward(part)
+            total = measured if total is None else total + measured
+        assert total is not None
+        self.processes.add_up([*_gradients(module), total])
+        norm = self._update(module, optimizer, self._adam[net])
+        optimizer.zero_grad(set_to_none=True)
+        names = (*(MEASURED[net] if adversarial else ()), *measured_names(self.recipe.regularizers, terms))
+        self._remember(terms, dict(zip(names, total, strict=True)))
+        self.meter.add((*names, f"{net[0]}_grad_norm") if adversarial else names, torch.cat([total, norm.view(1)]) if adversarial else total)
+
+    def _discriminator_loss(self, real: Tensor, draws: DiscriminatorDraws, adversarial: bool, active: Names, means: Tensor | None) -> Loss:
+        """Loss of a part of the batch, the adversarial one or only that of the active terms; it measures as MEASURED and the terms say."""
         recipe, batch = self.recipe, self.recipe.batch
-        with self._autocast(), torch.no_grad():
-            fake = self.generator(draws.z, draws.generator_noise)
-        fake = fake.float()
+        fake = None
+        if adversarial or self._among(active, "gradient_penalty"):
+            with self._autocast(), torch.no_grad():
+                fake = generate(self.generator, draws)
+            fake = fake.float()
+        if not adversarial:
+            return self._regularized(self._context(draws, batch, fake, real=real), active)
+        assert fake is not None
         with self._autocast():
             augmented = self.augmentation(torch.cat([real, fake]), None if draws.augment is None else draws.augment[:2].flatten(0, 1))
             logits = self.discriminator(augmented, None if draws.noise is None else draws.noise[:2].flatten(0, 1)).float()
         real_logits, fake_logits = logits.chunk(2)
         terms = LOSSES[recipe.d_loss]
         loss = (terms.d_real(real_logits).sum() + terms.d_fake(fake_logits).sum()) / batch
-        context = self._context(draws, batch, fake, real=real, real_logits=real_logits, group_means=means)
-        values = []
-        for name in active:
-            value, weighted = self._regularize(name, context)
-            loss = loss + weighted
-            values.append(value)
         d_real, d_fake = real_logits.sum() / batch, fake_logits.sum() / batch
-        return loss, torch.stack([loss, d_real - d_fake, d_real, d_fake, *values]).detach()
+        context = self._context(draws, batch, fake, real=real, real_logits=real_logits, group_means=means)
+        return self._regularized(context, active, loss, d_real - d_fake, d_real, d_fake)
 
-    def _generator_loss(self, draws: GeneratorDraws, active: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-        """Loss of a part of the batch, and what it measures: g_loss and the active regularizers."""
+    def _generator_loss(self, draws: GeneratorDraws, adversarial: bool, active: Names) -> Loss:
+        """Loss of a part of the batch, the adversarial one or only that of the active terms; it measures as MEASURED and the terms say."""
         batch = self.recipe.generator_batch
+        if not adversarial:
+            return self._regularized(self._context(draws, batch), active)
         with self._autocast():
-            fake = self.generator(draws.z, draws.generator_noise)
+            fake = generate(self.generator, draws)
             logits = self.discriminator(self.augmentation(fake.float(), draws.augment), draws.noise).float()
         loss = LOSSES[self.recipe.g_loss].g_fake(logits).sum() / batch
-        context = self._context(draws, batch, fake)
-        values = []
-        for name in active:
-            value, weighted = self._regularize(name, context)
-            loss = loss + weighted
-            values.append(value)
-        return loss, torch.stack([loss, *values]).detach()
+        return self._regularized(self._context(draws, batch, fake), active, loss)
 
-    def _context(self, draws: DiscriminatorDraws | GeneratorDraws, batch: int, fake: Tensor, **parts: Any) -> Context:
+    def _regularized(self, context: Context, active: Names, *measured: Tensor) -> Loss:
+        """The first of what was measured with the active terms added to it, and all that is measured."""
+        loss, values = measured[0] if measured else torch.zeros((), device=self.device), []
+        for name in active:
+            config = self.recipe.regularizers[name]
+            context.state, context.statistics = self.regularizer_state[name], {}
+            value = REGULARIZERS[config.kind](config, context)
+            loss = loss + value * (config.weight * config.interval)
+            values += [value, *(context.statistics[key] for key in REMEMBERED.get(config.kind, ()))]
+        return loss, torch.stack([*([loss, *measured[1:]] if measured else []), *values]).detach()
+
+    def _remember(self, terms: Names, measured: dict[str, Tensor]) -> None:
+        """Let the moving averages of the terms' statistics follow what the whole batch measured."""
+        for name in terms:
+            for key, average in self.regularizer_state[name].items():
+                average.lerp_(measured[f"{name}_{key}"], 1 - self.recipe.regularizers[name].decay)
+
+    def _among(self, terms: Names, kind: str) -> bool:
+        return any(self.recipe.regularizers[name].kind == kind for name in terms)
+
+    def _context(self, draws: DiscriminatorDraws | GeneratorDraws, batch: int, fake: Tensor | None = None, **parts: Any) -> Context:
         return Context(
             generator=self.generator,
             discriminator=self.discriminator,
@@ -172,19 +219,8 @@ class Trainer:
             group=self.recipe.batch_group or batch,
             fake=fake,
             traceable=self.recipe.compile,
-            mean_over_devices=self.processes.mean,
             **parts,
         )
-
-    def _regularize(self, name: str, context: Context) -> tuple[Tensor, Tensor]:
-        config = self.recipe.regularizers[name]
-        context.state = self.regularizer_state[name]
-        value = REGULARIZERS[config.kind](config, context)
-        return value, value * (config.weight * config.interval)
-
-    def _active(self, net: str, step: int) -> Iterator[str]:
-        """Names of the regularizers of a net that are due at its step `step`."""
-        return (name for name, config in self.recipe.regularizers.items() if config.net == net and step % config.interval == 0)
 
     def _group_means(self, real: Tensor, draws: DiscriminatorDraws) -> Tensor | None:
         """D's mean over the batch group of every real picture (b,), where some group is split among processes or micro-batches.
@@ -205,7 +241,14 @@ class Trainer:
 
     def _micro_batches(self, length: int) -> list[slice]:
         size = self.recipe.micro_batch or length
-        return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+        parts = [slice(start, min(start + size, length)) for start in range(0, length, size)]
+        group = self.discriminator.group
+        if any((part.stop - part.start) % group for part in parts):
+            raise UserError(
+                f"recipe: the discriminator judges {group} pictures together; batch and generator_batch, a device's share of them, and micro_batch "
+                f"must be multiples of it"
+            )
+        return parts
 
     def _update(self, net: nn.Module, optimizer: torch.optim.Optimizer, config: OptimizerConfig) -> Tensor:
         """Clip the gradient, step the optimizer, and return the norm before clipping, (1,)."""

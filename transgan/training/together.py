@@ -28,6 +28,8 @@ def train_together(plan: Plan, run_name: str) -> None:
     if not processes.is_main:
         if processes.agree(0) == GO:
             Session(plan, run_name, folder, processes).run()
+        else:
+            processes.close()
         return
     announced = False
 

@@ -38,6 +38,8 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         axes.set_axis_off()
     for i, (run, each) in enumerate(found.items()):
         side = each.image.shape[0]
+        if not each.stages:
+            panels[i * len(PIXELS), 0].text(0.5, -0.2, "no attention", transform=panels[i * len(PIXELS), 0].transAxes, ha="center")
         for j, pixel in enumerate(PIXELS):
             row = panels[i * len(PIXELS) + j]
             picture(row[0], each.image, run if j == 0 else "")

@@ -19,6 +19,11 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         records = sources.dynamics(plan, run)
         reach = records["attention_distance"]  # (P, layers, heads)
         layers = reach.shape[1]
+        if not layers:
+            for axes in (along, depth):
+                axes.set_axis_off()
+                axes.set_title(f"{run}: no attention")
+            continue
         shades = colormaps[SEQUENTIAL](np.linspace(0.0, 0.9, max(layers, 1)))
         images = np.maximum(records["images"], 1)
         for layer in range(layers):

@@ -1,0 +1,211 @@
+"""The convolutional families in the training loop: steps, splits of a batch, several processes, compilation, and runs that are gone on with."""
+
+import copy
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from tests.training.conftest import HASHED, RUN, digests
+from tests.training.test_session import stopped_at
+from tests.training.test_together import free_port
+from transgan import plan as plans
+from transgan.estimate import estimate
+from transgan.models import build_discriminator, build_generator
+from transgan.models.saved import load_generator
+from transgan.schema import ModelConfig, RecipeConfig
+from transgan.streams import Streams
+from transgan.training.draws import Drawer
+from transgan.training.loop import train
+from transgan.training.processes import Processes, join
+from transgan.training.step import Trainer
+
+WGAN_GP = {
+    "generator": {"family": "resnet", "latent": 16, "width": 8, "bottom_width": 2, "blocks": [8, 8]},
+    "discriminator": {"family": "resnet", "blocks": [{"width": 8, "downsample": True}, {"width": 8}]},
+}
+AUTOGAN = {
+    "generator": {
+        "family": "autogan",
+        "latent": 16,
+        "width": 8,
+        "bottom_width": 2,
+        "cells": [{"upsample": "nearest", "shortcut": True}, {"upsample": "bilinear", "skips": [0], "shortcut": True}],
+    },
+    "discriminator": {**WGAN_GP["discriminator"], "pool": "sum", "head_bias": False, "spectral_norm": True},
+}
+TRANSFORMER = {"latent": 16, "width": 64, "bottom_width": 2, "stages": [{"blocks": [{"depth": 1}]}] * 3}
+NO_BATCH_NORM = {"generator": TRANSFORMER, "discriminator": AUTOGAN["discriminator"]}
+MODELS = {"wgan-gp": WGAN_GP, "autogan": AUTOGAN}
+ADAM = {"lr": 0.01, "betas": [0.0, 0.9], "clip_norm": None}
+PENALTY = {"gradient_penalty": {"kind": "gradient_penalty", "weight": 10.0}}
+RECIPE = {
+    "images": 64,
+    "batch": 8,
+    "generator_batch": 8,
+    "n_critic": 2,
+    "d_loss": "hinge",
+    "g_loss": "hinge",
+    "discriminator": ADAM,
+    "generator": ADAM,
+    "ema": {"beta": 0.9},
+    "leak_generator_gradient": False,
+}
+
+
+def trainer_of(model: dict[str, Any], processes: Processes | None = None, **changes: Any) -> Trainer:
+    config, recipe = ModelConfig.model_validate(model), RecipeConfig.model_validate({**RECIPE, **changes})
+    torch.manual_seed(0)
+    generator, discriminator = build_generator(config.generator), build_discriminator(config.discriminator, 8)
+    return Trainer(recipe, generator, discriminator, copy.deepcopy(generator), processes or Processes())
+
+
+def steps(trainer: Trainer, count: int) -> dict[str, float]:
+    """Steps of the product with numbers that follow from the step alone; what the last one measured."""
+    recipe, streams = trainer.recipe, Streams(0)
+    drawer = Drawer(streams, recipe, trainer.augmentation, trainer.generator, trainer.discriminator)
+    rows, generator_rows = trainer.processes.rows(recipe.batch), trainer.processes.rows(recipe.generator_batch)
+    for _ in range(count):
+        step = trainer.step
+        trainer.meter.clear()
+        real = streams.uniform("real", step, recipe.batch, 3, 8, 8) * 2 - 1
+        trainer.advance(real[rows], drawer.discriminator(step).rows(rows), functools.partial(drawn, drawer, step, generator_rows))
+    return trainer.meter.means()
+
+
+def drawn(drawer: Drawer, step: int, rows: slice) -> Any:
+    return drawer.generator(step).rows(rows)
+
+
+def everything(trainer: Trainer) -> dict[str, torch.Tensor]:
+    nets = {"generator": trainer.generator, "discriminator": trainer.discriminator, "average": trainer.average}
+    return {f"{name}.{key}": value.clone() for name, net in nets.items() for key, value in net.state_dict().items()}
+
+
+@pytest.mark.parametrize("augment", [[], ["diffaug_color", "diffaug_translation", "diffaug_cutout"]])
+@pytest.mark.parametrize("name", MODELS)
+def test_steps_change_every_parameter(name, augment):
+    trainer = trainer_of(MODELS[name], augment=augment, **({"d_loss": "wasserstein", "regularizers": PENALTY} if name == "wgan-gp" else {}))
+    before = everything(trainer)
+    measured = steps(trainer, 3)
+    assert all(np.isfinite(value) for value in measured.values())
+    for key, value in everything(trainer).items():
+        assert value.isfinite().all(), key
+        assert not torch.equal(value, before[key]) or value.numel() == 1, key
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_average_takes_the_running_statistics_as_they_are(name):
+    trainer = trainer_of(MODELS[name])
+    steps(trainer, 3)
+    state = everything(trainer)
+    buffers = [key for key in state if key.startswith("average.") and "running" in key]
+    assert buffers
+    for key in buffers:
+        assert torch.equal(state[key], state[key.replace("average.", "generator.")])
+
+
+@pytest.mark.parametrize("changes", [{"micro_batch": 4}, {"micro_batch": 3}, {"checkpoint_activations": True}])
+def test_with_spectral_norm_the_result_does_not_depend_on_how_a_batch_is_worked(changes):
+    """Without batch norm: its statistics are those of one forward pass."""
+    whole, split = trainer_of(NO_BATCH_NORM, regularizers=PENALTY), trainer_of(NO_BATCH_NORM, regularizers=PENALTY, **changes)
+    for trainer in (whole, split):
+        steps(trainer, 4)
+    torch.testing.assert_close(everything(split), everything(whole), atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_recomputed_activations_give_the_same_training(name):
+    whole, recomputed = trainer_of(MODELS[name], regularizers=PENALTY), trainer_of(MODELS[name], regularizers=PENALTY, checkpoint_activations=True)
+    for trainer in (whole, recomputed):
+        steps(trainer, 3)
+    torch.testing.assert_close(everything(recomputed), everything(whole), atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_going_on_from_a_saved_state_is_going_on(name):
+    straight, first, second = (trainer_of(MODELS[name]) for _ in range(3))
+    steps(straight, 5)
+    steps(first, 3)
+    second.restore(copy.deepcopy(first.state()))
+    steps(second, 2)
+    for key, value in everything(straight).items():
+        assert torch.equal(everything(second)[key], value), key
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_the_losses_are_whole_graphs_with_the_same_training(name, monkeypatch):
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    eager, compiled = trainer_of(MODELS[name], regularizers=PENALTY), trainer_of(MODELS[name], regularizers=PENALTY, compile=True)
+    measured = [steps(trainer, 3) for trainer in (eager, compiled)]
+    assert measured[1] == pytest.approx(measured[0], abs=1e-3)
+    # Biases before a batch norm have no gradient but rounding, which Adam makes a step of.
+    weights = [{key: value for key, value in everything(trainer).items() if "weight" in key} for trainer in (eager, compiled)]
+    torch.testing.assert_close(weights[1], weights[0], atol=2e-4, rtol=0)
+
+
+def in_a_process(rank: int, port: int, expected: dict[str, torch.Tensor]) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(WORLD_SIZE="2", RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    processes = join("cpu")
+    trainer = trainer_of(NO_BATCH_NORM, processes, regularizers=PENALTY)
+    steps(trainer, 4)
+    torch.testing.assert_close(everything(trainer), expected, atol=2e-4, rtol=0)
+    processes.close()
+
+
+@pytest.mark.slow
+def test_two_processes_with_spectral_norm_are_one():
+    alone = trainer_of(NO_BATCH_NORM, regularizers=PENALTY)
+    steps(alone, 4)
+    torch.multiprocessing.spawn(in_a_process, (free_port(), everything(alone)), nprocs=2)
+
+
+@pytest.fixture
+def baseline(project: Path) -> Path:
+    """The tiny project with AutoGAN's pair in place of the transformers."""
+    content = yaml.safe_load((project / "params.yaml").read_text())
+    content["models"]["small"] = AUTOGAN
+    content["recipes"]["short"].update(regularizers=PENALTY, ema={"beta": 0.9})
+    (project / "params.yaml").write_text(yaml.safe_dump(content))
+    return project
+
+
+def test_a_run_of_a_baseline_that_died_goes_on_to_the_same_bytes(baseline, monkeypatch):
+    with monkeypatch.context() as patch:
+        stopped_at(patch, 5)
+    train(plans.load(), RUN)
+    interrupted = digests(baseline)
+    results, state = baseline / "results", baseline / "state"
+    results.rename(baseline / "results-before")
+    state.rename(baseline / "state-before")
+    train(plans.load(), RUN)
+    assert digests(baseline) == interrupted
+    assert set(interrupted) == set(HASHED)
+    with np.load(results / "tiny/runs" / RUN / "dynamics.npz") as dynamics:
+        assert dynamics["attention_distance"].shape == (3, 0, 0)
+        assert dynamics["attention_layers"].shape == (0,)
+        last = dynamics["pictures"][-1]
+    saved = load_generator(results / "tiny/runs" / RUN / "generator.safetensors")
+    assert saved.config.family == "autogan"
+    assert not any(isinstance(module, nn.BatchNorm2d) and module.training for module in saved.module.modules())
+    assert last.shape == (16, 8, 8, 3)
+
+
+@pytest.mark.parametrize("model", [WGAN_GP, AUTOGAN])
+def test_costs_are_counted_without_allocating(baseline, model):
+    content = yaml.safe_load((baseline / "params.yaml").read_text())
+    content["models"]["small"] = model
+    (baseline / "params.yaml").write_text(yaml.safe_dump(content))
+    found = estimate(plans.load().run(RUN))
+    assert found.generator_parameters == sum(
+        parameter.numel() for parameter in build_generator(ModelConfig.model_validate(model).generator).parameters()
+    )
+    assert found.gflop_per_image > 0
