@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from transgan import files
+from transgan.console import say
 from transgan.plan import Plan, Run, digest, load, merge
 from transgan.schema import ModelConfig, RecipeConfig
 
@@ -28,6 +29,7 @@ COUNTED = (
     "g_loss",
     "regularizers",
     "augment",
+    "style_mixing",
     "leak_generator_gradient",
     "checkpoint_activations",
     "devices",
@@ -53,9 +55,16 @@ def in_full(plan: Plan, run_name: str) -> Run | None:
 
 
 def key(run: Run) -> str:
-    """What a count is filed under."""
-    recipe = run.recipe.plain()
-    return digest({"model": run.model.plain(), "resolution": run.dataset.resolution, "recipe": {name: recipe[name] for name in COUNTED}})
+    """What a count is filed under: all that is not as by default, so that a new option does not make every count unknown."""
+    recipe = run.recipe.model_dump(mode="json", exclude_defaults=True)
+    return digest(
+        {
+            "families": [run.model.generator.family, run.model.discriminator.family],
+            "model": run.model.model_dump(mode="json", exclude_defaults=True),
+            "resolution": run.dataset.resolution,
+            "recipe": {name: recipe[name] for name in COUNTED if name in recipe},
+        }
+    )
 
 
 @cache
@@ -73,14 +82,18 @@ def wanted(plan: Plan) -> dict[str, Run]:
 
 def main() -> None:
     """Write counts.json anew for params.yaml: what is there is kept, what is missing counted, what nothing refers to left out."""
-    from transgan.estimate import estimate
+    from transgan.estimate import gflop_per_image
 
     path = Path(__file__).with_name(FILE)
     known = json.loads(path.read_text()) if path.exists() else {}
-    counts = {}
-    for entry, run in wanted(load()).items():
-        counts[entry] = known.get(entry) or {"run": run.name, "gflop_per_image": round(estimate(run).gflop_per_image, 6)}
+    runs = wanted(load())
+    counts = {entry: known[entry] for entry in runs if entry in known}
     files.write_json(path, counts)
+    for entry, run in runs.items():
+        if entry not in counts:
+            say(f"counting {run.name} ...")
+            counts[entry] = {"run": run.name, "gflop_per_image": round(gflop_per_image(run), 6)}
+            files.write_json(path, counts)  # now: counting is slow, and may be stopped
 
 
 if __name__ == "__main__":

@@ -44,15 +44,30 @@ class Estimate:
 
 
 def estimate(run: Run) -> Estimate:
-    """Measure a run. A multiply-add is two FLOPs, as in torch.utils.flop_counter; what is no matrix product counts nothing.
+    """Measure a run. Memory is that of the costliest step, with attention as plain products wherever its bias is learnt: on a GPU the fused
+    kernels need less outside the gradient penalty.
+    """
+    recipe, resolution = run.recipe, run.dataset.resolution
+    whole = _measure(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)))
+    plain = _measure(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)), plain=True)
+    gflop = gflop_per_image(run)
+    return Estimate(
+        generator_parameters=whole.parameters["generator"],
+        discriminator_parameters=whole.parameters["discriminator"],
+        gflop_per_image=gflop,
+        total_eflop=gflop * recipe.images / 1e9,
+        memory_gib=whole.bytes / GIB,
+        plain_memory_gib=plain.bytes / GIB,
+    )
 
-    A regularizer of interval n costs an n-th of what it adds to a step. Memory is that of the costliest step, with attention as plain
-    products wherever its bias is learnt: on a GPU the fused kernels need less outside the gradient penalty.
+
+def gflop_per_image(run: Run) -> float:
+    """Training GFLOP per real image. A multiply-add is two FLOPs, as in torch.utils.flop_counter; what is no matrix product counts nothing.
+
+    A regularizer of interval n costs an n-th of what it adds to a step.
     """
     recipe, resolution = run.recipe, run.dataset.resolution
     frequent = {name for name, term in recipe.regularizers.items() if term.interval == 1}
-    whole = _measure(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)))
-    plain = _measure(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)), plain=True)
     base = _measure(run.model, resolution, _one_pass(recipe, frequent))
     flop = dict(base.flop)
     for name, term in recipe.regularizers.items():
@@ -61,14 +76,7 @@ def estimate(run: Run) -> Estimate:
             flop[term.net] += (more.flop[term.net] - base.flop[term.net]) / term.interval
     generated = recipe.generator_batch / (recipe.batch * recipe.n_critic)  # generated images per real one in generator steps
     per_image = flop["discriminator"] / _pass_size(recipe, recipe.batch) + generated * flop["generator"] / _pass_size(recipe, recipe.generator_batch)
-    return Estimate(
-        generator_parameters=whole.parameters["generator"],
-        discriminator_parameters=whole.parameters["discriminator"],
-        gflop_per_image=per_image / 1e9,
-        total_eflop=per_image * recipe.images / 1e18,
-        memory_gib=whole.bytes / GIB,
-        plain_memory_gib=plain.bytes / GIB,
-    )
+    return per_image / 1e9
 
 
 def _pass_size(recipe: RecipeConfig, batch: int) -> int:

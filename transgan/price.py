@@ -23,8 +23,8 @@ EXA = 1e18
 SECONDS_PER_HOUR = 3600.0
 ALWAYS = ("float32", "tf32", "bfloat16")
 
-# Assumed share of a device's peak that training reaches. float32: what the authors say they spent (12 GPU-days for CIFAR-10, their issue 48; 96
-# for CelebA-HQ, issue 81) is about this share of a V100's peak, if V100s they were. Tensor cores wait more on such narrow matrices: a guess.
+# Assumed share of a device's peak that training reaches. float32: on a V100 CIFAR-10 then takes 15 GPU-days and CelebA-HQ 84; the authors say 12
+# (their issue 48, no GPU named) and 96 (issue 81). Tensor cores wait more on such narrow matrices: a guess.
 ASSUMED_SHARE = {"float32": 0.4, "tf32": 0.2, "bfloat16": 0.2}
 
 Part = Literal["archives", "packs", "references", "runs"]

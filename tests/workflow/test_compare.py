@@ -20,8 +20,7 @@ FIGURES = """figures:
   samples: {kind: samples, title: Samples of two runs, runs: [one-cifar10, three-cifar10]}
   precision: {kind: precision_recall, title: Precision and recall, runs: [one-cifar10, three-cifar10]}
 """
-EDIT = ("images: 512", "images: 640")
-TABLES = [f"results/tiny/tables/small.{suffix}" for suffix in ("csv", "md", "tex")]
+EDIT = ("protocol: few, seed: 1}", "protocol: few, seed: 5}")
 
 
 @pytest.fixture(scope="module")
@@ -83,19 +82,19 @@ def test_a_browser_shows_snakemakes_report(project: Project, tmp_path: Path) -> 
 
 def test_dvc_shows_and_compares_scores_parameters_and_curves(project: Project) -> None:
     shown = json.loads(project.run("dvc", "metrics", "show", "--json"))
-    scores = shown[""]["data"]["results/tiny/metrics/one-cifar10.json"]["data"]
+    scores = shown[""]["data"]["results/tiny/metrics/two-cifar10.json"]["data"]
     assert set(scores) == {"is", "fid", "kid", "precision", "recall"}
     project.edit(*EDIT)
     project.dvc("repro")
     metrics = json.loads(project.run("dvc", "metrics", "diff", "--json"))
-    assert set(metrics) == {f"results/tiny/metrics/{run}-cifar10.json" for run in ("one", "two", "three")}
-    assert metrics["results/tiny/metrics/one-cifar10.json"]["fid"]["old"] == scores["fid"]
+    assert set(metrics) == {"results/tiny/metrics/two-cifar10.json"}
+    assert metrics["results/tiny/metrics/two-cifar10.json"]["fid"]["old"] == scores["fid"]
     parameters = json.loads(project.run("dvc", "params", "diff", "--json"))
-    assert parameters == {"params.yaml": {"recipes.short.images": {"old": 512, "new": 640, "diff": 128}}}
+    assert parameters == {"params.yaml": {"runs.two-cifar10.seed": {"old": 1, "new": 5, "diff": 4}}}
     page = project.run("dvc", "plots", "diff", "HEAD", "workspace", "--out", "plots")
     html = (project.root / "plots" / "index.html").read_text()
     assert "index.html" in page
-    assert re.search(r"results/tiny/runs/one-cifar10/history\.csv", html)
+    assert re.search(r"results/tiny/runs/two-cifar10/history\.csv", html)
     shutil.rmtree(project.root / "plots")
     project.edit(*reversed(EDIT))
     project.dvc("repro")

@@ -48,15 +48,15 @@ def lay_out(plan: Plan, table: str) -> Layout:
 
 
 def write_measured(plan: Plan) -> Path:
-    """Write results/<scale>/cost_measured.csv: images a second and hours of every run, measured where it was trained, else estimated.
+    """Write results/<scale>/cost_measured.csv: images a second and hours of every run of the scale, measured where it was trained, else estimated.
 
     An estimate takes the median rate, in operations a second, of the runs that were measured; there is none without any.
     """
-    measured = {name: found for name in plan.runs if (found := _training(plan, name))}
-    work = {name: counted(plan, plan.run(name))["gflop_per_image"] for name in plan.runs}
+    measured = {name: found for name in plan.made if (found := _training(plan, name))}
+    work = {name: counted(plan, plan.run(name))["gflop_per_image"] for name in plan.made}
     rates = [work[name] * found["images_per_second"] for name, found in measured.items()]
     rows = []
-    for name, run in plan.runs.items():
+    for name, run in plan.made.items():
         found = measured.get(name)
         speed = found["images_per_second"] if found else median(rates) / work[name] if rates else None
         seconds = found["training_seconds"] if found else run.recipe.images / speed if speed else None
