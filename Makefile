@@ -11,6 +11,9 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
+# Where this is set, every one of a hundred short processes would compile all that it imports again: some ten seconds each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup reproduce test test-fast lint format generate restore verify bench docs clean
 
 help: ## Say what there is

@@ -45,6 +45,10 @@ OPTIONS = f"--scale {PLAN.scale_name}" + (
     "" if PLAN.file == Path("params.yaml") else f" --params {PLAN.file}"
 )
 
+LONGEST_RUN = max(
+    PLAN.made, key=lambda run: PLAN.run(run).recipe.images, default="none"
+)
+
 
 wildcard_constraints:
     dataset="|".join(PLAN.datasets) or "none",

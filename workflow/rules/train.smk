@@ -19,3 +19,13 @@ rule train:
         options=OPTIONS,
     shell:
         "transgan train {wildcards.run} {params.options} 2>&1 | tee {log}"
+
+
+# The longest run starts before the others that could: what is left to do in the end then fills the other cores.
+use rule train as train_longest with:
+    wildcard_constraints:
+        run=LONGEST_RUN,
+    priority: 1
+
+
+ruleorder: train_longest > train
