@@ -15,6 +15,7 @@ from transgan.frontend import gpu_count
 from transgan.paths import StageName
 from transgan.plan import Plan
 from transgan.plan import load as load_plan
+from transgan.report.layout import DETAILS
 
 _STATE_STAGES: tuple[StageName, ...] = ("reference", "classifier", "train", "score")
 _PACKAGES = ("torch", "torchvision", "torch-fidelity", "snakemake", "dvc", "mlflow", "pandas", "seaborn", "numpy")
@@ -94,11 +95,11 @@ def _git_state() -> str:
 
 
 def summary(plan: Plan) -> None:
-    """Print what the scale has made: every table there is, and where to look next."""
+    """Print what the scale has made: every table there is, without the lines on where each number comes from, and where to look next."""
     tables = [plan.paths.table(name).with_suffix(".md") for name in plan.params.tables]
     for path in tables:
         if path.exists():
-            print(path.read_text())
+            print(path.read_text().split(DETAILS)[0])
     results = plan.paths.results
     print(f"Tables: {results / 'tables'}   figures: {results / 'figures'}   samples: {results / 'runs'}/*/samples.png")
     print("Next: `mlflow ui` to compare runs; `transgan plan --scale paper` for the price of the real thing; README.md for the way there.")

@@ -8,6 +8,10 @@ UNVERIFIED = "†"
 UNVERIFIED_NOTE = "not verified: recalled from the paper, could not be checked against it"
 
 
+# The heading in the Markdown under which each number is traced.
+DETAILS = "## Where our numbers come from"
+
+
 @dataclass(frozen=True)
 class Text:
     """One printed cell; `marks` refer to footnotes."""
@@ -77,7 +81,7 @@ class Footnotes:
 def markdown(layout: Layout) -> str:
     """The table as GitHub-flavoured Markdown."""
     warning = [f"**{layout.warning}**", ""] if layout.warning else []
-    details = ["", "## Where our numbers come from", "", *_markdown_grid(layout.details)] if layout.details else []
+    details = ["", DETAILS, "", *_markdown_grid(layout.details)] if layout.details else []
     footnotes = ["", *(f"<sup>{mark}</sup> {text}  " for mark, text in layout.footnotes)] if layout.footnotes else []
     notes = ["", *(f"- {note}" for note in layout.notes)] if layout.notes else []
     lines = [f"# {layout.title}", "", f"{layout.source}.", "", *warning, *_markdown_grid(layout.main), *footnotes, *notes, *details]
