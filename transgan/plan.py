@@ -30,7 +30,7 @@ STAGE_VERSION: dict[StageName, int] = {
     "train": 1,
     "score": 1,
     "table": 2,
-    "figure": 1,
+    "figure": 2,
 }
 
 # The part of a protocol that the reference statistics depend on; the rest concerns the generated samples only.

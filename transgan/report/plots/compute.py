@@ -13,19 +13,20 @@ MARKERS = "osD^vP*"
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
-    """A point per run, with the range over evaluation seeds; both axes are logarithmic."""
+    """A point per run, with the range over evaluation seeds; an axis is logarithmic where its values are far apart."""
     from transgan.estimate import estimate
 
     figure = canvas(plan, config.title, 4.0)
     axes = figure.subplots()
-    labels, means = [], []
+    labels, means, costs = [], [], []
     for i, name in enumerate(config.runs):
         run = plan.run(name)
         counted = estimate(run)
+        costs.append(counted.total_eflop * 1e6)
         values = sources.scores(plan, name)["fid"]["values"]
         label = f"{name} (G {counted.generator_parameters / 1e6:.3g}M)"
         axes.errorbar(
-            [counted.total_eflop * 1e6],
+            [costs[-1]],
             [np.mean(values)],
             yerr=[[np.mean(values) - min(values)], [max(values) - np.mean(values)]],
             color=COLOURS[i % len(COLOURS)],
@@ -35,7 +36,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         )
         means.append(float(np.mean(values)))
         labels.append(metric_label("fid", run.protocol.plain()))
-    axes.set_xscale("log")
+    spread_axis(axes, costs, "x")
     spread_axis(axes, means)
     axes.set_xlabel("training compute in TFLOP (a multiply-add is two)")
     axes.set_ylabel(f"{', '.join(dict.fromkeys(labels))} (lower is better)")

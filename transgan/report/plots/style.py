@@ -4,13 +4,13 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
 from transgan import files
 from transgan.plan import Plan
@@ -67,9 +67,15 @@ def short(number: float) -> str:
     return EngFormatter(sep="")(float(f"{number:.3g}"))
 
 
-def spread_axis(axes: Axes, values: Sequence[float]) -> None:
-    """Logarithmic y where the values span more than a factor of three; a narrower range reads better linear."""
-    axes.set_yscale("log" if min(values) > 0 and max(values) > 3 * min(values) else "linear")
+def spread_axis(axes: Axes, values: Sequence[float], which: Literal["x", "y"] = "y") -> None:
+    """A logarithmic axis where the values span more than a factor of three, labelled 1, 2, 5, 10; a narrower range reads better linear."""
+    if min(values) <= 0 or max(values) <= 3 * min(values):
+        return
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 1e4 else short(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def picture(axes: Axes, image: Any, title: str = "", **options: Any) -> None:
