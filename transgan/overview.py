@@ -128,13 +128,16 @@ def counted(plan: Plan, run: Run) -> dict[str, Any]:
 
 
 def _print(plan: Plan, shown: dict[str, Any]) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if Console().is_terminal else 140)
-    runs = Table(title=f"{plan.file} at scale {plan.scale_name}: {plan.scale.description}", title_justify="left")
+    console = Console(width=None if Console().is_terminal else 150)
+    runs = Table(
+        title=f"{plan.file} at scale {plan.scale_name}: {plan.scale.description}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for column, justify in _COLUMNS:
-        runs.add_column(column, justify=justify, no_wrap=column == "run")
+        runs.add_column(column, justify=justify, no_wrap=column in ("run", "dataset, pixels"))
     for row in shown["runs"]:
         runs.add_row(
             row["run"],
@@ -151,7 +154,7 @@ def _print(plan: Plan, shown: dict[str, Any]) -> None:
             row["status"],
         )
     console.print(runs)
-    tables = Table(title="By table (what several share counts in each, once in all)", title_justify="left")
+    tables = Table(title="By table (what several share counts in each, once in all)", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("table", "runs", "images", "EFLOP", "hours", "GiB on disk"):
         tables.add_column(column, justify="left" if column == "table" else "right")
     for row in [*shown["tables"], {"table": "in all", **shown["total"]}]:
