@@ -1,5 +1,7 @@
 """What every generator and every discriminator offers, whatever its family: training, sampling and scoring rely on nothing else."""
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 
@@ -18,18 +20,18 @@ class GeneratorNetwork(nn.Module):
         """Tell the network how many real images the discriminator has been shown; most networks do not change along training."""
 
 
-class StyledGenerator(GeneratorNetwork):
+class StyledGenerator(GeneratorNetwork, ABC):
     """A generator in two halves, whose forward is synthesize(map(z), noise): style mixing and path lengths need them apart."""
 
     styles: int  # how many layers take a style
 
+    @abstractmethod
     def map(self, z: Tensor) -> Tensor:
         """(B, latent) -> (B, styles, style width)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def synthesize(self, styles: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, styles, style width) and noise as for forward -> (B, 3, resolution, resolution)."""
-        raise NotImplementedError
 
 
 class DiscriminatorNetwork(nn.Module):
