@@ -108,14 +108,24 @@ def train(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
 
 
 @app.command(rich_help_panel=STAGES)
-def score(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
-    """Score a run under its protocol."""
+def score(
+    target: Annotated[str, typer.Argument(metavar="RUN", help="A run; or a .safetensors of ours or .pth of the authors, scored like a run.")],
+    like: Annotated[str | None, typer.Option("--like", metavar="RUN", help="For a file: whose data and protocol. Default: by resolution.")] = None,
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Score a run under its protocol, or a generator file under that of a run."""
     from transgan import tracking
     from transgan.scoring import score as stage
 
     plan = _plan(params, scale)
-    stage.score(plan, run)
-    tracking.record_scores(plan, run)
+    if stage.is_file(plan, target):
+        stage.score_file(plan, Path(target), like)
+        return
+    if like is not None:
+        raise UserError(f"--like is for generator files; {target} is scored as itself")
+    stage.score(plan, target)
+    tracking.record_scores(plan, target)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -301,7 +311,7 @@ def import_official(
     window: Annotated[int | None, typer.Option("--window", help="Side of the tiles, where the file cannot tell.")] = None,
     heads: Annotated[int | None, typer.Option("--heads", help="Attention heads, where the file cannot tell.")] = None,
 ) -> None:
-    """Turn a checkpoint of the authors into a generator of ours, which sample and evaluate take."""
+    """Turn a checkpoint of the authors into a generator of ours, which sample, score and evaluate take."""
     from transgan.models import official
 
     print(official.import_official(file, out or file.with_suffix(".safetensors"), norm=norm, window=window, heads=heads))

@@ -1,6 +1,7 @@
 """The stages reference and score on a tiny project: contents, same bytes, finished work, and what makes them run again."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.models.test_official import released_keys
 from tests.scoring.conftest import REFERENCE, RUN, save_untrained, write_params
 from transgan import files, plan
 from transgan.errors import UserError
+from transgan.models import build_generator
 from transgan.scoring import reference, score
 
 
@@ -179,3 +182,50 @@ def test_the_digest_of_a_reference_is_the_same_every_time(project: Path) -> None
     reference.make(current, REFERENCE)
     assert files.sha256(path) == first
     assert set(np.load(path).files) == {"mu", "sigma", "count", "self_fid", "about", "floor", "features"}
+
+
+def test_a_generator_file_is_scored_like_a_run_and_only_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = made()
+    current = plan.load()
+    file = shutil.copy(current.paths.run(RUN) / "generator.safetensors", "mine.safetensors")
+    out = score.score_file(current, Path(file), RUN)
+    scores = json.loads(out.read_text())
+    assert out == Path("mine.scores.json")
+    assert scores["protocols"] == content["protocols"]
+    assert scores["like"] == RUN
+    before = out.stat().st_mtime_ns
+    score.score_file(current, Path(file), RUN)
+    assert out.stat().st_mtime_ns == before
+    assert "already finished" in capsys.readouterr().err
+    write_params(Path(), samples=150)
+    score.score_file(plan.load(), Path(file), RUN)
+    assert json.loads(out.read_text())["settings"]["few"]["samples"] == 150
+
+
+def test_a_checkpoint_of_the_authors_is_scored_by_the_command_line(project: Path) -> None:
+    module = build_generator(plan.load().run(RUN).model.generator)
+    torch.save({"avg_gen_state_dict": released_keys(module)}, "released.pth")
+    command = [sys.executable, "-m", "transgan", "score", "released.pth", "--like", RUN]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    values = json.loads(Path("released.scores.json").read_text())["protocols"]["few"]
+    assert all(np.isfinite(values[metric]["values"]).all() for metric in ("is", "fid"))
+
+
+def test_without_a_named_run_the_resolution_decides(project: Path) -> None:
+    current = plan.load()
+    size = current.run(RUN).dataset.resolution
+    assert score._first_run(current, Path("g.pth"), size).name == next(iter(current.runs))
+    with pytest.raises(UserError, match="which no run's data has at scale"):
+        score._first_run(current, Path("g.pth"), size + 1)
+
+
+def test_a_file_that_cannot_be_scored_like_that_run_is_refused(project: Path) -> None:
+    current = plan.load()
+    with pytest.raises(UserError, match="absent"):
+        score.score_file(current, Path("absent.safetensors"))
+    file = current.paths.run(RUN) / "generator.safetensors"
+    with pytest.raises(UserError, match="run"):
+        score.score_file(current, file, "one-cifar11")
+    with pytest.raises(UserError, match="no generator file"):
+        score.score_file(current, Path("pictures.zip"))

@@ -1,16 +1,25 @@
-"""The stage `score`: samples of a trained run's generator against its reference, under the run's protocol, once per evaluation seed."""
+"""The stage `score`: samples of a trained run's generator against its reference, under the run's protocol, once per evaluation seed.
+
+A generator file (of ours, or of the authors) is scored in the same way in the place of a run; its scores lie beside it.
+"""
 
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from transgan import files
+from transgan.console import say
 from transgan.errors import UserError
-from transgan.plan import Plan
+from transgan.plan import Plan, Run, digest
 from transgan.scoring import weights
-from transgan.workspace import run_stage
+from transgan.workspace import locked, run_stage
+
+if TYPE_CHECKING:
+    from transgan.models.base import GeneratorNetwork
 
 METRICS = "metrics.json"
 SCORES = "scores.json"
+GENERATOR_FILES = (".safetensors", ".pth", ".pt")
 
 
 def score(plan: Plan, run_name: str) -> None:
@@ -20,38 +29,106 @@ def score(plan: Plan, run_name: str) -> None:
     """
     run = plan.run(run_name)
     trained = plan.paths.run(run_name)
-    reference_path = plan.paths.reference(run.dataset_name, run.protocol_name)
     generator_path = trained / "generator.safetensors"
-    path, weights_digest = weights.locate(plan, run.protocol)
-    inputs = {
-        "generator": _digest(generator_path, f"transgan train {run_name}"),
-        "reference": _digest(reference_path, f"transgan reference {run.dataset_name} {run.protocol_name}"),
-        "weights": weights_digest,
-    }
 
     def work(folder: Path) -> None:
         from transgan.models.saved import load_generator
-        from transgan.scoring import reference, samples
-        from transgan.scoring.measure import measure
 
         history = files.read_json(trained / "run.json")
-        sources = samples.sources(load_generator(generator_path).module, run.protocol)
-        found = measure(plan, run.protocol, sources, reference.load(reference_path), path, f"score {run_name}")
+        found = _measured(plan, run, load_generator(generator_path).module, f"score {run_name}")
         content = {
             "run": run_name,
             "fingerprint": plan.fingerprint("score", run_name),
             "train_fingerprint": plan.fingerprint("train", run_name),
             "images": history["images"],
             "data": history["data"],
-            "protocols": {run.protocol_name: found["metrics"]},
-            "settings": {run.protocol_name: {**found["settings"], "weights_sha256": weights_digest}},
-            "warnings": {run.protocol_name: found["warnings"]},
+            **found,
         }
         files.write_json(folder / SCORES, content)
-        files.write_json(folder / METRICS, {metric: fmean(values["values"]) for metric, values in found["metrics"].items()})
+        values = found["protocols"][run.protocol_name]
+        files.write_json(folder / METRICS, {metric: fmean(value["values"]) for metric, value in values.items()})
 
     outputs = {SCORES: plan.paths.score(run_name), METRICS: plan.paths.metrics(run_name)}
-    run_stage(plan, "score", run_name, outputs, work, inputs)
+    run_stage(plan, "score", run_name, outputs, work, _inputs(plan, run, generator_path, f"transgan train {run_name}"))
+
+
+def is_file(plan: Plan, target: str) -> bool:
+    """Whether `target` names a generator file rather than a run."""
+    return target not in plan.runs and target.endswith(GENERATOR_FILES)
+
+
+def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
+    """Score a generator file as if run `like` had trained it; writes and returns FILE.scores.json, which has what a run's scores have.
+
+    `like`: without it, the first run of the plan whose data has the generator's resolution. What was scored so before is not scored again.
+    Raises UserError when the file is no generator, no dataset or several have its resolution, or as `score` does.
+    """
+    from transgan.scoring import reference
+    from transgan.scoring.evaluate import open_generator
+
+    generator = open_generator(plan, str(file))
+    if generator is None:
+        raise UserError(f"{file}: no generator file; these end in {', '.join(GENERATOR_FILES)}")
+    run = plan.run(like) if like is not None else _first_run(plan, file, generator.resolution)
+    if run.dataset.resolution != generator.resolution:
+        raise UserError(f"{file}: makes {generator.resolution} pixels, {run.name} is scored at {run.dataset.resolution}")
+    out = file.with_suffix(".scores.json")
+    with locked(out, f"score {file}"):
+        reference.make(plan, f"{run.dataset_name}-{run.protocol_name}")
+        made_from = {
+            "like": run.name,
+            "protocol": digest(run.protocol.plain()),
+            "inputs": _inputs(plan, run, file, f"transgan import-official {file.with_suffix('.pth')}"),
+        }
+        if out.exists() and made_from.items() <= files.read_json(out).items():
+            say(f"score {file}: already finished ({out})")
+            return out
+        say(f"score {file}: as {run.name} is scored, {run.dataset_name} under {run.protocol_name}")
+        found = _measured(plan, run, generator, f"score {file.name}")
+        files.write_json(out, {"run": str(file), **made_from, **found})
+        settings, metrics = found["settings"][run.protocol_name], found["protocols"][run.protocol_name]
+        values = ", ".join(f"{settings['titles'][metric]} {fmean(value['values']):.4g}" for metric, value in metrics.items())
+        say(f"score {file}: {values}; kept in {out}")
+    return out
+
+
+def _measured(plan: Plan, run: Run, generator: "GeneratorNetwork", what: str) -> dict[str, Any]:
+    """Scores, settings and warnings of a generator by `run`'s protocol, each under the protocol's name."""
+    from transgan.scoring import reference, samples
+    from transgan.scoring.measure import measure
+
+    path, weights_digest = weights.locate(plan, run.protocol)
+    against = reference.load(plan.paths.reference(run.dataset_name, run.protocol_name))
+    found = measure(plan, run.protocol, samples.sources(generator, run.protocol), against, path, what)
+    name = run.protocol_name
+    return {
+        "protocols": {name: found["metrics"]},
+        "settings": {name: {**found["settings"], "weights_sha256": weights_digest}},
+        "warnings": {name: found["warnings"]},
+    }
+
+
+def _first_run(plan: Plan, file: Path, resolution: int) -> Run:
+    """The first run whose data has `resolution`, if it is one dataset that has it."""
+    fitting = [run for run in plan.runs.values() if run.dataset.resolution == resolution]
+    datasets = list(dict.fromkeys(run.dataset_name for run in fitting))
+    if not datasets:
+        has = ", ".join(f"{name} {dataset.resolution}" for name, dataset in plan.datasets.items())
+        raise UserError(f"{file}: makes {resolution} pixels, which no run's data has at scale {plan.scale_name} ({has}); name another --scale")
+    if len(datasets) > 1:
+        raise UserError(f"{file}: makes {resolution} pixels, as do {', '.join(datasets)}; name a run to score it like with --like")
+    return fitting[0]
+
+
+def _inputs(plan: Plan, run: Run, generator: Path, maker: str) -> dict[str, str]:
+    """Digests of all that the scores of `run` are made from; `maker` is the command that makes the generator."""
+    _, weights_digest = weights.locate(plan, run.protocol)
+    reference_path = plan.paths.reference(run.dataset_name, run.protocol_name)
+    return {
+        "generator": _digest(generator, maker),
+        "reference": _digest(reference_path, f"transgan reference {run.dataset_name} {run.protocol_name}"),
+        "weights": weights_digest,
+    }
 
 
 def _digest(path: Path, command: str) -> str:
