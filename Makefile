@@ -60,8 +60,8 @@ restore: $(STAMP) ## After `dvc checkout` or `dvc pull`: pull what is missing an
 	@if [ -n "$$(dvc remote list)" ]; then dvc pull; else dvc checkout; fi
 	@snakemake --cores 1 --touch --quiet all -- reproduce_tables
 
-verify: $(STAMP) ## The demo through Snakemake and through DVC, from two fresh clones: same bytes
-	python benchmarks/verify.py
+verify: $(STAMP) ## The demo through Snakemake and through DVC, from two fresh clones: same bytes (KEEP=FOLDER keeps them)
+	python benchmarks/verify.py $(if $(KEEP),--keep $(KEEP))
 
 bench: $(STAMP) ## Measure speed here; results go to benchmarks/results
 	python benchmarks/train_step.py

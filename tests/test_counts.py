@@ -1,10 +1,13 @@
 """The counts that are shipped: those of params.yaml, all of them, right, and filed under what they depend on."""
 
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 
 from transgan import counts
 from transgan import plan as plans
-from transgan.estimate import gflop_per_image
+from transgan.estimate import estimate
 from transgan.plan import Plan, Run
 
 from .conftest import ROOT, TINY
@@ -20,9 +23,9 @@ def changed(run: Run, **recipe: object) -> Run:
 
 
 def test_every_run_of_the_product_was_counted(demo: Plan) -> None:
-    missing = [run.name for key, run in counts.wanted(demo).items() if key not in counts.shipped()]
+    missing = [run.name for key, run in counts.wanted(demo.file).items() if key not in counts.shipped()]
     assert missing == [], "run `make generate`"
-    assert set(counts.shipped()) == set(counts.wanted(demo)), "run `make generate`"
+    assert set(counts.shipped()) == set(counts.wanted(demo.file)), "run `make generate`"
 
 
 def test_a_run_costs_its_full_schedule_at_demo_and_its_own_where_scores_compare(demo: Plan) -> None:
@@ -40,14 +43,40 @@ def test_a_run_of_another_params_file_has_no_count() -> None:
 def test_counts_are_filed_under_what_operations_depend_on(demo: Plan) -> None:
     run = counts.in_full(demo, "transgan-cifar10")
     assert run is not None
-    same = changed(run, images=5, precision="bfloat16", compile=True, ema={"beta": 0.9}, dynamics={"points": 2})
+    same = changed(run, images=5, compile=True, ema={"beta": 0.9}, dynamics={"points": 2})
     assert counts.key(same) == counts.key(run)
-    for other in (changed(run, n_critic=1), changed(run, regularizers={}), changed(run, leak_generator_gradient=False)):
+    for other in (
+        changed(run, precision="bfloat16"),
+        changed(run, n_critic=1),
+        changed(run, regularizers={}),
+        changed(run, leak_generator_gradient=False),
+    ):
         assert counts.key(other) != counts.key(run)
+
+
+def test_what_was_counted_before_needs_no_counting(demo: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("transgan.estimate.estimate", lambda run: pytest.fail(f"{run.name} was counted"))
+    for scale in demo.params.scales:
+        plan = plans.load(demo.file, scale)
+        for run in plan.runs.values():
+            found = counts.counted(plan, run)
+            assert found["total_eflop"] == found["gflop_per_image"] * run.recipe.images / 1e9
+            assert found["memory_gib"] > 0
+
+
+def test_another_run_is_counted_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plans.load()
+    run = plan.run("one-cifar10")
+    first = counts.counted(plan, run)
+    monkeypatch.setattr("transgan.estimate.estimate", lambda run: pytest.fail(f"{run.name} was counted again"))
+    assert counts.counted(plan, run) == first
 
 
 @pytest.mark.slow
 def test_a_shipped_count_is_what_counting_gives(demo: Plan) -> None:
     run = counts.in_full(demo, "v1-s-cifar10")
     assert run is not None
-    assert counts.shipped()[counts.key(run)] == pytest.approx(gflop_per_image(run), rel=1e-6)
+    shipped = counts.shipped()[counts.key(run)]
+    for name, value in asdict(estimate(run)).items():
+        assert shipped[name] == pytest.approx(value, rel=1e-6)

@@ -1,11 +1,12 @@
-"""Operations of the product's own runs, counted beforehand (counts.json), so that a table can say at once what a run that nobody made would cost.
+"""Sizes, operations and memory of the product's own runs, counted beforehand (counts.json), so that a table or a plan can say them at once.
 
 Counting takes minutes at the paper's sizes, and a table must not, and must be the same on every machine. `make generate` counts what is missing
-in the file: per real image, keyed by all that the count depends on. A run that is not in it (of another params file, or of an edited recipe)
-is priced by `transgan plan` alone.
+in the file, keyed by all that the counts depend on. What is not in it (a run of another params file, or of an edited recipe) `transgan plan`
+counts and remembers, and a table leaves out.
 """
 
 import json
+from dataclasses import asdict
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -15,11 +16,14 @@ from pydantic import ValidationError
 
 from transgan import files
 from transgan.console import say
+from transgan.freshness import carried
 from transgan.plan import Plan, Run, digest, load, merge
 from transgan.schema import ModelConfig, RecipeConfig
 
 FILE = "counts.json"
-# Of a recipe, what the operations per real image depend on; batches by their ratio, and by what is one forward pass.
+# Raise when transgan.estimate counts differently: everything is then counted again.
+VERSION = 1
+# Of a recipe, what operations per real image and memory depend on.
 COUNTED = (
     "batch",
     "generator_batch",
@@ -33,14 +37,28 @@ COUNTED = (
     "leak_generator_gradient",
     "checkpoint_activations",
     "devices",
+    "precision",
 )
 
 
 def eflop(plan: Plan, run_name: str) -> float | None:
     """EFLOP of training a run: at this scale where its numbers compare with the paper's, else of the full schedule; None: not in the file."""
     run = plan.run(run_name) if plan.scale.comparable else in_full(plan, run_name)
-    gflop = None if run is None else shipped().get(key(run))
-    return None if run is None or gflop is None else gflop * run.recipe.images / 1e9
+    found = None if run is None else shipped().get(key(run))
+    return None if run is None or found is None else found["gflop_per_image"] * run.recipe.images / 1e9
+
+
+def counted(plan: Plan, run: Run) -> dict[str, Any]:
+    """What transgan.estimate.Estimate has of a run, and its `total_eflop`: as shipped, as remembered in state/, or counted now."""
+    remembered = plan.paths.state / "counts" / f"{key(run)}.json"
+    found = shipped().get(key(run)) or carried(remembered)
+    if not found:
+        say(f"counting {run.name} ...")
+        from transgan.estimate import estimate
+
+        found = asdict(estimate(run))
+        files.write_json(remembered, found)
+    return {**found, "total_eflop": found["gflop_per_image"] * run.recipe.images / 1e9}
 
 
 def in_full(plan: Plan, run_name: str) -> Run | None:
@@ -59,6 +77,7 @@ def key(run: Run) -> str:
     recipe = run.recipe.model_dump(mode="json", exclude_defaults=True)
     return digest(
         {
+            "version": VERSION,
             "families": [run.model.generator.family, run.model.discriminator.family],
             "model": run.model.model_dump(mode="json", exclude_defaults=True),
             "resolution": run.dataset.resolution,
@@ -68,31 +87,33 @@ def key(run: Run) -> str:
 
 
 @cache
-def shipped() -> dict[str, float]:
-    """Key -> GFLOP per real image, as far as it was counted."""
-    found: dict[str, Any] = json.loads(resources.files("transgan").joinpath(FILE).read_text(encoding="utf-8"))
-    return {entry: float(value["gflop_per_image"]) for entry, value in found.items()}
+def shipped() -> dict[str, dict[str, Any]]:
+    """Key -> what was counted, as transgan.estimate.Estimate has it, and the run it was counted for."""
+    found: dict[str, dict[str, Any]] = json.loads(resources.files("transgan").joinpath(FILE).read_text(encoding="utf-8"))
+    return found
 
 
-def wanted(plan: Plan) -> dict[str, Run]:
-    """Key -> the first run that has it, over all runs of the plan without a scale's changes."""
-    runs = [run for name in plan.params.runs if (run := in_full(plan, name)) is not None]
-    return {key(run): run for run in reversed(runs)}
+def wanted(params: Path | None = None) -> dict[str, Run]:
+    """Key -> the first run that has it, over all runs of a params file, at each of its scales and without a scale's changes."""
+    plan = load(params)
+    full = [in_full(plan, name) for name in plan.params.runs]
+    scaled = [run for scale in plan.params.scales for run in load(params, scale).runs.values()]
+    return {key(run): run for run in reversed([*full, *scaled]) if run is not None}
 
 
 def main() -> None:
     """Write counts.json anew for params.yaml: what is there is kept, what is missing counted, what nothing refers to left out."""
-    from transgan.estimate import gflop_per_image
+    from transgan.estimate import estimate
 
     path = Path(__file__).with_name(FILE)
     known = json.loads(path.read_text()) if path.exists() else {}
-    runs = wanted(load())
+    runs = wanted()
     counts = {entry: known[entry] for entry in runs if entry in known}
     files.write_json(path, counts)
     for entry, run in runs.items():
         if entry not in counts:
-            say(f"counting {run.name} ...")
-            counts[entry] = {"run": run.name, "gflop_per_image": round(gflop_per_image(run), 6)}
+            say(f"counting {run.name} at {run.scale} ...")
+            counts[entry] = {"run": run.name, **asdict(estimate(run))}
             files.write_json(path, counts)  # now: counting is slow, and may be stopped
 
 

@@ -38,7 +38,6 @@ class Estimate:
     generator_parameters: int
     discriminator_parameters: int
     gflop_per_image: float  # training FLOPs per real image shown to the discriminator, generator steps included
-    total_eflop: float
     memory_gib: float
     plain_memory_gib: float  # with attention as plain matrix products everywhere, as the released code has it: the paper's "OOM" as a number
 
@@ -50,12 +49,10 @@ def estimate(run: Run) -> Estimate:
     recipe, resolution = run.recipe, run.dataset.resolution
     whole = _measure(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)))
     plain = _measure(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)), plain=True)
-    gflop = gflop_per_image(run)
     return Estimate(
         generator_parameters=whole.parameters["generator"],
         discriminator_parameters=whole.parameters["discriminator"],
-        gflop_per_image=gflop,
-        total_eflop=gflop * recipe.images / 1e9,
+        gflop_per_image=gflop_per_image(run),
         memory_gib=whole.bytes / GIB,
         plain_memory_gib=plain.bytes / GIB,
     )

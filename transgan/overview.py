@@ -1,23 +1,19 @@
 """`transgan plan`: every run of a scale with its sizes, cost, memory, hours and disk, and where it stands; the same by table and in all.
 
-Sizes and costs are counted on the real modules on the meta device (transgan.estimate) and remembered in state/, keyed by what they depend on.
+Sizes and costs are counted on the real modules on the meta device (transgan.estimate). Those of the product's own runs come with it
+(transgan.counts); others are remembered in state/.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
-from transgan import files, price
-from transgan.console import say
+from transgan import counts, price
 from transgan.errors import UserError
 from transgan.freshness import carried, freshness
 from transgan.machine import device_bytes
-from transgan.plan import Plan, Run, digest
+from transgan.plan import Plan, Run
 from transgan.stages import stages
-
-# Raise when transgan.estimate counts differently, so that remembered estimates are counted again.
-ESTIMATE_VERSION = 2
 
 GIB = 2**30
 
@@ -30,7 +26,7 @@ def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool =
     """
     if calibrate and device is not None:
         raise UserError("--calibrate measures the device at hand; leave --device out")
-    costs = {name: counted(plan, run) for name, run in plan.runs.items()}
+    costs = {name: counts.counted(plan, run) for name, run in plan.runs.items()}
     if calibrate:
         from transgan.calibrate import calibrate as measure
 
@@ -111,20 +107,6 @@ def _parts(needs: Iterable[price.Need]) -> dict[str, float]:
 
 def _parameters(cost: dict[str, Any]) -> int:
     return int(cost["generator_parameters"] + cost["discriminator_parameters"])
-
-
-def counted(plan: Plan, run: Run) -> dict[str, Any]:
-    """Counts of one run, from the file that remembers them or by counting."""
-    key = digest({"version": ESTIMATE_VERSION, "model": run.model.plain(), "recipe": run.recipe.plain(), "resolution": run.dataset.resolution})
-    remembered = plan.paths.state / "estimates" / f"{key}.json"
-    found = carried(remembered)
-    if not found:
-        say(f"counting {run.name} ...")
-        from transgan.estimate import estimate
-
-        found = asdict(estimate(run))
-        files.write_json(remembered, found)
-    return found
 
 
 def _print(plan: Plan, shown: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from transgan import files
-from transgan.overview import counted
+from transgan.counts import counted
 from transgan.plan import Plan
 from transgan.report.layout import Grid, Group, Layout, Text, latex, markdown
 

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from transgan import counts
 from transgan.plan import Plan
 from transgan.report.cells import metric_label
 from transgan.report.plots import sources
@@ -14,17 +15,15 @@ MARKERS = "osD^vP*"
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
     """A point per run, with the range over evaluation seeds; an axis is logarithmic where its values are far apart."""
-    from transgan.estimate import estimate
-
     figure = canvas(plan, config.title, 4.0)
     axes = figure.subplots()
     labels, means, costs = [], [], []
     for i, name in enumerate(config.runs):
         run = plan.run(name)
-        counted = estimate(run)
-        costs.append(counted.total_eflop * 1e6)
+        counted = counts.counted(plan, run)
+        costs.append(counted["total_eflop"] * 1e6)
         values = sources.scores(plan, name)["fid"]["values"]
-        label = f"{name} (G {counted.generator_parameters / 1e6:.3g}M)"
+        label = f"{name} (G {counted['generator_parameters'] / 1e6:.3g}M)"
         axes.errorbar(
             [costs[-1]],
             [np.mean(values)],
