@@ -8,6 +8,8 @@ import pytest
 from transgan import files, overview
 from transgan import plan as plans
 
+from .conftest import ROOT
+
 
 def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
     overview.show(plans.load(), as_json=True)
@@ -20,6 +22,19 @@ def test_json_has_what_a_script_needs(project: Path, capsys: pytest.CaptureFixtu
     row = rows["one-cifar10"]
     assert (row["dataset"], row["images"], row["status"]) == ("cifar10", 512, "missing")
     assert row["total_eflop"] == pytest.approx(row["gflop_per_image"] * 512 * 1e-9)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("scale", ["demo", "quick", "paper"])
+def test_every_run_of_the_product_is_priced_at_once(
+    scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = plans.load(ROOT / "params.yaml", scale)
+    overview.show(plan, as_json=True, device="H100")
+    shown = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in shown["runs"]] == list(plan.runs)
+    assert shown["total"]["eflop"] == pytest.approx(sum(row["total_eflop"] for row in shown["runs"] if row["run"] in plan.made))
+    assert not list(tmp_path.rglob("counts"))  # nothing had to be counted
 
 
 def test_a_checkpoint_makes_a_run_resumable(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -88,9 +88,9 @@ def key(run: Run) -> str:
 
 @cache
 def shipped() -> dict[str, dict[str, Any]]:
-    """Key -> what was counted, as transgan.estimate.Estimate has it, and the run it was counted for."""
+    """Key -> what was counted, as transgan.estimate.Estimate has it."""
     found: dict[str, dict[str, Any]] = json.loads(resources.files("transgan").joinpath(FILE).read_text(encoding="utf-8"))
-    return found
+    return {entry: {name: value for name, value in counts.items() if name != "run"} for entry, counts in found.items()}
 
 
 def wanted(params: Path | None = None) -> dict[str, Run]:
