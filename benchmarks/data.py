@@ -5,7 +5,7 @@ what bare Pillow decodes, crops and resizes from memory in as many processes as 
 also as the share of prepare's processor time that bare Pillow needs, which other work on the machine does not disturb.
 loader: 32-pixel pictures per second that Pack.read gives from a pack, in random rows.
 
-    python benchmarks/data.py [--pictures 3000] [--rounds 3] [--tar FILE]
+    python benchmarks/data.py [--pictures 12000] [--rounds 3] [--tar FILE]
 
 writes benchmarks/results/data.json. `--tar` adds the whole stage on an archive of 32-pixel pictures, with seconds and peak memory.
 """
@@ -210,7 +210,7 @@ def whole_tar(path: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure prepare and the loader.")
-    parser.add_argument("--pictures", type=int, default=3000)
+    parser.add_argument("--pictures", type=int, default=12000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tar", type=Path)
     arguments = parser.parse_args()

