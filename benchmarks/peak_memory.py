@@ -2,7 +2,7 @@
 
     python benchmarks/peak_memory.py make reproduce
 
-Sampled four times a second. Memory that processes share is counted once (PSS), where the system tells it; page cache is not counted.
+Sampled twice a second. Memory that processes share is counted once (PSS), where the system tells it; page cache is not counted.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import time
 
 import psutil
 
-INTERVAL = 0.25
+INTERVAL = 0.5
 
 
 def held(root: psutil.Process) -> int:
