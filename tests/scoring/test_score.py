@@ -193,6 +193,7 @@ def test_a_generator_file_is_scored_like_a_run_and_only_once(project: Path, caps
     assert out == Path("mine.scores.json")
     assert scores["protocols"] == content["protocols"]
     assert scores["like"] == RUN
+    assert {path.name for path in Path().iterdir() if "mine" in path.name} == {"mine.safetensors", "mine.scores.json"}
     before = out.stat().st_mtime_ns
     score.score_file(current, Path(file), RUN)
     assert out.stat().st_mtime_ns == before

@@ -73,7 +73,7 @@ def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
     if run.dataset.resolution != generator.resolution:
         raise UserError(f"{file}: makes {generator.resolution} pixels, {run.name} is scored at {run.dataset.resolution}")
     out = file.with_suffix(".scores.json")
-    with locked(out, f"score {file}"):
+    with locked(plan.paths.state / "score-files" / digest(str(out.resolve())), f"score {file}"):
         reference.make(plan, f"{run.dataset_name}-{run.protocol_name}")
         made_from = {
             "like": run.name,
