@@ -12,6 +12,7 @@ from transgan.console import say
 from transgan.errors import UserError
 from transgan.plan import Plan, Run, digest
 from transgan.scoring import weights
+from transgan.scoring.evaluate import CHECKPOINTS, open_generator
 from transgan.workspace import locked, run_stage
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 METRICS = "metrics.json"
 SCORES = "scores.json"
-GENERATOR_FILES = (".safetensors", ".pth", ".pt")
+GENERATOR_FILES = (".safetensors", *CHECKPOINTS)
 
 
 def score(plan: Plan, run_name: str) -> None:
@@ -30,12 +31,13 @@ def score(plan: Plan, run_name: str) -> None:
     run = plan.run(run_name)
     trained = plan.paths.run(run_name)
     generator_path = trained / "generator.safetensors"
+    path, weights_digest = weights.locate(plan, run.protocol)
 
     def work(folder: Path) -> None:
         from transgan.models.saved import load_generator
 
         history = files.read_json(trained / "run.json")
-        found = _measured(plan, run, load_generator(generator_path).module, f"score {run_name}")
+        found = _measured(plan, run, load_generator(generator_path).module, path, weights_digest, f"score {run_name}")
         content = {
             "run": run_name,
             "fingerprint": plan.fingerprint("score", run_name),
@@ -49,7 +51,7 @@ def score(plan: Plan, run_name: str) -> None:
         files.write_json(folder / METRICS, {metric: fmean(value["values"]) for metric, value in values.items()})
 
     outputs = {SCORES: plan.paths.score(run_name), METRICS: plan.paths.metrics(run_name)}
-    run_stage(plan, "score", run_name, outputs, work, _inputs(plan, run, generator_path, f"transgan train {run_name}"))
+    run_stage(plan, "score", run_name, outputs, work, _inputs(plan, run, generator_path, weights_digest, f"transgan train {run_name}"))
 
 
 def is_file(plan: Plan, target: str) -> bool:
@@ -64,7 +66,6 @@ def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
     Raises UserError when the file is no generator, no dataset or several have its resolution, or as `score` does.
     """
     from transgan.scoring import reference
-    from transgan.scoring.evaluate import open_generator
 
     generator = open_generator(plan, str(file))
     if generator is None:
@@ -75,16 +76,17 @@ def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
     out = file.with_suffix(".scores.json")
     with locked(plan.paths.state / "score-files" / digest(str(out.resolve())), f"score {file}"):
         reference.make(plan, f"{run.dataset_name}-{run.protocol_name}")
+        path, weights_digest = weights.locate(plan, run.protocol)
         made_from = {
             "like": run.name,
             "protocol": digest(run.protocol.plain()),
-            "inputs": _inputs(plan, run, file, f"transgan import-official {file.with_suffix('.pth')}"),
+            "inputs": _inputs(plan, run, file, weights_digest, f"transgan import-official {file.with_suffix('.pth')}"),
         }
         if out.exists() and made_from.items() <= files.read_json(out).items():
             say(f"score {file}: already finished ({out})")
             return out
         say(f"score {file}: as {run.name} is scored, {run.dataset_name} under {run.protocol_name}")
-        found = _measured(plan, run, generator, f"score {file.name}")
+        found = _measured(plan, run, generator, path, weights_digest, f"score {file.name}")
         files.write_json(out, {"run": str(file), **made_from, **found})
         settings, metrics = found["settings"][run.protocol_name], found["protocols"][run.protocol_name]
         values = ", ".join(f"{settings['titles'][metric]} {fmean(value['values']):.4g}" for metric, value in metrics.items())
@@ -92,12 +94,11 @@ def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
     return out
 
 
-def _measured(plan: Plan, run: Run, generator: "GeneratorNetwork", what: str) -> dict[str, Any]:
-    """Scores, settings and warnings of a generator by `run`'s protocol, each under the protocol's name."""
+def _measured(plan: Plan, run: Run, generator: "GeneratorNetwork", path: Path, weights_digest: str, what: str) -> dict[str, Any]:
+    """Scores, settings and warnings of a generator by `run`'s protocol with the weights in `path`, each under the protocol's name."""
     from transgan.scoring import reference, samples
     from transgan.scoring.measure import measure
 
-    path, weights_digest = weights.locate(plan, run.protocol)
     against = reference.load(plan.paths.reference(run.dataset_name, run.protocol_name))
     found = measure(plan, run.protocol, samples.sources(generator, run.protocol), against, path, what)
     name = run.protocol_name
@@ -120,9 +121,8 @@ def _first_run(plan: Plan, file: Path, resolution: int) -> Run:
     return fitting[0]
 
 
-def _inputs(plan: Plan, run: Run, generator: Path, maker: str) -> dict[str, str]:
+def _inputs(plan: Plan, run: Run, generator: Path, weights_digest: str, maker: str) -> dict[str, str]:
     """Digests of all that the scores of `run` are made from; `maker` is the command that makes the generator."""
-    _, weights_digest = weights.locate(plan, run.protocol)
     reference_path = plan.paths.reference(run.dataset_name, run.protocol_name)
     return {
         "generator": _digest(generator, maker),
