@@ -5,7 +5,7 @@ what bare Pillow decodes, crops and resizes from memory in as many processes as 
 also as the share of prepare's processor time that bare Pillow needs, which other work on the machine does not disturb.
 loader: 32-pixel pictures per second that Pack.read gives from a pack, in random rows.
 
-    python benchmarks/data.py [--pictures 12000] [--rounds 3] [--tar FILE]
+    python benchmarks/data.py [--pictures 32000] [--rounds 5] [--tar FILE]
 
 writes benchmarks/results/data.json. `--tar` adds the whole stage on an archive of 32-pixel pictures, with seconds and peak memory.
 """
@@ -17,6 +17,7 @@ import multiprocessing
 import os
 import platform
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,6 +32,7 @@ import lmdb
 import numpy as np
 from PIL import Image
 
+from benchmarks.peak_memory import watch
 from transgan.data.fetch import fetch
 from transgan.data.pack import Pack
 from transgan.data.pictures import FILTERS, crop_box
@@ -113,9 +115,9 @@ Case = tuple[str, dict[str, Any], list[bytes]]
 
 def cases(root: Path, count: int) -> list[Case]:
     """(title, dataset, its encoded pictures) of every format, written below `root`, which is the project's folder."""
-    few = max(count // 3, 50)  # enough that what is done once (the contact sheet, opening) does not count
-    small, faces, churches = encoded("JPEG", 32, 32, count * 3), encoded("JPEG", 218, 178, count), encoded("WEBP", 256, 341, few)
-    pngs, large = encoded("PNG", 256, 256, few), encoded("JPEG", 1024, 1024, few // 2)
+    # Enough that what is done once (starting workers, the contact sheet) counts little; published sets have six times as many and more.
+    small, faces, churches = encoded("JPEG", 32, 32, count), encoded("JPEG", 218, 178, count), encoded("WEBP", 256, 341, count // 4)
+    pngs, large = encoded("PNG", 256, 256, count // 8), encoded("JPEG", 1024, 1024, count // 16)
     write_tar(root / "small.tar", small, "jpg")
     write_celeba(root / "lab", faces)
     write_lmdb(root / "data/incoming/church_outdoor_train_lmdb", churches)
@@ -146,6 +148,12 @@ def bare_pillow(work: tuple[list[bytes], int, str, str]) -> float:
     return time.process_time() - start
 
 
+def processor_time() -> float:
+    """Seconds that this process and those it started and that have ended took of all cores."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
 def rates(case: Case, rounds: int, pool: Any, workers: int) -> dict[str, Any]:
     """Median pictures per second of prepare and of bare Pillow, measured in turn."""
     title, dataset, pictures = case
@@ -154,20 +162,21 @@ def rates(case: Case, rounds: int, pool: Any, workers: int) -> dict[str, Any]:
     shares = [(pictures[i::workers], config.resolution, config.resize, config.crop) for i in range(workers)]
     fetch(plan, "it")
     ours, pillow, ours_cpu, pillow_cpu = [], [], [], []
-    for round_number in range(rounds):
+    for _ in range(rounds):
         start = time.perf_counter()
         pillow_cpu.append(sum(pool.map(bare_pillow, shares, chunksize=1)))
         pillow.append(len(pictures) / (time.perf_counter() - start))
-        start, start_cpu = time.perf_counter(), time.process_time()
+        start, start_cpu = time.perf_counter(), processor_time()
         prepare(plan, "it")
         ours.append(len(pictures) / (time.perf_counter() - start))
-        ours_cpu.append(time.process_time() - start_cpu)
-        Path("data/store").rename(f"data/store-{title[:4]}-{config.resolution}-{round_number}")
+        ours_cpu.append(processor_time() - start_cpu)
+        shutil.rmtree("data/store")  # the next round's pages are then those of this one, which a virtual machine need not get anew from its host
     row = {
         "pictures": len(pictures),
         "prepare_per_second": statistics.median(ours),
         "pillow_per_second": statistics.median(pillow),
         "share": statistics.median(a / b for a, b in zip(ours, pillow, strict=True)),
+        "shares": [a / b for a, b in zip(ours, pillow, strict=True)],
         "share_of_processor_time": statistics.median(b / a for a, b in zip(ours_cpu, pillow_cpu, strict=True)),
     }
     print(
@@ -195,23 +204,24 @@ def loader_rate(folder: Path, batch: int = 64, seconds: float = 3.0) -> float:
 
 
 def whole_tar(path: Path) -> dict[str, float]:
-    """Seconds and peak memory (MB) of fetch and prepare on an archive of pictures, in a process of its own."""
+    """Seconds and peak memory (MB, all processes together) of fetch and prepare on an archive of pictures, in a process of its own."""
     code = (
-        "import sys, time, resource; sys.path.insert(0, sys.argv[1]); from benchmarks.data import plan_of, fetch, prepare\n"
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from benchmarks.data import plan_of, fetch, prepare\n"
         "plan = plan_of({'source': 'folder', 'path': sys.argv[2], 'resolution': 32, 'splits': [{'name': 'train'}, {'name': 'test'}]}, 1)\n"
         "a = time.perf_counter(); fetch(plan, 'it'); b = time.perf_counter(); prepare(plan, 'it'); c = time.perf_counter()\n"
-        "print(b - a, c - b, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        "print(b - a, c - b)"
     )
     root = str(Path(__file__).resolve().parent.parent)
-    done = subprocess.run([sys.executable, "-c", code, root, str(path.resolve())], capture_output=True, text=True, check=True)
-    fetched, prepared, peak = map(float, done.stdout.split())
-    return {"fetch_seconds": fetched, "prepare_seconds": prepared, "peak_megabytes": peak}
+    process = subprocess.Popen([sys.executable, "-c", code, root, str(path.resolve())], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    peak = watch(process)
+    fetched, prepared = map(float, process.communicate()[0].split())
+    return {"fetch_seconds": fetched, "prepare_seconds": prepared, "peak_megabytes": peak / 1e6}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure prepare and the loader.")
-    parser.add_argument("--pictures", type=int, default=12000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pictures", type=int, default=32000)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tar", type=Path)
     arguments = parser.parse_args()
     tar = arguments.tar.resolve() if arguments.tar else None
@@ -227,7 +237,6 @@ def main() -> None:
         if tar:
             result["tar"] = whole_tar(tar)
             print(f"{tar.name}: {result['tar']}", flush=True)
-        result["peak_megabytes_of_all"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
 

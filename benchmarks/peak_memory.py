@@ -25,16 +25,23 @@ def held(root: psutil.Process) -> int:
     return total
 
 
-def main() -> None:
-    """Exit as the command did."""
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    command = subprocess.Popen(sys.argv[1:])
-    root, peak, started = psutil.Process(command.pid), 0, time.monotonic()
+def watch(command: subprocess.Popen[str]) -> int:
+    """The most bytes that the command and its descendants held at once, from now until it ends."""
+    root, peak = psutil.Process(command.pid), 0
     while command.poll() is None:
         with contextlib.suppress(psutil.NoSuchProcess):
             peak = max(peak, held(root))
         time.sleep(INTERVAL)
+    return peak
+
+
+def main() -> None:
+    """Exit as the command did."""
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    started = time.monotonic()
+    command = subprocess.Popen(sys.argv[1:], text=True)
+    peak = watch(command)
     print(f"at most {peak / 2**30:.2f} GiB at once, in {time.monotonic() - started:.1f} s", file=sys.stderr)
     sys.exit(command.returncode)
 

@@ -31,8 +31,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from transgan import files
 from transgan import plan as plans
-from transgan.compute import M_MMAP_MAX, M_TRIM_THRESHOLD, keep_freed_memory, prepare_compute
+from transgan.compute import prepare_compute
 from transgan.data.pack import Pack
+from transgan.memory import M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
 from transgan.models import attention, build_discriminator, build_generator
 from transgan.plan import Run
 from transgan.report.provenance import hardware, versions
@@ -47,7 +48,6 @@ from transgan.training.step import Trainer
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PRODUCT_SIDE = 2048
-M_MMAP_THRESHOLD = -3  # of mallopt(3)
 # Where malloc arrives by itself in a process that frees large tensors: mappings allowed, from 32 MiB on, and 64 MiB kept at the heap's end.
 USUAL_MALLOC = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 2**25, M_TRIM_THRESHOLD: 2**26}
 LOADER_PICTURES = 20_000
@@ -308,7 +308,7 @@ TAIL = (
     "- G runs without gradients in the D step; real and generated pictures go through D in one pass.",
     "- The relative position bias is the table unfolded twice, not gathered: its backward pass is no scatter.",
     "- Attention is fused wherever no second derivative is needed; GELU, Adam and the moving average are one operator each.",
-    "- On a CPU, malloc keeps freed memory (`transgan.compute.keep_freed_memory`). Otherwise every large tensor is mapped anew and the kernel clears",
+    "- On a CPU, malloc keeps freed memory (`transgan.memory.keep_freed_memory`). Otherwise every large tensor is mapped anew and the kernel clears",
     "  its pages at first touch: a fifth of a generator's step. The plain loop runs with malloc as it is.",
     "- `compile: true` makes D's whole loss, penalty included, one graph: the penalty's inner gradient is `torch.func.grad` over",
     "  `functional_call`, as torch.compile refuses a double backward. Compiling takes minutes, so it is off by default on a CPU.",

@@ -1,5 +1,6 @@
 """Files: nothing half-written is ever seen, and what stood there before survives."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -73,6 +74,18 @@ def test_publish_copies_where_links_fail(tmp_path: Path, monkeypatch: pytest.Mon
     files.publish(source, tmp_path / "y")
     assert (tmp_path / "y").read_text() == "one"
     assert not (tmp_path / "y").samefile(source)
+
+
+def test_a_growing_digest_is_that_of_the_whole_file(tmp_path: Path) -> None:
+    content = os.urandom(3 * files.DIGEST_PIECE + 5)
+    path = tmp_path / "grows"
+    digest = files.GrowingDigest(path)
+    for end in (10, files.DIGEST_PIECE + 7, len(content)):
+        path.write_bytes(content[:end])
+        digest.advance(end, most=files.DIGEST_PIECE)
+    assert digest.hexdigest() == hashlib.sha256(content[: 2 * files.DIGEST_PIECE + 7]).hexdigest()  # it lags, and catches up
+    digest.advance(len(content))
+    assert digest.hexdigest() == files.sha256(path)
 
 
 def test_a_second_holder_of_a_lock_is_told(tmp_path: Path) -> None:

@@ -77,6 +77,18 @@ def test_damaged_finished_work_is_made_again(go: Callable[..., bool], work: Work
     assert work.calls == 2
 
 
+def test_digests_that_the_work_knows_are_not_taken_again(project: Path) -> None:
+    def knowing(folder: Path) -> dict[str, str]:
+        files.write_text(folder / "a", "a")
+        files.write_text(folder / "b", "b")
+        return {"a": "known"}
+
+    plan = plans.load()
+    run_stage(plan, "train", RUN, {"a": Path("out/a"), "b": Path("out/b")}, knowing)
+    finished = files.read_json(folder(plan) / "finished.json")["outputs"]
+    assert finished == {"a": "known", "b": files.sha256(Path("out/b"))}
+
+
 def test_interrupted_work_is_not_finished(project: Path) -> None:
     plan = plans.load()
 

@@ -3,9 +3,7 @@
 Threads change the last bits of sums on a CPU, so they are part of a stage's fingerprint and are set here, not by the environment.
 """
 
-import ctypes
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from transgan.console import say
 from transgan.errors import UserError
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's mallopt(3)
+from transgan.memory import keep_freed_memory
 
 _leases: dict[str, FileLock] = {}  # held until the process ends
 
@@ -41,18 +38,6 @@ def prepare_compute(threads: int, device: Literal["auto", "cpu", "cuda"] = "auto
     chosen = torch.device("cuda", lease(names))
     torch.cuda.set_device(chosen)
     return chosen
-
-
-def keep_freed_memory() -> None:
-    """Let malloc keep freed memory for the next tensor, where it is glibc's; elsewhere nothing happens.
-
-    As it is, every large tensor is mapped anew, and the kernel clears each of its pages at first touch: a fifth of a generator's step at
-    full width (docs/performance.md).
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def lease(names: Sequence[str], folder: Path | None = None) -> int:

@@ -18,6 +18,8 @@ from filelock import FileLock, Timeout
 
 from transgan.errors import UserError
 
+DIGEST_PIECE = 2**20
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
@@ -101,6 +103,26 @@ def sha256(path: Path) -> str:
     """Hex digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class GrowingDigest:
+    """SHA-256 of a file that is written from its beginning to its end, hashed while it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._hash, self._at = path, hashlib.sha256(), 0
+
+    def advance(self, end: int, most: int | None = None) -> None:
+        """Hash what lies before byte `end` and was not hashed yet, at most `most` bytes of it now; None: all."""
+        end = end if most is None else min(end, self._at + most)
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(self._at)
+            while self._at < end and (piece := file.read(min(end - self._at, DIGEST_PIECE))):
+                self._hash.update(piece)
+                self._at += len(piece)
+
+    def hexdigest(self) -> str:
+        """Of all that was hashed, in hex."""
+        return self._hash.hexdigest()
 
 
 def publish(source: Path, target: Path) -> None:

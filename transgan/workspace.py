@@ -17,7 +17,7 @@ from transgan.errors import UserError
 from transgan.paths import StageName
 from transgan.plan import Plan
 
-Work = Callable[[Path], None]
+Work = Callable[[Path], Mapping[str, str] | None]
 
 
 def run_stage(
@@ -30,7 +30,8 @@ def run_stage(
 ) -> bool:
     """Make a stage's declared outputs: from finished work if there is any, else by calling `work(folder)`, which may be gone on with.
 
-    `outputs` maps a file name inside the folder, which `work` must write, to its declared path. `inputs` are digests of what the result is
+    `outputs` maps a file name inside the folder, which `work` must write, to its declared path; `work` may return the SHA-256 of some, which
+    are then not read once more. `inputs` are digests of what the result is
     made from besides the configuration (the data's content): finished work made from other inputs is set aside, not used and not deleted.
     Returns whether `work` was called. Raises UserError when another process holds the folder or when it belongs to another configuration.
     """
@@ -40,8 +41,8 @@ def run_stage(
         worked = not is_finished(folder, outputs)
         if worked:
             (folder / "finished.json").unlink(missing_ok=True)
-            work(folder)
-            files.write_json(folder / "finished.json", {"outputs": {key: files.sha256(folder / key) for key in outputs}})
+            known = work(folder) or {}
+            files.write_json(folder / "finished.json", {"outputs": {key: known.get(key) or files.sha256(folder / key) for key in outputs}})
         else:
             say(f"{stage} {name}: already finished ({folder})")
         for key, target in outputs.items():

@@ -1,15 +1,36 @@
-"""Fixtures of the data tests: a plan made of datasets alone, in an empty project folder that is the current directory."""
+"""Fixtures of the data tests: a plan made of datasets alone, in an empty project folder that is the current directory, and packs made of it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.data.serve import encode, pixels, tar_bytes
+from transgan.data.fetch import fetch
+from transgan.data.pack import Pack
+from transgan.data.prepare import prepare
 from transgan.plan import Plan
 from transgan.schema import Params
 
 MakePlan = Callable[..., Plan]
+OUTPUTS = ("images.npy", "labels.npy", "manifest.json", "contact.png")
+IMPORTS = """
+import sys, time
+from pathlib import Path
+from transgan.data import packing
+from transgan.data.prepare import prepare
+from transgan.plan import Plan
+from transgan.schema import Params
+"""
+# The peak from /proc: ru_maxrss would be that of the testing process where it is higher, as it outlives exec.
+PREPARE = """
+prepare(Plan(Params.model_validate_json(sys.argv[1]), "small", Path("params.yaml")), "mine")
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
 
 
 @pytest.fixture
@@ -27,3 +48,31 @@ def make_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakePlan:
         return Plan(params, "small", Path("params.yaml"))
 
     return make
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A tar of 600 pictures, of which number i is pixels(i % 50, ...)."""
+    made = [encode(pixels(i, 24, 20), "PNG") for i in range(50)]
+    path = tmp_path / "photographs.tar"
+    path.write_bytes(tar_bytes({f"{i:04d}.png": made[i % 50] for i in range(600)}, "w"))
+    return path
+
+
+def folder_of(path: Path, count: int, **options: Any) -> dict[str, Any]:
+    return {"mine": {"source": "folder", "path": str(path), "resolution": 16, "splits": [{"name": "train", "count": count}], **options}}
+
+
+def make(plan: Plan, dataset: str) -> Pack:
+    fetch(plan, dataset)
+    prepare(plan, dataset)
+    return Pack.open(plan.paths.data(dataset))
+
+
+def content(plan: Plan, dataset: str) -> dict[str, bytes]:
+    return {name: (plan.paths.data(dataset) / name).read_bytes() for name in OUTPUTS}
+
+
+def process_of(code: str, plan: Plan) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen([sys.executable, "-c", code, plan.params.model_dump_json()], env=environment, stdout=subprocess.PIPE, text=True)

@@ -51,8 +51,8 @@ def test_the_way_of_a_dataset(make_plan: MakePlan, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as context:
         context.setattr(packing, "BATCH_PICTURES", 4)
         context.setattr(packing, "finish_images", None)
-        original = packing._pack_batch
-        context.setattr(packing, "_pack_batch", lambda job, first, *rest: original(job, first, *rest) if first < 12 else 1 / 0)
+        original = packing.pack_batch
+        context.setattr(packing, "pack_batch", lambda shaper, rows, batch: original(shaper, rows, batch) if batch[0][0] < 12 else 1 / 0)
         with pytest.raises(ZeroDivisionError):
             prepare(plan, "cifar10")
     assert row(plan, "cifar10")["state"] == "packing, 50% done"

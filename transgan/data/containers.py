@@ -3,6 +3,8 @@
 import bz2
 import gzip
 import lzma
+import os
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -13,11 +15,13 @@ from pathlib import Path
 from typing import IO
 
 from transgan.data import members
+from transgan.data.pictures import Piece, broken
 from transgan.errors import UserError
 
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+LOCAL_MAGIC, LOCAL_HEADER = b"PK\x03\x04", struct.Struct("<26xHH")  # of a zip's member
 BLOCK = 512
 MAX_KEPT = 512 * 2**20  # bytes of members held in memory
 
@@ -33,6 +37,10 @@ class Container(ABC):
     @abstractmethod
     def contents(self, wanted: Sequence[int]) -> Iterator[bytes | Path]:
         """Contents (or paths) of the files with the indices `wanted`, which ascend. UserError when the archive is damaged."""
+
+    def pieces(self, wanted: Sequence[int]) -> Iterator[bytes | Path | Piece]:
+        """The same as `contents`, but where members are stored as they are, it says where: others read them, in parallel."""
+        return self.contents(wanted)
 
     def close(self) -> None:  # noqa: B027  (a folder has none)
         """Let go of open files."""
@@ -70,9 +78,29 @@ class Zip(Container):
     def contents(self, wanted: Sequence[int]) -> Iterator[bytes]:
         """Unpacked members, checked by their checksums."""
         for index in wanted:
-            with damaged(self.path):
-                content = self._file.read(self._infos[index])
-            yield content
+            yield self._read(self._infos[index])
+
+    def pieces(self, wanted: Sequence[int]) -> Iterator[bytes | Piece]:
+        """Where members are that are not compressed, as pictures mostly are not; the others unpacked."""
+        with self.path.open("rb", buffering=0) as file:
+            for info in (self._infos[index] for index in wanted):
+                if info.compress_type == zipfile.ZIP_STORED:
+                    yield Piece(self.path, self._begin(file.fileno(), info), info.file_size, info.CRC)
+                else:
+                    yield self._read(info)
+
+    def _read(self, info: zipfile.ZipInfo) -> bytes:
+        with damaged(self.path):
+            return self._file.read(info)
+
+    def _begin(self, descriptor: int, info: zipfile.ZipInfo) -> int:
+        """Where a member's bytes begin: behind a header of its own, which ends with the lengths of the name and the field after it."""
+        with damaged(self.path):
+            header = os.pread(descriptor, LOCAL_HEADER.size, info.header_offset)
+        if len(header) < LOCAL_HEADER.size or not header.startswith(LOCAL_MAGIC):
+            raise broken(self.path, f"no header of {info.filename}")
+        name, extra = LOCAL_HEADER.unpack(header)
+        return info.header_offset + LOCAL_HEADER.size + int(name) + int(extra)
 
     def close(self) -> None:
         """Close the archive."""
@@ -111,13 +139,19 @@ class Tar(Container):
         with self.path.open("rb") as file:
             file.seek(end)
             if file.read(BLOCK) != bytes(BLOCK):
-                raise _broken(self.path, "it breaks off before its end")
+                raise broken(self.path, "it breaks off before its end")
 
     def contents(self, wanted: Sequence[int]) -> Iterator[bytes]:
         """Members, in the archive's own order."""
         with self._open(self.path) as file:
             for index in wanted:
                 yield self._read(file, self._offsets[index], self.sizes[index])
+
+    def pieces(self, wanted: Sequence[int]) -> Iterator[bytes | Piece]:
+        """Where the members of a plain tar are; those of a compressed one read."""
+        if self._open is not _plain:
+            return self.contents(wanted)
+        return (Piece(self.path, self._offsets[index], self.sizes[index]) for index in wanted)
 
     def stream(self, index: int, start: int, chunk: int) -> Iterator[bytes]:
         """One member from byte `start` on, `chunk` bytes at a time."""
@@ -130,7 +164,7 @@ class Tar(Container):
             file.seek(offset)  # in a compressed file a seek forward reads through
             content = file.read(size)
         if len(content) < size:
-            raise _broken(self.path, "it breaks off before its end")
+            raise broken(self.path, "it breaks off before its end")
         return content
 
 
@@ -154,11 +188,7 @@ def damaged(path: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        raise _broken(path, " ".join(str(error).split()) or type(error).__name__) from error
-
-
-def _broken(path: Path, reason: str) -> UserError:
-    return UserError(f"{path}: damaged or truncated ({reason}); delete it and fetch or copy it again")
+        raise broken(path, " ".join(str(error).split()) or type(error).__name__) from error
 
 
 def _opener(path: Path) -> Callable[[Path], IO[bytes]]:

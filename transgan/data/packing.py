@@ -1,6 +1,6 @@
 """Packing: a reader's pictures decoded in parallel into images.npy, restartable where it was interrupted, in little memory.
 
-Pictures are written straight to their rows in images.partial; progress.json says how many of the reader's entries are safely on disk. Only
+Workers write pictures straight to their rows in images.partial; progress.json says how many of the reader's entries are safely on disk. Only
 when every row is there does the file get its name.
 """
 
@@ -10,29 +10,31 @@ import itertools
 import os
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
 
 from transgan import files
-from transgan.console import Progress, progress, say
+from transgan.console import progress, say
 from transgan.data.pack import CONTACT, IMAGES, LABELS
-from transgan.data.pictures import Content, PictureError, Shaper
+from transgan.data.pictures import Shaper
 from transgan.data.readers import Entry, Reader
+from transgan.data.workers import Item, Rows, pack_batch, worker_count, workers, write_at
 from transgan.errors import UserError
 
-PARTIAL, DIGESTS, PROGRESS = "images.partial", "digests.partial", "progress.json"
-DIGEST_BYTES = hashlib.sha256().digest_size
+PARTIAL, PROGRESS = "images.partial", "progress.json"
 BATCH_PICTURES = 256
 BATCH_BYTES = 8 * 2**20  # encoded
-DECODED_BYTES = 2**20  # a worker's decoded pictures are written while they are in its cache
-SAVE_EVERY_SECONDS = 15.0
+DECODED_BYTES = 2 * 2**20  # a worker writes its decoded pictures while they are in a cache
+SAVE_EVERY_SECONDS = 5.0
 COPY_BYTES = 32 * 2**20
+DIGEST_BYTES = 64 * 2**20  # most that is hashed between two batches: after an interruption there is much to catch up with
 CONTACT_SIDE = 8
 
 
@@ -40,7 +42,7 @@ CONTACT_SIDE = 8
 class Job:
     """What packing has to do, and how far it is.
 
-    `bad` maps the names of pictures that cannot be read to the reason, `digests` holds the SHA-256 of every packed row, uint8 (rows, 32).
+    `bad` maps the names of pictures that cannot be read to the reason.
     """
 
     reader: Reader
@@ -56,7 +58,7 @@ class Job:
         self.row_of = np.empty(len(by_row), dtype=np.int64)
         self.row_of[by_row] = np.arange(len(by_row))
         self.by_row = by_row
-        self.digests = np.zeros((len(by_row), DIGEST_BYTES), np.uint8)
+        self._first_missing = np.append(np.minimum.accumulate(self.row_of[::-1])[::-1], len(by_row))
 
     @property
     def row_bytes(self) -> int:
@@ -70,174 +72,176 @@ class Job:
         np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
         return buffer.getvalue()
 
-    def offset(self, row: int) -> int:
-        """Where `row` begins in images.partial."""
-        return len(self.header(len(self.entries))) + row * self.row_bytes
+    def rows(self, folder: Path) -> Rows:
+        """`folder`/images.partial, with a row for every entry."""
+        return Rows(folder / PARTIAL, len(self.header(len(self.entries))), self.row_bytes)
+
+    def finish(self, count: int, bad: dict[int, str]) -> None:
+        """Note that the next `count` entries are packed, but for those at the positions `bad`."""
+        self.bad.update({self.entries[self.done + position].name: reason for position, reason in bad.items()})
+        self.done += count
+
+    def state(self) -> dict[str, Any]:
+        """How far it is, as progress.json holds it."""
+        return {"done": self.done, "entries": len(self.entries), "bad": dict(self.bad)}
+
+    def complete_rows(self) -> int:
+        """How many rows are written without a gap before them; entries come in another order."""
+        return int(self._first_missing[self.done])
 
     def good_entries(self) -> list[tuple[int, Entry]]:
         """(row, entry) of every picture that could be read, in the order of rows."""
         return [(row, self.entries[index]) for row, index in enumerate(self.by_row) if self.entries[index].name not in self.bad]
 
-    def content_digest(self) -> str:
-        """SHA-256 over the digests of all readable pictures in the order of rows, and their labels: what the pack holds, in hex.
 
-        Rows are hashed by the workers that made them, because one more reading of a large pack would keep a single core busy for long.
-        """
-        good = self.good_entries()
-        total = hashlib.sha256(self.digests[[row for row, _ in good]].tobytes())
-        total.update(np.array([entry.label for _, entry in good], dtype="<i8").tobytes())
-        return total.hexdigest()
-
-
-def pack_pictures(job: Job, folder: Path, what: str) -> None:
-    """Decode every entry into `folder`/images.partial, going on where an interrupted call stopped. Fills `job.bad`.
+def pack_pictures(job: Job, folder: Path, what: str) -> str:
+    """Decode every entry into `folder`/images.partial, going on where an interrupted call stopped; returns its SHA-256. Fills `job.bad`.
 
     Raises UserError when the disk is full or the source damaged; what is done until then is kept.
     """
     _restore(job, folder)
-    partial = folder / PARTIAL
-    _check_room(job, partial, what)
-    with files.writing(partial):
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT, 0o644)
-    workers = len(os.sched_getaffinity(0))
-    try:
-        with files.writing(partial):
-            _write(descriptor, [memoryview(job.header(len(job.entries)))], 0)
-        with ThreadPoolExecutor(workers) as pool, progress(what, len(job.entries), "pictures", job.done) as bar:
-            _run(job, folder, descriptor, pool, workers, bar)
-    finally:
-        os.close(descriptor)
+    rows, count = job.rows(folder), len(job.entries)
+    _check_room(job, rows, what)
+    _write_header(job, rows)
+    digest = files.GrowingDigest(rows.path)
+    with workers(count - job.done) as pool, progress(what, count, "pictures", job.done) as bar, _Saver(job, folder) as saver:
+        for done, bad in _results(job, rows, pool):
+            job.finish(done, bad)
+            bar.advance(done)
+            digest.advance(rows.offset(job.complete_rows()), DIGEST_BYTES)
+            saver.now_and_then()
+    digest.advance(rows.offset(count))
+    return digest.hexdigest()
 
 
-def _check_room(job: Job, partial: Path, what: str) -> None:
-    there = partial.stat().st_size if partial.exists() else 0
-    needed, free = len(job.entries) * job.row_bytes - there, shutil.disk_usage(partial.parent).free
+def _check_room(job: Job, rows: Rows, what: str) -> None:
+    there = rows.path.stat().st_size if rows.path.exists() else 0
+    needed, free = len(job.entries) * rows.row_bytes - there, shutil.disk_usage(rows.path.parent).free
     if needed > free:
-        raise UserError(f"{what}: needs {needed / 1e6:,.1f} MB in {partial.parent}, {free / 1e6:,.1f} MB are free; make room or link data/ elsewhere")
+        raise UserError(
+            f"{what}: needs {needed / 1e6:,.1f} MB in {rows.path.parent}, {free / 1e6:,.1f} MB are free; make room or link data/ elsewhere"
+        )
 
 
-def _run(job: Job, folder: Path, descriptor: int, pool: ThreadPoolExecutor, workers: int, bar: Progress) -> None:
-    """Keep the workers busy with batches, in order; note what is safely on disk every now and then."""
-    waiting: deque[tuple[int, Future[dict[str, str]]]] = deque()
-    saved = monotonic()
+def _write_header(job: Job, rows: Rows) -> None:
+    with files.writing(rows.path):
+        descriptor = os.open(rows.path, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            write_at(descriptor, [memoryview(job.header(len(job.entries)))], 0)
+        finally:
+            os.close(descriptor)
 
-    def finish_one() -> None:
-        nonlocal saved
+
+def _results(job: Job, rows: Rows, pool: Executor) -> Iterator[tuple[int, dict[int, str]]]:
+    """Keep the workers busy with batches; yields (pictures, those that cannot be read) of each batch, in order."""
+    waiting: deque[tuple[int, Future[dict[int, str]]]] = deque()
+
+    def oldest() -> tuple[int, dict[int, str]]:
         count, future = waiting.popleft()
-        with files.writing(folder / PARTIAL):
-            job.bad.update(future.result())
-        job.done += count
-        bar.advance(count)
-        if monotonic() - saved > SAVE_EVERY_SECONDS:
-            _save(job, folder, descriptor)
-            saved = monotonic()
+        with files.writing(rows.path):
+            return count, future.result()
 
     try:
-        for first, batch in _batches(job):
-            waiting.append((len(batch), pool.submit(_pack_batch, job, first, batch, descriptor)))
-            if len(waiting) > 2 * workers:
-                finish_one()
+        for batch in _batches(job):
+            waiting.append((len(batch), pool.submit(pack_batch, job.shaper, rows, batch)))
+            if len(waiting) > 2 * worker_count():
+                yield oldest()
         while waiting:
-            finish_one()
-    except BaseException:
+            yield oldest()
+    finally:
         for _, future in waiting:
             future.cancel()
-        _save(job, folder, descriptor)
-        raise
-    _save(job, folder, descriptor)
 
 
-def _batches(job: Job) -> Iterator[tuple[int, list[Content]]]:
-    """(index of the first entry, contents): bounded in number and bytes, encoded and decoded."""
+def _batches(job: Job) -> Iterator[list[Item]]:
+    """The entries that are left: bounded in number and bytes, encoded and decoded."""
     most = min(BATCH_PICTURES, max(DECODED_BYTES // job.row_bytes, 1))
-    first, batch, size = job.done, list[Content](), 0
-    for content in job.reader.contents(job.done):
-        batch.append(content)
+    batch, size = list[Item](), 0
+    for index, content in enumerate(job.reader.contents(job.done), job.done):
+        batch.append((int(job.row_of[index]), job.entries[index].box, content))
         size += content.nbytes if isinstance(content, np.ndarray) else len(content) if isinstance(content, bytes) else 0
         if len(batch) == most or size >= BATCH_BYTES:
-            yield first, batch
-            first, batch, size = first + len(batch), [], 0
+            yield batch
+            batch, size = [], 0
     if batch:
-        yield first, batch
+        yield batch
 
 
-def _pack_batch(job: Job, first: int, batch: list[Content], descriptor: int) -> dict[str, str]:
-    """Shape the pictures of a batch and write them to their rows, neighbouring rows at once; returns those that cannot be read."""
-    bad: dict[str, str] = {}
-    run, run_start = list[memoryview](), 0
-    for index, content in enumerate(batch, first):
-        entry, row = job.entries[index], int(job.row_of[index])
-        try:
-            pixels = np.ascontiguousarray(job.shaper.shape(content, entry.box)).data
-        except PictureError as error:
-            bad[entry.name] = str(error)
-            continue
-        job.digests[row] = np.frombuffer(hashlib.sha256(pixels).digest(), np.uint8)
-        if run and row != run_start + len(run):
-            _write(descriptor, run, job.offset(run_start))
-            run = []
-        if not run:
-            run_start = row
-        run.append(pixels)
-    if run:
-        _write(descriptor, run, job.offset(run_start))
-    return bad
+class _Saver:
+    """Notes what is safely on disk: every now and then, beside the packing, because a disk may take long over it, and at the end."""
 
+    def __init__(self, job: Job, folder: Path) -> None:
+        self._job, self._folder = job, folder
+        self._thread = ThreadPoolExecutor(1)
+        self._saving: Future[None] | None = None
+        self._last = monotonic()
 
-def _write(descriptor: int, pieces: Sequence[memoryview], offset: int) -> None:
-    """Write all pieces one after the other at `offset`, also where the system takes them only in part."""
-    written, total = os.pwritev(descriptor, pieces, offset), sum(piece.nbytes for piece in pieces)
-    if written == total:
-        return
-    rest = memoryview(b"".join(piece.cast("B") for piece in pieces))[written:]
-    while rest:
-        step = os.pwrite(descriptor, rest, offset + total - len(rest))
-        rest = rest[step:]
+    def now_and_then(self) -> None:
+        """Begin to save what is done, when it is time to and the last time is over. Raises UserError when that failed."""
+        if monotonic() - self._last < SAVE_EVERY_SECONDS or (self._saving and not self._saving.done()):
+            return
+        if self._saving:
+            self._saving.result()
+        self._saving = self._thread.submit(self._save, self._job.state())
+        self._last = monotonic()
 
+    def _save(self, state: dict[str, Any]) -> None:
+        with files.writing(self._folder / PARTIAL), (self._folder / PARTIAL).open("rb+") as partial:
+            os.fsync(partial.fileno())
+        files.write_json(self._folder / PROGRESS, state)
 
-def _save(job: Job, folder: Path, descriptor: int) -> None:
-    with files.writing(folder / PARTIAL):
-        os.fsync(descriptor)
-    files.write_bytes(folder / DIGESTS, job.digests.tobytes())
-    files.write_json(folder / PROGRESS, {"done": job.done, "entries": len(job.entries), "bad": job.bad})
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+        self._save(self._job.state())
 
 
 def _restore(job: Job, folder: Path) -> None:
     """Take up what an interrupted call left; anything that does not fit is begun anew."""
     try:
         state = files.read_json(folder / PROGRESS)
-        digests = np.fromfile(folder / DIGESTS, np.uint8).reshape(job.digests.shape)
         fits = state["entries"] == len(job.entries) and (folder / PARTIAL).exists() and 0 < state["done"] <= len(job.entries)
     except (UserError, KeyError, TypeError, OSError, ValueError):
         fits = False
     if not fits:
         (folder / PARTIAL).unlink(missing_ok=True)
         return
-    job.done, job.bad, job.digests = state["done"], state["bad"], digests
+    job.done, job.bad = state["done"], state["bad"]
     say(f"{folder}: going on after {job.done:,} of {len(job.entries):,} pictures")
 
 
-def finish_images(job: Job, folder: Path) -> None:
-    """Give images.partial its name (rows of unreadable pictures taken out) and write labels.npy."""
+def finish_images(job: Job, folder: Path, sha256: str) -> dict[str, str]:
+    """Give images.partial, whose digest is `sha256`, its name (rows of unreadable pictures taken out), and write labels.npy.
+
+    Returns the SHA-256 of both, by name.
+    """
     good = job.good_entries()
     if job.bad:
-        _copy_rows(job, [row for row, _ in good], folder)
+        sha256 = _copy_rows(job, [row for row, _ in good], folder)
     else:
         with files.writing(folder / IMAGES):
             (folder / PARTIAL).replace(folder / IMAGES)
     with files.atomic(folder / LABELS) as temporary, temporary.open("wb") as target:
         np.lib.format.write_array(target, np.array([entry.label for _, entry in good], dtype=np.int64), version=(1, 0))
-    for name in (PARTIAL, DIGESTS, PROGRESS):
+    for name in (PARTIAL, PROGRESS):
         (folder / name).unlink(missing_ok=True)
+    return {IMAGES: sha256, LABELS: files.sha256(folder / LABELS)}
 
 
-def _copy_rows(job: Job, rows: list[int], folder: Path) -> None:
-    per_copy = max(COPY_BYTES // job.row_bytes, 1)
-    with files.atomic(folder / IMAGES) as temporary, temporary.open("wb") as target, (folder / PARTIAL).open("rb") as source:
-        target.write(job.header(len(rows)))
-        for part in _ranges(rows, per_copy):
-            source.seek(job.offset(part.start))
-            target.write(source.read(len(part) * job.row_bytes))
+def _copy_rows(job: Job, kept: list[int], folder: Path) -> str:
+    """images.npy of the rows that are `kept`; returns its SHA-256."""
+    rows, per_copy = job.rows(folder), max(COPY_BYTES // job.row_bytes, 1)
+    total = hashlib.sha256(job.header(len(kept)))
+    with files.atomic(folder / IMAGES) as temporary, temporary.open("wb") as target, rows.path.open("rb") as source:
+        target.write(job.header(len(kept)))
+        for part in _ranges(kept, per_copy):
+            source.seek(rows.offset(part.start))
+            piece = source.read(len(part) * rows.row_bytes)
+            target.write(piece)
+            total.update(piece)
+    return total.hexdigest()
 
 
 def _ranges(rows: list[int], longest: int) -> Iterator[range]:

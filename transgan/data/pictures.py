@@ -1,15 +1,22 @@
 """One picture: from encoded bytes or an array to a square uint8 RGB array, cropped and resized the one way its dataset says."""
 
 import io
+import os
 import threading
 import warnings
+import zlib
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from transgan.schema import DatasetConfig
+from transgan.errors import UserError
+
+if TYPE_CHECKING:
+    from transgan.schema import DatasetConfig  # worker processes start without it
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -26,15 +33,50 @@ FILTERS = {
 }
 
 Box = tuple[int, int, int, int]  # left, upper, right, lower
-Content = bytes | np.ndarray | Path
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is stricter, and an error
 
-_large = threading.Lock()  # large pictures are decoded one at a time, which bounds memory whatever the number of threads
+_large: AbstractContextManager[Any] = threading.Lock()  # large pictures are decoded one at a time, which bounds memory
+
+
+def take_turns(lock: AbstractContextManager[Any]) -> None:
+    """From now on this process decodes large pictures only while it holds `lock`, which other processes share."""
+    global _large
+    _large = lock
 
 
 class PictureError(Exception):
     """A picture that cannot be used; says why in a few words."""
+
+
+def broken(archive: Path, reason: str) -> UserError:
+    """What to say of an archive that is damaged."""
+    return UserError(f"{archive}: damaged or truncated ({reason}); delete it and fetch or copy it again")
+
+
+class Piece(NamedTuple):
+    """A picture that lies in an archive as it is: `size` bytes from byte `offset` on, with the CRC-32 that the archive gives for them, if any."""
+
+    path: Path
+    offset: int
+    size: int
+    crc32: int | None = None
+
+    def read(self) -> bytes:
+        """The encoded picture. Raises UserError when the archive is damaged."""
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                content = os.pread(file.fileno(), self.size, self.offset)
+        except OSError as error:
+            raise broken(self.path, error.strerror or str(error)) from error
+        if len(content) < self.size:
+            raise broken(self.path, "it breaks off before its end")
+        if self.crc32 is not None and zlib.crc32(content) != self.crc32:
+            raise broken(self.path, f"wrong checksum at byte {self.offset:,}")
+        return content
+
+
+Content = bytes | np.ndarray | Path | Piece
 
 
 @dataclass(frozen=True)
@@ -46,20 +88,20 @@ class Shaper:
     crop: str
 
     @staticmethod
-    def of(config: DatasetConfig) -> "Shaper":
+    def of(config: "DatasetConfig") -> "Shaper":
         """The shaper that a dataset's configuration asks for."""
         return Shaper(config.resolution, config.resize, config.crop)
 
     def shape(self, content: Content, box: Box | None = None) -> np.ndarray:
         """Decode (unless an array), crop, resize: uint8 (resolution, resolution, 3).
 
-        `content` is an encoded picture, the path of one, or a uint8 (H, W, 3) array; `box` is a crop that the reader found, used before
-        the dataset's own. Resizing is Pillow's, antialiased, after the crop, as torchvision's transforms do it to PIL pictures.
-        Raises PictureError.
+        `content` is an encoded picture, the path of one, its place in an archive, or a uint8 (H, W, 3) array; `box` is a crop that the reader
+        found, used before the dataset's own. Resizing is Pillow's, antialiased, after the crop, as torchvision's transforms do it to PIL pictures.
+        Raises PictureError, and UserError when the archive that it lies in is damaged.
         """
         if isinstance(content, np.ndarray):
             return self._fit(content, box)
-        encoded = _read(content) if isinstance(content, Path) else content
+        encoded = content if isinstance(content, bytes) else content.read() if isinstance(content, Piece) else _read(content)
         if not encoded:
             raise PictureError("empty file")
         if encoded.startswith(NUMPY):

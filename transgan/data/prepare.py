@@ -1,5 +1,6 @@
 """The stage prepare: a fetched source becomes a pack (pack.py) and a contact sheet."""
 
+import hashlib
 import shutil
 from collections import Counter
 from pathlib import Path, PurePosixPath
@@ -32,11 +33,12 @@ def prepare(plan: Plan, dataset: str) -> None:
     source = source_digest(plan, dataset)
     fingerprint = plan.fingerprint("prepare", dataset)
 
-    def work(store: Path) -> None:
+    def work(store: Path) -> dict[str, str]:
         scratch = store / "scratch"
         with open_reader(config, scratch) as reader:
-            _make(config, reader, store, dataset, source, fingerprint)
+            digests = _make(config, reader, store, dataset, source, fingerprint)
         shutil.rmtree(scratch, ignore_errors=True)
+        return digests
 
     outputs = {name: folder / name for name in (IMAGES, LABELS, MANIFEST, CONTACT)}
     run_stage(plan, "prepare", dataset, outputs, work, {"source": source})
@@ -53,17 +55,20 @@ def source_digest(plan: Plan, dataset: str) -> str:
     return str(found["digest"])
 
 
-def _make(config: DatasetConfig, reader: Reader, store: Path, dataset: str, source: str, fingerprint: str) -> None:
+def _make(config: DatasetConfig, reader: Reader, store: Path, dataset: str, source: str, fingerprint: str) -> dict[str, str]:
+    """The pack in `store`; returns the digests of its large files."""
     where = f"dataset {dataset} ({config.path or config.source})"
     check_counts(config.splits, Counter(entry.split for entry in reader.entries if _looks_like_picture(entry.name)), config.allow_partial, where)
     job = Job(reader, Shaper.of(config), [split.name for split in config.splits])
-    pack_pictures(job, store, f"prepare {dataset}")
+    packed = pack_pictures(job, store, f"prepare {dataset}")
     _judge_unreadable(job, config, store, where)
     good = Counter(entry.split for _, entry in job.good_entries())
     check_counts(config.splits, good, config.allow_partial or bool(job.bad), where)
-    finish_images(job, store)
+    digests = finish_images(job, store, packed)
     write_contact_sheet(store)
-    files.write_json(store / MANIFEST, _manifest(config, job, good) | {"source": source, "fingerprint": fingerprint})
+    manifest = _manifest(config, job, good) | {"sha256": _digest(digests), "source": source, "fingerprint": fingerprint}
+    files.write_json(store / MANIFEST, manifest)
+    return digests
 
 
 def _looks_like_picture(name: str) -> bool:
@@ -99,5 +104,9 @@ def _manifest(config: DatasetConfig, job: Job, good: Counter[str]) -> dict[str, 
         "resize": config.resize,
         "crop": config.crop,
         "skipped": len(job.bad),
-        "sha256": job.content_digest(),
     }
+
+
+def _digest(digests: dict[str, str]) -> str:
+    """What `sha256sum images.npy labels.npy | sha256sum` gives."""
+    return hashlib.sha256("".join(f"{digests[name]}  {name}\n" for name in (IMAGES, LABELS)).encode()).hexdigest()

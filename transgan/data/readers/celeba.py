@@ -36,8 +36,8 @@ class CelebaReader(Reader):
                 self.entries.append(Entry(name, split, box=boxes.get(name)))
 
     def contents(self, start: int) -> Iterator[Content]:
-        """Encoded JPEGs."""
-        return self._zip.contents(self._wanted[start:])
+        """Where the JPEGs are."""
+        return self._zip.pieces(self._wanted[start:])
 
     def close(self) -> None:
         """Close the zip."""

@@ -31,8 +31,8 @@ class CelebaHqReader(Reader):
         self.entries = [Entry(names[index], split) for index in self._wanted]
 
     def contents(self, start: int) -> Iterator[Content]:
-        """Encoded pictures, .npy files, or their paths."""
-        return self._container.contents(self._wanted[start:])
+        """Encoded pictures or .npy files, or where they are."""
+        return self._container.pieces(self._wanted[start:])
 
     def close(self) -> None:
         """Close the archive."""

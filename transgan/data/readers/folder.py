@@ -38,8 +38,8 @@ class FolderReader(Reader):
         self.entries = [Entry(entry.name, entry.split, labels.get(folder, -1)) for entry, folder in zip(self.entries, folders, strict=True)]
 
     def contents(self, start: int) -> Iterator[Content]:
-        """Encoded pictures, or their paths."""
-        return self._container.contents(self._wanted[start:])
+        """Encoded pictures, or where they are."""
+        return self._container.pieces(self._wanted[start:])
 
     def close(self) -> None:
         """Close the archive."""

@@ -1,4 +1,4 @@
-"""compute: what is set for every stage that computes."""
+"""memory: what malloc keeps."""
 
 import platform
 import subprocess
@@ -24,3 +24,23 @@ def test_large_tensors_get_the_memory_that_others_freed() -> None:
     # A small block may settle in what was freed, and the next tensor then lies elsewhere; without keeping, all of them are mapped anew.
     assert first > 30_000
     assert sum(faults < 100 for faults in later) > len(later) // 2
+
+
+KEPT = """
+import resource
+from transgan.memory import keep_freed_memory
+keep_freed_memory(2**24)
+def faults(size):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    bytes(b"x") * size
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(*[faults(2**23) for _ in range(10)], *[faults(2**25) for _ in range(10)])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
+def test_only_blocks_up_to_a_size_are_kept() -> None:
+    found = list(map(int, subprocess.check_output([sys.executable, "-c", KEPT], text=True).split()))
+    small, large = found[1:10], found[10:]
+    assert sum(faults < 100 for faults in small) > 5
+    assert all(faults > 8_000 for faults in large)

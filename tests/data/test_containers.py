@@ -1,0 +1,71 @@
+"""Archives seen as lists of files: members that are stored as they are can be read where they lie, and are then the same."""
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.data.serve import tar_bytes
+from transgan.data.containers import Container, open_container
+from transgan.data.pictures import Piece
+from transgan.errors import UserError
+
+MEMBERS = {f"some/{'x' * i}{i}.jpg": os.urandom(100 * i) for i in range(6)}
+
+
+def mixed_zip() -> bytes:
+    """Members stored and compressed in turn, behind something that is no zip, with extra fields in some headers."""
+    buffer = io.BytesIO()
+    buffer.write(b"#!/bin/sh\n")
+    with zipfile.ZipFile(buffer, "a") as archive:
+        for i, (name, content) in enumerate(MEMBERS.items()):
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED if i % 3 == 0 else zipfile.ZIP_STORED
+            info.extra = b"\x99\x99\x04\x00abcd" if i % 2 else b""
+            archive.writestr(info, content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "pieces"), [("a.zip", mixed_zip(), 4), ("a.tar", tar_bytes(MEMBERS, "w"), 6), ("a.tgz", tar_bytes(MEMBERS, "w:gz"), 0)]
+)
+def test_pieces_hold_what_contents_give(tmp_path: Path, name: str, content: bytes, pieces: int) -> None:
+    (tmp_path / name).write_bytes(content)
+    archive = open_container(tmp_path / name)
+    wanted = [0, 1, 2, 4, 5]
+    found = list(archive.pieces(wanted))
+    assert sum(isinstance(each, Piece) for each in archive.pieces(range(6))) == pieces
+    expected = [MEMBERS[archive.names[index]] for index in wanted]
+    assert [read(each) for each in found] == list(archive.contents(wanted)) == expected
+
+
+def read(content: bytes | Path | Piece) -> bytes:
+    return content if isinstance(content, bytes) else content.read() if isinstance(content, Piece) else content.read_bytes()
+
+
+def zip_of(path: Path) -> Container:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.jpg", bytes(range(200)))
+    return open_container(path)
+
+
+@pytest.mark.parametrize(("at", "message"), [(2, "no header of a.jpg"), (100, "wrong checksum at byte 35")])
+def test_damage_to_a_stored_member_is_noticed(tmp_path: Path, at: int, message: str) -> None:
+    archive = zip_of(tmp_path / "a.zip")
+    with (tmp_path / "a.zip").open("rb+") as file:
+        file.seek(at)
+        file.write(b"\xff")
+    with pytest.raises(UserError, match=rf"a\.zip: damaged or truncated \({message}\)"):
+        read(next(iter(archive.pieces([0]))))
+
+
+def test_an_archive_that_shrinks_or_goes_away_meanwhile(tmp_path: Path) -> None:
+    piece = next(iter(zip_of(tmp_path / "a.zip").pieces([0])))
+    os.truncate(tmp_path / "a.zip", 100)
+    with pytest.raises(UserError, match="breaks off before its end"):
+        read(piece)
+    (tmp_path / "a.zip").unlink()
+    with pytest.raises(UserError, match="No such file"):
+        read(piece)
