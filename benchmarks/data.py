@@ -26,20 +26,17 @@ import tempfile
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lmdb
 import numpy as np
 from PIL import Image
 
-from benchmarks.peak_memory import watch
-from transgan.data.fetch import fetch
-from transgan.data.pack import Pack
 from transgan.data.pictures import FILTERS, crop_box
-from transgan.data.prepare import prepare
-from transgan.files import sha256
-from transgan.plan import Plan
-from transgan.schema import Params
+
+if TYPE_CHECKING:
+    from transgan.plan import Plan
+
+# The rest is imported where it is used: workers import the script that was started, and the command line is light, too.
 
 RESULT = Path(__file__).parent / "results" / "data.json"
 
@@ -63,7 +60,10 @@ def encoded(kind: str, height: int, width: int, count: int) -> list[bytes]:
     return [distinct[i % 50] for i in range(count)]
 
 
-def plan_of(dataset: dict[str, Any], count: int) -> Plan:
+def plan_of(dataset: dict[str, Any], count: int) -> "Plan":
+    from transgan.plan import Plan
+    from transgan.schema import Params
+
     nothing: dict[str, Any] = {kind: {} for kind in ("models", "recipes", "protocols", "classifiers", "runs")}
     entry = {"splits": [{"name": "train", "count": count}], **dataset}
     scale = {"description": "benchmark", "comparable": False, **nothing, "datasets": {"it": {}}}
@@ -88,6 +88,8 @@ def write_tar(path: Path, pictures: list[bytes], suffix: str) -> None:
 
 
 def write_celeba(folder: Path, pictures: list[bytes]) -> None:
+    from transgan.files import sha256
+
     folder.mkdir()
     with zipfile.ZipFile(folder / "img_align_celeba.zip", "w") as archive:
         for i, content in enumerate(pictures):
@@ -98,6 +100,8 @@ def write_celeba(folder: Path, pictures: list[bytes]) -> None:
 
 
 def write_lmdb(folder: Path, pictures: list[bytes]) -> None:
+    import lmdb
+
     folder.mkdir(parents=True)
     with lmdb.open(str(folder), map_size=8 * 2**30) as database, database.begin(write=True) as transaction:
         for i, content in enumerate(pictures):
@@ -156,6 +160,9 @@ def processor_time() -> float:
 
 def rates(case: Case, rounds: int, pool: Any, workers: int) -> dict[str, Any]:
     """Median pictures per second of prepare and of bare Pillow, measured in turn."""
+    from transgan.data.fetch import fetch
+    from transgan.data.prepare import prepare
+
     title, dataset, pictures = case
     plan = plan_of(dataset, len(pictures))
     config = plan.dataset("it")
@@ -189,6 +196,8 @@ def rates(case: Case, rounds: int, pool: Any, workers: int) -> dict[str, Any]:
 
 def loader_rate(folder: Path, batch: int = 64, seconds: float = 3.0) -> float:
     """Pictures per second that Pack.read gives in random rows of a pack of 50,000 pictures of 32 pixels."""
+    from transgan.data.pack import Pack
+
     random = np.random.default_rng(0)
     folder.mkdir()
     np.save(folder / "images.npy", random.integers(0, 256, (50_000, 32, 32, 3), dtype=np.uint8))
@@ -205,8 +214,11 @@ def loader_rate(folder: Path, batch: int = 64, seconds: float = 3.0) -> float:
 
 def whole_tar(path: Path) -> dict[str, float]:
     """Seconds and peak memory (MB, all processes together) of fetch and prepare on an archive of pictures, in a process of its own."""
+    from benchmarks.peak_memory import watch
+
     code = (
-        "import sys, time; sys.path.insert(0, sys.argv[1]); from benchmarks.data import plan_of, fetch, prepare\n"
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from benchmarks.data import plan_of\n"
+        "from transgan.data.fetch import fetch; from transgan.data.prepare import prepare\n"
         "plan = plan_of({'source': 'folder', 'path': sys.argv[2], 'resolution': 32, 'splits': [{'name': 'train'}, {'name': 'test'}]}, 1)\n"
         "a = time.perf_counter(); fetch(plan, 'it'); b = time.perf_counter(); prepare(plan, 'it'); c = time.perf_counter()\n"
         "print(b - a, c - b)"

@@ -65,8 +65,11 @@ class Piece(NamedTuple):
     def read(self) -> bytes:
         """The encoded picture. Raises UserError when the archive is damaged."""
         try:
-            with self.path.open("rb", buffering=0) as file:
-                content = os.pread(file.fileno(), self.size, self.offset)
+            descriptor = os.open(self.path, os.O_RDONLY)
+            try:
+                content = os.pread(descriptor, self.size, self.offset)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise broken(self.path, error.strerror or str(error)) from error
         if len(content) < self.size:
