@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.conftest import IMPORTS, OUTPUTS, PREPARE, MakePlan, content, folder_of, make
+from tests.data.conftest import IMPORTS, OUTPUTS, PREPARE, MakePlan, content, folder_of, make, process_of
 from tests.data.serve import encode, every_archive, pixels, serving, small_datasets
 from transgan import files
 from transgan.data import pictures, workers
@@ -36,7 +36,7 @@ original = packing._batches
 def slow(job):
     for batch in original(job):
         yield batch
-        time.sleep(0.1)
+        time.sleep(0.5)  # 19 seconds in all, were it not stopped
 packing._batches = slow
 """
 
@@ -81,6 +81,7 @@ def begin(code: str, plan: Plan) -> subprocess.Popen[str]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None and not (progress.exists() and files.read_json(progress)["done"] >= 32):
         time.sleep(0.02)
+    assert process.poll() is None, "it ended before anything was done to it"
     return process
 
 
@@ -139,7 +140,7 @@ def test_a_full_disk_in_a_worker_is_one_line(whole: tuple[Plan, dict[str, bytes]
     plan, expected = whole
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200 * 768, 200 * 768))\n"
     code = IMPORTS + PROCESSES + limit + CAUGHT
-    said, _ = begin(code, plan).communicate()
+    said, _ = process_of(code, plan).communicate()
     assert "images.partial: cannot be written (File too large)" in said
     assert not (plan.paths.data("mine") / "images.npy").exists()
     prepare(plan, "mine")
