@@ -76,3 +76,15 @@ def content(plan: Plan, dataset: str) -> dict[str, bytes]:
 def process_of(code: str, plan: Plan) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen([sys.executable, "-c", code, plan.params.model_dump_json()], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def whole(make_plan: MakePlan, photographs: Path) -> tuple[Plan, dict[str, bytes]]:
+    """A plan whose dataset `mine` is fetched but not packed, and what its pack shall be."""
+    plan = make_plan(folder_of(photographs, 600))
+    make(plan, "mine")
+    expected = content(plan, "mine")
+    Path("data/store").rename("data/store-whole")
+    for name in OUTPUTS:
+        (plan.paths.data("mine") / name).unlink()
+    return plan, expected

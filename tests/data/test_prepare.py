@@ -243,13 +243,8 @@ packing.SAVE_EVERY_SECONDS = 0.0
 """
 
 
-def test_kill_9_while_packing(make_plan: MakePlan, photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plan = make_plan(folder_of(photographs, 600))
-    make(plan, "mine")
-    whole = content(plan, "mine")
-    Path("data/store").rename("data/store-whole")
-    for name in OUTPUTS:
-        (plan.paths.data("mine") / name).unlink()
+def test_kill_9_while_packing(whole: tuple[Plan, dict[str, bytes]], capsys: pytest.CaptureFixture[str]) -> None:
+    plan, expected = whole
     process = process_of(IMPORTS + SLOWLY + PREPARE, plan)
     state = Path("data/store") / plan.fingerprint("prepare", "mine") / "progress.json"
     deadline = time.monotonic() + 60
@@ -261,7 +256,7 @@ def test_kill_9_while_packing(make_plan: MakePlan, photographs: Path, capsys: py
     capsys.readouterr()
     prepare(plan, "mine")
     assert "going on after" in capsys.readouterr().err
-    assert content(plan, "mine") == whole
+    assert content(plan, "mine") == expected
 
 
 def test_two_at_once_pack_once(make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

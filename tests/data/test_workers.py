@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.conftest import IMPORTS, OUTPUTS, PREPARE, MakePlan, content, folder_of, make, process_of
+from tests.data.conftest import IMPORTS, PREPARE, MakePlan, content, folder_of, make, process_of
 from tests.data.serve import encode, every_archive, pixels, serving, small_datasets
 from transgan import files
 from transgan.data import pictures, workers
@@ -58,18 +58,6 @@ def test_processes_make_the_same_pack_as_threads(make_plan: MakePlan, tmp_path: 
     for dataset in chosen:
         prepare(plan, dataset)
     assert [content(plan, dataset) for dataset in chosen] == by_threads
-
-
-@pytest.fixture
-def whole(make_plan: MakePlan, photographs: Path) -> tuple[Plan, dict[str, bytes]]:
-    """A plan whose dataset `mine` is fetched but not packed, and what its pack shall be."""
-    plan = make_plan(folder_of(photographs, 600))
-    make(plan, "mine")
-    expected = content(plan, "mine")
-    Path("data/store").rename("data/store-whole")
-    for name in OUTPUTS:
-        (plan.paths.data("mine") / name).unlink()
-    return plan, expected
 
 
 def begin(code: str, plan: Plan) -> subprocess.Popen[str]:

@@ -4,7 +4,6 @@ Workers write pictures straight to their rows in images.partial; progress.json s
 when every row is there does the file get its name.
 """
 
-import hashlib
 import io
 import itertools
 import os
@@ -86,7 +85,7 @@ class Job:
         return {"done": self.done, "entries": len(self.entries), "bad": dict(self.bad)}
 
     def complete_rows(self) -> int:
-        """How many rows are written without a gap before them; entries come in another order."""
+        """How many rows are written without a gap before them; entries may come in another order."""
         return int(self._first_missing[self.done])
 
     def good_entries(self) -> list[tuple[int, Entry]]:
@@ -219,7 +218,8 @@ def finish_images(job: Job, folder: Path, sha256: str) -> dict[str, str]:
     """
     good = job.good_entries()
     if job.bad:
-        sha256 = _copy_rows(job, [row for row, _ in good], folder)
+        _copy_rows(job, [row for row, _ in good], folder)
+        sha256 = files.sha256(folder / IMAGES)
     else:
         with files.writing(folder / IMAGES):
             (folder / PARTIAL).replace(folder / IMAGES)
@@ -230,18 +230,14 @@ def finish_images(job: Job, folder: Path, sha256: str) -> dict[str, str]:
     return {IMAGES: sha256, LABELS: files.sha256(folder / LABELS)}
 
 
-def _copy_rows(job: Job, kept: list[int], folder: Path) -> str:
-    """images.npy of the rows that are `kept`; returns its SHA-256."""
+def _copy_rows(job: Job, kept: list[int], folder: Path) -> None:
+    """images.npy of the rows that are `kept`."""
     rows, per_copy = job.rows(folder), max(COPY_BYTES // job.row_bytes, 1)
-    total = hashlib.sha256(job.header(len(kept)))
     with files.atomic(folder / IMAGES) as temporary, temporary.open("wb") as target, rows.path.open("rb") as source:
         target.write(job.header(len(kept)))
         for part in _ranges(kept, per_copy):
             source.seek(rows.offset(part.start))
-            piece = source.read(len(part) * rows.row_bytes)
-            target.write(piece)
-            total.update(piece)
-    return total.hexdigest()
+            target.write(source.read(len(part) * rows.row_bytes))
 
 
 def _ranges(rows: list[int], longest: int) -> Iterator[range]:
