@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from transgan.errors import UserError
 
-DIGEST_PIECE = 2**20
+DIGEST_PIECE = 2**18  # stays in a cache between reading and hashing
 
 
 @contextmanager
@@ -110,15 +110,16 @@ class GrowingDigest:
 
     def __init__(self, path: Path) -> None:
         self._path, self._hash, self._at = path, hashlib.sha256(), 0
+        self._piece = memoryview(bytearray(DIGEST_PIECE))
 
     def advance(self, end: int, most: int | None = None) -> None:
         """Hash what lies before byte `end` and was not hashed yet, at most `most` bytes of it now; None: all."""
         end = end if most is None else min(end, self._at + most)
         with self._path.open("rb", buffering=0) as file:
             file.seek(self._at)
-            while self._at < end and (piece := file.read(min(end - self._at, DIGEST_PIECE))):
-                self._hash.update(piece)
-                self._at += len(piece)
+            while self._at < end and (count := file.readinto(self._piece[: end - self._at])):
+                self._hash.update(self._piece[:count])
+                self._at += count
 
     def hexdigest(self) -> str:
         """Of all that was hashed, in hex."""

@@ -82,7 +82,7 @@ class Zip(Container):
 
     def pieces(self, wanted: Sequence[int]) -> Iterator[bytes | Piece]:
         """Where members are that are not compressed, as pictures mostly are not; the others unpacked."""
-        with self.path.open("rb", buffering=0) as file:
+        with damaged(self.path), self.path.open("rb", buffering=0) as file:
             for info in (self._infos[index] for index in wanted):
                 if info.compress_type == zipfile.ZIP_STORED:
                     yield Piece(self.path, self._begin(file.fileno(), info), info.file_size, info.CRC)
@@ -95,8 +95,7 @@ class Zip(Container):
 
     def _begin(self, descriptor: int, info: zipfile.ZipInfo) -> int:
         """Where a member's bytes begin: behind a header of its own, which ends with the lengths of the name and the field after it."""
-        with damaged(self.path):
-            header = os.pread(descriptor, LOCAL_HEADER.size, info.header_offset)
+        header = os.pread(descriptor, LOCAL_HEADER.size, info.header_offset)
         if len(header) < LOCAL_HEADER.size or not header.startswith(LOCAL_MAGIC):
             raise broken(self.path, f"no header of {info.filename}")
         name, extra = LOCAL_HEADER.unpack(header)

@@ -1,9 +1,10 @@
 """The stage prepare: a fetched source becomes a pack (pack.py) and a contact sheet."""
 
 import hashlib
+import posixpath
 import shutil
 from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from transgan import files
 from transgan.console import say
@@ -72,7 +73,7 @@ def _make(config: DatasetConfig, reader: Reader, store: Path, dataset: str, sour
 
 
 def _looks_like_picture(name: str) -> bool:
-    suffix = PurePosixPath(name).suffix.lower()
+    suffix = posixpath.splitext(name)[1].lower()
     return not suffix or suffix in SUFFIXES
 
 
