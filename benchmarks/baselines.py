@@ -37,7 +37,13 @@ from transgan.training.step import Trainer
 HERE = Path(__file__).parent
 RESULTS, PAGE, IMAGES = HERE / "results", HERE.parent / "docs" / "baselines.md", HERE.parent / "docs" / "images"
 JPEG, DIGITS = HERE / "baselines-jpeg.yaml", HERE / "baselines.yaml"
-TITLES = {"transgan": "TransGAN", "wgan-gp": "WGAN-GP", "autogan": "AutoGAN", "stylegan2": "StyleGAN2"}
+TITLES = {
+    "transgan": "TransGAN",
+    "wgan-gp": "WGAN-GP",
+    "autogan": "AutoGAN",
+    "autogan-wgan-gp": "AutoGAN's G, WGAN-GP's D",
+    "stylegan2": "StyleGAN2",
+}
 STEPS = 8  # discriminator steps of one turn: whole iterations of every recipe here
 SHOWN = 32  # samples of a run on the page
 
