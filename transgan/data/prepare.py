@@ -74,7 +74,7 @@ def _make(config: DatasetConfig, reader: Reader, store: Path, dataset: str, sour
 
 def _looks_like_picture(name: str) -> bool:
     suffix = posixpath.splitext(name)[1].lower()
-    return not suffix or suffix in SUFFIXES
+    return suffix in ("", ".") or suffix in SUFFIXES
 
 
 def _judge_unreadable(job: Job, config: DatasetConfig, store: Path, where: str) -> None:
