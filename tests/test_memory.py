@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,23 @@ def test_only_blocks_up_to_a_size_are_kept() -> None:
     small, large = found[1:10], found[10:]
     assert sum(faults < 100 for faults in small) > 5
     assert all(faults > 8_000 for faults in large)
+
+
+HUGE = """
+import re
+from transgan.memory import keep_huge_pages
+keep_huge_pages(2**24)
+blocks = [bytes(b"x") * 2**20 for _ in range(10)]
+print(sum(int(size) for size in re.findall(r"AnonHugePages:\\s+(\\d+)", open("/proc/self/smaps").read())))
+"""
+
+
+def huge_pages_are_granted() -> bool:
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    return setting.exists() and "[never]" not in setting.read_text()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or not huge_pages_are_granted(), reason="another malloc, or no huge pages")
+def test_the_next_blocks_lie_in_huge_pages() -> None:
+    kilobytes = int(subprocess.check_output([sys.executable, "-c", HUGE], text=True))
+    assert kilobytes >= 2 * 2048

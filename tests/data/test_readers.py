@@ -10,7 +10,8 @@ from PIL import Image
 
 from tests.data import serve
 from tests.data.serve import encode, pixels, python_two_pickle, tar_bytes, zip_bytes
-from transgan.data.pictures import Piece, Shaper
+from transgan.data.pictures import Shaper
+from transgan.data.pieces import Piece, PieceReader
 from transgan.data.readers import Reader, digits
 from transgan.data.readers.celeba import CelebaReader, landmark_box
 from transgan.data.readers.celebahq import CelebaHqReader
@@ -38,7 +39,8 @@ def images(reader: Reader, start: int = 0) -> list[np.ndarray]:
 
 
 def encoded(reader: Reader, start: int = 0) -> list[Any]:
-    return [content.read() if isinstance(content, Piece) else content for content in reader.contents(start)]
+    with PieceReader() as pieces:
+        return [pieces.read(content) if isinstance(content, Piece) else content for content in reader.contents(start)]
 
 
 def test_cifar10(tmp_path: Path) -> None:

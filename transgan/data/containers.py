@@ -3,8 +3,6 @@
 import bz2
 import gzip
 import lzma
-import os
-import struct
 import tarfile
 import zipfile
 import zlib
@@ -15,13 +13,12 @@ from pathlib import Path
 from typing import IO
 
 from transgan.data import members
-from transgan.data.pictures import Piece, broken
+from transgan.data.pieces import Piece, broken
 from transgan.errors import UserError
 
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-LOCAL_MAGIC, LOCAL_HEADER = b"PK\x03\x04", struct.Struct("<26xHH")  # of a zip's member
 BLOCK = 512
 MAX_KEPT = 512 * 2**20  # bytes of members held in memory
 
@@ -82,24 +79,15 @@ class Zip(Container):
 
     def pieces(self, wanted: Sequence[int]) -> Iterator[bytes | Piece]:
         """Where members are that are not compressed, as pictures mostly are not; the others unpacked."""
-        with damaged(self.path), self.path.open("rb", buffering=0) as file:
-            for info in (self._infos[index] for index in wanted):
-                if info.compress_type == zipfile.ZIP_STORED:
-                    yield Piece(self.path, self._begin(file.fileno(), info), info.file_size, info.CRC)
-                else:
-                    yield self._read(info)
+        for info in (self._infos[index] for index in wanted):
+            if info.compress_type == zipfile.ZIP_STORED:
+                yield Piece(self.path, info.header_offset, info.file_size, info.CRC, zipped=True)
+            else:
+                yield self._read(info)
 
     def _read(self, info: zipfile.ZipInfo) -> bytes:
         with damaged(self.path):
             return self._file.read(info)
-
-    def _begin(self, descriptor: int, info: zipfile.ZipInfo) -> int:
-        """Where a member's bytes begin: behind a header of its own, which ends with the lengths of the name and the field after it."""
-        header = os.pread(descriptor, LOCAL_HEADER.size, info.header_offset)
-        if len(header) < LOCAL_HEADER.size or not header.startswith(LOCAL_MAGIC):
-            raise broken(self.path, f"no header of {info.filename}")
-        name, extra = LOCAL_HEADER.unpack(header)
-        return info.header_offset + LOCAL_HEADER.size + int(name) + int(extra)
 
     def close(self) -> None:
         """Close the archive."""

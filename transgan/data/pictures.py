@@ -1,19 +1,15 @@
 """One picture: from encoded bytes or an array to a square uint8 RGB array, cropped and resized the one way its dataset says."""
 
 import io
-import os
 import threading
 import warnings
-import zlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-
-from transgan.errors import UserError
 
 if TYPE_CHECKING:
     from transgan.schema import DatasetConfig  # worker processes start without it
@@ -49,37 +45,7 @@ class PictureError(Exception):
     """A picture that cannot be used; says why in a few words."""
 
 
-def broken(archive: Path, reason: str) -> UserError:
-    """What to say of an archive that is damaged."""
-    return UserError(f"{archive}: damaged or truncated ({reason}); delete it and fetch or copy it again")
-
-
-class Piece(NamedTuple):
-    """A picture that lies in an archive as it is: `size` bytes from byte `offset` on, with the CRC-32 that the archive gives for them, if any."""
-
-    path: Path
-    offset: int
-    size: int
-    crc32: int | None = None
-
-    def read(self) -> bytes:
-        """The encoded picture. Raises UserError when the archive is damaged."""
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY)
-            try:
-                content = os.pread(descriptor, self.size, self.offset)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise broken(self.path, error.strerror or str(error)) from error
-        if len(content) < self.size:
-            raise broken(self.path, "it breaks off before its end")
-        if self.crc32 is not None and zlib.crc32(content) != self.crc32:
-            raise broken(self.path, f"wrong checksum at byte {self.offset:,}")
-        return content
-
-
-Content = bytes | np.ndarray | Path | Piece
+Picture = bytes | np.ndarray | Path  # encoded, an array, or where there is either
 
 
 @dataclass(frozen=True)
@@ -95,16 +61,15 @@ class Shaper:
         """The shaper that a dataset's configuration asks for."""
         return Shaper(config.resolution, config.resize, config.crop)
 
-    def shape(self, content: Content, box: Box | None = None) -> np.ndarray:
+    def shape(self, content: Picture, box: Box | None = None) -> np.ndarray:
         """Decode (unless an array), crop, resize: uint8 (resolution, resolution, 3).
 
-        `content` is an encoded picture, the path of one, its place in an archive, or a uint8 (H, W, 3) array; `box` is a crop that the reader
-        found, used before the dataset's own. Resizing is Pillow's, antialiased, after the crop, as torchvision's transforms do it to PIL pictures.
-        Raises PictureError, and UserError when the archive that it lies in is damaged.
+        `content` is an encoded picture, the path of one, or a uint8 (H, W, 3) array; `box` is a crop that the reader found, used before the
+        dataset's own. Resizing is Pillow's, antialiased, after the crop, as torchvision's transforms do it to PIL pictures. Raises PictureError.
         """
         if isinstance(content, np.ndarray):
             return self._fit(content, box)
-        encoded = content if isinstance(content, bytes) else content.read() if isinstance(content, Piece) else _read(content)
+        encoded = content if isinstance(content, bytes) else _read(content)
         if not encoded:
             raise PictureError("empty file")
         if encoded.startswith(NUMPY):

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from transgan.data import pictures
-from transgan.data.pictures import Box, Content, PictureError, Shaper
+from transgan.data.pictures import Box, PictureError, Shaper
+from transgan.data.pieces import Content, Piece, PieceReader
 from transgan.errors import UserError
-from transgan.memory import keep_freed_memory
+from transgan.memory import keep_huge_pages
 
 PROCESSES_FROM = 2000  # pictures
 MOST_WORKERS = 8  # one process reads for all of them and feeds no more; each takes about 50 MB
@@ -70,7 +71,7 @@ def _begin(large: AbstractContextManager[Any]) -> None:
     Ctrl-C is its parent's affair, the memory of a picture is kept for the next one, large pictures take turns, and it does not outlive its
     parent.
     """
-    keep_freed_memory(KEPT_BYTES)
+    keep_huge_pages(KEPT_BYTES)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pictures.take_turns(large)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
@@ -86,28 +87,26 @@ def _leave_with_parent() -> None:
 def pack_batch(shaper: Shaper, rows: Rows, batch: Sequence[Item]) -> dict[int, str]:
     """Shape the pictures of a batch and write them to their rows, neighbouring rows at once.
 
-    Returns why a picture cannot be read: {its position in the batch: reason}. Raises OSError when the file cannot be written.
+    Returns why a picture cannot be read: {its position in the batch: reason}. Raises OSError when the file cannot be written, UserError when
+    the archive that a picture lies in is damaged.
     """
-    descriptor = os.open(rows.path, os.O_WRONLY)
-    try:
-        bad: dict[int, str] = {}
-        run, run_start = list[memoryview](), 0
+    bad: dict[int, str] = {}
+    run, run_start = list[memoryview](), 0
+    with PieceReader() as pieces, rows.path.open("rb+", buffering=0) as file:
         for position, (row, box, content) in enumerate(batch):
             try:
-                pixels = np.ascontiguousarray(shaper.shape(content, box)).data
+                pixels = np.ascontiguousarray(shaper.shape(pieces.read(content) if isinstance(content, Piece) else content, box)).data
             except PictureError as error:
                 bad[position] = str(error)
                 continue
             if run and row != run_start + len(run):
-                write_at(descriptor, run, rows.offset(run_start))
+                write_at(file.fileno(), run, rows.offset(run_start))
                 run = []
             if not run:
                 run_start = row
             run.append(pixels)
         if run:
-            write_at(descriptor, run, rows.offset(run_start))
-    finally:
-        os.close(descriptor)
+            write_at(file.fileno(), run, rows.offset(run_start))
     return bad
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from transgan.data.containers import Zip
-from transgan.data.pictures import Box, Content
+from transgan.data.pictures import Box
+from transgan.data.pieces import Content
 from transgan.data.readers.base import Entry, Reader, check_parts
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig

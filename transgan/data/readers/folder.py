@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from transgan.data.containers import open_container
-from transgan.data.pictures import Content
+from transgan.data.pieces import Content
 from transgan.data.readers.base import Entry, Reader, parts_of
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig

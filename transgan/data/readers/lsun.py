@@ -11,7 +11,7 @@ import lmdb
 from transgan import files
 from transgan.data import members
 from transgan.data.containers import damaged
-from transgan.data.pictures import Content
+from transgan.data.pieces import Content
 from transgan.data.readers.base import Entry, Reader, check_parts
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig

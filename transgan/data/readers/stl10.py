@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from transgan.data.containers import Tar
-from transgan.data.pictures import Content
+from transgan.data.pieces import Content
 from transgan.data.readers.base import Entry, Reader, check_parts
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
