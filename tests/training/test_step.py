@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.training.trajectory import Recorded
+from transgan.models import linear
 
 NAMES = ["released", "clean"]
 
@@ -29,6 +30,13 @@ def test_accumulated_trajectory_is_the_same(name, micro_batch):
 def test_recomputed_activations_give_the_same_trajectory():
     recorded = Recorded("released")
     recorded.check(recorded.trainer(checkpoint_activations=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_products_by_onednn_give_the_same_trajectory(name, monkeypatch):
+    monkeypatch.setattr(linear, "ONEDNN_FROM", 0)
+    recorded = Recorded(name)
+    recorded.check(recorded.trainer())
 
 
 def test_the_leak_is_what_tells_the_trajectories_apart():

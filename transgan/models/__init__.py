@@ -1,8 +1,8 @@
 """Networks: TransGAN's, the convolutional baselines, and the authors' checkpoints. Built from a configuration by its `family`."""
 
-from transgan.models.attention import double_backward
 from transgan.models.autogan import AutoGANGenerator
 from transgan.models.base import DiscriminatorNetwork, GeneratorNetwork
+from transgan.models.derivatives import double_backward
 from transgan.models.discriminator import Discriminator
 from transgan.models.generator import Generator
 from transgan.models.resnet import ResNetDiscriminator, ResNetGenerator

@@ -5,38 +5,16 @@ The standard, grid and axis forms differ only in the tile whose tokens attend to
 Nystrom attention approximates the dense one through landmarks.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transgan.models.linear import Linear
 from transgan.schema.model import Attention, Blocks
 
 PSEUDO_INVERSE_STEPS = 6
-
-_twice = False
-
-
-@contextmanager
-def double_backward() -> Iterator[None]:
-    """Forward passes inside can be differentiated twice (gradient penalties).
-
-    Attention then runs as plain matrix products: the fused kernels have no second derivative. Only the forward pass needs to be inside.
-    """
-    global _twice
-    before, _twice = _twice, True
-    try:
-        yield
-    finally:
-        _twice = before
-
-
-def differentiated_twice() -> bool:
-    """Whether the forward pass going on must allow a second derivative."""
-    return _twice
 
 
 @dataclass(frozen=True)
@@ -102,8 +80,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.form = form
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width, bias=False)
+        self.proj = Linear(width, width)
         self.noise_strength = nn.Parameter(torch.zeros(())) if noise else None
         self.relative_table: nn.Parameter | None = None
         if relative_position and form is not None and form.landmarks is None:
@@ -143,10 +121,10 @@ class CrossAttention(nn.Module):
     def __init__(self, width: int, context_width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(width, width, bias=False)
-        self.key = nn.Linear(context_width, width, bias=False)
-        self.value = nn.Linear(context_width, width, bias=False)
-        self.proj = nn.Linear(width, width)
+        self.query = Linear(width, width, bias=False)
+        self.key = Linear(context_width, width, bias=False)
+        self.value = Linear(context_width, width, bias=False)
+        self.proj = Linear(width, width)
         # The released module declares it and never uses it; it is here so that its checkpoints and its parameter count are complete.
         self.noise_strength = nn.Parameter(torch.zeros(()))
 

@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from transgan.models.attention import CrossAttention, Form, Layout, SelfAttention, differentiated_twice
+from transgan.models.attention import CrossAttention, Form, Layout, SelfAttention
+from transgan.models.derivatives import differentiated_twice
+from transgan.models.linear import Linear
 from transgan.schema.model import Norm
 
 PIXEL_NORM_EPS = 1e-8
@@ -68,8 +70,8 @@ class Block(nn.Module):
         self.norm1 = build_norm(shape.norm, shape.width)
         self.attention = SelfAttention(shape.width, shape.heads, form, relative_position, shape.noise)
         self.norm2 = build_norm(shape.norm, shape.width)
-        self.expand = nn.Linear(shape.width, shape.mlp_ratio * shape.width)
-        self.contract = nn.Linear(shape.mlp_ratio * shape.width, shape.width)
+        self.expand = Linear(shape.width, shape.mlp_ratio * shape.width)
+        self.contract = Linear(shape.mlp_ratio * shape.width, shape.width)
 
     def forward(self, x: Tensor, shared: Pass, band: int | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C)."""

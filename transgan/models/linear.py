@@ -1,0 +1,119 @@
+"""Linear layers that compute their products where the machine does so fastest."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from torch.nn.grad import conv2d_weight
+
+from transgan.models.derivatives import differentiated_twice
+
+ONEDNN_FROM = 2**28  # multiplications and additions of a product
+MKL_WEIGHTS_FROM = 2**20  # entries of a weight from which MKL is the faster one for its gradient
+
+
+class Linear(nn.Linear):
+    """torch's, whose large float32 products on a CPU run through oneDNN.
+
+    torch takes convolutions there and products to MKL, although a product is a convolution of 1 x 1: on an AMD EPYC (AVX-512) the one is a
+    tenth faster than the other (docs/performance.md). The results agree to rounding.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in_features) -> (..., out_features)."""
+        if not _suits_onednn(x, self.weight):
+            return super().forward(x)
+        mixed: Tensor = _Product.apply(x if x.ndim == 3 else x.reshape(1, -1, self.in_features), self.weight, self.bias, differentiated_twice())
+        return mixed.view(*x.shape[:-1], self.out_features)
+
+
+def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
+    return (
+        not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and 2 * x.numel() * len(weight) >= ONEDNN_FROM
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+class _Product(torch.autograd.Function):
+    """x weight^T + bias for (B, N, I) x and (O, I) weight.
+
+    With `twice`, a gradient that is to be differentiated again leaves weight and bias out: autograd does not tell such a function that only the
+    one with respect to x is asked for, and theirs would be a third of the work for nothing.
+
+    A convolution's own second derivative is slow, as it convolves with kernels of N pixels. The derivatives of these three functions are made
+    of these three again.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None, twice: bool) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.twice = twice  # type: ignore[attr-defined]
+        return _tokens(F.conv2d(_pixels(x, 1), weight[:, :, None, None], bias), len(x))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        for_x, for_weight, for_bias, _ = ctx.needs_input_grad
+        with_weights = not (ctx.twice and torch.is_grad_enabled())
+        return (
+            _Across.apply(gradient, weight) if for_x else None,
+            _ForWeight.apply(gradient, x) if for_weight and with_weights else None,
+            gradient.sum((0, 1)) if for_bias and with_weights else None,
+            None,
+        )
+
+
+class _Across(torch.autograd.Function):
+    """x weight for (B, N, O) x and (O, I) weight: the product's derivative with respect to its input."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _tokens(F.conv_transpose2d(_pixels(x, 1), weight[:, :, None, None]), len(x))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        for_x, for_weight = ctx.needs_input_grad
+        return (
+            _Product.apply(gradient, weight, None, False) if for_x else None,
+            _ForWeight.apply(x, gradient) if for_weight else None,
+        )
+
+
+class _ForWeight(torch.autograd.Function):
+    """(O, I) sums of outer products of (B, N, O) gradients and (B, N, I) x: the product's derivative with respect to the weight."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, gradient: Tensor, x: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient, x)
+        size = gradient.shape[2], x.shape[2]
+        if size[0] * size[1] >= MKL_WEIGHTS_FROM:
+            return gradient.flatten(0, 1).t() @ x.flatten(0, 1)
+        summed: Tensor = conv2d_weight(_pixels(x, len(x)), (*size, 1, 1), _pixels(gradient, len(x)))  # type: ignore[no-untyped-call]
+        return summed.view(size)
+
+    @staticmethod
+    def backward(ctx: Any, direction: Tensor) -> tuple[Tensor | None, ...]:
+        gradient, x = ctx.saved_tensors
+        for_gradient, for_x = ctx.needs_input_grad
+        return (
+            _Product.apply(x, direction, None, False) if for_gradient else None,
+            _Across.apply(gradient, direction) if for_x else None,
+        )
+
+
+def _pixels(x: Tensor, images: int) -> Tensor:
+    """(B, N, C) as (images, C, B * N / images, 1), pixel after pixel in memory."""
+    return x.contiguous().view(images, -1, 1, x.shape[2]).permute(0, 3, 1, 2)
+
+
+def _tokens(pixels: Tensor, batch: int) -> Tensor:
+    """Back again."""
+    return pixels.permute(0, 2, 3, 1).reshape(batch, -1, pixels.shape[1])
