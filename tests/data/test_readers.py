@@ -125,7 +125,7 @@ def test_celeba_crop_around_landmarks(tmp_path: Path) -> None:
     assert right - left == lower - upper == 148  # 3.6 times 41
     assert abs((left + right) / 2 - 88.2) <= 1
     assert abs((upper + lower) / 2 - 132.4) <= 1
-    content = next(iter(reader.contents(0)))
+    content = encoded(reader)[0]
     image = Image.fromarray(Shaper(178, "box", "none").shape(content))
     assert image.size == (178, 178)
 
@@ -170,7 +170,7 @@ def test_celebahq_as_npy_files(tmp_path: Path, kind: str) -> None:
     else:
         path.write_bytes(zip_bytes(files) if kind == "zip" else tar_bytes(files, "w"))
     reader = CelebaHqReader(config("celebahq", ["train"]), path)
-    shaped = [Shaper(16, "box", "none").shape(content) for content in reader.contents(0)]
+    shaped = [Shaper(16, "box", "none").shape(content) for content in encoded(reader)]
     np.testing.assert_array_equal(shaped, [pixels(i, 16, 16) for i in range(3)])
 
 
