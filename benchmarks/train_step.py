@@ -34,7 +34,7 @@ from transgan import plan as plans
 from transgan.compute import prepare_compute
 from transgan.data.pack import Pack
 from transgan.memory import M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
-from transgan.models import attention, build_discriminator, build_generator
+from transgan.models import attention, build_discriminator, build_generator, linear
 from transgan.plan import Run
 from transgan.report.provenance import hardware, versions
 from transgan.schema import RecipeConfig
@@ -97,7 +97,7 @@ class PlainLoop:
 
 @contextlib.contextmanager
 def as_released() -> Iterator[None]:
-    """Inside, networks compute as the released modules do: the bias gathered by index, attention and GELU in separate operators."""
+    """Inside, networks compute as the released modules do: the bias gathered by index, attention and GELU in separate operators, no oneDNN."""
 
     def dense(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, twice: bool) -> Tensor:
         logits = (query @ key.transpose(-2, -1)) * query.shape[-1] ** -0.5
@@ -106,6 +106,7 @@ def as_released() -> Iterator[None]:
     with (
         mock.patch.object(attention, "relative_bias", gathered_bias),
         mock.patch.object(attention, "dense_attention", dense),
+        mock.patch.object(linear, "ONEDNN_FROM", math.inf),
         mock.patch.object(F, "gelu", lambda x: x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))),
         double_float32(),
         usual_malloc(),
@@ -325,7 +326,8 @@ TAIL = (
     "tokens (3%: the fused kernel, and softmax backward where the bias is learnt), GELU and its two derivatives (3%), copies of q, k and v",
     "(2%), sums and products for biases, layer norm and Adam. Compiling D's step fuses some of these; with one measurement each, the gain is",
     "hardly above the host's variation.",
-    "oneDNN takes 9.1 s for what MKL takes 10.2 s for. Huge pages for tensors gave nothing within the host's variation. What else varies: while",
+    "oneDNN takes 9.1 s for what MKL takes 10.2 s for; the rows at the paper's scale above were measured before it was used.",
+    "Huge pages for tensors gave nothing within the host's variation. What else varies: while",
     "malloc's heap still grows, G's attention among 1024 tokens (0.5 GB for each tensor of its weights at batch 16) costs up to 1.5 s an iteration",
     "in first touches of pages. Attention with a learnt bias image by image would end that.",
     "",
