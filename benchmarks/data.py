@@ -3,7 +3,7 @@
 prepare: pictures per second of the whole stage (reading, decoding, cropping, resizing, writing, digests) per format, and as a share of
 what bare Pillow decodes, crops and resizes from memory in as many processes as there are cores, measured in turn with it in the same run.
 These processes treat memory as ours do, which makes Pillow faster, and are new in every round: where a process happens to have its buffers
-changes the time that a JPEG takes to decode by up to half (155 or 240 microseconds for one of CelebA's, nothing between). Prepare is given
+changes the time that a JPEG takes to decode by half (155 or 240 microseconds for one of CelebA's, nothing between). Prepare is given
 also as the share of prepare's processor time that bare Pillow needs, which other work on the machine does not disturb.
 loader: 32-pixel pictures per second that Pack.read gives from a pack, in random rows.
 
