@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.training.trajectory import Recorded
-from transgan.models import linear
+from transgan.models import learnt_bias, linear
 
 NAMES = ["released", "clean"]
 
@@ -33,8 +33,9 @@ def test_recomputed_activations_give_the_same_trajectory():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_products_by_onednn_give_the_same_trajectory(name, monkeypatch):
+def test_the_ways_of_large_networks_give_the_same_trajectory(name, monkeypatch):
     monkeypatch.setattr(linear, "ONEDNN_FROM", 0)
+    monkeypatch.setattr(learnt_bias, "ONE_BY_ONE_FROM", 0)
     recorded = Recorded(name)
     recorded.check(recorded.trainer())
 

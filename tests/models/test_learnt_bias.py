@@ -1,0 +1,79 @@
+"""Attention with a learnt bias, image by image: the same numbers and gradients as among all images at once."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from transgan.models import learnt_bias
+from transgan.models.attention import Form, Layout, SelfAttention, dense_attention
+from transgan.models.learnt_bias import attention_one_by_one, suits_one_by_one
+
+IMAGES, HEADS, TOKENS, WIDTH = 3, 2, 12, 5
+
+
+def of_qkv(dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+    """Query, key and value as SelfAttention has them, views of one tensor, and a bias."""
+    torch.manual_seed(0)
+    qkv = torch.randn(IMAGES, TOKENS, 3, HEADS, WIDTH, dtype=dtype)
+    bias = torch.randn(HEADS, TOKENS, TOKENS, dtype=dtype)
+    return *(x.requires_grad_() for x in qkv.permute(2, 0, 3, 1, 4).unbind(0)), bias.requires_grad_()
+
+
+def test_values_and_gradients_are_those_of_plain_products():
+    inputs = of_qkv()
+    plain, ours = dense_attention(*inputs, twice=True), attention_one_by_one(*inputs)
+    torch.testing.assert_close(ours, plain)
+    direction = torch.randn_like(plain)
+    for mine, theirs in zip(torch.autograd.grad(ours, inputs, direction), torch.autograd.grad(plain, inputs, direction), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_gradients_are_derivatives():
+    assert torch.autograd.gradcheck(attention_one_by_one, of_qkv(torch.float64))
+
+
+def test_a_band_in_the_bias_keeps_tokens_apart():
+    query, key, value, bias = of_qkv()
+    outside = (torch.arange(TOKENS)[:, None] - torch.arange(TOKENS)).abs() > 2
+    attention_one_by_one(query, key, value, bias.masked_fill(outside, float("-inf")))[0, 0, 6].sum().backward()
+    assert bias.grad is not None
+    assert value.grad is not None
+    assert value.grad[0, 0].abs().sum(-1).nonzero().flatten().tolist() == [4, 5, 6, 7, 8]
+    assert bias.grad[0].nonzero().tolist() == [[6, token] for token in (4, 5, 6, 7, 8)]
+
+
+def test_a_second_derivative_is_refused_not_wrong():
+    inputs = of_qkv()
+    (slope,) = torch.autograd.grad(attention_one_by_one(*inputs).square().sum(), inputs[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
+
+
+@pytest.mark.parametrize("twice", [True, False])
+def test_a_block_attends_that_way_where_weights_are_many_and_no_second_derivative_is_wanted(twice, monkeypatch):
+    module, x = SelfAttention(6, HEADS, Form(Layout(4, 4, 4)), True, noise=False), torch.randn(IMAGES, 16, 6)
+
+    def run() -> tuple[Tensor, ...]:
+        output = module(x, None, twice)
+        return output, *torch.autograd.grad(output.square().sum(), list(module.parameters()))
+
+    usual = run()
+    served: list[Tensor] = []
+    original = learnt_bias._OneByOne.apply
+    monkeypatch.setattr(learnt_bias._OneByOne, "apply", lambda *inputs: served.append(inputs[0]) or original(*inputs))
+    run()
+    assert not served
+    monkeypatch.setattr(learnt_bias, "ONE_BY_ONE_FROM", IMAGES * HEADS * 16 * 16)
+    for mine, theirs in zip(run(), usual, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    assert len(served) == (0 if twice else 1)
+
+
+def test_only_many_float32_weights_outside_autocast_suit():
+    query, bias = torch.empty(16, 4, 1024, 1), torch.empty(4, 1024, 1024)
+    assert suits_one_by_one(query, query, bias)
+    assert not suits_one_by_one(query[:1], query[:1], bias)
+    assert not suits_one_by_one(query.double(), query.double(), bias.double())
+    assert not suits_one_by_one(*(x.to("meta") for x in (query, query, bias)))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not suits_one_by_one(query, query, bias)
