@@ -145,9 +145,9 @@ def relative_bias(table: Tensor, height: int, width: int) -> Tensor:
     Row q, column k holds the table's entry at offset q - k. Two unfoldings make the same matrix as gathering by an index of N * N
     entries would, with a backward pass that is no scatter (paper.md 4).
     """
-    grid = table.view(2 * height - 1, 2 * width - 1, -1)
-    windows = grid.unfold(0, height, 1).unfold(1, width, 1).flip(3, 4)  # query row, query column, head, key row, key column
-    return windows.permute(2, 0, 1, 3, 4).reshape(-1, height * width, height * width)
+    grid = table.view(2 * height - 1, 2 * width - 1, -1).permute(2, 0, 1).contiguous()
+    windows = grid.unfold(1, height, 1).unfold(2, width, 1).flip(3, 4)  # head, query row, query column, key row, key column
+    return windows.reshape(-1, height * width, height * width)
 
 
 def dense_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, twice: bool) -> Tensor:

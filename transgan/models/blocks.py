@@ -109,6 +109,7 @@ class Stage(nn.Module):
     ) -> None:
         super().__init__()
         self.side = side
+        self.norm = shape.norm
         self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, side * side, shape.width), std=0.02)) if absolute_position else None
         self.layouts = [form.layout for form in block_forms]
         self.blocks = nn.ModuleList(Block(shape, None if class_token else form, relative_position) for form in block_forms)
@@ -116,6 +117,8 @@ class Stage(nn.Module):
 
     def forward(self, x: Tensor, shared: Pass, band: int | None = None, class_token: Tensor | None = None) -> Tensor:
         """(B, side * side, C) -> the same, or one token more where `class_token` (1, 1, C) is given; `band`: the last block's locality mask."""
+        if self.norm == "layer":
+            x = x.contiguous()  # as the transpose of a map it would stay one from sum to sum, and every layer norm would copy it
         if self.position is not None:
             x = x + self.position
         if class_token is not None:

@@ -48,16 +48,17 @@ class _OneByOne(torch.autograd.Function):
         for_query, for_key, for_value = (torch.empty_like(x) for x in (query, key, value))
         for_bias = torch.zeros_like(bias)
         weights, for_logits = torch.empty_like(bias[0]), torch.empty_like(bias[0])
+        scaled = query * scale
         # What softmax subtracts from each row's gradient: the sum over keys of weight times gradient, known from the output.
         shared = (gradient * mixed).sum(-1, keepdim=True)
         for head, image in itertools.product(range(heads), range(images)):  # a head's bias stays in the cache
             at = image, head
-            torch.addmm(bias[head], query[at], key[at].t(), alpha=scale, out=weights)
-            torch.softmax(weights, -1, out=weights)
+            torch.mm(scaled[at], key[at].t(), out=weights)
+            torch.softmax(weights.add_(bias[head]), -1, out=weights)
             for_value[at] = (gradient[at].t() @ weights).t()  # MKL takes half as long again for weights.t() @ gradient
-            torch.addmm(shared[at], gradient[at], value[at].t(), beta=-1, out=for_logits)
-            for_logits *= weights
-            for_bias[head] += for_logits
+            torch.mm(gradient[at], value[at].t(), out=for_logits)
+            for_logits.sub_(shared[at]).mul_(weights)
+            for_bias[head].add_(for_logits)  # an assignment would copy it, too
             for_query[at] = for_logits @ key[at]
-            for_key[at] = (query[at].t() @ for_logits).t()
-        return for_query.mul_(scale), for_key.mul_(scale), for_value, for_bias
+            for_key[at] = (scaled[at].t() @ for_logits).t()
+        return for_query.mul_(scale), for_key, for_value, for_bias
