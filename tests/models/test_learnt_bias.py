@@ -1,4 +1,4 @@
-"""Attention with a learnt bias, image by image: the same numbers and gradients as among all images at once."""
+"""Attention with a learnt bias, a few images at a time: the same numbers and gradients as among all images at once."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from transgan.models import learnt_bias
 from transgan.models.attention import Form, Layout, SelfAttention, dense_attention
-from transgan.models.learnt_bias import attention_one_by_one, suits_one_by_one
+from transgan.models.learnt_bias import attention_in_parts, suits_parts
 
 IMAGES, HEADS, TOKENS, WIDTH = 3, 2, 12, 5
 
@@ -19,9 +19,11 @@ def of_qkv(dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
     return *(x.requires_grad_() for x in qkv.permute(2, 0, 3, 1, 4).unbind(0)), bias.requires_grad_()
 
 
-def test_values_and_gradients_are_those_of_plain_products():
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_values_and_gradients_are_those_of_plain_products(threads, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     inputs = of_qkv()
-    plain, ours = dense_attention(*inputs, twice=True), attention_one_by_one(*inputs)
+    plain, ours = dense_attention(*inputs, twice=True), attention_in_parts(*inputs)
     torch.testing.assert_close(ours, plain)
     direction = torch.randn_like(plain)
     for mine, theirs in zip(torch.autograd.grad(ours, inputs, direction), torch.autograd.grad(plain, inputs, direction), strict=True):
@@ -29,13 +31,13 @@ def test_values_and_gradients_are_those_of_plain_products():
 
 
 def test_gradients_are_derivatives():
-    assert torch.autograd.gradcheck(attention_one_by_one, of_qkv(torch.float64))
+    assert torch.autograd.gradcheck(attention_in_parts, of_qkv(torch.float64))
 
 
 def test_a_band_in_the_bias_keeps_tokens_apart():
     query, key, value, bias = of_qkv()
     outside = (torch.arange(TOKENS)[:, None] - torch.arange(TOKENS)).abs() > 2
-    attention_one_by_one(query, key, value, bias.masked_fill(outside, float("-inf")))[0, 0, 6].sum().backward()
+    attention_in_parts(query, key, value, bias.masked_fill(outside, float("-inf")))[0, 0, 6].sum().backward()
     assert bias.grad is not None
     assert value.grad is not None
     assert value.grad[0, 0].abs().sum(-1).nonzero().flatten().tolist() == [4, 5, 6, 7, 8]
@@ -44,7 +46,7 @@ def test_a_band_in_the_bias_keeps_tokens_apart():
 
 def test_a_second_derivative_is_refused_not_wrong():
     inputs = of_qkv()
-    (slope,) = torch.autograd.grad(attention_one_by_one(*inputs).square().sum(), inputs[0], create_graph=True)
+    (slope,) = torch.autograd.grad(attention_in_parts(*inputs).square().sum(), inputs[0], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()
 
@@ -59,11 +61,11 @@ def test_a_block_attends_that_way_where_weights_are_many_and_no_second_derivativ
 
     usual = run()
     served: list[Tensor] = []
-    original = learnt_bias._OneByOne.apply
-    monkeypatch.setattr(learnt_bias._OneByOne, "apply", lambda *inputs: served.append(inputs[0]) or original(*inputs))
+    original = learnt_bias._InParts.apply
+    monkeypatch.setattr(learnt_bias._InParts, "apply", lambda *inputs: served.append(inputs[0]) or original(*inputs))
     run()
     assert not served
-    monkeypatch.setattr(learnt_bias, "ONE_BY_ONE_FROM", IMAGES * HEADS * 16 * 16)
+    monkeypatch.setattr(learnt_bias, "PARTS_FROM", IMAGES * HEADS * 16 * 16)
     for mine, theirs in zip(run(), usual, strict=True):
         torch.testing.assert_close(mine, theirs)
     assert len(served) == (0 if twice else 1)
@@ -71,9 +73,9 @@ def test_a_block_attends_that_way_where_weights_are_many_and_no_second_derivativ
 
 def test_only_many_float32_weights_outside_autocast_suit():
     query, bias = torch.empty(16, 4, 1024, 1), torch.empty(4, 1024, 1024)
-    assert suits_one_by_one(query, query, bias)
-    assert not suits_one_by_one(query[:1], query[:1], bias)
-    assert not suits_one_by_one(query.double(), query.double(), bias.double())
-    assert not suits_one_by_one(*(x.to("meta") for x in (query, query, bias)))
+    assert suits_parts(query, query, bias)
+    assert not suits_parts(query[:1], query[:1], bias)
+    assert not suits_parts(query.double(), query.double(), bias.double())
+    assert not suits_parts(*(x.to("meta") for x in (query, query, bias)))
     with torch.autocast("cpu", torch.bfloat16):
-        assert not suits_one_by_one(query, query, bias)
+        assert not suits_parts(query, query, bias)

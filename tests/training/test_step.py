@@ -35,7 +35,7 @@ def test_recomputed_activations_give_the_same_trajectory():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_ways_of_large_networks_give_the_same_trajectory(name, monkeypatch):
     monkeypatch.setattr(linear, "ONEDNN_FROM", 0)
-    monkeypatch.setattr(learnt_bias, "ONE_BY_ONE_FROM", 0)
+    monkeypatch.setattr(learnt_bias, "PARTS_FROM", 0)
     recorded = Recorded(name)
     recorded.check(recorded.trainer())
 

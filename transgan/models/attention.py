@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transgan.models.learnt_bias import attention_one_by_one, suits_one_by_one
+from transgan.models.learnt_bias import attention_in_parts, suits_parts
 from transgan.models.linear import Linear
 from transgan.schema.model import Attention, Blocks
 
@@ -97,7 +97,7 @@ class SelfAttention(nn.Module):
             x = x + noise * self.noise_strength
         length = tokens if self.form is None else self.form.layout.length
         qkv = self.qkv(x).view(batch * tokens // length, length, 3, self.heads, width // self.heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = (x.transpose(1, 2) for x in qkv.unbind(2))  # in this order their gradients meet in one copy
         if self.form is not None and self.form.landmarks is not None:
             mixed = nystrom_attention(query, key, value, self.form.landmarks)
         else:
@@ -154,13 +154,13 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | No
     """softmax(q k^T / sqrt(d) + bias) v for (B, heads, N, d) and a (heads, N, N) bias, by a fused kernel where there is one.
 
     There is none for what is differentiated `twice` (the CPU's kernel then fails, others have no second derivative), nor on a CPU for
-    the gradient of a bias that is being learnt; that one is had image by image where the attention weights are many.
+    the gradient of a bias that is being learnt; that one is had a few images at a time where the weights are many.
     """
     learnt_on_cpu = bias is not None and bias.requires_grad and bias.device.type == "cpu"
     if not twice and not learnt_on_cpu:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=None if bias is None else bias[None].to(query.dtype))
-    if not twice and bias is not None and suits_one_by_one(query, key, bias):
-        return attention_one_by_one(query, key, value, bias)
+    if not twice and bias is not None and suits_parts(query, key, bias):
+        return attention_in_parts(query, key, value, bias)
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     if bias is not None:
         logits += bias
