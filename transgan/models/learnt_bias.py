@@ -47,21 +47,21 @@ class _InParts(torch.autograd.Function):
         scale = width**-0.5
         for_query, for_key, for_value = (torch.empty_like(x) for x in (query, key, value))
         for_bias = torch.zeros_like(bias)
-        few = torch.get_num_threads()  # a product for each: with two threads, an eighth less time than for one product after the other
-        weights, for_logits = (query.new_empty(min(few, images), tokens, tokens) for _ in range(2))
+        few = min(images, torch.get_num_threads())  # a product for each: with two threads, an eighth less time than one after the other
+        room = query.new_empty(2, few, tokens, tokens)
         scaled = query * scale
         # What softmax subtracts from each row's gradient: the sum over keys of weight times gradient, known from the output.
         shared = (gradient * mixed).sum(-1, keepdim=True)
         for head, first in itertools.product(range(heads), range(0, images, few)):  # a head's bias stays in the cache
             at = slice(first, first + few), head
-            some = slice(0, images - first)
-            torch.bmm(scaled[at], key[at].mT, out=weights[some])
-            torch.softmax(weights[some].add_(bias[head]), -1, out=weights[some])
-            for_value[at] = (gradient[at].mT @ weights[some]).mT  # MKL takes half as long again for weights.mT @ gradient
-            torch.bmm(gradient[at], value[at].mT, out=for_logits[some])
-            for_logits[some].sub_(shared[at]).mul_(weights[some])
-            for one in for_logits[some]:
+            weights, for_logits = room[:, : images - first]
+            torch.bmm(scaled[at], key[at].mT, out=weights)
+            torch.softmax(weights.add_(bias[head]), -1, out=weights)
+            for_value[at] = (gradient[at].mT @ weights).mT  # MKL takes half as long again for weights.mT @ gradient
+            torch.bmm(gradient[at], value[at].mT, out=for_logits)
+            for_logits.sub_(shared[at]).mul_(weights)
+            for one in for_logits:
                 for_bias[head].add_(one)
-            for_query[at] = for_logits[some] @ key[at]
-            for_key[at] = (scaled[at].mT @ for_logits[some]).mT
+            for_query[at] = for_logits @ key[at]
+            for_key[at] = (scaled[at].mT @ for_logits).mT
         return for_query.mul_(scale), for_key, for_value, for_bias
