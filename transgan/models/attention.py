@@ -154,12 +154,12 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | No
     """softmax(q k^T / sqrt(d) + bias) v for (B, heads, N, d) and a (heads, N, N) bias, by a fused kernel where there is one.
 
     There is none for what is differentiated `twice` (the CPU's kernel then fails, others have no second derivative), nor on a CPU for
-    the gradient of a bias that is being learnt; that one is had a few images at a time where the weights are many.
+    the gradient of a bias that is being learnt; that one is had a few images at a time where each has many weights.
     """
     learnt_on_cpu = bias is not None and bias.requires_grad and bias.device.type == "cpu"
     if not twice and not learnt_on_cpu:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=None if bias is None else bias[None].to(query.dtype))
-    if not twice and bias is not None and suits_parts(query, key, bias):
+    if not twice and bias is not None and suits_parts(query, bias):
         return attention_in_parts(query, key, value, bias)
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     if bias is not None:
