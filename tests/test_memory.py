@@ -52,7 +52,9 @@ import re
 from transgan.memory import keep_huge_pages
 keep_huge_pages(2**24)
 blocks = [bytes(b"x") * 2**20 for _ in range(10)]
-print(sum(int(size) for size in re.findall(r"AnonHugePages:\\s+(\\d+)", open("/proc/self/smaps").read())))
+mappings = re.split(r"\\n(?=[0-9a-f]+-[0-9a-f]+ )", open("/proc/self/smaps").read())
+advised = [[int(end, 16) for end in mapping.split()[0].split("-")] for mapping in mappings if re.search("VmFlags:.* hg", mapping)]
+print(sum(start <= id(block) and id(block) + 2**20 <= end for block in blocks for start, end in advised))
 """
 
 
@@ -62,6 +64,6 @@ def huge_pages_are_granted() -> bool:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or not huge_pages_are_granted(), reason="another malloc, or no huge pages")
-def test_the_next_blocks_lie_in_huge_pages() -> None:
-    kilobytes = int(subprocess.check_output([sys.executable, "-c", HUGE], text=True))
-    assert kilobytes >= 2 * 2048
+def test_the_next_blocks_lie_where_huge_pages_are_asked_for() -> None:
+    """Whether the kernel has any left at the moment is its affair."""
+    assert int(subprocess.check_output([sys.executable, "-c", HUGE], text=True)) >= 9
