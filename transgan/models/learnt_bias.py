@@ -8,18 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from transgan.models.eager import in_eager_float32_on_cpu
+
 PARTS_FROM = 2**20  # attention weights of an image's head, 1,024 tokens; below, one product for all images and heads is the faster
 
 
 def suits_parts(query: Tensor, bias: Tensor) -> bool:
     """Whether each image's attention weights are so many that `attention_in_parts` is no slower than having all in memory at once."""
-    return (
-        query.device.type == "cpu"
-        and query.dtype == bias.dtype == torch.float32
-        and bias[0].numel() >= PARTS_FROM
-        and not torch.compiler.is_compiling()
-        and not torch.is_autocast_enabled("cpu")
-    )
+    return in_eager_float32_on_cpu(query, bias) and bias[0].numel() >= PARTS_FROM
 
 
 def attention_in_parts(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from transgan.models.derivatives import differentiated_twice
+from transgan.models.eager import in_eager_float32_on_cpu
 
 ONEDNN_FROM = 2**28  # multiplications and additions of a product
 MKL_WEIGHTS_FROM = 2**20  # entries of a weight from which MKL is the faster one for its gradient
@@ -30,12 +31,7 @@ class Linear(nn.Linear):
 
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
-        not torch.compiler.is_compiling()
-        and x.device.type == "cpu"
-        and x.dtype == weight.dtype == torch.float32
-        and 2 * x.numel() * len(weight) >= ONEDNN_FROM
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and not torch.is_autocast_enabled("cpu")
+        in_eager_float32_on_cpu(x, weight) and 2 * x.numel() * len(weight) >= ONEDNN_FROM and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     )
 
 
