@@ -21,32 +21,33 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 from unittest import mock
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from performance_page import PAGE, page
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from transgan import files
 from transgan import plan as plans
-from transgan.compute import prepare_compute
+from transgan.compute import prepare_compute, set_precision
 from transgan.data.pack import Pack
 from transgan.memory import M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
 from transgan.models import attention, build_discriminator, build_generator, linear
 from transgan.plan import Run
 from transgan.report.provenance import hardware, versions
 from transgan.schema import RecipeConfig
+from transgan.schema.recipe import Precision
 from transgan.streams import Streams
 from transgan.training.batches import Batches
 from transgan.training.draws import DiscriminatorDraws, Drawer, GeneratorDraws
 from transgan.training.processes import Processes
-from transgan.training.session import PRECISIONS
 from transgan.training.step import Trainer
 
 RESULTS = Path(__file__).parent / "results"
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 PRODUCT_SIDE = 2048
 # Where malloc arrives by itself in a process that frees large tensors: mappings allowed, from 32 MiB on, and 64 MiB kept at the heap's end.
 USUAL_MALLOC = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 2**25, M_TRIM_THRESHOLD: 2**26}
@@ -65,6 +66,13 @@ class PlainLoop:
 
     def discriminator_step(self, real: Tensor, draws: DiscriminatorDraws) -> None:
         """Three passes of D, two of them differentiated once and one twice."""
+        for rows in self._parts(len(real)):
+            self._discriminator_loss(real[rows], draws.rows(rows)).mul(len(real[rows]) / len(real)).backward()
+        nn.utils.clip_grad_norm_(self.discriminator.parameters(), 5.0, foreach=False)
+        self.d_optimizer.step()
+        self.d_optimizer.zero_grad()
+
+    def _discriminator_loss(self, real: Tensor, draws: DiscriminatorDraws) -> Tensor:
         real_logits = self._judge(real, draws, 0)
         fake = self.generator(draws.z, draws.generator_noise)
         fake_logits = self._judge(fake.detach(), draws, 1)
@@ -72,22 +80,26 @@ class PlainLoop:
         logits = self._judge(between, draws, 2)
         (gradient,) = torch.autograd.grad(logits, between, torch.ones_like(logits), create_graph=True, retain_graph=True)
         penalty = ((gradient.reshape(len(gradient), -1).norm(2, dim=1) - 1) ** 2).mean()
-        loss = -real_logits.mean() + fake_logits.mean() + 10 * penalty + 0.001 * real_logits.mean() ** 2
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.discriminator.parameters(), 5.0, foreach=False)
-        self.d_optimizer.step()
-        self.d_optimizer.zero_grad()
+        loss: Tensor = -real_logits.mean() + fake_logits.mean() + 10 * penalty + 0.001 * real_logits.mean() ** 2
+        return loss
 
     def generator_step(self, draws: GeneratorDraws) -> None:
         """D's gradients are computed too, and stay."""
-        fake = self.generator(draws.z, draws.generator_noise)
-        loss = -self.discriminator(self.augmentation(fake, draws.augment), draws.noise).mean()
-        loss.backward()
+        for rows in self._parts(len(draws.z)):
+            part = draws.rows(rows)
+            fake = self.generator(part.z, part.generator_noise)
+            loss = -self.discriminator(self.augmentation(fake, part.augment), part.noise).mean()
+            loss.mul(len(part.z) / len(draws.z)).backward()
         nn.utils.clip_grad_norm_(self.generator.parameters(), 5.0, foreach=False)
         self.g_optimizer.step()
         self.g_optimizer.zero_grad()
         for average, parameter in zip(self.average, self.generator.parameters(), strict=True):
             average.copy_(parameter.detach().cpu().lerp(average, 0.999))
+
+    def _parts(self, length: int) -> list[slice]:
+        """Micro-batches as the recipe has them: at 256 pixels nothing holds a whole batch."""
+        size = self.recipe.micro_batch or length
+        return [slice(start, start + size) for start in range(0, length, size)]
 
     def _judge(self, images: Tensor, draws: DiscriminatorDraws, copy: int) -> Tensor:
         augment, noise = (None if numbers is None else numbers[copy] for numbers in (draws.augment, draws.noise))
@@ -128,13 +140,14 @@ def usual_malloc() -> Iterator[None]:
 
 @contextlib.contextmanager
 def double_float32() -> Iterator[None]:
-    """Full float32 products, which is what the released loop computes in."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    """Full float32, which is what the released loop computes in."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    set_precision("float32")
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def gathered_bias(table: Tensor, height: int, width: int) -> Tensor:
@@ -211,7 +224,7 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> float | Non
 
 def measure(run: Run, recipe: RecipeConfig, device: torch.device, rounds: int) -> dict[str, object]:
     """Alternate ours, the plain loop and matrix products."""
-    torch.set_float32_matmul_precision(PRECISIONS[recipe.precision])
+    set_precision(recipe.precision)
     pair = Pair(run, recipe, device)
     eager = pair if not recipe.compile else Pair(run, recipe.model_copy(update={"compile": False}), device)
     counter = FlopCounterMode(display=False)
@@ -272,95 +285,15 @@ def loader_rate(side: int, batch: int, device: torch.device) -> float:
     return steps * batch / seconds
 
 
-def page() -> str:
-    """docs/performance.md from every result."""
-    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("train_step-*.json"))]
-    rows = []
-    for result in results:
-        setting, found = result["setting"], result["measured"]
-        memory = found["peak_memory_gib"]
-        cells = [
-            f"{setting['run']} ({setting['scale']})",
-            setting["device"],
-            setting["precision"] + (", compiled" if setting["compile"] else ""),
-            f"{setting['batch']}/{setting['generator_batch']}",
-            *(f"{found['images_per_second'][who]:.3g}" for who in ("ours", "plain")),
-            f"{found['ratio']:.2f}",
-            f"{found['tflops']['ours']:.3g}",
-            f"{found['share_of_matrix_product_rate']:.0%}",
-            " / ".join(f"{memory[who]:.1f}" for who in ("ours", "plain") if memory[who] is not None),
-            f"{found['loader_images_per_second']:,.0f}",
-            f"{result['machine']['load_before']:.1f}",
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
-    machines = sorted({f"{result['machine']['cpu']}, {result['machine']['cores']} cores" for result in results})
-    return "\n".join([*HEAD, *rows, "", *(f"- Machine: {machine}" for machine in machines), *TAIL, ""])
-
-
-HEAD = (
-    "# Performance of training",
-    "",
-    "Made by `python benchmarks/train_step.py --page` from `benchmarks/results/train_step-*.json`; edit the script, not this page.",
-    "",
-    "Ours against a plain float32 loop written as the released one is (three passes of D, G under grad, bias gathered by index, unfused GELU,",
-    "EMA parameter by parameter), alternating in one process; medians. An iteration is n_critic discriminator steps and a generator step.",
-    "Ours takes one untimed iteration after each turn of the plain loop, which has given its memory back to the system (see below).",
-    "TFLOP/s: FLOPs that FlopCounterMode counts in our own step. Share: of the rate of 2048-cubed products measured between the iterations",
-    "(on a CPU between their steps, since other work on the host moves the rate by a tenth within seconds).",
-    "Loader: pictures read from a file by the read-ahead threads alone, as when they do not fit on the device. Load: the machine's load average",
-    "when the measurement began; beside other work (well above 0) absolute rates and the share say little, the ratio a little more.",
-    "",
-    "| run | device | arithmetic | batch D/G | images/s ours | plain | ratio | TFLOP/s | share | peak GiB ours / plain | loader images/s | load |",
-    "|---|---|---|---|---|---|---|---|---|---|---|---|",
-)
-TAIL = (
-    "",
-    "## Where the time is saved",
-    "",
-    "- G runs without gradients in the D step; real and generated pictures go through D in one pass.",
-    "- The relative position bias is the table unfolded twice, not gathered: its backward pass is no scatter.",
-    "- Attention is fused wherever no second derivative is needed; GELU, Adam and the moving average are one operator each.",
-    "- On a CPU, malloc keeps freed memory (`transgan.memory.keep_freed_memory`). Otherwise every large tensor is mapped anew and the kernel clears",
-    "  its pages at first touch: a fifth of a generator's step. The plain loop runs with malloc as it is.",
-    "- On a CPU, large float32 products of the transformer blocks run as convolutions of 1 x 1 (`transgan.models.linear`): torch gives those to",
-    "  oneDNN and products to MKL, which takes a tenth longer for the same on this processor. Not while compiling.",
-    "- On a CPU, G's attention among 1,024 tokens, whose learnt bias no fused kernel gives a gradient, runs an image per thread at a time",
-    "  (`transgan.models.learnt_bias`): 0.39 s forward and backward at batch 32 instead of 0.47 to 0.60 s, and without tensors of half a",
-    "  gigabyte, whose first touch took up to 1.5 s of an iteration.",
-    "- `compile: true` makes D's whole loss, penalty included, one graph: the penalty's inner gradient is `torch.func.grad` over",
-    "  `functional_call`, as torch.compile refuses a double backward. Compiling takes minutes, so it is off by default on a CPU.",
-    "- Pictures stay on the device as uint8 where they fit in a quarter of its free memory (1 GiB on a CPU); else threads read ahead.",
-    "- Nothing in a step waits for the device: what is measured is added up there and read once per row of history.csv.",
-    "",
-    "## Where the rest goes",
-    "",
-    "On two CPU threads at full width and batch 8, by part of the iteration (share of the product rate in the same run, 84% in all): G without",
-    "gradients 86%, D forward 85%, the penalty's inner gradient 81%, D backward 81%, G forward 90%, G backward 88%, the optimizers 1% of the time.",
-    "By operator (torch's profiler): products through oneDNN, two thirds of the time, run at the 2048-cubed rate itself (193 GFLOP/s). Attention's",
-    "batched products, of 64 to 96 columns, reach 131 GFLOP/s, the fused kernel among 1,024 tokens of 16 columns 76: an eighth of the time.",
-    "The rest are passes over memory, a percent or two each: GELU with its derivatives, copies, products and sums of the second",
-    "derivatives, biases, softmax, layer norm. The larger the batch, the less what an iteration costs once (Adam, the moving average, G's first",
-    "layer, operators started) weighs: batch 16 comes nearer to the rate than batch 8.",
-    "",
-    "Tried, without a gain: huge pages; attention of 256 tokens in parts, too, or split so that weights stay in the cache; batched products as",
-    "grouped convolutions; oneDNN's products inside the compiled graph (13.8 s at batch 8, as eager).",
-    "Rows of compiled runs were measured before oneDNN and attention in parts, of which they use neither.",
-    "",
-    "## Not measured",
-    "",
-    "What needs a GPU (bfloat16 and TF32 rates, compiled kernels there, 256 pixels at batch 64, several GPUs) has been run on no GPU yet:",
-    "its code paths are tested on a CPU. Run the first line of the script's docstring with `--device cuda --precision bfloat16 --compile`.",
-)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", default="transgan-cifar10")
     parser.add_argument("--scale", default="paper")
     parser.add_argument("--batch", type=int, help="D's batch; G's keeps its ratio to it (default: the recipe's)")
+    parser.add_argument("--micro-batch", type=int, help="pictures computed at once, of both nets (default: the recipe's)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", choices=list(PRECISIONS), default="float32")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--page", action="store_true", help="only make docs/performance.md")
@@ -370,7 +303,9 @@ def main() -> None:
         run = plan.run(arguments.run)
         batch = arguments.batch or run.recipe.batch
         generator_batch = batch * run.recipe.generator_batch // run.recipe.batch
-        sizes = {"batch": batch, "generator_batch": generator_batch, "batch_group": math.gcd(run.recipe.batch_group, batch)}
+        micro_batch = arguments.micro_batch or run.recipe.micro_batch
+        group = math.gcd(run.recipe.batch_group, batch)
+        sizes = {"batch": batch, "generator_batch": generator_batch, "batch_group": group, "micro_batch": micro_batch}
         recipe = run.recipe.model_copy(update={**sizes, "precision": arguments.precision, "compile": arguments.compile, "devices": 1})
         device = prepare_compute(arguments.threads, arguments.device)
         load = os.getloadavg()[0]
@@ -379,10 +314,10 @@ def main() -> None:
         setting = {"run": run.name, "scale": arguments.scale, "device": name, "precision": recipe.precision, "compile": recipe.compile, **sizes}
         machine = {**hardware(), "python": platform.python_version(), "libraries": versions(), "load_before": round(load, 1)}
         suffix = f"{device.type}-{recipe.precision}{'-compiled' if recipe.compile else ''}"
-        path = RESULTS / f"train_step-{run.name}-{arguments.scale}-{suffix}-b{batch}.json"
+        path = RESULTS / f"train_step-{run.name}-{arguments.scale}-{suffix}-b{batch}{f'-micro{micro_batch}' if micro_batch else ''}.json"
         files.write_json(path, {"setting": setting, "measured": measured, "machine": machine})
         print(path, json.dumps(measured, indent=1))
-    files.write_text(PAGE, page())
+    files.write_text(PAGE, page(RESULTS))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 
 from transgan import files
-from transgan.compute import prepare_compute
+from transgan.compute import prepare_compute, set_precision
 from transgan.console import say
 from transgan.freshness import carried
 from transgan.machine import device_name
@@ -21,10 +21,10 @@ from transgan.models import build_discriminator, build_generator
 from transgan.plan import Plan, Run
 from transgan.price import calibration_file
 from transgan.schema import RecipeConfig
+from transgan.schema.recipe import Precision
 from transgan.streams import Streams
 from transgan.training.draws import Drawer
 from transgan.training.processes import Processes
-from transgan.training.session import PRECISIONS
 from transgan.training.step import Trainer
 
 SECONDS = 40.0  # of training steps, besides the first iteration, which warms up
@@ -37,7 +37,7 @@ PRODUCT_SIDE, PRODUCT_ROUNDS = 2048, 5
 def calibrate(plan: Plan, run: Run, gflop_per_image: float) -> None:
     """Measure this device on steps of `run`, which cost `gflop_per_image` per real image, and remember it."""
     device = prepare_compute(run.recipe.threads, plan.params.execution.device)
-    torch.set_float32_matmul_precision(PRECISIONS[run.recipe.precision])
+    set_precision(run.recipe.precision)
     recipe = _reduced(run.recipe, gflop_per_image, device)
     say(f"calibrating on training steps of {run.name} ({run.recipe.precision}), about a minute ...")
     while True:
@@ -101,9 +101,9 @@ def _iteration_seconds(run: Run, recipe: RecipeConfig, device: torch.device) -> 
     return statistics.median(measured)
 
 
-def _product_flops(precision: str, device: torch.device) -> float:
+def _product_flops(precision: Precision, device: torch.device) -> float:
     """Operations a second of matrix products at a recipe's precision."""
-    torch.set_float32_matmul_precision(PRECISIONS[precision])
+    set_precision(precision)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     left, right = (torch.randn(PRODUCT_SIDE, PRODUCT_SIDE, device=device, dtype=dtype) for _ in range(2))
     repeats = 20 if device.type == "cuda" else 1

@@ -1,4 +1,4 @@
-"""Where and how arrays are computed: device and threads. Every stage that computes calls `prepare_compute` first.
+"""Where and how arrays are computed: device, threads, precision. Every stage that computes calls `prepare_compute` first.
 
 Threads change the last bits of sums on a CPU, so they are part of a stage's fingerprint and are set here, not by the environment.
 """
@@ -12,10 +12,12 @@ from typing import Literal
 import torch
 from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from transgan.console import say
 from transgan.errors import UserError
 from transgan.memory import keep_freed_memory
+from transgan.schema.recipe import Precision
 
 _leases: dict[str, FileLock] = {}  # held until the process ends
 
@@ -23,12 +25,13 @@ _leases: dict[str, FileLock] = {}  # held until the process ends
 def prepare_compute(threads: int, device: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
     """Set the CPU threads of torch and of every BLAS in the process, make kernels deterministic, and return the device to compute on.
 
-    On a machine with several GPUs each process takes one that no other process of ours has. Raises UserError when a GPU is asked for and
-    there is none.
+    Float32 is computed as such from here on (see `set_precision`). On a machine with several GPUs each process takes one that no other
+    process of ours has. Raises UserError when a GPU is asked for and there is none.
     """
     torch.set_num_threads(threads)
     threadpool_limits(limits=threads)
     torch.backends.cudnn.benchmark = False
+    set_precision("float32")
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         keep_freed_memory()
         return torch.device("cpu")
@@ -38,6 +41,22 @@ def prepare_compute(threads: int, device: Literal["auto", "cpu", "cuda"] = "auto
     chosen = torch.device("cuda", lease(names))
     torch.cuda.set_device(chosen)
     return chosen
+
+
+def set_precision(precision: Precision) -> None:
+    """How float32 products and convolutions are computed from here on: as such, or in TF32 where a GPU has it.
+
+    TF32 rounds their inputs to 10 bits. In bfloat16 it is for what stays float32 there.
+    """
+    torch.set_float32_matmul_precision("highest" if precision == "float32" else "high")
+    torch.backends.cudnn.allow_tf32 = precision != "float32"
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on the device, without waiting for what a GPU is still at: it copies by itself, from memory that stays where it is."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def lease(names: Sequence[str], folder: Path | None = None) -> int:

@@ -6,6 +6,7 @@ import torch
 
 from transgan.data.pack import Pack
 from transgan.streams import Streams
+from transgan.training import batches as module
 from transgan.training.batches import Batches
 from transgan.training.processes import Processes
 
@@ -39,6 +40,16 @@ def test_reading_ahead_gives_what_residence_on_the_device_gives(pack):
     for step in (0, 1, 2, 3, 9):
         assert torch.equal(resident(step), ahead(step))
     ahead.close()
+
+
+@pytest.mark.parametrize("piece", [1, 7 * 48, 10**6])
+def test_residence_in_pieces_is_residence_at_once(pack, piece, monkeypatch):
+    monkeypatch.setattr(module, "PIECE_BYTES", piece)
+    test = batches(pack, resident=True, splits=("test", "train"))
+    shown = torch.cat([test(step) for step in range(5)])
+    order = np.concatenate([test.positions(step) for step in range(5)])
+    expected = torch.from_numpy(pack.images[[*range(20, 30), *range(20)]][order]).permute(0, 3, 1, 2)
+    assert torch.equal(shown, expected.float() / 127.5 - 1)
 
 
 def test_processes_share_the_global_batch(pack):

@@ -49,7 +49,8 @@ DISCRIMINATOR_NAMES = [
 class Recorded:
     """One of the two recorded runs."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, device: torch.device | str = "cpu") -> None:
+        self.device = device
         with np.load(FIXTURES / f"trajectory_{name}.npz") as file:
             self.arrays = {key: file[key] for key in file.files}
         self.config: dict[str, Any] = json.loads(str(self.arrays["config"]))
@@ -102,19 +103,20 @@ class Recorded:
 
     def trainer(self, processes: Processes | None = None, **changes: Any) -> Trainer:
         generator, discriminator = self.nets()
-        return Trainer(self.recipe(**changes), generator, discriminator, copy.deepcopy(generator), processes or Processes())
+        nets = [net.to(self.device) for net in (generator, discriminator, copy.deepcopy(generator))]
+        return Trainer(self.recipe(**changes), *nets, processes or Processes())
 
     def advance(self, trainer: Trainer) -> dict[str, float]:
         """One step of the product with the recorded numbers; returns what it measured."""
         step = trainer.step
         rows, generator_rows = trainer.processes.rows(8), trainer.processes.rows(12)
-        tensor = {key: torch.from_numpy(self.arrays[key][step].astype(np.float32)) for key in ("real", "z", "alpha", "gz")}
+        numbers = {key: self.arrays[key][step].astype(np.float32) for key in ("real", "z", "alpha", "gz")}
+        tensor = {key: torch.from_numpy(array).to(self.device) for key, array in numbers.items()}
         width = trainer.discriminator.noise_width
-        draws = DiscriminatorDraws(z=tensor["z"], alpha=tensor["alpha"].view(8, 1, 1, 1), noise=torch.zeros(3, 8, width))
+        draws = DiscriminatorDraws(z=tensor["z"], alpha=tensor["alpha"].view(8, 1, 1, 1), noise=torch.zeros(3, 8, width, device=self.device))
         trainer.meter.clear()
-        trainer.advance(
-            tensor["real"][rows], draws.rows(rows), lambda: GeneratorDraws(tensor["gz"], noise=torch.zeros(12, width)).rows(generator_rows)
-        )
+        generator_draws = GeneratorDraws(tensor["gz"], noise=torch.zeros(12, width, device=self.device))
+        trainer.advance(tensor["real"][rows], draws.rows(rows), lambda: generator_draws.rows(generator_rows))
         return trainer.meter.means()
 
     def check(self, trainer: Trainer, tolerance: float = 1e-4) -> None:
@@ -127,4 +129,5 @@ class Recorded:
         for name, module in (("generator", trainer.generator), ("discriminator", trainer.discriminator), ("ema", trainer.average)):
             state = module.state_dict()
             for key, value in self.state("final", name, module).items():
-                torch.testing.assert_close(state[key], value, atol=tolerance, rtol=0, msg=lambda text, key=key, name=name: f"{name}.{key}: {text}")
+                where = f"{name}.{key}"
+                torch.testing.assert_close(state[key].cpu(), value, atol=tolerance, rtol=0, msg=lambda text, where=where: f"{where}: {text}")

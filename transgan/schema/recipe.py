@@ -10,9 +10,8 @@ Loss = Literal["wasserstein", "hinge", "non_saturating", "least_squares"]
 Augmentation = Literal[
     "translation", "cutout", "color", "erase_ratio", "stl_erase_ratio", "filter", "hue", "diffaug_translation", "diffaug_cutout", "diffaug_color"
 ]
-
-
 Net = Literal["discriminator", "generator"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 class Regularizer(Strict):
@@ -97,7 +96,7 @@ class RecipeConfig(Strict):
     leak_generator_gradient: bool = Field(True, description="the generator step's gradient stays in D for D's next step, as in the released loop")
     style_mixing: float = Field(0.0, ge=0, le=1, description="share of generated pictures with the styles of two latents, crossing at a random layer")
     normalize_latent: bool = Field(False, description="z is divided by its root mean square")
-    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     compile: bool = False
     checkpoint_activations: bool = Field(False, description="recompute blocks in the backward pass: less memory, more time")
     devices: int = Field(1, ge=1, description="processes, each with a device of its own")

@@ -17,6 +17,7 @@ from torch_fidelity import FeatureExtractorBase, register_feature_extractor
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torch_fidelity.utils import create_feature_extractor
 
+from transgan.compute import send
 from transgan.console import duration, progress, say
 from transgan.errors import UserError
 from transgan.schema import ProtocolConfig
@@ -101,7 +102,6 @@ def build(protocol: ProtocolConfig, weights: Path, layers: Iterable[str], device
         )
     except RuntimeError as error:
         raise UserError(f"{weights}: not the weights of {protocol.extractor} ({str(error).splitlines()[0]}); delete or replace it") from error
-    torch.backends.cudnn.allow_tf32 = False  # on a GPU it would round the convolutions' inputs to 10 bits
     if protocol.extractor != "digits":
         module = module.to(memory_format=torch.channels_last)  # half as slow again without, on a CPU too
     widths = {"features": module.net.head.in_features} if protocol.extractor == "digits" else INCEPTION_LAYERS
@@ -118,7 +118,7 @@ def extract(extractor: Extractor, batches: Iterable[Tensor], total: int, what: s
     with progress(what, total, "images") as bar:
         started = monotonic()
         for batch in batches:
-            found = extractor(batch.to(extractor.device, non_blocking=True))
+            found = extractor(send(batch, extractor.device))
             if not kept[extractor.layers[0]]:
                 _check_finite(found, extractor, what)
                 _say_how_long(what, len(batch), total, monotonic() - started)

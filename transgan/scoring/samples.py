@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from transgan.compute import send
 from transgan.errors import UserError
 from transgan.schema import ProtocolConfig
 from transgan.scoring.measure import Source
@@ -29,7 +30,7 @@ def generate(generator: nn.Module, seed: int, start: int, stop: int, batch: int,
     finite = torch.ones((), dtype=torch.bool, device=device)
     for first in range(start, stop, batch):
         last = min(first + batch, stop)
-        z = streams.normal_rows("evaluation latent", first, last, latent).to(device)
+        z = send(streams.normal_rows("evaluation latent", first, last, latent), device)
         noise = _noise(streams, first, last, noise_width, device) if noise_width else None
         with torch.inference_mode():
             images: Tensor = module(z, noise=noise)
@@ -59,4 +60,4 @@ def sources(generator: nn.Module, protocol: ProtocolConfig) -> list[Source]:
 
 def _noise(streams: Streams, start: int, stop: int, width: int, device: torch.device) -> Tensor:
     # one stream per picture: rows are too wide (all tokens of all blocks) for whole blocks of the endless table
-    return torch.cat([streams.normal("evaluation noise", i, 1, width) for i in range(start, stop)]).to(device)
+    return send(torch.cat([streams.normal("evaluation noise", i, 1, width) for i in range(start, stop)]), device)

@@ -23,27 +23,34 @@ HUE_PROBABILITY = 0.5
 # Share of a natural picture's power in each of the four frequency bands, lowest first.
 EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)
 
-# A picture's operation: (pictures, uniform numbers (B, columns), coin probability) -> pictures.
-Apply = Callable[[Tensor, Tensor, float], Tensor]
+# A picture's operation: (pictures, uniform numbers (B, columns), coin probability, its constants) -> pictures.
+Apply = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """How many uniform numbers an operation takes per picture and per batch group, and what it does with them (picture columns first)."""
+    """How many uniform numbers an operation takes per picture and per batch group, and what it does with them (picture columns first).
+
+    `constants`: arrays that it takes besides, kept on the device: sent there in every step, they would make the step wait for it.
+    """
 
     image: int
     group: int
     apply: Apply
+    constants: Callable[[], tuple[np.ndarray, ...]] = tuple
 
 
 class Augmentation:
     """The operations of a recipe in their order. Draw numbers for a whole global batch, then apply them to any of its rows."""
 
-    def __init__(self, names: Sequence[str], side: int, probability: float) -> None:
+    def __init__(self, names: Sequence[str], side: int, probability: float, device: torch.device | str = "cpu") -> None:
         least = _filter_bank().shape[1] // 2 + 1  # reflection needs more pixels than it adds
         if "filter" in names and side < least:
             raise UserError(f"recipe.augment: `filter` needs pictures of at least {least} pixels, these have {side}; leave it out")
         self.operations = [OPERATIONS[name] for name in names]
+        self._constants = [
+            tuple(torch.tensor(array, dtype=torch.float32, device=device) for array in operation.constants()) for operation in self.operations
+        ]
         self.probability = probability
         self.image = sum(operation.image for operation in self.operations)
         self.group = sum(operation.group for operation in self.operations)
@@ -65,10 +72,10 @@ class Augmentation:
             return images
         image_column, group_column = 0, self.image
         with torch.autocast(images.device.type, enabled=False):
-            for operation in self.operations:
+            for operation, constants in zip(self.operations, self._constants, strict=True):
                 own = numbers[:, image_column : image_column + operation.image]
                 shared = numbers[:, group_column : group_column + operation.group]
-                images = operation.apply(images, torch.cat([own, shared], 1) if operation.group else own, self.probability)
+                images = operation.apply(images, torch.cat([own, shared], 1) if operation.group else own, self.probability, *constants)
                 image_column += operation.image
                 group_column += operation.group
         return images
@@ -148,15 +155,14 @@ def _hue(images: Tensor, numbers: Tensor, _: float) -> Tensor:
     return images * angle.cos() + across * angle.sin() + images.mean(1, keepdim=True) * (1 - angle.cos())
 
 
-def _filter(images: Tensor, numbers: Tensor, _: float) -> Tensor:
+def _filter(images: Tensor, numbers: Tensor, _: float, power: Tensor, bank: Tensor) -> Tensor:
     """Each of four frequency bands is amplified by 2^N(0, 1) with a probability; numbers: coin and gain of every band."""
     coins, gains = numbers.view(-1, 2, 4).unbind(1)
     normal = math.sqrt(2) * torch.erfinv((2 * gains - 1).clamp(-0.999999, 0.999999))
     gains = torch.where(coins < FILTER_PROBABILITY, torch.exp2(normal), 1.0)
-    power = images.new_tensor(EXPECTED_POWER)
     # Amplifying one band alone keeps the expected power when all bands are divided by the root of what it then would be.
     gains = gains / (1 + power * (gains.square() - 1)).sqrt().prod(1, keepdim=True)
-    taps = gains @ images.new_tensor(_filter_bank())
+    taps = gains @ bank
     batch, channels, height, width = images.shape
     pad = taps.shape[1] // 2
     kernels = taps.repeat_interleave(channels, 0)
@@ -192,7 +198,7 @@ OPERATIONS: dict[str, Operation] = {
     "color": Operation(3, 0, _color),
     "erase_ratio": Operation(2, 3, _erase(lambda side: (int(0.2 * side), int(0.7 * side)))),
     "stl_erase_ratio": Operation(2, 3, _erase(lambda side: (20, side // 2 + 20))),
-    "filter": Operation(8, 0, _filter),
+    "filter": Operation(8, 0, _filter, lambda: (np.array(EXPECTED_POWER), _filter_bank())),
     "hue": Operation(2, 0, _hue),
     "diffaug_translation": Operation(2, 0, _translate(0.125)),
     "diffaug_cutout": Operation(2, 0, _diffaug_cutout),

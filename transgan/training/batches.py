@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transgan.compute import send
 from transgan.data.pack import Pack
 from transgan.streams import Streams
 from transgan.training.processes import Processes
@@ -18,6 +19,7 @@ from transgan.training.processes import Processes
 AHEAD = 4
 RESIDENT_BYTES_CPU = 2**30
 RESIDENT_SHARE_GPU = 0.25
+PIECE_BYTES = 2**26  # of pictures on their way to the device, where they stay
 
 
 class Batches:
@@ -41,7 +43,7 @@ class Batches:
         self._waiting: dict[int, Future[Tensor]] = {}
         picture_bytes = len(self._rows) * int(np.prod(pack.images.shape[1:]))
         if resident if resident is not None else picture_bytes <= _room(self._device):
-            self._pictures = torch.from_numpy(pack.read(self._rows)).permute(0, 3, 1, 2).contiguous().to(self._device)
+            self._pictures = self._resident()
         else:
             self._pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="pictures")
 
@@ -79,13 +81,13 @@ class Batches:
     def _read(self, step: int) -> Tensor:
         """uint8 (b, 3, H, W) on the device."""
         if self._pictures is not None:
-            return self._pictures[torch.from_numpy(self.positions(step)).to(self._device)]
+            return self._pictures[send(torch.from_numpy(self.positions(step)), self._device)]
         for ahead in range(step, step + AHEAD + 1):
             if ahead not in self._waiting:
                 self._waiting[ahead] = self._start(ahead)
         for passed in [other for other in self._waiting if other < step]:
             del self._waiting[passed]
-        return self._waiting.pop(step).result().to(self._device, non_blocking=True).permute(0, 3, 1, 2)
+        return send(self._waiting.pop(step).result(), self._device).permute(0, 3, 1, 2)
 
     def _start(self, step: int) -> "Future[Tensor]":
         assert self._pool is not None
@@ -96,6 +98,16 @@ class Batches:
             return pictures.pin_memory() if self._device.type == "cuda" else pictures
 
         return self._pool.submit(read)
+
+    def _resident(self) -> Tensor:
+        """All pictures of the splits on the device, uint8 (N, 3, H, W), sent in pieces: beside them the host needs memory for one."""
+        height, width, channels = self._pack.images.shape[1:]
+        pictures = torch.empty(len(self._rows), channels, height, width, dtype=torch.uint8, device=self._device)
+        piece = max(1, PIECE_BYTES // (height * width * channels))
+        for start in range(0, len(pictures), piece):
+            part = torch.from_numpy(self._pack.read(self._rows[start : start + piece]))
+            pictures[start : start + piece] = part.to(self._device).permute(0, 3, 1, 2)
+        return pictures
 
 
 def _room(device: torch.device) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from transgan import files
-from transgan.compute import prepare_compute
+from transgan.compute import prepare_compute, set_precision
 from transgan.console import Progress, progress, say
 from transgan.data.pack import Pack
 from transgan.errors import Diverged
@@ -35,7 +35,6 @@ from transgan.training.small_fid import small_fid
 from transgan.training.step import Trainer
 
 Network = TypeVar("Network", bound=nn.Module)
-PRECISIONS = {"float32": "highest", "tf32": "high", "bfloat16": "high"}
 TRACKING = "tracking.json"
 
 
@@ -53,7 +52,7 @@ class Session:
         self.folder = folder
         self.fingerprint = plan.fingerprint("train", run_name)
         device = prepare_compute(recipe.threads, plan.params.execution.device)
-        torch.set_float32_matmul_precision(PRECISIONS[recipe.precision])
+        set_precision(recipe.precision)
         self.processes = processes or Processes()
         self.told_to_stop = told_to_stop
         self.pack = Pack.open(plan.paths.data(run.dataset_name))

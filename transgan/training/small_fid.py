@@ -27,12 +27,14 @@ def small_fid(plan: Plan, run: Run) -> Callable[[nn.Module], float] | None:
     )
 
     def fid(generator: nn.Module) -> float:
+        from transgan.compute import set_precision
         from transgan.scoring import reference, samples, weights
         from transgan.scoring.measure import measure
 
         path, _ = weights.locate(plan, protocol)
         against = reference.load(plan.paths.reference(run.dataset_name, run.protocol_name))
         found = measure(plan, protocol, samples.sources(generator, protocol), against, path, f"train {run.name}: small-n FID")
+        set_precision(run.recipe.precision)  # measuring has set its own
         return float(found["metrics"]["fid"]["values"][0])
 
     return fid

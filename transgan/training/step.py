@@ -43,7 +43,7 @@ class Trainer:
         self.generator, self.discriminator, self.average = generator, discriminator, average
         self.processes = processes
         self.device = next(generator.parameters()).device
-        self.augmentation = Augmentation(recipe.augment, generator.resolution, recipe.augment_probability)
+        self.augmentation = Augmentation(recipe.augment, generator.resolution, recipe.augment_probability, self.device)
         self._adam: dict[Net, OptimizerConfig] = {"discriminator": recipe.optimizer("discriminator"), "generator": recipe.optimizer("generator")}
         self.d_optimizer = _adam(discriminator, self._adam["discriminator"])
         self.g_optimizer = _adam(generator, self._adam["generator"])

@@ -1,0 +1,93 @@
+"""docs/performance.md: its words, and the table from what train_step.py measured."""
+
+import json
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+HEAD = (
+    "# Performance of training",
+    "",
+    "Made by `python benchmarks/train_step.py --page` from `benchmarks/results/train_step-*.json`; its words are in",
+    "`benchmarks/performance_page.py`.",
+    "",
+    "Ours against a plain float32 loop written as the released one is (three passes of D, G under grad, bias gathered by index, unfused GELU,",
+    "EMA parameter by parameter), alternating in one process; medians. An iteration is n_critic discriminator steps and a generator step.",
+    "Ours takes one untimed iteration after each turn of the plain loop, which has given its memory back to the system (see below).",
+    "TFLOP/s: FLOPs that FlopCounterMode counts in our own step. Share: of the rate of 2048-cubed products measured between the iterations",
+    "(on a CPU between their steps, since other work on the host moves the rate by a tenth within seconds).",
+    "Loader: pictures read from a file by the read-ahead threads alone, as when they do not fit on the device. Load: the machine's load average",
+    "when the measurement began; beside other work (well above 0) absolute rates and the share say little, the ratio a little more.",
+    "",
+    "| run | device | arithmetic | batch D/G | images/s ours | plain | ratio | TFLOP/s | share | peak GiB ours / plain | loader images/s | load |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|",
+)
+TAIL = (
+    "",
+    "## Where the time is saved",
+    "",
+    "- G runs without gradients in the D step; real and generated pictures go through D in one pass.",
+    "- The relative position bias is the table unfolded twice, not gathered: its backward pass is no scatter.",
+    "- Attention is fused wherever no second derivative is needed; GELU, Adam and the moving average are one operator each.",
+    "- On a CPU, malloc keeps freed memory (`transgan.memory.keep_freed_memory`). Otherwise every large tensor is mapped anew and the kernel clears",
+    "  its pages at first touch: a fifth of a generator's step. The plain loop runs with malloc as it is.",
+    "- On a CPU, large float32 products of the transformer blocks run as convolutions of 1 x 1 (`transgan.models.linear`): torch gives those to",
+    "  oneDNN and products to MKL, which takes a tenth longer for the same on this processor. Not while compiling.",
+    "- On a CPU, G's attention among 1,024 tokens, whose learnt bias no fused kernel gives a gradient, runs an image per thread at a time",
+    "  (`transgan.models.learnt_bias`): 0.39 s forward and backward at batch 32 instead of 0.47 to 0.60 s, and without tensors of half a",
+    "  gigabyte, whose first touch took up to 1.5 s of an iteration.",
+    "- `compile: true` makes D's whole loss, penalty included, one graph: the penalty's inner gradient is `torch.func.grad` over",
+    "  `functional_call`, as torch.compile refuses a double backward. Compiling takes minutes, so it is off by default on a CPU.",
+    "- Pictures stay on the device as uint8 where they fit in a quarter of its free memory (1 GiB on a CPU); else threads read ahead.",
+    "- Nothing in a step waits for a GPU (tests/training/test_waiting.py): what is measured is added up there and read once per row of",
+    "  history.csv, constants stay there, and pictures and their order are sent from memory that it copies by itself.",
+    "",
+    "## Where the rest goes",
+    "",
+    "On two CPU threads at full width and batch 8, by part of the iteration (share of the product rate in the same run, 84% in all): G without",
+    "gradients 86%, D forward 85%, the penalty's inner gradient 81%, D backward 81%, G forward 90%, G backward 88%, the optimizers 1% of the time.",
+    "By operator (torch's profiler): products through oneDNN, two thirds of the time, run at the 2048-cubed rate itself (193 GFLOP/s). Attention's",
+    "batched products, of 64 to 96 columns, reach 131 GFLOP/s, the fused kernel among 1,024 tokens of 16 columns 76: an eighth of the time.",
+    "The rest are passes over memory, a percent or two each: GELU with its derivatives, copies, products and sums of the second",
+    "derivatives, biases, softmax, layer norm. The larger the batch, the less what an iteration costs once (Adam, the moving average, G's first",
+    "layer, operators started) weighs: batch 16 comes nearer to the rate than batch 8.",
+    "",
+    "Tried, without a gain: huge pages; attention of 256 tokens in parts, too, or split so that weights stay in the cache; batched products as",
+    "grouped convolutions; oneDNN's products inside the compiled graph (13.8 s at batch 8, as eager).",
+    "Rows of compiled runs were measured before oneDNN and attention in parts, of which they use neither.",
+    "",
+    "## Not measured",
+    "",
+    "What needs a GPU (bfloat16 and TF32 rates, compiled kernels there, 256 pixels at batch 64, several GPUs) has been run on no GPU yet:",
+    "its code paths are tested on a CPU. Where there is one, in this order:",
+    "",
+    "```",
+    "pytest tests/training/test_gpu.py",
+    "python benchmarks/train_step.py transgan-cifar10 --device cuda --precision bfloat16 --compile",
+    "python benchmarks/train_step.py transgan-church256 --device cuda --precision bfloat16 --compile --rounds 2 --micro-batch 16",
+    "```",
+)
+
+
+def page(folder: Path) -> str:
+    """docs/performance.md from every result in a folder."""
+    results = [json.loads(path.read_text()) for path in sorted(folder.glob("train_step-*.json"))]
+    rows = []
+    for result in results:
+        setting, found = result["setting"], result["measured"]
+        memory = found["peak_memory_gib"]
+        cells = [
+            f"{setting['run']} ({setting['scale']})",
+            setting["device"],
+            setting["precision"] + (", compiled" if setting["compile"] else ""),
+            f"{setting['batch']}/{setting['generator_batch']}" + (f" by {setting['micro_batch']}" if setting.get("micro_batch") else ""),
+            *(f"{found['images_per_second'][who]:.3g}" for who in ("ours", "plain")),
+            f"{found['ratio']:.2f}",
+            f"{found['tflops']['ours']:.3g}",
+            f"{found['share_of_matrix_product_rate']:.0%}",
+            " / ".join(f"{memory[who]:.1f}" for who in ("ours", "plain") if memory[who] is not None),
+            f"{found['loader_images_per_second']:,.0f}",
+            f"{result['machine']['load_before']:.1f}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    machines = sorted({f"{result['machine']['cpu']}, {result['machine']['cores']} cores" for result in results})
+    return "\n".join([*HEAD, *rows, "", *(f"- Machine: {machine}" for machine in machines), *TAIL, ""])

@@ -1,0 +1,97 @@
+"""What only a GPU can show of training: the recorded trajectories there, whatever the precision, and that no step waits for it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.trajectory import Recorded
+from transgan import plan as plans
+from transgan.compute import set_precision
+from transgan.data.pack import Pack
+from transgan.models import build_discriminator, build_generator
+from transgan.streams import Streams
+from transgan.training.batches import Batches
+from transgan.training.draws import Drawer
+from transgan.training.processes import Processes
+from transgan.training.step import Trainer
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+DEVICE = "cuda"
+NAMES = ["released", "clean"]
+
+
+@pytest.fixture(autouse=True)
+def float32() -> Iterator[None]:
+    set_precision("float32")
+    yield
+    set_precision("float32")
+
+
+@pytest.mark.parametrize("changes", [{}, {"micro_batch": 4}, {"checkpoint_activations": True}])
+@pytest.mark.parametrize("name", NAMES)
+def test_float32_gives_the_recorded_trajectory(name, changes):
+    recorded = Recorded(name, DEVICE)
+    recorded.check(recorded.trainer(**changes))
+
+
+@pytest.mark.slow
+def test_compiled_float32_gives_the_recorded_trajectory():
+    recorded = Recorded("released", DEVICE)
+    recorded.check(recorded.trainer(compile=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 0.01), ("bfloat16", 0.02)])
+def test_lower_precision_stays_near(precision, tolerance, compile):
+    recorded = Recorded("clean", DEVICE)
+    set_precision(precision)
+    trainer = recorded.trainer(precision=precision, compile=compile)
+    measured = [recorded.advance(trainer) for _ in range(2)]
+    assert [row["d_loss"] for row in measured] == pytest.approx(recorded.arrays["d_loss"][:2].tolist(), rel=tolerance)
+    assert {parameter.dtype for net in (trainer.generator, trainer.average) for parameter in net.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("name", ["transgan-cifar10", "released-celebahq256", "wgan-gp-cifar10", "autogan-cifar10", "stylegan2-cifar10"])
+def test_no_step_waits(name, resident):
+    run = plans.load(scale="demo").run(name)
+    streams, side = Streams(0, DEVICE), run.dataset.resolution
+    generator, average = (build_generator(run.model.generator).to(DEVICE) for _ in range(2))
+    discriminator = build_discriminator(run.model.discriminator, side).to(DEVICE)
+    trainer = Trainer(run.recipe, generator, discriminator, average, Processes())
+    drawer = Drawer(streams, run.recipe, trainer.augmentation, generator, discriminator)
+    images = np.random.default_rng(0).integers(0, 256, (200, side, side, 3), dtype=np.uint8)
+    pack = Pack(images, np.full(200, -1), {"splits": {"train": [0, 200]}})
+    batches = Batches(pack, ("train",), run.recipe.batch, True, streams, Processes(), resident)
+    for step in range(2 * run.recipe.n_critic):
+        torch.cuda.set_sync_debug_mode("error" if step > 1 else "default")  # the first steps take memory, which may wait
+        try:
+            trainer.advance(batches(step), drawer.discriminator(step), lambda step=step: drawer.generator(step))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    batches.close()
+    assert all(np.isfinite(value) for value in trainer.meter.means().values())
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_pictures_arrive_as_on_a_cpu(resident):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    pack = Pack(images, np.full(40, -1), {"splits": {"train": [0, 40]}})
+    here, there = (Batches(pack, ("train",), 16, False, Streams(3, device), Processes(), resident) for device in ("cpu", DEVICE))
+    for step in range(6):
+        assert torch.equal(there(step).cpu(), here(step))
+    for each in (here, there):
+        each.close()
+
+
+def test_a_state_goes_on_from_gpu_to_cpu(tmp_path):
+    there, here = Recorded("released", DEVICE), Recorded("released")
+    trainer = there.trainer()
+    there.advance(trainer)
+    torch.save(trainer.state(), tmp_path / "state.pt")
+    other = here.trainer()
+    other.restore(torch.load(tmp_path / "state.pt", map_location="cpu", weights_only=True))
+    assert here.advance(other)["d_loss"] == pytest.approx(there.advance(trainer)["d_loss"], abs=1e-4)

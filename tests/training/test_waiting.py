@@ -1,0 +1,70 @@
+"""What would make the host wait for a GPU: asking for a value, or sending constants. No step of any run does, which shows on a CPU too."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from transgan import plan as plans
+from transgan.models import build_discriminator, build_generator
+from transgan.plan import Run
+from transgan.streams import Streams
+from transgan.training.augmentation import OPERATIONS, Augmentation
+from transgan.training.draws import Drawer
+from transgan.training.processes import Processes
+from transgan.training.step import Trainer
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+DEMO = plans.load(PARAMS, "demo")
+aten = torch.ops.aten
+# A value for the host; results whose size the host must know; numbers of the host made a tensor.
+WAITS = {aten._local_scalar_dense, aten.equal, aten.nonzero, aten.masked_select, aten.repeat_interleave.Tensor, aten.lift_fresh}
+INDEXING = {aten.index, aten.index_put, aten.index_put_}
+
+
+class NoWaiting(TorchDispatchMode):
+    """Inside, operators that wait for a GPU raise AssertionError."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert not WAITS & {func, func.overloadpacket}, func
+        if func.overloadpacket in INDEXING:
+            assert not any(index is not None and index.dtype == torch.bool for index in args[1]), func
+        return func(*args, **(kwargs or {}))
+
+
+def iteration(run: Run) -> tuple[Trainer, Drawer, torch.Tensor]:
+    """A trainer of the run's networks, as small a batch as its recipe can have, and pictures."""
+    discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution)
+    generators = [build_generator(run.model.generator) for _ in range(2)]
+    batch = 2 * discriminator.group
+    sizes = {"batch": batch, "generator_batch": batch, "batch_group": 0, "micro_batch": None, "n_critic": 1, "devices": 1}
+    recipe = run.recipe.model_copy(update=sizes)
+    trainer = Trainer(recipe, generators[0], discriminator, generators[1], Processes())
+    drawer = Drawer(Streams(0), recipe, trainer.augmentation, generators[0], discriminator)
+    return trainer, drawer, torch.zeros(batch, 3, run.dataset.resolution, run.dataset.resolution)
+
+
+@pytest.mark.parametrize("name", DEMO.runs)
+def test_no_step_of_the_plan_waits(name):
+    trainer, drawer, real = iteration(DEMO.run(name))
+    for step in range(2):  # what the first step makes is there in the second
+        with NoWaiting():
+            trainer.advance(real, drawer.discriminator(step), lambda step=step: drawer.generator(step))
+    assert trainer.meter.means()["d_grad_norm"] > 0
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_no_augmentation_waits(name):
+    augmentation = Augmentation([name], 32, 0.5)
+    images = torch.zeros(4, 3, 32, 32)
+    with NoWaiting():
+        augmentation(images, augmentation.draw(Streams(0), "test", 0, 1, 4, 2)[0])
+
+
+@pytest.mark.parametrize("wait", [lambda x: x[0].item(), lambda x: bool(x[0] > 0), lambda x: x.new_tensor([1.0]), lambda x: x[x > 0]])
+def test_waiting_is_seen(wait):
+    x = torch.ones(3)
+    with pytest.raises(AssertionError, match="aten"), NoWaiting():
+        wait(x)
