@@ -61,7 +61,7 @@ TAIL = (
     "its code paths are tested on a CPU. Where there is one, in this order:",
     "",
     "```",
-    "pytest tests/training/test_gpu.py",
+    "pytest -m gpu",
     "python benchmarks/train_step.py transgan-cifar10 --device cuda --precision bfloat16 --compile",
     "python benchmarks/train_step.py transgan-church256 --device cuda --precision bfloat16 --compile --rounds 2 --micro-batch 16",
     "```",

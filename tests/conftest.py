@@ -12,6 +12,16 @@ ROOT = Path(__file__).parent.parent
 TINY = ROOT / "tests" / "workflow" / "params.yaml"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what needs a GPU where there is none."""
+    need = [item for item in items if item.get_closest_marker("gpu")]
+    if need:
+        import torch
+
+        for item in need if not torch.cuda.is_available() else []:
+            item.add_marker(pytest.mark.skip(reason="needs a GPU"))
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project folder with the tiny params file as its params.yaml; the current directory."""

@@ -15,6 +15,7 @@ from transgan.models.attention import (
 from transgan.schema.model import GRID, Attention, Blocks
 
 SIDE, WIDTH, HEADS = 8, 12, 3
+GPU = "cuda"
 
 
 def blocks(attention: str, depth: int = 2, **more: int) -> Blocks:
@@ -119,6 +120,22 @@ def test_a_fused_kernel_serves_where_it_can_and_only_there(monkeypatch):
     torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
     dense_attention(query, key, value, bias.requires_grad_(), False)
     assert len(calls) == 1  # a bias that is learnt, on a CPU: plain products are faster than the library's fallback
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize("tokens", [64, 144, 256, 1024])
+def test_fused_kernels_of_a_gpu_give_every_gradient(tokens, dtype, tolerance):
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 4, tokens, 24) for _ in range(3)] + [torch.randn(4, tokens, tokens)]
+    exact = [x.to(dtype).double().requires_grad_() for x in inputs]
+    fused = [x.to(GPU, dtype).requires_grad_() for x in inputs]
+    outputs = [dense_attention(*exact, twice=True), dense_attention(*fused, twice=False)]
+    direction = torch.randn(outputs[0].shape)
+    for output in outputs:
+        output.backward(direction.to(output))
+    for ours, theirs in zip([outputs[1], *(x.grad for x in fused)], [outputs[0], *(x.grad for x in exact)], strict=True):
+        assert (ours.cpu().double() - theirs).norm() < tolerance * theirs.norm()
 
 
 def test_nystrom_error_falls_as_landmarks_grow():

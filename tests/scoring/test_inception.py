@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from transgan.compute import set_precision
 from transgan.errors import UserError
 from transgan.schema import ProtocolConfig
 from transgan.scoring import extractors, metrics, pictures
@@ -13,7 +14,7 @@ from transgan.scoring.measure import title
 
 pytestmark = pytest.mark.slow
 
-CPU = torch.device("cpu")
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 PROTOCOL = ProtocolConfig(metrics=("fid",), feature_layer="64", samples=10, batch=4, threads=1, allow_few_samples=True)
 
 
@@ -36,8 +37,8 @@ def some(count: int = 10, seed: int = 0) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
 
 
-def features(path: Path, images: torch.Tensor, batch: int = 4) -> torch.Tensor:
-    extractor = extractors.build(PROTOCOL, path, ["64"], CPU)
+def features(path: Path, images: torch.Tensor, batch: int = 4, device: torch.device = CPU) -> torch.Tensor:
+    extractor = extractors.build(PROTOCOL, path, ["64"], device)
     source = pictures.of_array(images.permute(0, 2, 3, 1).contiguous().numpy(), "random")
     return extractors.extract(extractor, source.batches(batch), len(images), "random")["64"]
 
@@ -74,6 +75,12 @@ def test_fid_equals_torch_fidelity_called_by_hand(weights: Path) -> None:
 
 def test_the_batch_changes_nothing_that_counts(weights: Path) -> None:
     np.testing.assert_allclose(features(weights, some(7), batch=7), features(weights, some(7), batch=2), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_same_features(weights: Path) -> None:
+    set_precision("float32")
+    torch.testing.assert_close(features(weights, some(), device=GPU), features(weights, some()), atol=1e-4, rtol=1e-4)
 
 
 def test_nan_features_end_in_a_clear_error(weights: Path, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
-"""What only a GPU can show of training: the recorded trajectories there, whatever the precision, and that no step waits for it."""
+"""What only a GPU can show of training: the recorded trajectories there, whatever the precision, that no step waits for it, and whole runs."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.training.conftest import RUN
+from tests.training.test_session import stopped_at
 from tests.training.trajectory import Recorded
 from transgan import plan as plans
 from transgan.compute import set_precision
@@ -14,10 +17,11 @@ from transgan.models import build_discriminator, build_generator
 from transgan.streams import Streams
 from transgan.training.batches import Batches
 from transgan.training.draws import Drawer
+from transgan.training.loop import train
 from transgan.training.processes import Processes
 from transgan.training.step import Trainer
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+pytestmark = pytest.mark.gpu
 DEVICE = "cuda"
 NAMES = ["released", "clean"]
 
@@ -95,3 +99,16 @@ def test_a_state_goes_on_from_gpu_to_cpu(tmp_path):
     other = here.trainer()
     other.restore(torch.load(tmp_path / "state.pt", map_location="cpu", weights_only=True))
     assert here.advance(other)["d_loss"] == pytest.approx(there.advance(trainer)["d_loss"], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_run_that_died_goes_on_there(project, monkeypatch):
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("device: cpu", f"device: {DEVICE}"))
+    stopped_at(monkeypatch, 3)
+    train(plans.load(), RUN)
+    results = project / "results/tiny/runs" / RUN
+    rows = np.genfromtxt(results / "history.csv", delimiter=",", names=True)
+    assert rows["images"].tolist() == [32, 64, 96, 128]
+    assert np.isfinite(rows["d_loss"]).all()
+    assert {"generator.safetensors", "dynamics.npz", "samples.png"} <= {path.name for path in results.iterdir()}
