@@ -65,5 +65,5 @@ def huge_pages_are_granted() -> bool:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or not huge_pages_are_granted(), reason="another malloc, or no huge pages")
 def test_the_next_blocks_lie_where_huge_pages_are_asked_for() -> None:
-    """Whether the kernel has any left at the moment is its affair."""
-    assert int(subprocess.check_output([sys.executable, "-c", HUGE], text=True)) >= 9
+    """All but up to three of 1 MiB, as the heap may end just after a huge page's border. Whether the kernel has any left is its affair."""
+    assert int(subprocess.check_output([sys.executable, "-c", HUGE], text=True)) >= 7
