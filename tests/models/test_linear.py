@@ -38,9 +38,9 @@ def test_values_and_gradients_are_those_of_torch(everything_large, bias, shape):
         torch.testing.assert_close(mine, theirs)
 
 
-@pytest.mark.parametrize("mkl_from", [0, 2**20])
-def test_derivatives_of_both_orders_are_those_of_the_product(mkl_from, monkeypatch):
-    monkeypatch.setattr(linear, "MKL_WEIGHTS_FROM", mkl_from)
+@pytest.mark.parametrize("wide_from", [0, 2**20])
+def test_derivatives_of_both_orders_are_those_of_the_product(wide_from, monkeypatch):
+    monkeypatch.setattr(linear, "WIDE_FROM", wide_from)
     torch.manual_seed(0)
     x, weight, bias, gradient = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 4, 2), (3, 2), (3,), (2, 4, 3)))
     for function, inputs, expected in (

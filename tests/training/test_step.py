@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.training.trajectory import Recorded
-from transgan.models import learnt_bias, linear
+from transgan.models import learnt_bias, linear, plain_attention
 
 NAMES = ["released", "clean"]
 
@@ -36,6 +36,7 @@ def test_recomputed_activations_give_the_same_trajectory():
 def test_the_ways_of_large_networks_give_the_same_trajectory(name, monkeypatch):
     monkeypatch.setattr(linear, "ONEDNN_FROM", 0)
     monkeypatch.setattr(learnt_bias, "PARTS_FROM", 0)
+    monkeypatch.setattr(plain_attention, "PLAIN_FROM", 0)
     recorded = Recorded(name)
     recorded.check(recorded.trainer())
 

@@ -11,7 +11,7 @@ from transgan.models.derivatives import differentiated_twice
 from transgan.models.eager import in_eager_float32_on_cpu
 
 ONEDNN_FROM = 2**28  # multiplications and additions of a product
-MKL_WEIGHTS_FROM = 2**20  # entries of a weight from which MKL is the faster one for its gradient
+WIDE_FROM = 2**20  # entries of a weight from which its gradient is had the faster as a convolution over its columns
 
 
 class Linear(nn.Linear):
@@ -89,8 +89,9 @@ class _ForWeight(torch.autograd.Function):
     def forward(ctx: FunctionCtx, gradient: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(gradient, x)
         size = gradient.shape[2], x.shape[2]
-        if size[0] * size[1] >= MKL_WEIGHTS_FROM:
-            return gradient.flatten(0, 1).t() @ x.flatten(0, 1)
+        if size[0] * size[1] >= WIDE_FROM:
+            tokens_as_channels, columns = x.reshape(1, -1, size[1], 1), gradient.reshape(-1, size[0], 1, 1)
+            return F.conv_transpose2d(tokens_as_channels, columns).view(size)
         weight = x.new_empty(*size, 1, 1)  # asked for its shape only; torch.nn.grad.conv2d_weight would copy one
         shape = (1, 1), (0, 0), (1, 1), False, (0, 0), 1  # stride, padding, dilation, transposed, output padding, groups
         backward = torch.ops.aten.convolution_backward

@@ -32,7 +32,7 @@ def blur(x: Tensor, side: int) -> Tensor:
 def average_pool(x: Tensor, side: int) -> Tensor:
     """(B, side^2, C) -> (B, (side / 2)^2, C): means of 2 x 2 squares."""
     batch, tokens, channels = x.shape
-    return x.reshape(batch, side // 2, 2, side // 2, 2, channels).mean((2, 4)).reshape(batch, tokens // 4, channels)
+    return x.reshape(batch, side // 2, 2, side // 2, 2, channels).mean(4).mean(2).reshape(batch, tokens // 4, channels)
 
 
 def _to_map(x: Tensor, side: int) -> Tensor:

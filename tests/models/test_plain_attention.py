@@ -1,0 +1,113 @@
+"""Attention that is differentiated twice, in a function of its own: the numbers and derivatives of both orders are those of torch's operators."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from transgan.models import attention, plain_attention
+from transgan.models.attention import Form, Layout, SelfAttention, dense_attention
+from transgan.models.plain_attention import suits_plain
+
+IMAGES, HEADS, TOKENS, WIDTH = 3, 2, 7, 5
+
+
+@pytest.fixture(params=[True, False], ids=["bias", "no bias"])
+def inputs(request) -> tuple[Tensor | None, ...]:
+    """Query, key and value as SelfAttention has them, views of one tensor, and a bias or none."""
+    torch.manual_seed(0)
+    qkv = torch.randn(IMAGES, TOKENS, 3, HEADS, WIDTH, dtype=torch.float64)
+    bias = torch.randn(HEADS, TOKENS, TOKENS, dtype=torch.float64).requires_grad_() if request.param else None
+    return *(x.requires_grad_() for x in qkv.permute(2, 0, 3, 1, 4).unbind(0)), bias
+
+
+def learnt(inputs: tuple[Tensor | None, ...]) -> list[Tensor]:
+    return [x for x in inputs if x is not None]
+
+
+def ours(*inputs: Tensor) -> Tensor:
+    return plain_attention.plain_attention(*inputs, *(None,) * (4 - len(inputs)))
+
+
+def by_operators(*inputs: Tensor) -> Tensor:
+    return dense_attention(*inputs, *(None,) * (4 - len(inputs)), twice=True)
+
+
+def test_values_and_gradients_are_those_of_operators(inputs):
+    torch.testing.assert_close(ours(*learnt(inputs)), by_operators(*learnt(inputs)))
+    assert torch.autograd.gradcheck(ours, learnt(inputs))
+
+
+def test_second_derivatives_are_those_of_operators(inputs):
+    """Of a loss that looks at output and gradient alike, as a discriminator's with its penalty does."""
+    torch.manual_seed(1)
+    weight = torch.randn(IMAGES, HEADS, TOKENS, WIDTH, dtype=torch.float64, requires_grad=True)  # the gradient's own way on
+
+    def derivatives(attend) -> tuple[Tensor, ...]:
+        mixed = attend(*learnt(inputs))
+        slopes = torch.autograd.grad((mixed * weight).sum(), inputs[:3], create_graph=True)
+        loss = sum((i + slope.square()).log().sum() for i, slope in enumerate(slopes, 1)) + mixed.pow(3).sum()
+        return torch.autograd.grad(loss, (*learnt(inputs), weight))
+
+    for mine, theirs in zip(derivatives(ours), derivatives(by_operators), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_a_loss_of_the_gradient_alone_has_its_derivative_too(inputs):
+    """Then nothing arrives at the output itself."""
+
+    def derivatives(attend) -> tuple[Tensor, ...]:
+        (slope,) = torch.autograd.grad(attend(*learnt(inputs)).sum(), inputs[1], create_graph=True)
+        return torch.autograd.grad(slope.square().sum(), learnt(inputs))
+
+    for mine, theirs in zip(derivatives(ours), derivatives(by_operators), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_third_derivatives_are_refused_not_wrong(inputs):
+    (slope,) = torch.autograd.grad(ours(*learnt(inputs)).square().sum(), inputs[0], create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.square().sum(), inputs[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        curvature.sum().backward()
+
+
+def test_it_takes_as_many_multiplications_as_operators_do(inputs):
+    def flop(attend) -> int:
+        with FlopCounterMode(display=False) as counter:
+            mixed = attend(*learnt(inputs))
+            slopes = torch.autograd.grad(mixed.square().sum(), inputs[:3], create_graph=True)
+            torch.autograd.grad(sum(slope.square().sum() for slope in slopes) + mixed.sum(), learnt(inputs))
+        return counter.get_total_flops()
+
+    assert flop(ours) == flop(by_operators) == (2 + 4 + 8 + 4) * 2 * IMAGES * HEADS * TOKENS**2 * WIDTH  # forward, gradient, its derivative, backward
+
+
+@pytest.mark.parametrize("twice", [True, False])
+def test_a_block_attends_that_way_where_attention_is_large_and_differentiated_twice(twice, monkeypatch):
+    module, x = SelfAttention(6, HEADS, Form(Layout(4, 4, 4)), True, noise=False), torch.randn(IMAGES, 16, 6)
+
+    def run() -> tuple[Tensor, ...]:
+        output = module(x, None, twice)
+        return output, *torch.autograd.grad(output.square().sum(), list(module.parameters()))
+
+    usual = run()
+    served: list[Tensor] = []
+    original = attention.plain_attention
+    monkeypatch.setattr(attention, "plain_attention", lambda *inputs: served.append(inputs[0]) or original(*inputs))
+    run()
+    assert not served
+    monkeypatch.setattr(plain_attention, "PLAIN_FROM", 0)
+    for mine, theirs in zip(run(), usual, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    assert len(served) == (1 if twice else 0)
+
+
+def test_only_large_float32_attention_outside_autocast_suits():
+    query, bias = torch.empty(8, 4, 256, 72), torch.empty(4, 256, 256)
+    assert suits_plain(query, bias)
+    assert suits_plain(query, None)
+    assert not suits_plain(query[:, :, :64], None)
+    assert not suits_plain(query.double(), bias.double())
+    assert not suits_plain(query.to("meta"), bias.to("meta"))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not suits_plain(query, bias)
