@@ -11,7 +11,8 @@ def double_backward() -> Iterator[None]:
     """Forward passes inside can be differentiated twice (gradient penalties).
 
     Attention then runs as plain matrix products: the fused kernels have no second derivative. Only the forward pass needs to be inside.
-    Its gradients that are differentiated again (create_graph) are with respect to inputs, not weights: large linear layers leave those out.
+    Its gradients that are differentiated again (create_graph) are with respect to inputs, not weights: on a CPU large linear layers and large
+    attention leave those out.
     """
     global _twice
     before, _twice = _twice, True

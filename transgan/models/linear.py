@@ -90,8 +90,8 @@ class _ForWeight(torch.autograd.Function):
         ctx.save_for_backward(gradient, x)
         size = gradient.shape[2], x.shape[2]
         if size[0] * size[1] >= WIDE_FROM:
-            tokens_as_channels, columns = x.reshape(1, -1, size[1], 1), gradient.reshape(-1, size[0], 1, 1)
-            return F.conv_transpose2d(tokens_as_channels, columns).view(size)
+            # Tokens are the channels to sum over and x's columns the pixels: both operands stay as they lie in memory.
+            return F.conv_transpose2d(x.reshape(1, -1, size[1], 1), gradient.reshape(-1, size[0], 1, 1)).view(size)
         weight = x.new_empty(*size, 1, 1)  # asked for its shape only; torch.nn.grad.conv2d_weight would copy one
         shape = (1, 1), (0, 0), (1, 1), False, (0, 0), 1  # stride, padding, dilation, transposed, output padding, groups
         backward = torch.ops.aten.convolution_backward
