@@ -21,7 +21,7 @@ def inputs(request) -> tuple[Tensor | None, ...]:
     return *(x.requires_grad_() for x in qkv.permute(2, 0, 3, 1, 4).unbind(0)), bias
 
 
-def learnt(inputs: tuple[Tensor | None, ...]) -> list[Tensor]:
+def given(inputs: tuple[Tensor | None, ...]) -> list[Tensor]:
     return [x for x in inputs if x is not None]
 
 
@@ -34,8 +34,8 @@ def by_operators(*inputs: Tensor) -> Tensor:
 
 
 def test_values_and_gradients_are_those_of_operators(inputs):
-    torch.testing.assert_close(ours(*learnt(inputs)), by_operators(*learnt(inputs)))
-    assert torch.autograd.gradcheck(ours, learnt(inputs))
+    torch.testing.assert_close(ours(*given(inputs)), by_operators(*given(inputs)))
+    assert torch.autograd.gradcheck(ours, given(inputs))
 
 
 def test_second_derivatives_are_those_of_operators(inputs):
@@ -44,10 +44,10 @@ def test_second_derivatives_are_those_of_operators(inputs):
     weight = torch.randn(IMAGES, HEADS, TOKENS, WIDTH, dtype=torch.float64, requires_grad=True)  # the gradient's own way on
 
     def derivatives(attend) -> tuple[Tensor, ...]:
-        mixed = attend(*learnt(inputs))
+        mixed = attend(*given(inputs))
         slopes = torch.autograd.grad((mixed * weight).sum(), inputs[:3], create_graph=True)
         loss = sum((i + slope.square()).log().sum() for i, slope in enumerate(slopes, 1)) + mixed.pow(3).sum()
-        return torch.autograd.grad(loss, (*learnt(inputs), weight))
+        return torch.autograd.grad(loss, (*given(inputs), weight))
 
     for mine, theirs in zip(derivatives(ours), derivatives(by_operators), strict=True):
         torch.testing.assert_close(mine, theirs)
@@ -57,15 +57,15 @@ def test_a_loss_of_the_gradient_alone_has_its_derivative_too(inputs):
     """Then nothing arrives at the output itself."""
 
     def derivatives(attend) -> tuple[Tensor, ...]:
-        (slope,) = torch.autograd.grad(attend(*learnt(inputs)).sum(), inputs[1], create_graph=True)
-        return torch.autograd.grad(slope.square().sum(), learnt(inputs))
+        (slope,) = torch.autograd.grad(attend(*given(inputs)).sum(), inputs[1], create_graph=True)
+        return torch.autograd.grad(slope.square().sum(), given(inputs))
 
     for mine, theirs in zip(derivatives(ours), derivatives(by_operators), strict=True):
         torch.testing.assert_close(mine, theirs)
 
 
 def test_third_derivatives_are_refused_not_wrong(inputs):
-    (slope,) = torch.autograd.grad(ours(*learnt(inputs)).square().sum(), inputs[0], create_graph=True)
+    (slope,) = torch.autograd.grad(ours(*given(inputs)).square().sum(), inputs[0], create_graph=True)
     (curvature,) = torch.autograd.grad(slope.square().sum(), inputs[0], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         curvature.sum().backward()
@@ -74,9 +74,9 @@ def test_third_derivatives_are_refused_not_wrong(inputs):
 def test_it_takes_as_many_multiplications_as_operators_do(inputs):
     def flop(attend) -> int:
         with FlopCounterMode(display=False) as counter:
-            mixed = attend(*learnt(inputs))
+            mixed = attend(*given(inputs))
             slopes = torch.autograd.grad(mixed.square().sum(), inputs[:3], create_graph=True)
-            torch.autograd.grad(sum(slope.square().sum() for slope in slopes) + mixed.sum(), learnt(inputs))
+            torch.autograd.grad(sum(slope.square().sum() for slope in slopes) + mixed.sum(), given(inputs))
         return counter.get_total_flops()
 
     assert flop(ours) == flop(by_operators) == (2 + 4 + 8 + 4) * 2 * IMAGES * HEADS * TOKENS**2 * WIDTH  # forward, gradient, its derivative, backward
