@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from transgan.models import attention, learnt_bias, plain_attention
 from transgan.models.attention import (
     Form,
     Layout,
@@ -171,3 +172,24 @@ def test_under_bfloat16_autocast_outputs_stay_near_float32(form):
                 rough = module(x, None, twice)
             assert rough.dtype == torch.bfloat16
             assert (rough - exact).abs().max() < 0.05 * exact.abs().max().clamp(min=1)
+
+
+@pytest.mark.parametrize("twice", [True, False])
+def test_large_attention_on_a_cpu_goes_the_way_that_its_derivatives_want(twice, monkeypatch):
+    module, x = SelfAttention(WIDTH, HEADS, Form(Layout(4, 4, 4)), True, noise=False), torch.randn(2, 16, WIDTH)
+    served: list[str] = []
+    for name in ("attention_in_parts", "plain_attention"):
+        original = getattr(attention, name)
+        monkeypatch.setattr(attention, name, lambda *inputs, name=name, original=original: served.append(name) or original(*inputs))
+
+    def run() -> tuple[torch.Tensor, ...]:
+        output = module(x, None, twice)
+        return output, *torch.autograd.grad(output.square().sum(), list(module.parameters()))
+
+    usual = run()
+    assert served == []
+    monkeypatch.setattr(learnt_bias, "PARTS_FROM", 16 * 16)
+    monkeypatch.setattr(plain_attention, "PLAIN_FROM", 2 * x.numel() * 16)
+    for mine, theirs in zip(run(), usual, strict=True):
+        torch.testing.assert_close(mine, theirs)
+    assert served == ["plain_attention" if twice else "attention_in_parts"]

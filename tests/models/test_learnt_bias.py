@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from transgan.models import learnt_bias
-from transgan.models.attention import Form, Layout, SelfAttention, dense_attention
+from transgan.models.attention import dense_attention
 from transgan.models.learnt_bias import attention_in_parts, suits_parts
 
 IMAGES, HEADS, TOKENS, WIDTH = 3, 2, 12, 5
@@ -49,26 +48,6 @@ def test_a_second_derivative_is_refused_not_wrong():
     (slope,) = torch.autograd.grad(attention_in_parts(*inputs).square().sum(), inputs[0], create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()
-
-
-@pytest.mark.parametrize("twice", [True, False])
-def test_a_block_attends_that_way_where_images_have_many_weights_and_no_second_derivative_is_wanted(twice, monkeypatch):
-    module, x = SelfAttention(6, HEADS, Form(Layout(4, 4, 4)), True, noise=False), torch.randn(IMAGES, 16, 6)
-
-    def run() -> tuple[Tensor, ...]:
-        output = module(x, None, twice)
-        return output, *torch.autograd.grad(output.square().sum(), list(module.parameters()))
-
-    usual = run()
-    served: list[Tensor] = []
-    original = learnt_bias._InParts.apply
-    monkeypatch.setattr(learnt_bias._InParts, "apply", lambda *inputs: served.append(inputs[0]) or original(*inputs))
-    run()
-    assert not served
-    monkeypatch.setattr(learnt_bias, "PARTS_FROM", 16 * 16)
-    for mine, theirs in zip(run(), usual, strict=True):
-        torch.testing.assert_close(mine, theirs)
-    assert len(served) == (0 if twice else 1)
 
 
 def test_only_many_float32_weights_outside_autocast_suit():

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from transgan.models import attention, plain_attention
-from transgan.models.attention import Form, Layout, SelfAttention, dense_attention
+from transgan.models import plain_attention
+from transgan.models.attention import dense_attention
 from transgan.models.plain_attention import suits_plain
 
 IMAGES, HEADS, TOKENS, WIDTH = 3, 2, 7, 5
@@ -80,26 +80,6 @@ def test_it_takes_as_many_multiplications_as_operators_do(inputs):
         return counter.get_total_flops()
 
     assert flop(ours) == flop(by_operators) == (2 + 4 + 8 + 4) * 2 * IMAGES * HEADS * TOKENS**2 * WIDTH  # forward, gradient, its derivative, backward
-
-
-@pytest.mark.parametrize("twice", [True, False])
-def test_a_block_attends_that_way_where_attention_is_large_and_differentiated_twice(twice, monkeypatch):
-    module, x = SelfAttention(6, HEADS, Form(Layout(4, 4, 4)), True, noise=False), torch.randn(IMAGES, 16, 6)
-
-    def run() -> tuple[Tensor, ...]:
-        output = module(x, None, twice)
-        return output, *torch.autograd.grad(output.square().sum(), list(module.parameters()))
-
-    usual = run()
-    served: list[Tensor] = []
-    original = attention.plain_attention
-    monkeypatch.setattr(attention, "plain_attention", lambda *inputs: served.append(inputs[0]) or original(*inputs))
-    run()
-    assert not served
-    monkeypatch.setattr(plain_attention, "PLAIN_FROM", 0)
-    for mine, theirs in zip(run(), usual, strict=True):
-        torch.testing.assert_close(mine, theirs)
-    assert len(served) == (1 if twice else 0)
 
 
 def test_only_large_float32_attention_outside_autocast_suits():
