@@ -38,9 +38,9 @@ def test_values_and_gradients_are_those_of_torch(everything_large, bias, shape):
         torch.testing.assert_close(mine, theirs)
 
 
-@pytest.mark.parametrize("wide_from", [0, 2**20])
-def test_derivatives_of_both_orders_are_those_of_the_product(wide_from, monkeypatch):
-    monkeypatch.setattr(linear, "WIDE_FROM", wide_from)
+@pytest.mark.parametrize("few_tokens", [0, 2**12])
+def test_derivatives_of_both_orders_are_those_of_the_product(few_tokens, monkeypatch):
+    monkeypatch.setattr(linear, "FEW_TOKENS", few_tokens)
     torch.manual_seed(0)
     x, weight, bias, gradient = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 4, 2), (3, 2), (3,), (2, 4, 3)))
     for function, inputs, expected in (
@@ -51,6 +51,23 @@ def test_derivatives_of_both_orders_are_those_of_the_product(wide_from, monkeypa
         torch.testing.assert_close(function.apply(*inputs), expected)
         assert torch.autograd.gradcheck(function.apply, inputs)
         assert torch.autograd.gradgradcheck(function.apply, inputs)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(6,), (2, 6), (2, 1, 6)])
+def test_a_layer_with_far_more_outputs_than_rows_of_input_convolves_with_the_input(everything_large, bias, shape):
+    torch.manual_seed(0)
+    layer, x = Linear(6, 2 * linear.TALL, bias), torch.randn(shape, requires_grad=True)
+    with FlopCounterMode(display=False) as counter:
+        ours = layer(x)
+    assert set(counter.get_flop_counts()["Global"]) == {torch.ops.aten.convolution}
+    assert counter.get_total_flops() == 2 * x.numel() * len(layer.weight)
+    assert not chosen(layer(x))
+    plain = F.linear(x, layer.weight, layer.bias)
+    torch.testing.assert_close(ours, plain)
+    direction, wanted = torch.randn_like(plain), (x, *layer.parameters())
+    for mine, theirs in zip(torch.autograd.grad(ours, wanted, direction), torch.autograd.grad(plain, wanted, direction), strict=True):
+        torch.testing.assert_close(mine, theirs)
 
 
 @pytest.mark.parametrize("told", [True, False])

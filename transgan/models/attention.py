@@ -147,8 +147,8 @@ def relative_bias(table: Tensor, height: int, width: int) -> Tensor:
     entries would, with a backward pass that is no scatter (paper.md 4).
     """
     grid = table.view(2 * height - 1, 2 * width - 1, -1).permute(2, 0, 1).contiguous()
-    windows = grid.unfold(1, height, 1).unfold(2, width, 1).flip(3, 4)  # head, query row, query column, key row, key column
-    return windows.reshape(-1, height * width, height * width)
+    windows = grid.unfold(1, height, 1).unfold(2, width, 1)  # head, query row, query column, and of keys the same from the last to the first
+    return windows.reshape(-1, height * width, height * width).flip(2)
 
 
 def dense_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, twice: bool) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from transgan.models.attention import forms
 from transgan.models.base import GeneratorNetwork
 from transgan.models.blocks import BlockShape, Pass, Stage, split_noise
+from transgan.models.linear import Linear
 from transgan.models.resampling import bicubic, blur, pixel_shuffle
 from transgan.schema.model import TransformerGenerator
 
@@ -22,7 +23,7 @@ class Generator(GeneratorNetwork):
         self.latent = config.latent
         self.resolution = config.resolution
         self.checkpoint_activations = False
-        self.project = nn.Linear(config.latent, config.bottom_width**2 * config.width)
+        self.project = Linear(config.latent, config.bottom_width**2 * config.width)
         self.embed = LatentEmbedding(config) if config.latent_attention else None
         stages = [
             Stage(
@@ -71,7 +72,7 @@ class LatentEmbedding(nn.Module):
 
     def __init__(self, config: TransformerGenerator) -> None:
         super().__init__()
-        self.project = nn.Linear(config.latent, config.bottom_width**2 * config.width)
+        self.project = Linear(config.latent, config.bottom_width**2 * config.width)
         self.position = nn.Parameter(torch.zeros(1, config.bottom_width**2, config.width))
 
     def forward(self, z: Tensor) -> Tensor:

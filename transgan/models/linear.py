@@ -11,7 +11,8 @@ from transgan.models.derivatives import differentiated_twice
 from transgan.models.eager import in_eager_float32_on_cpu
 
 ONEDNN_FROM = 2**28  # multiplications and additions of a product
-WIDE_FROM = 2**20  # entries of a weight from which its gradient is had the faster as a convolution over its columns
+FEW_TOKENS = 2**12  # fewer than that, and a weight's gradient is had the faster as a convolution over its columns
+TALL = 2**9  # outputs per row of the input from which that convolves with a weight: what the weight's size costs is then most of it
 
 
 class Linear(nn.Linear):
@@ -25,8 +26,16 @@ class Linear(nn.Linear):
         """(..., in_features) -> (..., out_features)."""
         if not _suits_onednn(x, self.weight):
             return super().forward(x)
-        mixed: Tensor = _Product.apply(x if x.ndim == 3 else x.reshape(1, -1, self.in_features), self.weight, self.bias, differentiated_twice())
-        return mixed.view(*x.shape[:-1], self.out_features)
+        rows = x.numel() // self.in_features
+        if self.out_features >= TALL * rows:
+            return self._tall(x.reshape(rows, self.in_features)).view(*x.shape[:-1], self.out_features)
+        mixed = _Product.apply(x if x.ndim == 3 else x.reshape(1, -1, self.in_features), self.weight, self.bias, differentiated_twice())
+        return mixed.view(*x.shape[:-1], self.out_features)  # type: ignore[no-any-return]
+
+    def _tall(self, x: Tensor) -> Tensor:
+        """(B, in_features) -> (B, out_features) for few rows: the weight's are the pixels, and x's the channels that come out."""
+        mixed = F.conv2d(_pixels(self.weight[None], 1), x[:, :, None, None]).view(len(x), self.out_features)
+        return mixed if self.bias is None else mixed + self.bias
 
 
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
@@ -89,7 +98,7 @@ class _ForWeight(torch.autograd.Function):
     def forward(ctx: FunctionCtx, gradient: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(gradient, x)
         size = gradient.shape[2], x.shape[2]
-        if size[0] * size[1] >= WIDE_FROM:
+        if x.shape[0] * x.shape[1] < FEW_TOKENS:
             # Tokens are the channels to sum over and x's columns the pixels: both operands stay as they lie in memory.
             return F.conv_transpose2d(x.reshape(1, -1, size[1], 1), gradient.reshape(-1, size[0], 1, 1)).view(size)
         weight = x.new_empty(*size, 1, 1)  # asked for its shape only; torch.nn.grad.conv2d_weight would copy one
