@@ -11,7 +11,7 @@ from transgan.models.derivatives import differentiated_twice
 from transgan.models.eager import in_eager_float32_on_cpu
 
 ONEDNN_FROM = 2**28  # multiplications and additions of a product
-FEW_TOKENS = 2**12  # fewer than that, and a weight's gradient is had the faster as a convolution over its columns
+PER_TOKEN = 2**8  # entries of a weight per token from which its gradient is had the faster as a convolution over its columns
 TALL = 2**9  # outputs per row of the input from which that convolves with a weight: what the weight's size costs is then most of it
 
 
@@ -98,7 +98,7 @@ class _ForWeight(torch.autograd.Function):
     def forward(ctx: FunctionCtx, gradient: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(gradient, x)
         size = gradient.shape[2], x.shape[2]
-        if x.shape[0] * x.shape[1] < FEW_TOKENS:
+        if size[0] * size[1] >= PER_TOKEN * x.shape[0] * x.shape[1]:
             # Tokens are the channels to sum over and x's columns the pixels: both operands stay as they lie in memory.
             return F.conv_transpose2d(x.reshape(1, -1, size[1], 1), gradient.reshape(-1, size[0], 1, 1)).view(size)
         weight = x.new_empty(*size, 1, 1)  # asked for its shape only; torch.nn.grad.conv2d_weight would copy one
