@@ -63,6 +63,7 @@ def test_path_lengths_of_a_linear_generator_are_known(traceable):
 
 
 def test_path_length_and_its_gradient_are_those_of_finite_differences():
+    torch.manual_seed(0)  # path lengths jump at the leaky ReLU's kinks: one draw in sixty has one within a finite difference
     generator = build_generator(generator_config.validate_python(MODEL["generator"])).double()
     with torch.no_grad():
         for name, parameter in generator.named_parameters():
