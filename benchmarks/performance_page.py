@@ -63,7 +63,7 @@ TAIL = (
     "How near the share comes to 100% depends on the host as well. The rate it refers to is that of MKL's product, which on one day moved between",
     "138 and 190 GFLOP/s within two hours (other guests of the machine, presumably), while the same product as a convolution stayed between 179",
     "and 191. Eight shorter measurements at batch 8 on the day of the table's, with products between 149 and 173, gave shares from 83 to 91%, 86%",
-    "in the middle.",
+    "in the middle (six of them with another choice of way for gradients of weights among 2,048 tokens and more).",
     "",
     "Tried, without a gain: huge pages; attention of 256 tokens in parts, too, or split so that weights stay in the cache; batched products as",
     "grouped convolutions; oneDNN's products inside the compiled graph (13.8 s at batch 8, as eager).",
