@@ -38,9 +38,22 @@ def test_values_and_gradients_are_those_of_torch(everything_large, bias, shape):
         torch.testing.assert_close(mine, theirs)
 
 
+@pytest.mark.parametrize(("per_token", "long"), [(2**8, 2**10), (0, 2**10), (0, 0)])
+def test_every_way_to_a_weights_gradient_gives_the_same(per_token, long, everything_large, monkeypatch):
+    monkeypatch.setattr(linear, "PER_TOKEN", per_token)
+    monkeypatch.setattr(linear, "LONG", long)
+    torch.manual_seed(0)
+    gradient, x = torch.randn(3, 5, 7), torch.randn(3, 5, 6)
+    with FlopCounterMode(display=False) as counter:
+        ours = linear._ForWeight.apply(gradient, x)
+    torch.testing.assert_close(ours, torch.einsum("bno,bni->oi", gradient, x))
+    assert counter.get_total_flops() == 2 * gradient.numel() * 6
+
+
 @pytest.mark.parametrize("per_token", [0, 2**8])
 def test_derivatives_of_both_orders_are_those_of_the_product(per_token, monkeypatch):
     monkeypatch.setattr(linear, "PER_TOKEN", per_token)
+    monkeypatch.setattr(linear, "_linear", F.linear)  # oneDNN knows no float64
     torch.manual_seed(0)
     x, weight, bias, gradient = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 4, 2), (3, 2), (3,), (2, 4, 3)))
     for function, inputs, expected in (
@@ -101,6 +114,16 @@ def test_a_gradient_that_is_differentiated_again_costs_nothing_for_weights(every
 
     assert flop(double_backward()) == 2 * 10 * (6 * 16 + 16)
     assert flop(nullcontext()) == 2 * flop(double_backward())
+
+
+def test_as_many_operations_are_counted_as_of_torchs(everything_large):
+    def flop(layer: nn.Linear) -> int:
+        x = torch.randn(2, 5, 6, requires_grad=True)
+        with FlopCounterMode(display=False) as counter:
+            layer(x).sum().backward()
+        return counter.get_total_flops()
+
+    assert flop(Linear(6, 16)) == flop(nn.Linear(6, 16)) == 3 * 2 * 10 * 6 * 16
 
 
 def test_frozen_weights_get_no_gradient_and_pass_one_on(everything_large):

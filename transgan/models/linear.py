@@ -1,25 +1,28 @@
 """Linear layers that compute their products where the machine does so fastest."""
 
+from math import prod
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from transgan.models.derivatives import differentiated_twice
 from transgan.models.eager import in_eager_float32_on_cpu
 
 ONEDNN_FROM = 2**28  # multiplications and additions of a product
-PER_TOKEN = 2**8  # entries of a weight per token from which its gradient is had the faster as a convolution over its columns
+PER_TOKEN = 2**8  # entries of a weight per token from which its gradient is had the faster in one product over all tokens
+LONG = 2**10  # columns of the input beyond which that product is worth the transposed copy that it takes
 TALL = 2**9  # outputs per row of the input from which that convolves with a weight: what the weight's size costs is then most of it
 
 
 class Linear(nn.Linear):
     """torch's, whose large float32 products on a CPU run through oneDNN.
 
-    torch takes convolutions there and products to MKL, although a product is a convolution of 1 x 1: on an AMD EPYC (AVX-512) the one is a
-    tenth faster than the other (docs/performance.md). The results agree to rounding.
+    torch takes a product to MKL unless it was compiled: on an AMD EPYC (AVX-512) that takes a sixth longer (docs/performance.md). The results
+    agree to rounding.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -40,8 +43,16 @@ class Linear(nn.Linear):
 
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
-        in_eager_float32_on_cpu(x, weight) and 2 * x.numel() * len(weight) >= ONEDNN_FROM and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        in_eager_float32_on_cpu(x, weight)
+        and 2 * x.numel() * len(weight) >= ONEDNN_FROM
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """F.linear in oneDNN, by the operator that compiled code has for it; the weight may be the transpose of one that lies in memory."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
 
 
 class _Product(torch.autograd.Function):
@@ -50,15 +61,14 @@ class _Product(torch.autograd.Function):
     With `twice`, a gradient that is to be differentiated again leaves weight and bias out: autograd does not tell such a function that only the
     one with respect to x is asked for, and theirs would be a third of the work for nothing.
 
-    A convolution's own second derivative is slow, as it convolves with kernels of N pixels. The derivatives of these three functions are made
-    of these three again.
+    The operators used have no derivatives, or slow ones of second order: the derivatives of these three functions are made of these three again.
     """
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor | None, twice: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.twice = twice  # type: ignore[attr-defined]
-        return _tokens(F.conv2d(_pixels(x, 1), weight[:, :, None, None], bias), len(x))
+        return _linear(x, weight, bias)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -79,7 +89,7 @@ class _Across(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _tokens(F.conv_transpose2d(_pixels(x, 1), weight[:, :, None, None]), len(x))
+        return _linear(x, weight.t())
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -99,6 +109,8 @@ class _ForWeight(torch.autograd.Function):
         ctx.save_for_backward(gradient, x)
         size = gradient.shape[2], x.shape[2]
         if size[0] * size[1] >= PER_TOKEN * x.shape[0] * x.shape[1]:
+            if size[1] > LONG:
+                return _linear(gradient.flatten(0, 1).t(), x.flatten(0, 1).t())
             # Tokens are the channels to sum over and x's columns the pixels: both operands stay as they lie in memory.
             return F.conv_transpose2d(x.reshape(1, -1, size[1], 1), gradient.reshape(-1, size[0], 1, 1)).view(size)
         weight = x.new_empty(*size, 1, 1)  # asked for its shape only; torch.nn.grad.conv2d_weight would copy one
@@ -121,6 +133,10 @@ def _pixels(x: Tensor, images: int) -> Tensor:
     return x.contiguous().view(images, -1, 1, x.shape[2]).permute(0, 3, 1, 2)
 
 
-def _tokens(pixels: Tensor, batch: int) -> Tensor:
-    """Back again."""
-    return pixels.permute(0, 2, 3, 1).reshape(batch, -1, pixels.shape[1])
+def _flop(x: tuple[int, ...], weight: tuple[int, ...], *_: object, **__: object) -> int:
+    """Floating-point operations of `_linear`, from shapes."""
+    return 2 * prod(x) * weight[0]
+
+
+if hasattr(torch.ops.mkldnn, "_linear_pointwise") and torch.ops.mkldnn._linear_pointwise not in flop_registry:
+    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_flop)  # so that FlopCounterMode counts what runs here as it counts all products
