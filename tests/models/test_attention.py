@@ -174,8 +174,11 @@ def test_under_bfloat16_autocast_outputs_stay_near_float32(form):
             assert (rough - exact).abs().max() < 0.05 * exact.abs().max().clamp(min=1)
 
 
-@pytest.mark.parametrize("twice", [True, False])
-def test_large_attention_on_a_cpu_goes_the_way_that_its_derivatives_want(twice, monkeypatch):
+@pytest.mark.parametrize(
+    ("twice", "tokens", "way"), [(True, 16, "plain_attention"), (False, 16, "attention_in_parts"), (False, 17, "plain_attention")]
+)
+def test_large_attention_on_a_cpu_goes_the_way_that_its_size_and_derivatives_want(twice, tokens, way, monkeypatch):
+    """`tokens`: from how many on an image's weights are so many that they are had in parts."""
     module, x = SelfAttention(WIDTH, HEADS, Form(Layout(4, 4, 4)), True, noise=False), torch.randn(2, 16, WIDTH)
     served: list[str] = []
     for name in ("attention_in_parts", "plain_attention"):
@@ -188,8 +191,8 @@ def test_large_attention_on_a_cpu_goes_the_way_that_its_derivatives_want(twice, 
 
     usual = run()
     assert served == []
-    monkeypatch.setattr(learnt_bias, "PARTS_FROM", 16 * 16)
-    monkeypatch.setattr(plain_attention, "PLAIN_FROM", 2 * x.numel() * 16)
+    monkeypatch.setattr(learnt_bias, "PARTS_FROM", tokens**2)
+    monkeypatch.setattr(plain_attention, "PLAIN_FROM", 2 * 16**2 * WIDTH // HEADS)
     for mine, theirs in zip(run(), usual, strict=True):
         torch.testing.assert_close(mine, theirs)
-    assert served == ["plain_attention" if twice else "attention_in_parts"]
+    assert served == [way]

@@ -38,21 +38,7 @@ def test_values_and_gradients_are_those_of_torch(everything_large, bias, shape):
         torch.testing.assert_close(mine, theirs)
 
 
-@pytest.mark.parametrize(("per_token", "long"), [(2**8, 2**10), (0, 2**10), (0, 0)])
-def test_every_way_to_a_weights_gradient_gives_the_same(per_token, long, everything_large, monkeypatch):
-    monkeypatch.setattr(linear, "PER_TOKEN", per_token)
-    monkeypatch.setattr(linear, "LONG", long)
-    torch.manual_seed(0)
-    gradient, x = torch.randn(3, 5, 7), torch.randn(3, 5, 6)
-    with FlopCounterMode(display=False) as counter:
-        ours = linear._ForWeight.apply(gradient, x)
-    torch.testing.assert_close(ours, torch.einsum("bno,bni->oi", gradient, x))
-    assert counter.get_total_flops() == 2 * gradient.numel() * 6
-
-
-@pytest.mark.parametrize("per_token", [0, 2**8])
-def test_derivatives_of_both_orders_are_those_of_the_product(per_token, monkeypatch):
-    monkeypatch.setattr(linear, "PER_TOKEN", per_token)
+def test_derivatives_of_both_orders_are_those_of_the_product(monkeypatch):
     monkeypatch.setattr(linear, "_linear", F.linear)  # oneDNN knows no float64
     torch.manual_seed(0)
     x, weight, bias, gradient = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 4, 2), (3, 2), (3,), (2, 4, 3)))

@@ -163,7 +163,7 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | No
         return F.scaled_dot_product_attention(query, key, value, attn_mask=None if bias is None else bias[None].to(query.dtype))
     if not twice and bias is not None and suits_parts(query, bias):
         return attention_in_parts(query, key, value, bias)
-    if twice and suits_plain(query, bias):
+    if suits_plain(query, bias):
         return plain_attention(query, key, value, bias)
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     if bias is not None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from transgan.models.eager import in_eager_float32_on_cpu
+from transgan.models.onednn import products_in_onednn
 
 PARTS_FROM = 2**20  # attention weights of an image's head, 1,024 tokens; below, one product for all images and heads is the faster
 
@@ -49,16 +50,17 @@ class _InParts(torch.autograd.Function):
         room = query.new_empty(2, few, tokens, tokens)
         # What softmax subtracts from each row's gradient: the sum over keys of weight times gradient, known from the output.
         shared = (gradient * mixed).sum(-1, keepdim=True)
-        for head, first in itertools.product(range(heads), range(0, images, few)):  # a head's bias stays in the cache
-            at = slice(first, first + few), head
-            weights, for_logits = room[:, : images - first]
-            torch.bmm(scaled[at], key[at].mT, out=weights)
-            torch.softmax(weights.add_(bias[head]), -1, out=weights)
-            for_value[at] = (gradient[at].mT @ weights).mT  # MKL takes half as long again for weights.mT @ gradient
-            torch.bmm(gradient[at], value[at].mT, out=for_logits)
-            for_logits.sub_(shared[at]).mul_(weights)
-            for one in for_logits:
-                for_bias[head].add_(one)
-            for_query[at] = for_logits @ key[at]
-            for_key[at] = (scaled[at].mT @ for_logits).mT
+        with products_in_onednn():
+            for head, first in itertools.product(range(heads), range(0, images, few)):  # a head's bias stays in the cache
+                at = slice(first, first + few), head
+                weights, for_logits = room[:, : images - first]
+                torch.bmm(scaled[at], key[at].mT, out=weights)
+                torch.softmax(weights.add_(bias[head]), -1, out=weights)
+                for_value[at] = (gradient[at].mT @ weights).mT  # weights.mT @ gradient takes up to half as long again
+                torch.bmm(gradient[at], value[at].mT, out=for_logits)
+                for_logits.sub_(shared[at]).mul_(weights)
+                for one in for_logits:
+                    for_bias[head].add_(one)
+                for_query[at] = for_logits @ key[at]
+                for_key[at] = (scaled[at].mT @ for_logits).mT
         return for_query.mul_(scale), for_key, for_value, for_bias

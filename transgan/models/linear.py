@@ -11,17 +11,16 @@ from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from transgan.models.derivatives import differentiated_twice
 from transgan.models.eager import in_eager_float32_on_cpu
+from transgan.models.onednn import products_in_onednn
 
 ONEDNN_FROM = 2**28  # multiplications and additions of a product
-PER_TOKEN = 2**8  # entries of a weight per token from which its gradient is had the faster in one product over all tokens
-LONG = 2**10  # columns of the input beyond which that product is worth the transposed copy that it takes
-TALL = 2**9  # outputs per row of the input from which that convolves with a weight: what the weight's size costs is then most of it
+TALL = 2**9  # outputs per row of the input from which the weight is convolved with the input: reading it is then most of what there is to do
 
 
 class Linear(nn.Linear):
     """torch's, whose large float32 products on a CPU run through oneDNN.
 
-    torch takes a product to MKL unless it was compiled: on an AMD EPYC (AVX-512) that takes a sixth longer (docs/performance.md). The results
+    torch takes a product to MKL unless it was compiled: on an AMD EPYC (AVX-512) that takes a quarter longer (docs/performance.md). The results
     agree to rounding.
     """
 
@@ -37,7 +36,7 @@ class Linear(nn.Linear):
 
     def _tall(self, x: Tensor) -> Tensor:
         """(B, in_features) -> (B, out_features) for few rows: the weight's are the pixels, and x's the channels that come out."""
-        mixed = F.conv2d(_pixels(self.weight[None], 1), x[:, :, None, None]).view(len(x), self.out_features)
+        mixed = F.conv2d(self.weight.view(1, -1, 1, self.in_features).permute(0, 3, 1, 2), x[:, :, None, None]).view(len(x), self.out_features)
         return mixed if self.bias is None else mixed + self.bias
 
 
@@ -107,16 +106,8 @@ class _ForWeight(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, gradient: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(gradient, x)
-        size = gradient.shape[2], x.shape[2]
-        if size[0] * size[1] >= PER_TOKEN * x.shape[0] * x.shape[1]:
-            if size[1] > LONG:
-                return _linear(gradient.flatten(0, 1).t(), x.flatten(0, 1).t())
-            # Tokens are the channels to sum over and x's columns the pixels: both operands stay as they lie in memory.
-            return F.conv_transpose2d(x.reshape(1, -1, size[1], 1), gradient.reshape(-1, size[0], 1, 1)).view(size)
-        weight = x.new_empty(*size, 1, 1)  # asked for its shape only; torch.nn.grad.conv2d_weight would copy one
-        shape = (1, 1), (0, 0), (1, 1), False, (0, 0), 1  # stride, padding, dilation, transposed, output padding, groups
-        backward = torch.ops.aten.convolution_backward
-        return backward(_pixels(gradient, len(x)), _pixels(x, len(x)), weight, None, *shape, (False, True, False))[1].view(size)  # type: ignore[no-any-return]
+        with products_in_onednn():
+            return gradient.flatten(0, 1).t() @ x.flatten(0, 1)
 
     @staticmethod
     def backward(ctx: Any, direction: Tensor) -> tuple[Tensor | None, ...]:
@@ -126,11 +117,6 @@ class _ForWeight(torch.autograd.Function):
             _Product.apply(x, direction, None, False) if for_gradient else None,
             _Across.apply(gradient, direction) if for_x else None,
         )
-
-
-def _pixels(x: Tensor, images: int) -> Tensor:
-    """(B, N, C) as (images, C, B * N / images, 1), pixel after pixel in memory."""
-    return x.contiguous().view(images, -1, 1, x.shape[2]).permute(0, 3, 1, 2)
 
 
 def _flop(x: tuple[int, ...], weight: tuple[int, ...], *_: object, **__: object) -> int:

@@ -7,14 +7,15 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from transgan.models.eager import in_eager_float32_on_cpu
+from transgan.models.onednn import products_in_onednn
 
-PLAIN_FROM = 2**26  # multiplications and additions of each of its products; below, passes over the weights are in the cache
+PLAIN_FROM = 2**19  # multiplications and additions of each of its products for an image's head, 64 tokens of 64 columns
 
 
 def suits_plain(query: Tensor, bias: Tensor | None) -> bool:
     """Whether attention among the tokens of (B, heads, N, d) queries is so large that `plain_attention` is the faster."""
     operands = (query,) if bias is None else (query, bias)
-    return in_eager_float32_on_cpu(*operands) and 2 * query.numel() * query.shape[2] >= PLAIN_FROM
+    return in_eager_float32_on_cpu(*operands) and 2 * query.shape[2] ** 2 * query.shape[3] >= PLAIN_FROM
 
 
 def plain_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
@@ -78,8 +79,8 @@ class _Derivative(torch.autograd.Function):
         ctx.save_for_backward(gradient, query, key, value, weights, centred, for_logits)
         return (
             _product(for_logits, key, scale),
-            _product(for_logits.mT, query, scale),
-            _product(weights.mT, gradient),
+            _product(query.mT, for_logits, scale).mT,  # for_logits.mT @ query takes a quarter longer
+            _product(gradient.mT, weights).mT,
             for_logits.sum(0) if with_bias else None,
         )
 
@@ -97,8 +98,8 @@ class _Derivative(torch.autograd.Function):
             _product(weights, along_value, onto=_product(of_weights, value)),
             of_weights if ctx.needs_input_grad[1] else None,
             _product(for_logits, along_key, scale),
-            _product(for_logits.mT, along_query, scale),
-            _product(of_weights.mT, gradient),
+            _product(along_query.mT, for_logits, scale).mT,
+            _product(gradient.mT, of_weights).mT,
             # But for a constant in each row, which a gradient of weights loses in softmax.
             _product(gradient, along_value.mT, onto=change.mul_(centred)),
             None,
@@ -109,7 +110,8 @@ class _Derivative(torch.autograd.Function):
 def _product(left: Tensor, right: Tensor, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
     """scale * left @ right for (B, heads, N, M) and (B, heads, M, K), in one operator; added to `onto` in place, if given."""
     first, second = left.flatten(0, 1), right.flatten(0, 1)
-    if onto is None:
-        return torch.baddbmm(left.new_empty(1, 1, 1), first, second, beta=0, alpha=scale).view(*left.shape[:-1], right.shape[-1])
-    torch.baddbmm(onto.flatten(0, 1), first, second, alpha=scale, out=onto.flatten(0, 1))
-    return onto
+    with products_in_onednn():
+        if onto is None:
+            return torch.baddbmm(left.new_empty(1, 1, 1), first, second, beta=0, alpha=scale).view(*left.shape[:-1], right.shape[-1])
+        torch.baddbmm(onto.flatten(0, 1), first, second, alpha=scale, out=onto.flatten(0, 1))
+        return onto
