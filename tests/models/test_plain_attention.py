@@ -1,4 +1,6 @@
-"""Attention that is differentiated twice, in a function of its own: the numbers and derivatives of both orders are those of torch's operators."""
+"""Attention that no fused kernel serves, in a function of its own: the numbers and derivatives of both orders are those of torch's operators."""
+
+from functools import partial
 
 import pytest
 import torch
@@ -25,8 +27,8 @@ def given(inputs: tuple[Tensor | None, ...]) -> list[Tensor]:
     return [x for x in inputs if x is not None]
 
 
-def ours(*inputs: Tensor) -> Tensor:
-    return plain_attention.plain_attention(*inputs, *(None,) * (4 - len(inputs)))
+def ours(*inputs: Tensor, twice: bool = True) -> Tensor:
+    return plain_attention.plain_attention(*inputs, *(None,) * (4 - len(inputs)), twice)
 
 
 def by_operators(*inputs: Tensor) -> Tensor:
@@ -51,6 +53,14 @@ def test_second_derivatives_are_those_of_operators(inputs):
 
     for mine, theirs in zip(derivatives(ours), derivatives(by_operators), strict=True):
         torch.testing.assert_close(mine, theirs)
+
+
+def test_a_gradient_of_the_bias_too_has_its_derivative_unless_left_out(inputs):
+    """What was not announced as differentiated twice can be all the same, as with torch's operators."""
+    assert torch.autograd.gradgradcheck(partial(ours, twice=False), given(inputs))
+    if inputs[3] is not None:
+        (left_out,) = torch.autograd.grad(ours(*inputs).square().sum(), inputs[3], create_graph=True, allow_unused=True)
+        assert left_out is None
 
 
 def test_a_loss_of_the_gradient_alone_has_its_derivative_too(inputs):

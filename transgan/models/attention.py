@@ -155,8 +155,8 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | No
     """softmax(q k^T / sqrt(d) + bias) v for (B, heads, N, d) and a (heads, N, N) bias, by a fused kernel where there is one.
 
     There is none for what is differentiated `twice` (the CPU's kernel then fails, others have no second derivative), nor on a CPU for
-    the gradient of a bias that is being learnt; that one is had a few images at a time where each has many weights. Large attention
-    that is differentiated twice has a function of its own on a CPU.
+    the gradient of a bias that is being learnt; that one is had a few images at a time where each has many weights. What is left of large
+    attention has a function of its own on a CPU.
     """
     learnt_on_cpu = bias is not None and bias.requires_grad and bias.device.type == "cpu"
     if not twice and not learnt_on_cpu:
@@ -164,7 +164,7 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | No
     if not twice and bias is not None and suits_parts(query, bias):
         return attention_in_parts(query, key, value, bias)
     if suits_plain(query, bias):
-        return plain_attention(query, key, value, bias)
+        return plain_attention(query, key, value, bias, twice)
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
     if bias is not None:
         logits += bias

@@ -1,4 +1,4 @@
-"""Attention that is differentiated twice, on a CPU: in fewer passes over its weights than torch's operators make of it."""
+"""Attention that no fused kernel serves, on a CPU: in fewer passes over its weights than torch's operators make of it."""
 
 from typing import Any
 
@@ -18,15 +18,16 @@ def suits_plain(query: Tensor, bias: Tensor | None) -> bool:
     return in_eager_float32_on_cpu(*operands) and 2 * query.shape[2] ** 2 * query.shape[3] >= PLAIN_FROM
 
 
-def plain_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+def plain_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, twice: bool) -> Tensor:
     """softmax(q k^T / sqrt(d) + bias) v for (B, heads, N, d) and a (heads, N, N) bias, differentiable twice.
 
-    A gradient that is to be differentiated again (create_graph) leaves the bias out, as large linear layers leave out their weights then.
+    With `twice`, a gradient that is to be differentiated again (create_graph) leaves the bias out, as large linear layers leave out their
+    weights then.
 
     Autograd's way makes a tensor the size of the weights for every sum and product in the second derivative of softmax, for the scale, and
     wherever gradients of the weights meet. Here they meet in the products themselves.
     """
-    mixed: Tensor = _Attention.apply(query.contiguous(), key.contiguous(), value.contiguous(), bias)[0]
+    mixed: Tensor = _Attention.apply(query.contiguous(), key.contiguous(), value.contiguous(), bias, twice)[0]
     return mixed
 
 
@@ -34,7 +35,7 @@ class _Attention(torch.autograd.Function):
     """Gives its weights away, too: what the second derivative has to say about them then joins their gradient before softmax is passed."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, twice: bool) -> tuple[Tensor, Tensor]:
         weights = _product(query, key.mT, query.shape[-1] ** -0.5)
         if bias is not None:
             weights.add_(bias)
@@ -42,15 +43,16 @@ class _Attention(torch.autograd.Function):
         mixed = _product(weights, value)
         ctx.save_for_backward(query, key, value, weights, mixed)
         ctx.set_materialize_grads(False)
+        ctx.twice = twice  # type: ignore[attr-defined]
         return mixed, weights
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None, for_weights: Tensor | None) -> tuple[Tensor | None, ...]:
         query, key, value, weights, mixed = ctx.saved_tensors  # asked for once: activations that are recomputed are to be had only so
         gradient = torch.zeros_like(mixed) if gradient is None else gradient.contiguous()
-        with_bias = ctx.needs_input_grad[3] and not torch.is_grad_enabled()
+        with_bias = ctx.needs_input_grad[3] and not (ctx.twice and torch.is_grad_enabled())
         derivatives: tuple[Tensor | None, ...] = _Derivative.apply(gradient, for_weights, query, key, value, weights, mixed, with_bias)
-        return derivatives
+        return *derivatives, None
 
 
 class _Derivative(torch.autograd.Function):
@@ -86,12 +88,14 @@ class _Derivative(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, along_query: Tensor, along_key: Tensor, along_value: Tensor, _: None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, along_query: Tensor, along_key: Tensor, along_value: Tensor, along_bias: Tensor | None) -> tuple[Tensor | None, ...]:
         gradient, query, key, value, weights, centred, for_logits = ctx.saved_tensors
         along_query, along_key, along_value = (x.contiguous() for x in (along_query, along_key, along_value))
         scale = query.shape[-1] ** -0.5
         # How logits, then weights, change along the given directions.
         change = _product(query, along_key.mT, scale, onto=_product(along_query, key.mT, scale))
+        if along_bias is not None:
+            change += along_bias
         change -= (weights * change).sum(-1, keepdim=True)
         of_weights = weights * change
         return (
