@@ -65,6 +65,7 @@ TAIL = (
     "How near the share comes to 100% depends on the host as well. The rate it refers to is that of torch's product, MKL's, which on one day moved",
     "between 138 and 190 GFLOP/s within two hours (other guests of the machine, presumably). oneDNN's product of the same size reaches 210 in",
     "minutes in which MKL's has 151 to 171, so the share is not one of what the machine can do.",
+    "Two measurements at batch 8, each over fifteen rounds, an hour apart: 89% with products at 168 and 87% with products at 157 (the table's).",
     "Shorter measurements at batch 8: 84 and 85% with products at 176 and 172 (four iterations each, attention not yet in its final form), then",
     "89% at 163 and 95% at 152 (eight each, the host busy). Processes that took turns iteration by iteration put the code at 0.978 and, in its",
     "final form, 0.997 times the time of the one before, which had weights' gradients through convolutions and attention through MKL (ten pairs",
