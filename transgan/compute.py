@@ -19,7 +19,7 @@ from transgan.errors import UserError
 from transgan.memory import keep_freed_memory
 from transgan.schema.recipe import Precision
 
-_leases: dict[str, FileLock] = {}  # held until the process ends
+_leases: dict[str, FileLock | None] = {}  # held until the process ends; None: shared
 
 
 def prepare_compute(threads: int, device: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
@@ -31,6 +31,7 @@ def prepare_compute(threads: int, device: Literal["auto", "cpu", "cuda"] = "auto
     torch.set_num_threads(threads)
     threadpool_limits(limits=threads)
     torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.enable_cudnn_sdp(False)  # with a mask its gradients can be NaN on Hopper (pytorch issue 196678)
     set_precision("float32")
     if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
         keep_freed_memory()
@@ -78,6 +79,7 @@ def lease(names: Sequence[str], folder: Path | None = None) -> int:
         _leases[name] = lock
         return i
     shared = int(os.environ.get("LOCAL_RANK", "0")) % len(names)
+    _leases[names[shared]] = None  # asked again it stays where its networks are
     if len(names) > 1:
         say(f"all {len(names)} GPUs are taken by other processes of ours; this one shares GPU {shared}")
     return shared

@@ -1,5 +1,6 @@
 """What the user sees while work goes on: lines on standard error, and progress as a bar on a terminal or a line a minute elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -10,8 +11,13 @@ LINE_EVERY_SECONDS = 60.0
 
 
 def say(message: str) -> None:
-    """Print one line of news on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    """Print one line of news on standard error. Where nobody reads it any more (a `tee` that Ctrl-C ended), work goes on without."""
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)
 
 
 class Progress(Protocol):

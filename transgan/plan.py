@@ -36,6 +36,8 @@ STAGE_VERSION: dict[StageName, int] = {
 # The part of a protocol that the reference statistics depend on; the rest concerns the generated samples only.
 REFERENCE_FIELDS = ("extractor", "weights", "feature_layer", "splits", "reference_samples", "batch", "precision", "threads")
 
+PARAMS_FILE = Path("params.yaml")
+
 Config = TypeVar("Config", bound=Strict)
 
 
@@ -168,6 +170,12 @@ class Plan:
         others = {f"{dataset}-{protocol}": (dataset, protocol) for dataset in self.datasets for protocol in self.protocols}
         return lookup({**self.references, **others}, name, "reference", self.file)
 
+    def command(self, *words: str) -> str:
+        """The command line that a person types for `words` at this scale: `transgan train NAME --scale paper`."""
+        scale = () if self.scale_name == self.params.scale else ("--scale", self.scale_name)
+        file = () if self.file == PARAMS_FILE else ("--params", str(self.file))
+        return " ".join(("transgan", *words, *scale, *file))
+
     @property
     def classifier_needed(self) -> bool:
         """Whether any protocol of this scale scores with the demo classifier."""
@@ -285,7 +293,7 @@ def load(file: Path | None = None, scale: str | None = None) -> Plan:
 
     Raises UserError in one line: file, key, what is wrong, and the nearest right name.
     """
-    file = file or Path("params.yaml")
+    file = file or PARAMS_FILE
     params = parse(read(file), file)
     plans = {name: Plan(params, name, file) for name in params.scales}
     for plan in plans.values():

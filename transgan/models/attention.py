@@ -160,7 +160,7 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | No
     """
     learnt_on_cpu = bias is not None and bias.requires_grad and bias.device.type == "cpu"
     if not twice and not learnt_on_cpu:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=None if bias is None else bias[None].to(query.dtype))
+        return F.scaled_dot_product_attention(query, key, value) if bias is None else biased_attention(query, key, value, bias)
     if not twice and bias is not None and suits_parts(query, bias):
         return attention_in_parts(query, key, value, bias)
     if suits_plain(query, bias):
@@ -170,6 +170,21 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | No
         logits += bias
     weights: Tensor = logits.softmax(-1).to(value.dtype)
     return weights @ value
+
+
+def biased_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, unit: int | None = None) -> Tensor:
+    """Fused attention with a bias. A GPU's kernel for it takes heads in units of 16 bytes: narrower ones are filled up with zeros.
+
+    They add nothing, and without them torch would silently compute without a fused kernel. `unit`: columns that heads are filled up to a
+    multiple of; by default those 16 bytes on a GPU, 1 on a CPU.
+    """
+    width = query.shape[-1]
+    spare = -width % (unit or (1 if query.device.type == "cpu" else 16 // query.element_size()))
+    if spare:
+        query, key, value = (F.pad(x, (0, spare)) for x in (query, key, value))
+    scale = width**-0.5 if spare else None
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None].to(query.dtype), scale=scale)
+    return mixed[..., :width] if spare else mixed
 
 
 def nystrom_attention(query: Tensor, key: Tensor, value: Tensor, landmarks: int) -> Tensor:

@@ -46,7 +46,7 @@ class Checkpoints:
         Raises UserError when one belongs to another configuration, or when there are some and all are damaged.
         """
         for unfinished in self.folder.glob(".checkpoint-*.tmp"):  # left by a process that was killed while writing
-            unfinished.unlink()
+            unfinished.unlink(missing_ok=True)  # each process of a run looks
         paths = self._newest_first()
         for path in paths:
             try:

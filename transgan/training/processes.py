@@ -56,6 +56,13 @@ class Processes:
         dist.all_reduce(message, dist.ReduceOp.MAX, group=self.control)
         return int(message)
 
+    def gather(self, value: str) -> list[str]:
+        """The `value` of every process, on all of them."""
+        found = [value] * self.count
+        if self.count > 1:
+            dist.all_gather_object(found, value, group=self.control)
+        return found
+
     def close(self) -> None:
         """Leave the process group."""
         if self.count > 1:

@@ -16,11 +16,12 @@ from transgan import files
 from transgan.compute import prepare_compute, set_precision
 from transgan.console import Progress, progress, say
 from transgan.data.pack import Pack
-from transgan.errors import Diverged
+from transgan.errors import Diverged, UserError
 from transgan.models import build_discriminator, build_generator
 from transgan.models.saved import save_generator
 from transgan.plan import Plan
 from transgan.report.provenance import collect
+from transgan.schema import RecipeConfig
 from transgan.streams import Streams
 from transgan.tracking.tracker import Tracker
 from transgan.training.batches import Batches
@@ -54,6 +55,7 @@ class Session:
         device = prepare_compute(recipe.threads, plan.params.execution.device)
         set_precision(recipe.precision)
         self.processes = processes or Processes()
+        _check_processes(self.processes, recipe, device)
         self.told_to_stop = told_to_stop
         self.pack = Pack.open(plan.paths.data(run.dataset_name))
         streams = Streams(run.seed, device)
@@ -94,12 +96,16 @@ class Session:
             if self.history.due(trainer.images, trainer.step == recipe.steps):
                 self._log(bar)
             self._record_dynamics()
-            signum = self.processes.agree(stop.signum or self.told_to_stop())
+            # All processes do the same at the same step: what any was told, else what the main one's clock says.
+            signum, due = divmod(self.processes.agree(2 * (stop.signum or self.told_to_stop()) + self._checkpoint_due()), 2)
             if signum:
                 self._leave(signum)
-            if time.monotonic() - self.saved_at > self.plan.params.execution.checkpoint_minutes * 60:
+            if due:
                 self._save()
         self._save()
+
+    def _checkpoint_due(self) -> bool:
+        return self.processes.is_main and time.monotonic() - self.saved_at > self.plan.params.execution.checkpoint_minutes * 60
 
     def _step(self) -> None:
         """One discriminator step and the generator step that follows it, if one does."""
@@ -166,6 +172,7 @@ class Session:
         if self.processes.is_main:
             say(f"train {self.run_config.name}: told to stop; saved at {self.trainer.images:,} images; the same command goes on from there")
             self.tracker.finish("KILLED", f"signal {signum}")
+        self.processes.agree(0)  # wait for the main one: torchrun kills the others of a process that has left
         raise Stopped(signum)
 
     def _open_tracker(self) -> Tracker:
@@ -204,6 +211,17 @@ class Session:
         speed = {"training_seconds": round(self._seconds(), 1), "images_per_second": round(trainer.images / max(self._seconds(), 1e-9), 1)}
         files.write_json(folder / "provenance.json", collect(self.started, self.tracker.run_id, {"training": speed}))
         self.tracker.picture(folder / "samples.png", "samples.png")
+
+
+def _check_processes(processes: Processes, recipe: RecipeConfig, device: torch.device) -> None:
+    """Raises UserError, in all processes, where they cannot share the batches or two were given one GPU."""
+    for key, batch in (("batch", recipe.batch), ("generator_batch", recipe.generator_batch)):
+        if batch % processes.count:
+            raise UserError(f"recipe.{key}: {batch} does not divide among {processes.count} processes; start another number of them")
+    if device.type == "cuda":
+        taken = processes.gather(str(torch.cuda.get_device_properties(device).uuid))
+        if len(set(taken)) < len(taken):
+            raise UserError(f"{len(taken)} processes of this run share {len(set(taken))} GPUs, as other runs have the rest; wait for those to end")
 
 
 def _built(streams: Streams, name: str, build: Callable[[], Network]) -> Network:

@@ -12,6 +12,7 @@ import torch
 
 from transgan.console import say
 from transgan.plan import Plan
+from transgan.schema import RecipeConfig
 from transgan.training.loop import finish
 from transgan.training.processes import join
 from transgan.training.session import Session
@@ -49,22 +50,24 @@ def train_together(plan: Plan, run_name: str) -> None:
 
 def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
     """Train in one process per device of the recipe, or per GPU where there are fewer. Raises SystemExit with their exit code if one fails."""
-    count = plan.run(run_name).recipe.devices
+    recipe = plan.run(run_name).recipe
+    count = recipe.devices
     if device_type(plan) == "cuda" and torch.cuda.device_count() < count:
-        say(f"train {run_name}: the recipe is for {count} GPUs, here are {torch.cuda.device_count()}; the batches stay the same, it takes longer")
-        count = torch.cuda.device_count()
+        count = most_processes(recipe, torch.cuda.device_count())
+        say(f"train {run_name}: the recipe is for {recipe.devices} GPUs, of those here it takes {count}; the batches stay the same, it takes longer")
     arguments = [sys.executable, "-m", "transgan.training.worker", str(plan.file), plan.scale_name, run_name, str(folder), str(os.getpid())]
-    shared = {**os.environ, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    own = {key: value for key, value in os.environ.items() if not key.startswith("TORCHELASTIC_")}  # torchrun's, if it started this one alone
+    shared = {**own, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     with stop_request() as stop:
         # In a session of their own: Ctrl-C reaches this process alone, which passes it on once.
         workers = [subprocess.Popen(arguments, env={**shared, "RANK": str(i), "LOCAL_RANK": str(i)}, start_new_session=True) for i in range(count)]
         forwarded, failed_at = False, 0.0
-        while any(worker.poll() is None for worker in workers):
+        while None in (codes := [worker.poll() for worker in workers]):
             if stop.signum and not forwarded:
                 forwarded = True
                 for worker in workers:
                     worker.send_signal(stop.signum)
-            failed = any(worker.returncode for worker in workers if worker.returncode is not None)
+            failed = any(code and code not in (128 + stop.signum, -stop.signum) for code in codes)
             failed_at = failed_at or (time.monotonic() if failed else 0.0)
             if failed_at and time.monotonic() - failed_at > GRACE_SECONDS:
                 for worker in workers:
@@ -74,6 +77,11 @@ def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
     code = next((worker.returncode for worker in workers if worker.returncode), 0)
     if code:
         raise SystemExit(code if code > 0 else 128 - code)
+
+
+def most_processes(recipe: RecipeConfig, available: int) -> int:
+    """The largest number of processes, at most `available`, among which both batches divide."""
+    return next(count for count in range(available, 0, -1) if recipe.batch % count == recipe.generator_batch % count == 0)
 
 
 def orphaned(parent: int) -> int:

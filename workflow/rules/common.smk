@@ -22,8 +22,12 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-# The command line beside the Python that runs this Snakemake, whether or not its environment is activated.
-shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+# The command line beside the Python that runs this Snakemake, whether or not its environment is activated; and `keep LOG`, a `tee` that signals
+# do not end before the stage whose last words it is to keep.
+shell.prefix(
+    f"export PATH={Path(sys.executable).parent}:$PATH; "
+    "keep() {{ trap '' INT TERM; exec tee $1; }}; "
+)
 
 # As many GPU jobs at once as there are GPUs, unless --resources gpu=N says otherwise.
 # A number named there is believed: a cluster's GPUs are not on the node that submits.

@@ -12,7 +12,7 @@ rule fetch:
     params:
         options=OPTIONS,
     shell:
-        "transgan fetch {wildcards.dataset} {params.options} 2>&1 | tee {log}"
+        "transgan fetch {wildcards.dataset} {params.options} 2>&1 | keep {log}"
 
 
 rule prepare:
@@ -29,4 +29,4 @@ rule prepare:
     params:
         options=OPTIONS,
     shell:
-        "transgan prepare {wildcards.dataset} {params.options} 2>&1 | tee {log}"
+        "transgan prepare {wildcards.dataset} {params.options} 2>&1 | keep {log}"

@@ -22,7 +22,7 @@ rule table:
     params:
         options=OPTIONS,
     shell:
-        "transgan table {wildcards.table} {params.options} 2>&1 | tee {log}"
+        "transgan table {wildcards.table} {params.options} 2>&1 | keep {log}"
 
 
 rule figure:
@@ -42,7 +42,7 @@ rule figure:
     params:
         options=OPTIONS,
     shell:
-        "transgan figure {wildcards.figure} {params.options} 2>&1 | tee {log}"
+        "transgan figure {wildcards.figure} {params.options} 2>&1 | keep {log}"
 
 
 # All of them on one page. It holds times and machines, so it is made anew each time and nothing depends on it; not part of reproduce_tables.
@@ -63,4 +63,4 @@ rule report_page:
     params:
         options=OPTIONS,
     shell:
-        "transgan report {params.options} 2>&1 | tee {log}"
+        "transgan report {params.options} 2>&1 | keep {log}"

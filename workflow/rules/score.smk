@@ -11,7 +11,7 @@ rule classifier:
     params:
         options=OPTIONS,
     shell:
-        "transgan classifier {wildcards.classifier} {params.options} 2>&1 | tee {log}"
+        "transgan classifier {wildcards.classifier} {params.options} 2>&1 | keep {log}"
 
 
 rule reference:
@@ -28,7 +28,7 @@ rule reference:
     params:
         options=OPTIONS,
     shell:
-        "transgan reference {wildcards.dataset} {wildcards.protocol} {params.options} 2>&1 | tee {log}"
+        "transgan reference {wildcards.dataset} {wildcards.protocol} {params.options} 2>&1 | keep {log}"
 
 
 rule score:
@@ -46,4 +46,4 @@ rule score:
     params:
         options=OPTIONS,
     shell:
-        "transgan score {wildcards.run} {params.options} 2>&1 | tee {log}"
+        "transgan score {wildcards.run} {params.options} 2>&1 | keep {log}"

@@ -18,10 +18,11 @@ rule train:
     params:
         options=OPTIONS,
     shell:
-        "transgan train {wildcards.run} {params.options} 2>&1 | tee {log}"
+        "transgan train {wildcards.run} {params.options} 2>&1 | keep {log}"
 
 
-# The longest run starts before the others that could: what is left to do in the end then fills the other cores.
+# The longest run starts before the others that could: what is left to do in the end then fills the other cores. (Snakemake takes no function of
+# the run as a priority.) Profiles that set resources of `train` set them of this rule, too.
 use rule train as train_longest with:
     wildcard_constraints:
         run=LONGEST_RUN,
