@@ -7,6 +7,7 @@ from transgan.models.attention import (
     Form,
     Layout,
     SelfAttention,
+    biased_attention,
     dense_attention,
     forms,
     nystrom_attention,
@@ -196,3 +197,15 @@ def test_large_attention_on_a_cpu_goes_the_way_that_its_size_and_derivatives_wan
     for mine, theirs in zip(run(), usual, strict=True):
         torch.testing.assert_close(mine, theirs)
     assert served == [way]
+
+
+@pytest.mark.parametrize(("width", "unit"), [(4, 8), (21, 8), (8, 8)])
+def test_heads_filled_up_for_a_fused_kernel_attend_the_same(width, unit):
+    query, key, value = (torch.randn(2, 3, 10, width, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    bias = torch.randn(3, 10, 10, dtype=torch.float64)
+    filled, plain = biased_attention(query, key, value, bias, unit), biased_attention(query, key, value, bias)
+    assert filled.shape == plain.shape
+    torch.testing.assert_close(filled, plain)
+    direction = torch.randn_like(plain)
+    for one, other in zip(*(torch.autograd.grad(mixed, (query, key, value), direction) for mixed in (filled, plain)), strict=True):
+        torch.testing.assert_close(one, other)

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +18,13 @@ from tests.training.conftest import RUN, digests
 from tests.training.trajectory import Recorded
 from transgan import plan as plans
 from transgan.compute import lease
+from transgan.errors import UserError
+from transgan.schema.params import ExecutionConfig
 from transgan.training.checkpoint import Checkpoints
 from transgan.training.loop import train
 from transgan.training.processes import Processes, join
-from transgan.training.session import Session
+from transgan.training.session import Session, _check_processes
+from transgan.training.together import most_processes, start_processes
 
 STEP = 1e-4  # final weights of runs that are equal but for rounding
 
@@ -54,6 +59,87 @@ def test_every_process_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr("transgan.compute._leases", {})
     with FileLock(tmp_path / "only.lock"):
         assert lease(["only"], tmp_path) == 0  # shared
+
+
+def test_a_gpu_that_is_shared_stays_the_same(tmp_path, monkeypatch):
+    from filelock import FileLock
+
+    monkeypatch.setattr("transgan.compute._leases", {})
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with FileLock(tmp_path / "first.lock"), FileLock(tmp_path / "second.lock"):
+        assert lease(["first", "second"], tmp_path) == 1
+    assert lease(["first", "second"], tmp_path) == 1  # though the first is free now: this process's networks are not there
+
+
+def test_a_batch_that_does_not_divide_among_the_processes_is_refused(project):
+    recipe = plans.load().run(RUN).recipe
+    _check_processes(Processes(0, 2), recipe, torch.device("cpu"))
+    with pytest.raises(UserError, match=r"recipe.batch: \d+ does not divide among 3 processes"):
+        _check_processes(Processes(0, 3), recipe, torch.device("cpu"))
+    assert [most_processes(recipe, available) for available in (1, 2, 3)] == [1, 2, 2]
+
+
+def test_the_main_clock_says_when_to_save():
+    assert not Session._checkpoint_due(SimpleNamespace(processes=Processes(1, 2), saved_at=-1e9))
+    assert Session._checkpoint_due(
+        SimpleNamespace(processes=Processes(0, 2), saved_at=-1e9, plan=SimpleNamespace(params=SimpleNamespace(execution=ExecutionConfig())))
+    )
+
+
+class Workers:
+    """What start_processes starts, replaced by shell commands, one for each rank."""
+
+    def __init__(self, *commands: str) -> None:
+        self.commands = commands
+        self.environments: list[dict[str, str]] = []
+
+    def __call__(self, arguments: list[str], env: dict[str, str], start_new_session: bool) -> subprocess.Popen:
+        self.environments.append(env)
+        return self.popen(["sh", "-c", self.commands[int(env["RANK"])]], start_new_session=start_new_session)
+
+    popen = subprocess.Popen
+
+
+@pytest.fixture
+def together(project, tmp_path, monkeypatch):
+    """start_processes for two processes that run the given commands; returns the exit code and what they were started with."""
+    monkeypatch.setattr("transgan.training.together.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("transgan.training.together.device_type", lambda plan: "cpu")
+    plan = plans.load()
+    run = plan.run(RUN)
+    monkeypatch.setitem(plan.runs, RUN, run.model_copy(update={"recipe": run.recipe.model_copy(update={"devices": 2})}))
+
+    def start(*commands: str) -> tuple[int, Workers]:
+        workers = Workers(*commands)
+        monkeypatch.setattr("transgan.training.together.subprocess.Popen", workers)
+        try:
+            start_processes(plan, RUN, tmp_path)
+        except SystemExit as end:
+            return int(end.code), workers
+        return 0, workers
+
+    return start
+
+
+def test_any_process_that_fails_ends_the_others(together):
+    assert together("exec sleep 60", "exit 3")[0] == 128 + signal.SIGKILL  # the first, which did not end by itself
+    assert together("exit 3", "exec sleep 60")[0] == 3
+    assert together("exit 0", "exit 0")[0] == 0
+
+
+def test_one_that_left_when_told_to_does_not_hurry_another_that_saves(together, tmp_path):
+    saving = f"trap 'sleep 1; echo saved > {tmp_path}/saved; exit 143' TERM; touch {tmp_path}/ready; while true; do sleep 0.05; done"
+    told = f"while [ ! -e {tmp_path}/ready ]; do sleep 0.05; done; kill -TERM {os.getpid()}; exec sleep 60"
+    assert together(saving, told)[0] == 143
+    assert (tmp_path / "saved").exists()
+
+
+def test_what_torchrun_told_this_process_alone_is_not_passed_on(together, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    code, workers = together("exit 0", "exit 0")
+    assert code == 0
+    assert [env["RANK"] for env in workers.environments] == ["0", "1"]
+    assert not any(key.startswith("TORCHELASTIC_") for env in workers.environments for key in env)
 
 
 @pytest.mark.slow
