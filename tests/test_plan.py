@@ -98,7 +98,7 @@ def set_in(content: dict[str, Any], where: str, value: Any) -> None:
         (
             "models.small.discriminator",
             {"family": "resnet", "blocks": [{"widht": 8}]},
-            "models.small.discriminator.blocks.0.width: Field required",
+            "models.small.discriminator.blocks.0.widht: unknown key; did you mean 'width'?",
         ),
         (
             "models.small.discriminator",
@@ -120,6 +120,8 @@ def set_in(content: dict[str, Any], where: str, value: Any) -> None:
         ("scales.tiny.recipes.shorty", {}, "scales.tiny.recipes: no recipe 'shorty'; did you mean 'short'?"),
         ("scales.tiny.runs", {"one-cifar10": {}, "two-cifar10": {}}, "scales.tiny.runs: three-cifar10 is missing"),
         ("scale", "tinny", "no scale 'tinny'; did you mean 'tiny'?"),
+        ("recipes.short.discriminator", {"betas": [0.5, 2]}, "recipes.short.discriminator.betas.1: Input should be less than 1 (is 2)"),
+        ("runs.one-cifar10.changes", {"recipe": {"images": "1e6"}}, "images: Input should be a valid integer"),
         ("recipes.short.discriminator", {"lr": float("nan")}, "recipes.short.discriminator.lr: Input should be a finite number"),
     ],
 )
@@ -205,3 +207,52 @@ def test_copies_are_independent(content: dict[str, Any]) -> None:
     before = copy.deepcopy(content)
     plans.parse(content, FILE)
     assert content == before
+
+
+def test_a_misspelt_key_is_named_though_the_right_one_is_required(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["figurs"] = content.pop("figures")
+    with pytest.raises(UserError, match=r"figurs: unknown key; did you mean 'figures'\?"):
+        plans.load(write(tmp_path, content))
+
+
+def test_a_full_schedule_that_is_no_number_is_refused_where_the_scale_says_another(tmp_path: Path, content: dict[str, Any]) -> None:
+    content["runs"]["one-cifar10"]["changes"] = {"recipe": {"images": "1e6"}}
+    content["scales"]["tiny"]["runs"]["one-cifar10"] = {"recipe": {"images": 512}}
+    with pytest.raises(UserError, match=r"runs.one-cifar10.changes.recipe: images: Input should be a valid integer"):
+        plans.load(write(tmp_path, content))
+
+
+@pytest.mark.parametrize("text", ["scale: tiny\n{}scale: tiny\n", "{}\nfigures: {{}}\n", "{}", "a: [{{b: 1, b: 2}}]\n{}"])
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text.format(TINY.read_text()))
+    if text == "{}":
+        plans.load(path)
+    else:
+        with pytest.raises(UserError, match=r"the key '(scale|figures|b)' stands twice"):
+            plans.load(path)
+
+
+def test_keys_that_merging_repeats_stand_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("top: {<<: &inner {<<: &base {a: 1, b: 2}, b: 3}, a: 4}\nlast: {<<: *inner, b: 5}\nsame: *inner\n")
+    assert plans.read(path) == {"top": {"a": 4, "b": 3}, "last": {"a": 1, "b": 5}, "same": {"a": 1, "b": 3}}
+
+
+def test_another_file_keeps_off_the_scales_of_params_yaml(tmp_path: Path, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, content)
+    (tmp_path / "other.yaml").write_text((tmp_path / "params.yaml").read_text())
+    with pytest.raises(UserError, match=r"other.yaml: scales.tiny: params.yaml has a scale of that name"):
+        plans.load(Path("other.yaml"))
+    assert plans.load(tmp_path / "params.yaml").scale_name == "tiny"
+
+
+def test_commands_to_type_name_what_is_not_the_default(tmp_path: Path, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    content["scales"]["other"] = content["scales"]["tiny"]
+    write(tmp_path, content)
+    assert plans.load().command("fetch", "cifar10") == "transgan fetch cifar10"
+    assert plans.load(scale="other").command("fetch", "cifar10") == "transgan fetch cifar10 --scale other"
+    (tmp_path / "params.yaml").rename(tmp_path / "mine.yaml")
+    assert plans.load(Path("mine.yaml")).command("train", "x") == "transgan train x --params mine.yaml"

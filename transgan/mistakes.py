@@ -22,7 +22,9 @@ def validated(config: type[Config], content: Any, file: Path, where: str) -> Con
     try:
         return config.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()
+        # A misspelt key is two mistakes, of which the missing one comes first and does not name what was written.
+        first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
         keys, holder = _walk(config, first["loc"])
         key = ".".join(keys)
         message = first["msg"].removeprefix("Value error, ")

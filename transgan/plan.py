@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
+from transgan import strict_yaml
 from transgan.errors import UserError
 from transgan.mistakes import lookup, validated
 from transgan.paths import Paths, StageName
@@ -29,8 +30,8 @@ STAGE_VERSION: dict[StageName, int] = {
     "classifier": 1,
     "train": 1,
     "score": 1,
-    "table": 2,
-    "figure": 2,
+    "table": 3,
+    "figure": 3,
 }
 
 # The part of a protocol that the reference statistics depend on; the rest concerns the generated samples only.
@@ -236,17 +237,35 @@ class Plan:
                 }
             case "table":
                 table = self.table(name)
-                runs = {run: self._cell(run) if run in self.made else "skipped" for run in table.run_names}
-                return {"table": table.plain(), "runs": runs, "comparable": self.scale.comparable}
+                runs = {run: self._cell(run) if run in self.made else self._skipped(run) for run in table.run_names}
+                return {"table": table.plain(), "runs": runs, **self._said_of_scale()}
             case "figure":
                 figure = self.figure(name)
-                return {"figure": figure.plain(), "runs": {run: self._cell(run) for run in self.feeding("figures", name)}}
+                return {
+                    "figure": figure.plain(),
+                    "runs": {run: self.fingerprint("score", run) for run in self.feeding("figures", name)},
+                    **({"table": self.table(figure.table).plain()} if figure.table else {}),
+                    **self._said_of_scale(),
+                }
 
     def _reference_of(self, run: Run) -> str:
         return self.fingerprint("reference", f"{run.dataset_name}-{run.protocol_name}")
 
     def _cell(self, run: str) -> dict[str, Any]:
         return {"score": self.fingerprint("score", run), "share": self.run(run).share}
+
+    def _skipped(self, run: str) -> dict[str, Any]:
+        """What the cost of a run depends on that a table says instead of its scores: as the scale has it, and in full."""
+        resolved, entry = self.run(run), self.params.runs[run]
+        full = {
+            "dataset": self.params.datasets[entry.dataset].resolution,
+            "model": merge(self.params.models[entry.model].plain(), entry.changes.model),
+            "recipe": merge(self.params.recipes[entry.recipe].plain(), entry.changes.recipe),
+        }
+        return {"skipped": {"model": resolved.model.plain(), "recipe": resolved.recipe.plain(), "full": full}}
+
+    def _said_of_scale(self) -> dict[str, Any]:
+        return {"comparable": self.scale.comparable, "description": self.scale.description}
 
     def _extractor(self, protocol: ProtocolConfig) -> dict[str, Any]:
         if protocol.extractor != "digits":
@@ -265,10 +284,9 @@ class Plan:
         entry = self.params.runs[name]
         layers = (entry.changes, self.scale.runs[name])
         model, recipe = self.models[entry.model].plain(), self.recipes[entry.recipe].plain()
-        full = self.params.recipes[entry.recipe].images
         for layer in layers:
             model, recipe = merge(model, layer.model), merge(recipe, layer.recipe)
-        full = entry.changes.recipe.get("images", full)
+        full = merge(self.params.recipes[entry.recipe].plain(), entry.changes.recipe)
         where = f"runs.{name} at scale {self.scale_name}"
         resolved = Run(
             name=name,
@@ -282,7 +300,7 @@ class Plan:
             model=validated(ModelConfig, model, self.file, where),
             recipe=validated(RecipeConfig, recipe, self.file, where),
             protocol=self.protocol(entry.protocol),
-            full_images=full,
+            full_images=validated(RecipeConfig, full, self.file, f"runs.{name}.changes.recipe").images,
         )
         _check_sizes(resolved, f"{self.file}: {where}")
         return resolved
@@ -301,13 +319,25 @@ def load(file: Path | None = None, scale: str | None = None) -> Plan:
         for figure in params.figures:
             if not plan.feeding("figures", figure):
                 raise UserError(f"{file}: figures.{figure}: scale {plan.scale_name} skips all of its runs; name one that it makes")
-    return lookup(plans, scale or params.scale, "scale", file)
+    found = lookup(plans, scale or params.scale, "scale", file)
+    _check_scale_is_its_own(found)
+    return found
+
+
+def _check_scale_is_its_own(plan: Plan) -> None:
+    """Results and state lie in folders named after the scale: two files that shared one would replace each other's."""
+    if plan.file == PARAMS_FILE or not PARAMS_FILE.exists() or plan.file.samefile(PARAMS_FILE):
+        return
+    if plan.scale_name in (read(PARAMS_FILE).get("scales") or {}):
+        raise UserError(
+            f"{plan.file}: scales.{plan.scale_name}: {PARAMS_FILE} has a scale of that name, whose results these would replace; rename it here"
+        )
 
 
 def read(file: Path) -> dict[str, Any]:
     """The YAML of a params file as plain data."""
     try:
-        content = yaml.safe_load(file.read_text())
+        content = strict_yaml.load(file.read_text())
     except FileNotFoundError:
         raise UserError(f"{file}: not there; run this in the project's root or name a file with --params") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
@@ -335,6 +365,9 @@ def parse(content: dict[str, Any], file: Path) -> Params:
         for name, runs in users.items():
             for run_name in runs:
                 lookup(params.runs, run_name, "run", file, where=f"{kind}.{name}: ")
+    for name, figure in params.figures.items():
+        if figure.table is not None:
+            lookup(params.tables, figure.table, "table", file, where=f"figures.{name}.table: ")
     for scale_name, scale in params.scales.items():
         for kind in ("datasets", "models", "recipes", "protocols", "classifiers", "runs"):
             entries, changes = getattr(params, kind), getattr(scale, kind)

@@ -161,7 +161,7 @@ def _table(plan: Plan, name: str) -> Stage:
         arguments=(name,),
         inputs=tuple(plan.paths.score(run) for run in plan.feeding("tables", name)),
         outputs=tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("csv", "md", "tex")),
-        parameters=(f"tables.{name}", f"scales.{plan.scale_name}.comparable", *_skipped(plan, plan.table(name).run_names)),
+        parameters=(f"tables.{name}", *_said_of_scale(plan), *_shares(plan, name), *_skipped(plan, plan.table(name).run_names)),
         fingerprint=plan.fingerprint("table", name),
     )
 
@@ -178,7 +178,12 @@ def _figure(plan: Plan, name: str) -> Stage:
         arguments=(name,),
         inputs=(*per_run, *(plan.paths.score(run) for run in runs)),
         outputs=tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("png", "pdf")),
-        parameters=(f"figures.{name}", *_skipped(plan, config.runs)),
+        parameters=(
+            f"figures.{name}",
+            *((f"tables.{config.table}",) if config.table else ()),
+            *_said_of_scale(plan),
+            *(f"scales.{plan.scale_name}.runs.{run}" for run in config.runs if run not in plan.made),
+        ),
         fingerprint=plan.fingerprint("figure", name),
     )
 
@@ -187,9 +192,21 @@ def _tracked(plan: Plan, kind: str, name: str) -> tuple[str, ...]:
     return (f"{kind}.{name}", f"scales.{plan.scale_name}.{kind}.{name}")
 
 
+def _said_of_scale(plan: Plan) -> tuple[str, ...]:
+    return (f"scales.{plan.scale_name}.comparable", f"scales.{plan.scale_name}.description")
+
+
+def _shares(plan: Plan, table: str) -> tuple[str, ...]:
+    """What the full schedule of the runs of a table follows from: it changes what their scores mean, and nothing in their files."""
+    runs = [plan.run(run) for run in plan.feeding("tables", table)]
+    return tuple(dict.fromkeys([*(f"recipes.{run.recipe_name}.images" for run in runs), *(f"runs.{run.name}" for run in runs)]))
+
+
 def _skipped(plan: Plan, runs: tuple[str, ...]) -> tuple[str, ...]:
-    """Where it is said that the scale skips some of `runs`."""
-    return tuple(f"scales.{plan.scale_name}.runs.{run}" for run in runs if run not in plan.made)
+    """Where it is said that the scale skips some of `runs`, and what their cost follows from, which their cells say instead."""
+    skipped = [plan.run(run) for run in runs if run not in plan.made]
+    found = [(("runs", run.name), ("datasets", run.dataset_name), ("models", run.model_name), ("recipes", run.recipe_name)) for run in skipped]
+    return tuple(dict.fromkeys(parameter for each in found for kind, name in each for parameter in _tracked(plan, kind, name)))
 
 
 def _pack(plan: Plan, dataset: str) -> tuple[Path, ...]:

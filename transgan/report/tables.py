@@ -46,7 +46,7 @@ def lay_out(plan: Plan, name: str, found: Sequence[Cell]) -> Layout:
         warning=warning(plan),
         main=_main(config, found, footnotes, show_verdicts=plan.scale.comparable),
         details=_details(config, found),
-        notes=(*([config.note] if config.note else []), *_notes(found), *_price_note(plan, found)),
+        notes=(*([config.note] if config.note else []), *_notes(config, found), *_price_note(plan, found)),
         footnotes=footnotes.listed(),
     )
 
@@ -154,15 +154,29 @@ def _detail(cell: Cell, column: str) -> tuple[Text, ...]:
     return tuple(Text(text) for text in texts)
 
 
-def _notes(found: Sequence[Cell]) -> list[str]:
-    """What was measured how: one line per protocol, and what a label other than FID or IS means."""
-    protocols = {cell.protocol: cell.ours.settings for cell in found if cell.ours}
-    lines = [f"`{name}`: {_protocol(settings)}" for name, settings in protocols.items()]
+def _notes(config: TableConfig, found: Sequence[Cell]) -> list[str]:
+    """What was measured how: one line per protocol and reference, and what a label other than FID or IS means."""
+    lines = _protocols(config, found)
     labels = sorted({cell.label for cell in found if cell.ours and cell.label != cell.metric.upper()})
     for label in labels:
         layer = next(cell.ours.settings for cell in found if cell.ours and cell.label == label)
         what = "the demo's digit classifier" if layer["extractor"] == "digits" else f"Inception's layer {layer['feature_layer']}"
         lines.append(f"{label} is measured with {what}; it is not the paper's {label.split('-')[0]}.")
+    return lines
+
+
+def _protocols(config: TableConfig, found: Sequence[Cell]) -> list[str]:
+    """A line per protocol; where it means another thing for other data (their number of pictures), one for each, with the columns it is of."""
+    titles = {column.dataset: column.title for column in config.columns}
+    said: dict[str, dict[str, dict[str, None]]] = {}
+    for cell in found:
+        if cell.ours:
+            said.setdefault(cell.protocol, {}).setdefault(_protocol(cell.ours.settings), {})[titles[cell.dataset]] = None
+    lines = []
+    for protocol, texts in said.items():
+        for text, columns in texts.items():
+            where = f" ({', '.join(columns)})" if len(texts) > 1 else ""
+            lines.append(f"`{protocol}`{where}: {text}")
     return lines
 
 

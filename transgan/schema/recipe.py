@@ -1,6 +1,6 @@
 """Configuration of training: losses, regularizers, optimizers, augmentation, EMA and schedule (paper section 4, paper.md 3)."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,7 @@ Augmentation = Literal[
     "translation", "cutout", "color", "erase_ratio", "stl_erase_ratio", "filter", "hue", "diffaug_translation", "diffaug_cutout", "diffaug_color"
 ]
 Net = Literal["discriminator", "generator"]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 
@@ -43,7 +44,7 @@ class OptimizerConfig(Strict):
     """Adam, as both nets use it."""
 
     lr: float = Field(0.0001, gt=0)
-    betas: tuple[float, float] = (0.0, 0.99)
+    betas: tuple[Beta, Beta] = (0.0, 0.99)
     eps: float = Field(1e-8, gt=0)
     clip_norm: float | None = Field(5.0, gt=0, description="global gradient norm is clipped to it")
     schedule: Literal["constant", "linear"] = Field("constant", description="linear: to zero over the schedule")

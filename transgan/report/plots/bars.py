@@ -22,7 +22,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     rows = Counter(cell.dataset for cell in found)
     datasets = [dataset for dataset, count in rows.items() if count > 1]
     most = max(rows.values(), default=1)
-    figure = canvas(plan, config.title, 1.2 + 0.34 * most)
+    figure = canvas(plan, config.title, 1.2 + 0.34 * most, note=plan.table(config.table).note)
     for axes, dataset in zip(figure.subplots(1, max(len(datasets), 1), squeeze=False)[0], datasets, strict=False):
         _draw(axes, [cell for cell in found if cell.dataset == dataset], plan.scale.comparable)
         axes.set_title(titles[dataset])

@@ -52,12 +52,13 @@ def styled() -> Iterator[None]:
         yield
 
 
-def canvas(plan: Plan, title: str, height: float, width: float = INCHES) -> Figure:
-    """An empty figure of so many inches with its title, and under it what scale it is of."""
+def canvas(plan: Plan, title: str, height: float, width: float = INCHES, note: str | None = None) -> Figure:
+    """An empty figure of so many inches with its title, and under it what scale it is of, and a note."""
     figure = Figure(figsize=(width, height), layout="constrained")
     warning = "" if plan.scale.comparable else "; not comparable with the paper"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    said = textwrap.fill(f"scale {plan.scale_name}: {plan.scale.description}{warning}", int(width * 19))
+    words = f"scale {plan.scale_name}: {plan.scale.description}{warning}" + (f". {note}" if note else "")
+    said = textwrap.fill(words, int(width * 19))
     figure.supxlabel(said, x=0.01, ha="left", fontsize=7, color=GREY)
     return figure
 
