@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from transgan import files
 from transgan.errors import UserError
+from transgan.paths import StageName
 from transgan.plan import Plan, digest
 from transgan.stages import Stage
 
@@ -61,6 +62,18 @@ def carried(path: Path) -> dict[str, Any]:
     except (OSError, EOFError, ValueError, KeyError, struct.error, zipfile.BadZipFile):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def require(plan: Plan, stage: StageName, name: str, path: Path, *command: str) -> None:
+    """Raise UserError, with the `command` that mends it, unless the result at `path` is there and is that of the stage in this plan.
+
+    An orchestrator makes stages in order; by hand, what is made of a result of another configuration would be filed under this one.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: not there; run `{plan.command(*command)}` first")
+    found = carried(path).get("fingerprint")
+    if found != plan.fingerprint(stage, name):
+        raise UserError(f"{path}: made under another configuration ({found or 'none that it names'}); run `{plan.command(*command)}` first")
 
 
 def _judge(plan: Plan, stage: Stage) -> Freshness:

@@ -285,7 +285,7 @@ def test_a_pack_that_does_not_fit_its_manifest(make_plan: MakePlan) -> None:
     folder = plan.paths.data("digits")
     for name, damage, message in (
         ("images.npy", b"\x93NUMPY", "damaged"),
-        ("labels.npy", None, "not there; run `transgan prepare digits`"),
+        ("labels.npy", None, "not there; run `transgan prepare digits --scale small`"),
         ("manifest.json", b"{", "damaged"),
     ):
         original = (folder / name).read_bytes()

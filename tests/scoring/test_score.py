@@ -155,6 +155,18 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(project: Path) 
         made()
 
 
+def test_what_was_made_under_another_configuration_is_not_scored_as_this_one(project: Path) -> None:
+    current = plan.load()
+    path = current.paths.run(RUN) / "run.json"
+    files.write_json(path, {**files.read_json(path), "fingerprint": "0123456789abcdef"})
+    with pytest.raises(UserError, match=f"run.json: made under another configuration .0123456789abcdef.; run `transgan train {RUN}` first"):
+        made()
+    save_untrained(current)
+    write_params(project, feature_layer="logits")  # the reference that lies there is of another layer
+    with pytest.raises(UserError, match=r"few.npz: made under another configuration .*; run `transgan reference cifar10 few` first"):
+        made()
+
+
 def test_more_features_than_samples_are_refused_unless_allowed(project: Path) -> None:
     write_params(project, samples=40, kid_subset_size=20)
     reference.make(plan.load(), REFERENCE)

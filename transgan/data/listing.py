@@ -57,14 +57,14 @@ def _row(plan: Plan, dataset: str) -> dict[str, Any]:
     if packed and manifest.get("source") == source.get("digest"):
         state, action = "packed", ""
     elif packed or (manifest.get("fingerprint") and source):
-        state, action = "packed from other data or settings", f"transgan prepare {dataset}"
+        state, action = "packed from other data or settings", plan.command("prepare", dataset)
     elif (store / PROGRESS).exists():
         progress = _read(store / PROGRESS)
-        state, action = f"packing, {progress.get('done', 0) / max(progress.get('entries', 1), 1):.0%} done", f"transgan prepare {dataset}"
+        state, action = f"packing, {progress.get('done', 0) / max(progress.get('entries', 1), 1):.0%} done", plan.command("prepare", dataset)
     elif source and not _missing(config.source, config.path):
-        state, action = "fetched", f"transgan prepare {dataset}"
+        state, action = "fetched", plan.command("prepare", dataset)
     else:
-        state, action = _before_fetch(config.source, config.path, dataset)
+        state, action = _before_fetch(config.source, config.path, plan.command("fetch", dataset))
     digest = manifest.get("sha256") if packed else source.get("digest")
     return {
         "dataset": dataset,
@@ -78,8 +78,7 @@ def _row(plan: Plan, dataset: str) -> dict[str, Any]:
     }
 
 
-def _before_fetch(source: str, path: str | None, dataset: str) -> tuple[str, str]:
-    fetch = f"transgan fetch {dataset}"
+def _before_fetch(source: str, path: str | None, fetch: str) -> tuple[str, str]:
     if source == "folder" and not Path(str(path)).exists():
         return "missing", f"put your pictures at {path}, then {fetch}"
     if source not in CATALOG or not _missing(source, path):

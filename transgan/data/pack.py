@@ -31,7 +31,7 @@ class Pack:
         images, labels = _load(folder / IMAGES, mapped=True), _load(folder / LABELS, mapped=False)
         side, count = manifest["resolution"], manifest["count"]
         if images.dtype != np.uint8 or images.shape != (count, side, side, 3) or labels.dtype != np.int64 or labels.shape != (count,):
-            raise UserError(f"{folder}: {IMAGES} and {LABELS} do not fit {MANIFEST}; delete that folder and run `transgan prepare {folder.name}`")
+            raise UserError(f"{folder}: {IMAGES} and {LABELS} do not fit {MANIFEST}; delete that folder and run {_maker(folder)}")
         return Pack(images, labels, manifest)
 
     @property
@@ -52,10 +52,15 @@ class Pack:
         return np.asarray(self.images[rows])
 
 
+def _maker(folder: Path) -> str:
+    """The command that makes data/<scale>/<dataset>."""
+    return f"`transgan prepare {folder.name} --scale {folder.parent.name}`"
+
+
 def _load(path: Path, mapped: bool) -> np.ndarray:
     try:
         return np.asarray(np.load(path)) if not mapped else np.load(path, mmap_mode="r")
     except FileNotFoundError:
-        raise UserError(f"{path}: not there; run `transgan prepare {path.parent.name}`") from None
+        raise UserError(f"{path}: not there; run {_maker(path.parent)}") from None
     except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it and run `transgan prepare {path.parent.name}`") from error
+        raise UserError(f"{path}: damaged ({error}); delete it and run {_maker(path.parent)}") from error

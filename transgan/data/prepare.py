@@ -49,10 +49,10 @@ def source_digest(plan: Plan, dataset: str) -> str:
     """The digest of what `fetch` found, from source.json."""
     path = plan.paths.data(dataset) / SOURCE
     if not path.exists():
-        raise UserError(f"{path}: not there; run `transgan fetch {dataset}` first")
+        raise UserError(f"{path}: not there; run `{plan.command('fetch', dataset)}` first")
     found = files.read_json(path)
     if not isinstance(found, dict) or "digest" not in found:
-        raise UserError(f"{path}: damaged; delete it and run `transgan fetch {dataset}` again")
+        raise UserError(f"{path}: damaged; delete it and run `{plan.command('fetch', dataset)}` again")
     return str(found["digest"])
 
 

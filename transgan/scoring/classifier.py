@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from transgan import files
 from transgan.console import say
 from transgan.errors import UserError
+from transgan.freshness import require
 from transgan.plan import Plan
 from transgan.schema import ClassifierConfig
 from transgan.workspace import run_stage
@@ -32,6 +33,8 @@ def train(plan: Plan, name: str) -> None:
     config = plan.classifier(name)
     needed = plan.classifier_needed
     data = plan.paths.data(config.dataset)
+    if needed:
+        require(plan, "prepare", config.dataset, data / "manifest.json", "prepare", config.dataset)
     inputs = {"data": files.read_json(data / "manifest.json")["sha256"]} if needed else {}
 
     def work(folder: Path) -> None:

@@ -140,7 +140,7 @@ def _pictures(plan: Plan, name: str, splits: Sequence[str] | None, count: int | 
     folder = plan.paths.data(base) if base in plan.datasets and not Path(base).exists() else Path(base)
     if not (folder / "manifest.json").exists():
         if base in plan.datasets and not Path(base).exists():
-            raise UserError(f"{folder}: not there; run `transgan prepare {base}` first")
+            raise UserError(f"{folder}: not there; run `{plan.command('prepare', base)}` first")
         if not Path(name).exists():
             known = ", ".join([*plan.runs, *plan.datasets])
             raise UserError(f"{name}: no file or folder, and no run or dataset of {plan.file} (known: {known})")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from transgan import files
 from transgan.console import say
 from transgan.errors import UserError
+from transgan.freshness import require
 from transgan.plan import Plan
 from transgan.schema import ProtocolConfig
 from transgan.scoring import weights
@@ -50,6 +51,7 @@ def make(plan: Plan, name: str) -> None:
     dataset, protocol_name = plan.reference(name)
     protocol = plan.protocol(protocol_name)
     data = plan.paths.data(dataset)
+    require(plan, "prepare", dataset, data / "manifest.json", "prepare", dataset)
     manifest = files.read_json(data / "manifest.json")
     path, digest = weights.locate(plan, protocol)
     about = {
@@ -150,7 +152,7 @@ def read_arrays(path: Path) -> dict[str, "NDArray[Any]"]:
                 raise ValueError("a single array, not an .npz archive")
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
-        raise UserError(f"{path}: not there; run the stage that makes it first") from None
+        raise UserError(f"{path}: not there; `transgan reference DATASET PROTOCOL` makes it") from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: damaged or no .npz ({error}); delete it and make it again") from error
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from transgan import files
 from transgan.console import say
 from transgan.errors import UserError
+from transgan.freshness import require
 from transgan.plan import Plan, Run, digest
 from transgan.scoring import weights
 from transgan.scoring.evaluate import CHECKPOINTS, open_generator
@@ -32,6 +33,8 @@ def score(plan: Plan, run_name: str) -> None:
     trained = plan.paths.run(run_name)
     generator_path = trained / "generator.safetensors"
     path, weights_digest = weights.locate(plan, run.protocol)
+    require(plan, "train", run_name, trained / "run.json", "train", run_name)
+    _require_reference(plan, run)
 
     def work(folder: Path) -> None:
         from transgan.models.saved import load_generator
@@ -41,7 +44,7 @@ def score(plan: Plan, run_name: str) -> None:
         content = {
             "run": run_name,
             "fingerprint": plan.fingerprint("score", run_name),
-            "train_fingerprint": plan.fingerprint("train", run_name),
+            "train_fingerprint": history["fingerprint"],
             "images": history["images"],
             "data": history["data"],
             **found,
@@ -51,7 +54,13 @@ def score(plan: Plan, run_name: str) -> None:
         files.write_json(folder / METRICS, {metric: fmean(value["values"]) for metric, value in values.items()})
 
     outputs = {SCORES: plan.paths.score(run_name), METRICS: plan.paths.metrics(run_name)}
-    run_stage(plan, "score", run_name, outputs, work, _inputs(plan, run, generator_path, weights_digest, f"transgan train {run_name}"))
+    inputs = _inputs(plan, run, generator_path, weights_digest, plan.command("train", run_name))
+    run_stage(plan, "score", run_name, outputs, work, inputs)
+
+
+def _require_reference(plan: Plan, run: Run) -> None:
+    path = plan.paths.reference(run.dataset_name, run.protocol_name)
+    require(plan, "reference", f"{run.dataset_name}-{run.protocol_name}", path, "reference", run.dataset_name, run.protocol_name)
 
 
 def is_file(plan: Plan, target: str) -> bool:
@@ -126,7 +135,7 @@ def _inputs(plan: Plan, run: Run, generator: Path, weights_digest: str, maker: s
     reference_path = plan.paths.reference(run.dataset_name, run.protocol_name)
     return {
         "generator": _digest(generator, maker),
-        "reference": _digest(reference_path, f"transgan reference {run.dataset_name} {run.protocol_name}"),
+        "reference": _digest(reference_path, plan.command("reference", run.dataset_name, run.protocol_name)),
         "weights": weights_digest,
     }
 

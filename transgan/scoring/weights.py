@@ -35,7 +35,7 @@ def locate(plan: Plan, protocol: ProtocolConfig) -> tuple[Path, str]:
     if protocol.extractor == "digits":
         path = plan.paths.classifier(next(iter(plan.classifiers)))
         if not path.exists():
-            raise UserError(f"{path}: not there; make it with `transgan classifier {path.stem}`")
+            raise UserError(f"{path}: not there; make it with `{plan.command('classifier', path.stem)}`")
         return path, files.sha256(path)
     return _inception(plan.params.data.mirror)
 

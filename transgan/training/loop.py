@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transgan import files
 from transgan.data.pack import MANIFEST
+from transgan.freshness import require
 from transgan.plan import Plan
 from transgan.workspace import Work, run_stage
 
@@ -42,8 +43,13 @@ def finish(plan: Plan, run_name: str, work: Work) -> None:
     """Make sure that the run's results are there, by `work(folder)` where they are not finished."""
     run = plan.run(run_name)
     results = plan.paths.run(run_name)
-    manifest = files.read_json(plan.paths.data(run.dataset_name) / MANIFEST)
+    pack = plan.paths.data(run.dataset_name) / MANIFEST
+    require(plan, "prepare", run.dataset_name, pack, "prepare", run.dataset_name)
+    manifest = files.read_json(pack)
     inputs = {"data": str(manifest["sha256"])}
     if run.recipe.dynamics.fid_samples:
-        inputs["reference"] = files.sha256(plan.paths.reference(run.dataset_name, run.protocol_name))
+        reference = plan.paths.reference(run.dataset_name, run.protocol_name)
+        name = f"{run.dataset_name}-{run.protocol_name}"
+        require(plan, "reference", name, reference, "reference", run.dataset_name, run.protocol_name)
+        inputs["reference"] = files.sha256(reference)
     run_stage(plan, "train", run_name, {name: results / name for name in OUTPUTS}, work, inputs)

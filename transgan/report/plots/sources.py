@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def history(plan: Plan, run: str) -> dict[str, np.ndarray]:
     """Column -> values (rows,), NaN where nothing was measured."""
-    path = _there(plan.paths.run(run) / "history.csv", run)
+    path = _there(plan, plan.paths.run(run) / "history.csv", run)
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {key: np.array([float(row[key] or "nan") for row in rows]) for key in (rows[0] if rows else {})}
@@ -24,7 +24,7 @@ def history(plan: Plan, run: str) -> dict[str, np.ndarray]:
 
 def dynamics(plan: Plan, run: str) -> dict[str, np.ndarray]:
     """images (P,), pictures (P, N, H, W, 3) uint8, attention_distance (P, layers, heads) in pixels, attention_layers (layers,), fid (P,)."""
-    with np.load(_there(plan.paths.run(run) / "dynamics.npz", run), allow_pickle=False) as archive:
+    with np.load(_there(plan, plan.paths.run(run) / "dynamics.npz", run), allow_pickle=False) as archive:
         return {key: archive[key] for key in archive.files}
 
 
@@ -34,19 +34,19 @@ def generator(plan: Plan, run: str) -> "Saved":
     from transgan.models.saved import load_generator
 
     prepare_compute(threads=1, device="cpu")
-    return load_generator(_there(plan.paths.run(run) / "generator.safetensors", run))
+    return load_generator(_there(plan, plan.paths.run(run) / "generator.safetensors", run))
 
 
 def scores(plan: Plan, run: str) -> dict[str, dict[str, Any]]:
     """Metric -> {"values": [...], ...} under the run's protocol."""
     path = plan.paths.score(run)
     if not path.exists():
-        raise UserError(f"{path}: not there; run `transgan score {run}` first")
+        raise UserError(f"{path}: not there; run `{plan.command('score', run)}` first")
     found: dict[str, dict[str, Any]] = files.read_json(path)["protocols"][plan.run(run).protocol_name]
     return found
 
 
-def _there(path: Path, run: str) -> Path:
+def _there(plan: Plan, path: Path, run: str) -> Path:
     if not path.exists():
-        raise UserError(f"{path}: not there; run `transgan train {run}` first")
+        raise UserError(f"{path}: not there; run `{plan.command('train', run)}` first")
     return path
