@@ -59,9 +59,10 @@ class Rate:
     memory: int
     said: str
 
-    def hours(self, run: Run, eflop: float) -> float:
-        """Hours of one such device that a run's training takes; several devices share them."""
-        return eflop * EXA / self.flops[run.recipe.precision] / SECONDS_PER_HOUR
+    def hours(self, run: Run, eflop: float) -> float | None:
+        """Hours of one such device that a run's training takes; several devices share them. None: its precision was not measured."""
+        flops = self.flops.get(run.recipe.precision)
+        return eflop * EXA / flops / SECONDS_PER_HOUR if flops else None
 
     def plain(self) -> dict[str, Any]:
         """As JSON-compatible data."""

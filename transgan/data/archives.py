@@ -70,8 +70,11 @@ class Archives:
         urls = list(file.urls)
         if self._mirror is not None and "://" in self._mirror:
             urls.insert(0, f"{self._mirror.rstrip('/')}/{quote(file.name)}")
-        elif self._mirror is not None and (Path(self._mirror) / file.name).is_file():
-            return self._copy(file, Path(self._mirror) / file.name, target)
+        elif self._mirror is not None and (copy := Path(self._mirror) / file.name).is_file():
+            wrong = self._copy(file, copy, target)
+            if wrong is None or not urls:
+                return wrong
+            say(f"{wrong}; passed over")
         try:
             digests = download(urls, target, self.expected(file), advance)
         except Unavailable as failure:

@@ -59,7 +59,8 @@ def source_digest(plan: Plan, dataset: str) -> str:
 def _make(config: DatasetConfig, reader: Reader, store: Path, dataset: str, source: str, fingerprint: str) -> dict[str, str]:
     """The pack in `store`; returns the digests of its large files."""
     where = f"dataset {dataset} ({config.path or config.source})"
-    check_counts(config.splits, Counter(entry.split for entry in reader.entries if _looks_like_picture(entry.name)), config.allow_partial, where)
+    expected = Counter(entry.split for entry in reader.entries if _looks_like_picture(entry.name, config))
+    check_counts(config.splits, expected, config.allow_partial, where)
     job = Job(reader, Shaper.of(config), [split.name for split in config.splits])
     packed = pack_pictures(job, store, f"prepare {dataset}")
     _judge_unreadable(job, config, store, where)
@@ -72,9 +73,9 @@ def _make(config: DatasetConfig, reader: Reader, store: Path, dataset: str, sour
     return digests
 
 
-def _looks_like_picture(name: str) -> bool:
+def _looks_like_picture(name: str, config: DatasetConfig) -> bool:
     suffix = posixpath.splitext(name)[1].lower()
-    return suffix in ("", ".") or suffix in SUFFIXES
+    return suffix in ("", ".") or suffix in SUFFIXES or (config.source == "celebahq" and suffix == ".npy")
 
 
 def _judge_unreadable(job: Job, config: DatasetConfig, store: Path, where: str) -> None:

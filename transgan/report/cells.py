@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transgan import counts, files
+from transgan import counts
 from transgan.plan import Plan, Run
 from transgan.report.reported import Reported, reported
 from transgan.report.verdict import Verdict, judge
 from transgan.schema import TableConfig
 from transgan.schema.report import Column, Row
+from transgan.scoring.scores import read_scores
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,7 @@ def _ours(plan: Plan, runs: Sequence[Run], metric: str) -> tuple[Measured | None
             missing.append(f"{run.name} is skipped at scale {plan.scale_name}")
             unmade.append(run.name)
             continue
-        path = plan.paths.score(run.name)
-        scores = files.read_json(path) if path.exists() else None
+        scores = read_scores(plan, run.name)
         if scores is None:
             missing.append(f"{run.name} has no scores at scale {plan.scale_name}")
             unmade.append(run.name)

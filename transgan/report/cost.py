@@ -7,6 +7,7 @@ from typing import Any
 
 from transgan import files
 from transgan.counts import counted
+from transgan.freshness import carried
 from transgan.plan import Plan
 from transgan.report.layout import Grid, Group, Layout, Text, latex, markdown
 
@@ -85,9 +86,9 @@ def _counts(plan: Plan, run: str) -> dict[str, float]:
 
 
 def _training(plan: Plan, run: str) -> Mapping[str, Any] | None:
-    """What a run's provenance says of its speed; None where it was not trained, or its file did not travel."""
+    """What a run's provenance says of its speed; None where it was not trained like this, or its file did not travel."""
     path = plan.paths.run(run) / "provenance.json"
-    if not path.exists():
+    if not path.exists() or carried(path.with_name("run.json")).get("fingerprint") != plan.fingerprint("train", run):
         return None
     known = files.read_json(path)
     speed = known.get("training")

@@ -21,6 +21,7 @@ from transgan.report.cells import Cell, cells
 from transgan.report.layout import Layout
 from transgan.report.tables import OURS, lay_out, share, warning
 from transgan.report.trace import Traced
+from transgan.scoring.scores import read_scores
 
 PAPER_BIBTEX = """@inproceedings{jiang2021transgan,
   title     = {{TransGAN}: Two Pure Transformers Can Make One Strong {GAN}, and That Can Scale Up},
@@ -105,8 +106,7 @@ def _counts(runs: Sequence[dict[str, Any]]) -> str:
 def _run(plan: Plan, name: str) -> dict[str, Any]:
     """A line of the list of what was run and what not."""
     run = plan.run(name)
-    score, folder = plan.paths.score(name), plan.paths.run(name)
-    scores = files.read_json(score) if score.exists() else None
+    scores, folder = read_scores(plan, name), plan.paths.run(name)
     current = scores is not None and scores["fingerprint"] == plan.fingerprint("score", name)
     provenance = files.read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {}
     status = "scored" if current else "of another configuration" if scores else "trained, not scored" if (folder / "run.json").exists() else "not run"

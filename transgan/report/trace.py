@@ -13,6 +13,7 @@ from transgan import files
 from transgan.errors import UserError
 from transgan.plan import Plan
 from transgan.report.cells import Cell, cells
+from transgan.scoring.scores import read_scores
 
 UNKNOWN = "unknown"
 
@@ -138,7 +139,8 @@ def _origins(plan: Plan, cell: Cell) -> tuple[Origin, ...]:
 
 
 def _origin(plan: Plan, run: str) -> Origin:
-    scores = files.read_json(plan.paths.score(run))
+    scores = read_scores(plan, run)
+    assert scores is not None  # its cell has a number
     provenance = plan.paths.run(run) / "provenance.json"
     return Origin(
         run=run,

@@ -37,7 +37,8 @@ def locate(plan: Plan, protocol: ProtocolConfig) -> tuple[Path, str]:
         if not path.exists():
             raise UserError(f"{path}: not there; make it with `{plan.command('classifier', path.stem)}`")
         return path, files.sha256(path)
-    return _inception(plan.params.data.mirror)
+    with files.lock(ARCHIVES / f".{INCEPTION_NAME}.lock", f"weights {INCEPTION_NAME}", wait=True):  # stages that run side by side all come here
+        return _inception(plan.params.data.mirror)
 
 
 def inception_bytes(path: Path) -> io.BytesIO:
@@ -82,14 +83,16 @@ def _fetched(mirror: str | None) -> tuple[Path, str]:
     target, urls = ARCHIVES / INCEPTION_NAME, [INCEPTION_URL]
     if mirror is not None and "://" in mirror:
         urls.insert(0, f"{mirror.rstrip('/')}/{INCEPTION_NAME}")
-    elif mirror is not None and (Path(mirror) / INCEPTION_NAME).is_file():
-        with files.atomic(target) as temporary:
-            shutil.copyfile(Path(mirror) / INCEPTION_NAME, temporary)
-        return _checked(target)
+    elif mirror is not None and (copy := Path(mirror) / INCEPTION_NAME).is_file():
+        if files.sha256(copy).startswith(INCEPTION_DIGEST):
+            with files.atomic(target) as temporary:
+                shutil.copyfile(copy, temporary)
+            return _checked(target)
+        say(f"{copy}: is another file (its SHA-256 does not begin with {INCEPTION_DIGEST}); passed over")
     say(f"weights of Inception (95 MB): from {', '.join(urls)}")
     try:
         with progress(INCEPTION_NAME, INCEPTION_BYTES, "B") as bar:
-            download(urls, target, None, bar.advance)
+            download(urls, target, f"sha256:{INCEPTION_DIGEST}", bar.advance)
     except Unavailable as error:
         raise UserError(f"{INCEPTION_NAME}: cannot be downloaded ({error}); get it from {INCEPTION_URL} and put it into {INCOMING}/") from None
     return _checked(target)

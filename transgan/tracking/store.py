@@ -61,6 +61,10 @@ class Store:
     def reopen(self, run_id: str) -> None:
         """Set an ended run going again."""
         self.client.update_run(run_id, status="RUNNING")
+        self.drop_reason(run_id)
+
+    def drop_reason(self, run_id: str) -> None:
+        """Forget why an earlier session of a run did not finish."""
         if "reason" in self.client.get_run(run_id).data.tags:
             self.client.delete_tag(run_id, "reason")
 

@@ -9,6 +9,7 @@ from transgan.console import say
 from transgan.errors import UserError
 from transgan.plan import Plan, Run, digest
 from transgan.report import provenance
+from transgan.scoring.scores import read_scores
 from transgan.tracking.store import Store, connect, tracking_uri
 from transgan.tracking.tracker import Tracker, create, milliseconds, one_line
 
@@ -62,11 +63,9 @@ def _bring(store: Store, plan: Plan, run: Run) -> None:
     tracker.log(_history(folder / "history.csv"))
     if (folder / "samples.png").exists() and "samples.png" not in store.artifacts(run_id):
         tracker.picture(folder / "samples.png", "samples.png")
-    score = plan.paths.score(run.name)
-    if score.exists():
-        scores = files.read_json(score)
-        if scores["train_fingerprint"] == record["fingerprint"]:
-            tracker.scores(scores, run.dataset_name)
+    scores = read_scores(plan, run.name)
+    if scores is not None and scores["train_fingerprint"] == record["fingerprint"]:
+        tracker.scores(scores, run.dataset_name)
     tracker.close(milliseconds(origin.get("finished")))
 
 
@@ -91,7 +90,7 @@ def _bring_tables(store: Store, plan: Plan) -> None:
     kept = {folder: sorted(path for path in (plan.paths.results / folder).glob("*") if path.is_file()) for folder in ("tables", "figures")}
     if not kept["tables"]:
         return
-    content = _digest(kept["tables"])
+    content = _digest([*kept["tables"], *kept["figures"]])
     whole = [path for name in ("report.html", "provenance.json", "cost_measured.csv") if (path := plan.paths.results / name).exists()]
     run_id = store.find({"stage": "tables", "digest": content})
     if run_id is None:
@@ -102,10 +101,8 @@ def _bring_tables(store: Store, plan: Plan) -> None:
         for folder, paths in kept.items():
             for path in paths:
                 store.client.log_artifact(run_id, str(path), folder)
-    have = store.artifacts(run_id)
-    for path in whole:
-        if path.name not in have:
-            store.client.log_artifact(run_id, str(path))
+    for path in whole:  # anew each time: the page holds times and machines
+        store.client.log_artifact(run_id, str(path))
     store.client.set_terminated(run_id, "FINISHED")
 
 

@@ -121,9 +121,13 @@ class Tracker:
         self._store = None
 
     def close(self, finished: int | None = None) -> None:
-        """Send what is waiting, and end the run as FINISHED only if nothing ended it before; `finished` is in milliseconds since 1970."""
+        """Send what is waiting, and say that the run has FINISHED, whatever an earlier session of it, interrupted or failed, was the last to say.
+
+        `finished` is in milliseconds since 1970. A run that has FINISHED already is left as it is.
+        """
         self._flush()
-        if self._open_store.client.get_run(self.run_id).info.status == "RUNNING":
+        if self._open_store.client.get_run(self.run_id).info.status != "FINISHED":
+            self._open_store.drop_reason(self._open_run)
             self._open_store.client.set_terminated(self.run_id, "FINISHED", finished)
 
     def __enter__(self) -> Self:

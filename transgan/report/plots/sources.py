@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transgan import files
 from transgan.errors import UserError
 from transgan.plan import Plan
+from transgan.scoring.reference import read_arrays
+from transgan.scoring.scores import read_scores
 
 if TYPE_CHECKING:
     from transgan.models.saved import Saved
@@ -24,8 +25,7 @@ def history(plan: Plan, run: str) -> dict[str, np.ndarray]:
 
 def dynamics(plan: Plan, run: str) -> dict[str, np.ndarray]:
     """images (P,), pictures (P, N, H, W, 3) uint8, attention_distance (P, layers, heads) in pixels, attention_layers (layers,), fid (P,)."""
-    with np.load(_there(plan, plan.paths.run(run) / "dynamics.npz", run), allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
+    return read_arrays(_there(plan, plan.paths.run(run) / "dynamics.npz", run))
 
 
 def generator(plan: Plan, run: str) -> "Saved":
@@ -39,10 +39,10 @@ def generator(plan: Plan, run: str) -> "Saved":
 
 def scores(plan: Plan, run: str) -> dict[str, dict[str, Any]]:
     """Metric -> {"values": [...], ...} under the run's protocol."""
-    path = plan.paths.score(run)
-    if not path.exists():
-        raise UserError(f"{path}: not there; run `{plan.command('score', run)}` first")
-    found: dict[str, dict[str, Any]] = files.read_json(path)["protocols"][plan.run(run).protocol_name]
+    content = read_scores(plan, run)
+    if content is None:
+        raise UserError(f"{plan.paths.score(run)}: not there; run `{plan.command('score', run)}` first")
+    found: dict[str, dict[str, Any]] = content["protocols"][plan.run(run).protocol_name]
     return found
 
 

@@ -1,0 +1,39 @@
+"""Score files as read: what tables, figures and MLflow rely on is there, or one line says that it is not. Imports no torch."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
+
+from transgan import files
+from transgan.errors import UserError
+from transgan.plan import Plan
+
+
+class _Metric(BaseModel):
+    values: Annotated[list[FiniteFloat], Field(min_length=1)]
+    split_std: list[FiniteFloat] = []
+
+
+class _Scores(BaseModel):
+    fingerprint: str
+    train_fingerprint: str
+    data: str
+    images: int
+    protocols: dict[str, dict[str, _Metric]]
+    settings: dict[str, dict[str, Any]] = {}
+
+
+def read_scores(plan: Plan, run: str) -> dict[str, Any] | None:
+    """The content of scores/<run>.json as `score` wrote it; None: it is not there. Raises UserError when it is damaged."""
+    path: Path = plan.paths.score(run)
+    if not path.exists():
+        return None
+    content: dict[str, Any] = files.read_json(path)
+    try:
+        _Scores.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
+        raise UserError(f"{path}: damaged ({what}); delete it and run `{plan.command('score', run)}` again") from None
+    return content
