@@ -171,6 +171,16 @@ def test_sync_completes_the_run_that_training_began(demo):
     assert {"samples.png", "scores.json"} <= store.artifacts(tracker.run_id)
 
 
+def test_sync_says_finished_of_a_run_that_was_interrupted_and_ended_out_of_sight(demo):
+    tracker = opened(demo)
+    tracker.finish("KILLED", "signal 15")
+    finished_run(demo, tracker.run_id)
+    sync(demo)
+    run = connect("demo").client.get_run(tracker.run_id)
+    assert run.info.status == "FINISHED"
+    assert "reason" not in run.data.tags
+
+
 def test_sync_makes_the_run_that_was_never_tracked_once(demo):
     finished_run(demo, "f" * 32)  # tracked in a database that is not here
     sync(demo)
@@ -197,6 +207,8 @@ def test_tables_are_kept_once_per_content(demo):
     demo.paths.table("t").parent.mkdir(parents=True)
     demo.paths.table("t").with_suffix(".csv").write_text("a\n1\n")
     sync(demo)
+    (demo.paths.results / "report.html").write_text("<p>an old page</p>")
+    sync(demo)
     (demo.paths.results / "report.html").write_text("<p>a page</p>")
     sync(demo)
     demo.paths.table("t").with_suffix(".csv").write_text("a\n2\n")
@@ -207,6 +219,11 @@ def test_tables_are_kept_once_per_content(demo):
     assert all("TransGAN" in run.data.tags["table.unconditional"].split("; ") for run in found)
     assert all("report.html" in store.artifacts(run.info.run_id) for run in found)
     assert [item.path for item in store.client.list_artifacts(found[0].info.run_id, "tables")] == ["tables/t.csv"]
+    assert Path(store.client.download_artifacts(found[1].info.run_id, "report.html")).read_text() == "<p>a page</p>"
+    demo.paths.figure("f").parent.mkdir()
+    demo.paths.figure("f").with_suffix(".png").write_bytes(b"drawn anew")
+    sync(demo)
+    assert len(store.client.search_runs([store.experiment], "tags.stage = 'tables'")) == 3
 
 
 @pytest.mark.slow

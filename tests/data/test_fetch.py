@@ -109,6 +109,16 @@ def test_a_mirror_may_be_a_folder(make_plan: MakePlan, tmp_path: Path) -> None:
         fetch(make_plan(small_datasets(), mirror=tmp_path / "gone"), "cifar10")
 
 
+def test_a_damaged_copy_in_a_mirror_folder_is_passed_over(make_plan: MakePlan, publisher: Any, tmp_path: Path) -> None:
+    content = cifar10()
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / CIFAR).write_bytes(b"damaged")
+    with serving(content) as server:
+        publisher(server, "cifar10", content)
+        fetch(make_plan(small_datasets(), mirror=tmp_path / "lab"), "cifar10")
+    assert (ARCHIVES / "cifar10" / CIFAR).read_bytes() == content[CIFAR]
+
+
 def test_a_mirror_without_sums_must_have_the_published_content(make_plan: MakePlan, publisher: Any) -> None:
     content = cifar10()
     with serving({CIFAR: b"repacked"}) as mirror, serving(content) as server:

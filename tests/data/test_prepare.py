@@ -317,3 +317,15 @@ def test_peak_memory_does_not_depend_on_the_size(tmp_path: Path, make_plan: Make
     assert process.returncode == 0
     assert int(peak) * 1024 < 2**29
     assert (plan.paths.data("mine") / "images.npy").stat().st_size > 10**9
+
+
+def test_celebahq_as_npy_files_is_packed(make_plan: MakePlan) -> None:
+    folder = Path("data/incoming/celebahq")
+    folder.mkdir(parents=True)
+    for i in range(3):
+        np.save(folder / f"imgHQ{i:05d}.npy", pixels(i, 16, 16).transpose(2, 0, 1)[None])
+    split = {"name": "train", "count": 3, "parts": ["train"]}
+    plan = make_plan({"hq": {"source": "celebahq", "resolution": 16, "resize": "box", "splits": [split], "train_splits": ["train"]}})
+    fetch(plan, "hq")
+    prepare(plan, "hq")
+    np.testing.assert_array_equal(Pack.open(plan.paths.data("hq")).images, [pixels(i, 16, 16) for i in range(3)])

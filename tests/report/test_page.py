@@ -46,6 +46,7 @@ def reported(project, scored, monkeypatch):
             times = {"started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T01:00:00+00:00"}
             speed = {"training": {"training_seconds": 3600.0, "images_per_second": 100.0}}
             files.write_json(plan.paths.run(run) / "provenance.json", {**known, **times, **speed})
+            files.write_json(plan.paths.run(run) / "run.json", {"fingerprint": plan.fingerprint("train", run)})
         page.make(plan)
         return plan, (plan.paths.results / "report.html").read_text()
 
@@ -132,6 +133,13 @@ def test_cost_is_measured_where_trained_and_estimated_elsewhere(reported):
     other = rows["transgan-celeba128"]
     assert other["how"] == "estimated"
     assert float(other["hours"]) == pytest.approx(plan.run("transgan-celeba128").recipe.images / 100 / 3600, rel=0.01)
+
+
+def test_hours_of_another_configuration_are_not_those_of_this_one(reported):
+    plan, _ = reported()
+    files.write_json(plan.paths.run(RUN) / "run.json", {"fingerprint": "0123456789abcdef"})
+    lines = cost.write_measured(plan).read_text().splitlines()
+    assert not any("measured" in line for line in lines)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Tables from known scores: the numbers in the cells, the words around them, and that nothing of the paper is lost."""
 
 import csv
+import json
 import statistics
 from collections import Counter
 
@@ -192,3 +193,32 @@ def test_labels_name_what_is_not_fid():
 def test_an_unknown_table_names_the_nearest(project):
     with pytest.raises(UserError, match="unconditional"):
         tables.make(project(), "unconditionl")
+
+
+def test_a_protocol_is_noted_for_each_reference_that_it_has(project, scored, monkeypatch):
+    plan = project("demo")
+    for run, count in (("transgan-cifar10", 50_000), ("transgan-stl10", 50_000), ("transgan-celeba128", 202_599)):
+        scored(plan, run, fid={"values": [3.0]})
+        path = plan.paths.score(run)
+        content = json.loads(path.read_text())
+        for settings in content["settings"].values():
+            settings["reference_count"] = count
+        path.write_text(json.dumps(content))
+    tables.make(plan, "unconditional")
+    notes = plan.paths.table("unconditional").with_suffix(".md").read_text().splitlines()
+    found = [line for line in notes if "`fid50k-train`" in line]
+    assert any("(CelebA 128)" in line and "against 202,599 pictures" in line for line in found)
+    assert any("(CIFAR-10)" in line and "against 50,000 pictures" in line for line in found)
+
+
+@pytest.mark.parametrize("content", [{}, [], {"values": []}])
+def test_a_damaged_score_file_is_one_line(project, scored, content):
+    plan = project("demo")
+    scored(plan, "transgan-cifar10", fid={"values": [3.0]})
+    path = plan.paths.score("transgan-cifar10")
+    found = json.loads(path.read_text())
+    if content == {"values": []}:
+        found["protocols"]["fid50k-train"]["fid"] = content
+    path.write_text(json.dumps(found if content == {"values": []} else content))
+    with pytest.raises(UserError, match=r"transgan-cifar10.json: damaged .*; delete it and run `transgan score transgan-cifar10"):
+        tables.make(plan, "unconditional")

@@ -3,13 +3,16 @@
 import hashlib
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.data.serve import serving
 from tests.scoring.conftest import write_params
 from transgan import plan
+from transgan.data import download
 from transgan.errors import UserError
 from transgan.scoring import weights
 from transgan.scoring.weights import ARCHIVES, INCEPTION_NAME, INCOMING
@@ -66,11 +69,31 @@ def test_offline_one_line_names_the_file_and_the_place(inception: plan.Plan, mon
     assert "put it into data/incoming/" in message
 
 
-def test_a_mirror_with_another_file_is_refused_and_nothing_kept(inception: plan.Plan) -> None:
+def test_a_mirror_with_another_file_is_passed_over(inception: plan.Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     place(Path("mirror"), b"something else")
-    with pytest.raises(UserError, match="got another file"):
-        weights._fetched("mirror")
+    with serving({INCEPTION_NAME: GENUINE}) as server:
+        monkeypatch.setattr(weights, "INCEPTION_URL", f"{server.url}/{INCEPTION_NAME}")
+        path, _ = weights._fetched("mirror")
+    assert path.read_bytes() == GENUINE
+    assert "passed over" in capsys.readouterr().err
+
+
+def test_another_file_from_every_address_is_refused_and_not_kept(inception: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.0)
+    with serving({INCEPTION_NAME: b"something else"}) as server:
+        monkeypatch.setattr(weights, "INCEPTION_URL", f"{server.url}/{INCEPTION_NAME}")
+        with pytest.raises(UserError, match="not the published content"):
+            weights._fetched(server.url)
     assert not (ARCHIVES / INCEPTION_NAME).exists()
+
+
+def test_processes_that_want_it_at_once_fetch_it_once(inception: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving({INCEPTION_NAME: GENUINE}) as server:
+        monkeypatch.setattr(weights, "INCEPTION_URL", f"{server.url}/{INCEPTION_NAME}")
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: weights.locate(inception, inception.protocol("few")), range(4)))
+        assert len(server.requests) == 1
+    assert {path.read_bytes() for path, _ in found} == {GENUINE}
 
 
 def test_weights_that_the_protocol_names_must_be_there(inception: plan.Plan, tmp_path: Path) -> None:
