@@ -83,6 +83,7 @@ def _prepare(plan: Plan, name: str) -> Stage:
         outputs=(*_pack(plan, name), folder / "contact.png"),
         parameters=_tracked(plan, "datasets", name),
         fingerprint=plan.fingerprint("prepare", name),
+        threads=plan.dataset(name).packing_workers,
     )
 
 

@@ -23,9 +23,8 @@ from transgan.data.pictures import Box, PictureError, Shaper
 from transgan.data.pieces import Content, Piece, PieceReader
 from transgan.errors import UserError
 from transgan.memory import keep_huge_pages
+from transgan.schema.data import MOST_WORKERS, PROCESSES_FROM
 
-PROCESSES_FROM = 2000  # pictures
-MOST_WORKERS = 8  # one process reads for all of them and feeds no more; each takes about 50 MB
 KEPT_BYTES = 16 * 2**20  # a picture of 2,300 pixels square, decoded
 
 Item = tuple[int, Box | None, Content]  # row, crop, picture

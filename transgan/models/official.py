@@ -7,6 +7,7 @@ What names and shapes cannot tell takes the released value unless given by keywo
 import math
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,15 +118,18 @@ def import_official(file: Path, out: Path, **known: Any) -> Path:
 def read_checkpoint(file: Path) -> dict[str, Any]:
     """The content of a PyTorch file, tensors and plain values only: nothing in it can run code. Raises UserError."""
     try:
-        with torch.serialization.safe_globals(_numpy_scalars()):
+        with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings(action="ignore"):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"{file}: not there; download the authors' checkpoint first (docs/models.md)") from None
     except pickle.UnpicklingError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{file}: refused, it is damaged or holds more than weights ({reason}); download it again") from None
+        # torch's own words go on for a page, and advise to load it unsafely.
+        found = re.search(r"(?:GLOBAL|global|class) ([\w.]+)", str(error))
+        reason = f"it names {found[1]}, which is code" if found else "its content cannot be read as tensors and plain values"
+        raise UserError(f"{file}: refused, damaged or more than weights: {reason}; download it again") from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file}: truncated or not a PyTorch file ({' '.join(str(error).split())[:160]}); download it again") from None
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UserError(f"{file}: truncated or not a PyTorch file ({reason}); download it again") from None
     if not isinstance(content, dict):
         raise UserError(f"{file}: holds a {type(content).__name__}, not a checkpoint of the authors")
     return content

@@ -20,6 +20,11 @@ class Split(Strict):
         return self.parts or (self.name,)
 
 
+# Of the packing of a dataset (transgan.data.workers).
+PROCESSES_FROM = 2000  # pictures
+MOST_WORKERS = 8  # one process reads for all of them and feeds no more; each takes about 50 MB
+
+
 class DatasetConfig(Strict):
     """A dataset: its source, and the one way its pictures are cropped, resized and packed."""
 
@@ -36,6 +41,12 @@ class DatasetConfig(Strict):
     train_splits: tuple[str, ...] = Field(("train",), min_length=1, description="what training sees")
     allow_partial: bool = Field(False, description="accept another number of pictures than the splits say")
     on_error: Literal["fail", "skip"] = Field("fail", description="what a picture that cannot be read does")
+
+    @property
+    def packing_workers(self) -> int:
+        """Workers that packing it may take: one for a few pictures, MOST_WORKERS for many or an unknown number of them."""
+        counts = [split.count for split in self.splits]
+        return 1 if sum(count or PROCESSES_FROM for count in counts) < PROCESSES_FROM else MOST_WORKERS
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

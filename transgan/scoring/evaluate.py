@@ -112,7 +112,7 @@ def _sources(plan: Plan, target: str, config: ProtocolConfig, resolution: int | 
     if found.count < 2:
         raise UserError(f"{target}: a single picture has no distribution; give as many as the protocol asks for ({config.samples:,})")
     notes = [f"{target}: lossy pictures (JPEG or WebP); the compression alone changes scores"] if found.lossy else []
-    return [Source("", found.count, lambda _: found.batches(config.batch))], notes
+    return [Source("", found.count, lambda _: found.batches(config.batch), found.in_order)], notes
 
 
 def open_generator(plan: Plan, target: str) -> "GeneratorNetwork | None":
@@ -183,6 +183,7 @@ def _kept(plan: Plan, name: str, config: ProtocolConfig, pictures: "Pictures", p
         "resolution": pictures.resolution,
         "weights": weights_digest,
         "features": config.kept_features,
+        **({} if pictures.order is None else {"order": "names"}),
     }
     folder = plan.paths.state / "reference" / "evaluate" / digest(about)
     with locked(folder, f"evaluate: reference {name}", wait=True):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from transgan import files
 from transgan.compute import prepare_compute
-from transgan.console import progress
+from transgan.console import progress, say
 from transgan.errors import UserError
 from transgan.plan import Plan
 from transgan.scoring import samples
@@ -30,6 +30,8 @@ def sample(plan: Plan, target: str, out: Path, count: int = 64, seed: int = 0, b
     generator = open_generator(plan, target)
     if generator is None:
         raise UserError(f"{target}: no run of {plan.file} and no generator file (.safetensors, .pth); known runs: {', '.join(plan.runs)}")
+    if out.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".npy", ".zip"):
+        raise UserError(f"{out}: name x.png for a grid, x.npz for an array, or a folder of PNGs")
     if count < 1:
         raise UserError(f"--count is {count}; at least one picture is needed")
     threads = plan.runs[target].protocol.threads if target in plan.runs else 2
@@ -49,6 +51,7 @@ def sample(plan: Plan, target: str, out: Path, count: int = 64, seed: int = 0, b
             _array(arrays(), shape, out)
         else:
             _folder(arrays(), out)
+    say(f"sample {target}: {count} pictures in {out}")
 
 
 def _grid(arrays: Iterator[NDArray[np.uint8]], shape: tuple[int, int, int, int], out: Path) -> None:

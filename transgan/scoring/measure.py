@@ -21,11 +21,13 @@ TITLES = {"is": "IS", "fid": "FID", "kid": "KID", "precision": "precision", "rec
 
 @dataclass(frozen=True)
 class Source:
-    """A set of pictures to measure: `batches(device)` streams `count` pictures as uint8 (B, 3, H, W)."""
+    """A set of pictures to measure: `batches(device)` streams `count` pictures as uint8 (B, 3, H, W); `in_order` brings what is had of them in
+    that order into their own."""
 
     name: str
     count: int
     batches: Callable[["torch.device"], Iterator["torch.Tensor"]]
+    in_order: Callable[["torch.Tensor"], "torch.Tensor"] = lambda features: features
 
 
 def measure(plan: Plan, protocol: ProtocolConfig, sources: Sequence[Source], against: "Reference", path: Path, what: str) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def measure(plan: Plan, protocol: ProtocolConfig, sources: Sequence[Source], aga
     measured = []
     for source in sources:
         features = extractors.extract(extractor, source.batches(device), source.count, f"{what} ({source.name})" if source.name else what)
+        features = {layer: source.in_order(found) for layer, found in features.items()}
         measured.append(metrics.measure(protocol, protocol.metrics, features, logits, against.statistics, against.features))
     return {
         "metrics": tabulate(protocol, measured),

@@ -158,5 +158,5 @@ def halves(features: Tensor) -> tuple[Tensor, Tensor]:
 
 def _needed(features: Tensor | None, what: str) -> Tensor:
     if features is None:
-        raise UserError(f"{what} need the reference's features, statistics alone do not do; give pictures as reference")
+        raise UserError(f"{what} need the reference's features, statistics alone do not do; give pictures as reference, or --metrics is,fid")
     return features

@@ -33,8 +33,8 @@ NPZ_KEYS = ("images", "arr_0")  # ours, and what numpy calls a nameless array
 
 @dataclass(frozen=True)
 class Pictures:
-    """`count` pictures of side `resolution`; `stream(batch)` gives them in order as uint8 (B, H, W, 3); `digest` is of their content,
-    `lossy` says whether some are JPEG or WebP."""
+    """`count` pictures of side `resolution`; `stream(batch)` gives them as uint8 (B, H, W, 3); `digest` is of their content, `lossy` says
+    whether some are JPEG or WebP. `order`, where the order of the stream is only an archive's, is theirs: the positions that sort their names."""
 
     count: int
     resolution: int
@@ -42,9 +42,14 @@ class Pictures:
     source: str
     digest: str
     lossy: bool = False
+    order: Tensor | None = None  # (count,) int64
+
+    def in_order(self, features: Tensor) -> Tensor:
+        """Features (count, ...) of the stream in the pictures' own order: IS and KID are means over parts, which an archive must not choose."""
+        return features if self.order is None else features[self.order]
 
     def batches(self, batch: int) -> Iterator[Tensor]:
-        """All pictures in order, uint8 (B, 3, H, W) on the CPU; the next batch is read while this one is used."""
+        """All pictures as they stream, uint8 (B, 3, H, W) on the CPU; the next batch is read while this one is used."""
         arrays = self.stream(batch)
         with ThreadPoolExecutor(1) as reader:
             coming = reader.submit(next, arrays, None)
@@ -88,11 +93,15 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
     names = [index for index, name in enumerate(container.names) if Path(name).suffix.lower() in SUFFIXES]
     if not names:
         raise UserError(f"{path}: no pictures in it ({', '.join(sorted(SUFFIXES))})")
-    chosen = [names[row] for row in evenly(len(names), count)]
+    names.sort(key=lambda index: container.names[index])
+    wanted = [names[row] for row in evenly(len(names), count)]
+    chosen = sorted(wanted)  # as they stream
+    position = {index: place for place, index in enumerate(chosen)}
+    order = None if chosen == wanted else torch.tensor([position[index] for index in wanted])
     side = resolution or _side(container, chosen[0])
     stream = partial(_decoded, path, chosen, Shaper(side, "lanczos" if resize == "none" else resize, "none"), resize == "none")
     lossy = any(Path(container.names[index]).suffix.lower() != ".png" for index in chosen)
-    return Pictures(len(chosen), side, stream, str(path), _digest(container), lossy)
+    return Pictures(len(chosen), side, stream, str(path), _digest(container), lossy, order)
 
 
 def array(path: Path) -> NDArray[np.uint8]:
@@ -126,10 +135,13 @@ def _decoded(path: Path, chosen: Sequence[int], shaper: Shaper, exact: bool, bat
 
 def _picture(path: Path, shaper: Shaper, exact: bool, name: str, content: bytes | Path) -> NDArray[np.uint8]:
     try:
-        if exact and (size := _size(content)) != (shaper.resolution, shaper.resolution):
+        width, height = _size(content)
+        if exact and (width, height) != (shaper.resolution, shaper.resolution):
             raise PictureError(
-                f"{size[0]} x {size[1]} pixels, {shaper.resolution} x {shaper.resolution} are wanted; resize it, or name a filter as `resize`"
+                f"{width} x {height} pixels, {shaper.resolution} x {shaper.resolution} are wanted; resize it, or name a filter as `resize`"
             )
+        if width != height:
+            raise PictureError(f"{width} x {height} pixels, squares are wanted; crop it")
         return shaper.shape(content)
     except PictureError as error:
         raise UserError(f"{path}: {name}: {error}") from error

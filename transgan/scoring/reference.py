@@ -89,7 +89,9 @@ def features_of(plan: Plan, protocol: ProtocolConfig, path: Path, pictures: Any,
     extractor = extractors.build(protocol, path, [protocol.feature_layer], device)
     for warning in metrics.check_counts(protocol, protocol.metrics, extractor.widths[protocol.feature_layer], {what: pictures.count}):
         say(f"warning: {warning}")
-    return extractors.extract(extractor, pictures.batches(protocol.batch), pictures.count, what)[protocol.feature_layer]
+    features: Tensor = extractors.extract(extractor, pictures.batches(protocol.batch), pictures.count, what)[protocol.feature_layer]
+    in_order: Tensor = pictures.in_order(features)
+    return in_order
 
 
 def summarize(protocol: ProtocolConfig, features: "Tensor", about: dict[str, Any]) -> dict[str, "NDArray[Any]"]:
@@ -133,6 +135,8 @@ def load(path: Path) -> Reference:
     if not {"mu", "sigma"} <= set(arrays):
         raise UserError(f"{path}: has no arrays mu and sigma (it has: {', '.join(sorted(arrays))}); not reference statistics")
     mu, sigma = arrays["mu"], arrays["sigma"].astype(np.float64)
+    if sigma.ndim == 2 and sigma.shape[0] == sigma.shape[1] and ((sigma.diagonal() < 0).any() or not np.allclose(sigma, sigma.T)):
+        raise UserError(f"{path}: sigma is no covariance: it must be symmetric, with no negative variance")
     if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)) or not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
         raise UserError(f"{path}: mu {mu.shape} and sigma {sigma.shape} must be finite, of shapes (D,) and (D, D)")
     features = torch.from_numpy(arrays["features"]) if "features" in arrays else None
@@ -154,7 +158,8 @@ def read_arrays(path: Path) -> dict[str, "NDArray[Any]"]:
     except FileNotFoundError:
         raise UserError(f"{path}: not there; `transgan reference DATASET PROTOCOL` makes it") from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: damaged or no .npz ({error}); delete it and make it again") from error
+        reason = "its arrays are Python objects, or it is none" if "allow_pickle" in str(error) else error  # numpy advises to load it unsafely
+        raise UserError(f"{path}: damaged or no .npz ({reason}); delete it and make it again") from error
 
 
 def export_statistics(path: Path, target: Path) -> None:

@@ -26,6 +26,7 @@ rule prepare:
         f"{DATA}/{{dataset}}/contact.png",
     log:
         f"{LOGS}/prepare/{{dataset}}.log",
+    threads: lambda w: GRAPH[f"prepare@{w.dataset}"].threads
     params:
         options=OPTIONS,
     shell:
