@@ -59,6 +59,10 @@ def test_a_calibration_holds_for_other_precisions_by_their_products(project: Pat
     assert rate is not None
     assert rate.measured
     assert rate.flops == {"float32": pytest.approx(0.5e12), "bfloat16": pytest.approx(2e12)}
+    run = next(iter(plan.runs.values()))
+    assert rate.hours(run, 1.0) is not None
+    rounded = run.model_copy(update={"recipe": run.recipe.model_copy(update={"precision": "tf32"})})
+    assert rate.hours(rounded, 1.0) is None  # not measured, not guessed
 
 
 def test_runs_and_data_that_tables_share_are_counted_once_in_all(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

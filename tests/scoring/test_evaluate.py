@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -95,8 +96,20 @@ def test_every_kind_of_reference_gives_the_same_fid(project: Path, kind: str) ->
 def test_kid_against_statistics_is_refused(project: Path) -> None:
     current = plan.load()
     reference.export_statistics(current.paths.reference("cifar10", "few"), Path("statistics.npz"))
-    with pytest.raises(UserError, match="statistics alone do not do; give pictures"):
+    with pytest.raises(UserError, match="statistics alone do not do; give pictures as reference, or --metrics is,fid"):
         evaluate(current, RUN, "statistics.npz", metrics=["kid"])
+
+
+def test_the_order_of_an_archive_changes_no_score(project: Path) -> None:
+    pictures = Path(folder(digits("test")))
+    with zipfile.ZipFile("pictures.zip", "w") as archive:
+        for path in sorted(pictures.iterdir(), key=lambda path: path.name[::-1]):
+            archive.write(path, path.name)
+    options = {"metrics": ["is", "kid", "fid"], "changes": {"samples": 360}}
+    in_folder, in_zip = (evaluate(plan.load(), target, "cifar10", **options)["metrics"] for target in ("pictures", "pictures.zip"))
+    assert in_zip == in_folder
+    by_folder, by_zip = (evaluate(plan.load(), RUN, name, metrics=["kid"])["metrics"] for name in ("pictures", "pictures.zip"))
+    assert by_zip == by_folder
 
 
 def test_a_reference_of_pictures_is_kept_and_made_again_when_anything_changes(project: Path) -> None:
@@ -142,21 +155,25 @@ def test_a_damaged_reference_of_the_stage_is_made_again_and_said(project: Path, 
     assert declared.read_bytes() == good
 
 
-@pytest.mark.parametrize("name", ["mu", "sigma", "nan", "text", "other"])
+@pytest.mark.parametrize("name", ["mu", "sigma", "nan", "negative", "lopsided", "objects", "text", "other"])
 def test_bad_statistics_are_refused(project: Path, name: str) -> None:
     good = {"mu": np.zeros(64), "sigma": np.eye(64)}
     bad = {
         "mu": {**good, "mu": np.zeros((64, 1))},
         "sigma": {**good, "sigma": np.eye(63)},
         "nan": {**good, "sigma": np.full((64, 64), np.nan)},
+        "negative": {**good, "sigma": -np.eye(64)},
+        "lopsided": {**good, "sigma": np.eye(64) + np.eye(64, k=1)},
+        "objects": {**good, "mu": np.array([None] * 64)},
         "other": {"mu": np.zeros(2048), "sigma": np.eye(2048)},
     }
     if name == "text":
         Path("statistics.npz").write_text("no archive")
     else:
         np.savez("statistics.npz", **bad[name])  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"statistics\.npz|not the same layer"):
+    with pytest.raises(UserError, match=r"statistics\.npz|not the same layer") as caught:
         evaluate(plan.load(), RUN, "statistics.npz", metrics=["fid"])
+    assert "allow_pickle" not in str(caught.value)
 
 
 def test_one_picture_and_too_few_are_refused(project: Path) -> None:

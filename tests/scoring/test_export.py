@@ -46,5 +46,7 @@ def test_what_cannot_be_sampled_or_written_is_one_line(project: Path) -> None:
     assert Path("full/mine.txt").read_text() == "keep"
     with pytest.raises(UserError, match=f"cifar10: no run of .* known runs: {RUN}"):
         export.sample(current, "cifar10", Path("a.png"))
+    with pytest.raises(UserError, match=r"x\.jpg: name x\.png for a grid"):
+        export.sample(current, RUN, Path("x.jpg"))
     with pytest.raises(UserError, match="at least one picture"):
         export.sample(current, RUN, Path("a.png"), count=0)

@@ -50,6 +50,20 @@ def test_folder_archive_and_npz_give_the_same_pictures(tmp_path: Path) -> None:
         np.testing.assert_array_equal(open_all(tmp_path / name), content, err_msg=name)
 
 
+@pytest.mark.parametrize("count", [None, 5])
+def test_an_archive_in_any_order_is_taken_by_names(tmp_path: Path, count: int | None) -> None:
+    content = images()
+    folder = save(tmp_path / "folder", content)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, tarfile.open(tmp_path / "a.tar.gz", "w") as tar:
+        for number in (3, 0, 6, 5, 1, 4, 2):
+            archive.write(folder / f"{number:04d}.png", f"{number:04d}.png")
+            tar.add(folder / f"{number:04d}.png", f"{number:04d}.png")
+    wanted = open_all(folder, count)
+    for name in ("a.zip", "a.tar.gz"):
+        found = pictures.from_path(tmp_path / name, count, None, "none")
+        np.testing.assert_array_equal(found.in_order(torch.from_numpy(read(found))), wanted, err_msg=name)
+
+
 @pytest.mark.parametrize("batch", [1, 2, 7, 50])
 def test_the_batch_changes_nothing(batch: int) -> None:
     np.testing.assert_array_equal(read(pictures.of_array(images(), "memory"), batch), images())
@@ -98,6 +112,8 @@ def test_pictures_that_are_no_squares_are_refused(tmp_path: Path) -> None:
     Image.fromarray(images(1)[0][:4]).save(tmp_path / "a.png")
     with pytest.raises(UserError, match="8 x 4 pixels, squares are wanted"):
         pictures.from_path(tmp_path, None, None, "none")
+    with pytest.raises(UserError, match="8 x 4 pixels, squares are wanted"):  # and not squashed
+        open_all(tmp_path, resolution=4, resize="box")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "LA", "P", "I;16", "1"])
