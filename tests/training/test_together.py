@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -121,8 +120,9 @@ def together(project, tmp_path, monkeypatch):
     return start
 
 
-def test_any_process_that_fails_ends_the_others(together):
-    assert together("exec sleep 60", "exit 3")[0] == 128 + signal.SIGKILL  # the first, which did not end by itself
+def test_any_process_that_fails_ends_the_others(together, capsys):
+    assert together("exec sleep 60", "exit 3")[0] == 3
+    assert "a process failed (exit code 3); the 1 that wait for it are ended" in capsys.readouterr().err
     assert together("exit 3", "exec sleep 60")[0] == 3
     assert together("exit 0", "exit 0")[0] == 0
 

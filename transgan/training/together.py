@@ -62,6 +62,7 @@ def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
         # In a session of their own: Ctrl-C reaches this process alone, which passes it on once.
         workers = [subprocess.Popen(arguments, env={**shared, "RANK": str(i), "LOCAL_RANK": str(i)}, start_new_session=True) for i in range(count)]
         forwarded, failed_at = False, 0.0
+        killed: set[int] = set()
         while None in (codes := [worker.poll() for worker in workers]):
             if stop.signum and not forwarded:
                 forwarded = True
@@ -69,12 +70,14 @@ def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
                     worker.send_signal(stop.signum)
             failed = any(code and code not in (128 + stop.signum, -stop.signum) for code in codes)
             failed_at = failed_at or (time.monotonic() if failed else 0.0)
-            if failed_at and time.monotonic() - failed_at > GRACE_SECONDS:
-                for worker in workers:
-                    worker.kill()
+            if failed_at and not killed and time.monotonic() - failed_at > GRACE_SECONDS:
+                killed = {rank for rank, code in enumerate(codes) if code is None}
+                say(f"train {run_name}: a process failed (exit code {next(filter(None, codes))}); the {len(killed)} that wait for it are ended")
+                for rank in killed:
+                    workers[rank].kill()
             time.sleep(0.1)
-    # The first process speaks for all; the others fail of its absence.
-    code = next((worker.returncode for worker in workers if worker.returncode), 0)
+    # The first process speaks for all, unless it was ended for another's failure; the others fail of its absence.
+    code = next((worker.returncode for rank, worker in enumerate(workers) if worker.returncode and rank not in killed), 0)
     if code:
         raise SystemExit(code if code > 0 else 128 - code)
 
