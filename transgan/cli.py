@@ -298,6 +298,7 @@ def references(
         print(f"{scoring.remove(plan, remove) / 2**20:.1f} MiB removed")
     elif export is not None:
         scoring.export_statistics(plan.paths.reference(*plan.reference(export)), to)
+        print(f"{to}: mu and sigma of {export}")
     else:
         for kept in scoring.kept(plan):
             print(f"{kept.size / 2**20:10.1f} MiB  {'in use' if kept.current else 'unused'}  {kept.name}  {kept.folder}")
