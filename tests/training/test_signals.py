@@ -8,6 +8,16 @@ from transgan.training import signals
 from transgan.training.signals import stop_request
 
 
+@pytest.fixture(autouse=True)
+def usual_effects():
+    """Whoever starts tests in the background has SIGINT ignored, in them too."""
+    before = {signum: signal.getsignal(signum) for signum in signals.SIGNALS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
 def test_the_first_signal_is_noted_and_the_process_lives():
     before = signal.getsignal(signal.SIGTERM)
     with stop_request() as stop:

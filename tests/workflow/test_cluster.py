@@ -25,6 +25,11 @@ def test_every_costly_rule_has_resources_in_the_slurm_profile() -> None:
     assert asked["train"] == asked["train_longest"]
 
 
+def as_in_a_terminal() -> None:
+    """Whoever starts tests in the background has SIGINT ignored, and a shell cannot trap what was ignored when it began."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_log_holds_what_a_stage_says_after_the_signal_that_ends_it(tmp_path: Path) -> None:
     """Ctrl-C goes to the whole pipeline: a plain `tee` would be gone before training has said how to go on."""
     text = (ROOT / "workflow/rules/common.smk").read_text()
@@ -32,7 +37,9 @@ def test_a_log_holds_what_a_stage_says_after_the_signal_that_ends_it(tmp_path: P
     stage = "trap 'sleep 0.2; echo saved; exit 143' TERM INT; echo begun; while true; do sleep 0.05; done"
     pipeline = f"set -o pipefail; {keep} ({stage}) 2>&1 | keep log"
     for signum in (signal.SIGINT, signal.SIGTERM):
-        running = subprocess.Popen(["bash", "-c", pipeline], cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL)
+        running = subprocess.Popen(
+            ["bash", "-c", pipeline], cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, preexec_fn=as_in_a_terminal
+        )
         log = tmp_path / "log"
         while not (log.exists() and log.read_text()):
             time.sleep(0.02)
