@@ -14,7 +14,7 @@ from typing import Any, Literal
 from transgan import files
 from transgan.errors import UserError
 from transgan.paths import StageName
-from transgan.plan import Plan, digest
+from transgan.plan import Plan, Run, digest
 from transgan.stages import Stage
 
 Freshness = Literal["current", "stale", "missing", "unknown"]
@@ -74,6 +74,14 @@ def require(plan: Plan, stage: StageName, name: str, path: Path, *command: str) 
     found = carried(path).get("fingerprint")
     if found != plan.fingerprint(stage, name):
         raise UserError(f"{path}: made under another configuration ({found or 'none that it names'}); run `{plan.command(*command)}` first")
+
+
+def require_reference(plan: Plan, run: Run) -> Path:
+    """The reference that a run is scored with. Raises UserError as `require` does."""
+    dataset, protocol = run.dataset_name, run.protocol_name
+    path = plan.paths.reference(dataset, protocol)
+    require(plan, "reference", f"{dataset}-{protocol}", path, "reference", dataset, protocol)
+    return path
 
 
 def _judge(plan: Plan, stage: Stage) -> Freshness:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from transgan import files
 from transgan.console import say
 from transgan.errors import UserError
-from transgan.freshness import require
+from transgan.freshness import require, require_reference
 from transgan.plan import Plan, Run, digest
 from transgan.scoring import weights
 from transgan.scoring.evaluate import CHECKPOINTS, open_generator
@@ -34,7 +34,7 @@ def score(plan: Plan, run_name: str) -> None:
     generator_path = trained / "generator.safetensors"
     path, weights_digest = weights.locate(plan, run.protocol)
     require(plan, "train", run_name, trained / "run.json", "train", run_name)
-    _require_reference(plan, run)
+    require_reference(plan, run)
 
     def work(folder: Path) -> None:
         from transgan.models.saved import load_generator
@@ -56,11 +56,6 @@ def score(plan: Plan, run_name: str) -> None:
     outputs = {SCORES: plan.paths.score(run_name), METRICS: plan.paths.metrics(run_name)}
     inputs = _inputs(plan, run, generator_path, weights_digest, plan.command("train", run_name))
     run_stage(plan, "score", run_name, outputs, work, inputs)
-
-
-def _require_reference(plan: Plan, run: Run) -> None:
-    path = plan.paths.reference(run.dataset_name, run.protocol_name)
-    require(plan, "reference", f"{run.dataset_name}-{run.protocol_name}", path, "reference", run.dataset_name, run.protocol_name)
 
 
 def is_file(plan: Plan, target: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transgan import files
 from transgan.data.pack import MANIFEST
-from transgan.freshness import require
+from transgan.freshness import require, require_reference
 from transgan.plan import Plan
 from transgan.workspace import Work, run_stage
 
@@ -48,8 +48,5 @@ def finish(plan: Plan, run_name: str, work: Work) -> None:
     manifest = files.read_json(pack)
     inputs = {"data": str(manifest["sha256"])}
     if run.recipe.dynamics.fid_samples:
-        reference = plan.paths.reference(run.dataset_name, run.protocol_name)
-        name = f"{run.dataset_name}-{run.protocol_name}"
-        require(plan, "reference", name, reference, "reference", run.dataset_name, run.protocol_name)
-        inputs["reference"] = files.sha256(reference)
+        inputs["reference"] = files.sha256(require_reference(plan, run))
     run_stage(plan, "train", run_name, {name: results / name for name in OUTPUTS}, work, inputs)
