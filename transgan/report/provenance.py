@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import transgan
 from transgan.machine import cpu_model
 
 # A tree is dirty when tracked files among these differ from HEAD: everything that decides what is computed, and nothing else.
@@ -78,8 +79,8 @@ def versions() -> dict[str, str]:
 
 def _clone() -> Path | None:
     """Root of the clone that the running package is part of; else the working directory, if that is one."""
-    for folder in (Path(__file__).resolve().parents[2], Path.cwd()):
-        if _git(folder, "ls-files", "transgan/plan.py"):
+    for folder in (Path(transgan.__file__).resolve().parents[1], Path.cwd()):
+        if _git(folder, "ls-files", "transgan/__init__.py"):
             return folder
     return None
 

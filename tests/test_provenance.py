@@ -1,0 +1,59 @@
+"""Results carry the commit of the clone that the running package belongs to, wherever its modules lie."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+COLLECT = "from transgan.report.provenance import source; found = source(); print(found['commit'], found['dirty'])"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def seen_from(folder: Path, clone: Path) -> list[str]:
+    """Commit and dirt as a process says them that runs the clone's package in `folder`."""
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(clone)!r}); {COLLECT}"]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.split()
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone's worth of sources: this tree's package, committed."""
+    folder = tmp_path / "clone"
+    folder.mkdir()
+    files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "transgan"], cwd=ROOT, check=True, capture_output=True, text=True)
+    for name in files.stdout.split():
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes((ROOT / name).read_bytes())
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "all")
+    return folder
+
+
+def test_work_carries_the_commit_of_its_clone(clone: Path, tmp_path: Path) -> None:
+    commit = git(clone, "rev-parse", "HEAD")
+    assert seen_from(clone, clone) == [commit, "False"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert seen_from(elsewhere, clone) == [commit, "False"]
+    changed = clone / "transgan" / "__init__.py"
+    changed.write_text(changed.read_text() + "\n# changed\n")
+    assert seen_from(elsewhere, clone) == [commit, "True"]
+
+
+def test_another_repository_around_the_package_is_not_its_clone(clone: Path, tmp_path: Path) -> None:
+    """As where an environment inside somebody's own repository holds the installed package."""
+    git(clone, "rm", "-rq", "--cached", "transgan")
+    (clone / "README").write_text("something else\n")
+    git(clone, "add", "README")
+    git(clone, "commit", "-qm", "without the package")
+    assert seen_from(tmp_path, clone) == ["None", "None"]
