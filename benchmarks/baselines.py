@@ -20,7 +20,6 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from transgan import files
 from transgan import plan as plans
 from transgan.compute import prepare_compute
 from transgan.estimate import estimate
@@ -28,11 +27,12 @@ from transgan.models import build_discriminator, build_generator
 from transgan.plan import Plan, Run
 from transgan.report.plots import style
 from transgan.report.provenance import hardware, versions
-from transgan.streams import Streams
 from transgan.training.draws import Drawer
-from transgan.training.pictures import save_grid
 from transgan.training.processes import Processes
 from transgan.training.step import Trainer
+from transgan.utils import files
+from transgan.utils.image_grid import save_grid
+from transgan.utils.random import Streams
 
 HERE = Path(__file__).parent
 RESULTS, PAGE, IMAGES = HERE / "results", HERE.parent / "docs" / "baselines.md", HERE.parent / "docs" / "images"

@@ -93,7 +93,7 @@ def write_tar(path: Path, pictures: list[bytes], suffix: str) -> None:
 
 
 def write_celeba(folder: Path, pictures: list[bytes]) -> None:
-    from transgan.files import sha256
+    from transgan.utils.files import sha256
 
     folder.mkdir()
     with zipfile.ZipFile(folder / "img_align_celeba.zip", "w") as archive:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from transgan import files
 from transgan.plan import Plan, load
+from transgan.utils import files
 
 PAGE, IMAGES = Path("docs/demo.md"), Path("docs/images")
 TIMES = Path("benchmarks/results/demo-time.json")

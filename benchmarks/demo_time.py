@@ -16,10 +16,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from transgan import files
 from transgan.plan import Plan, load
 from transgan.report.provenance import hardware, source
 from transgan.stages import stages
+from transgan.utils import files
 
 METADATA, LOGS = Path(".snakemake/metadata"), Path(".snakemake/log")
 RESULT = Path(__file__).parent / "results" / "demo-time.json"

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from transgan import files
 from transgan.compute import prepare_compute
 from transgan.schema import ProtocolConfig
 from transgan.scoring import extractors, metrics, pictures
+from transgan.utils import files
 
 Images = NDArray[np.uint8]
 JPEG_QUALITY = 75

@@ -31,7 +31,6 @@ from performance_page import PAGE, page
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from transgan import files
 from transgan import plan as plans
 from transgan.compute import prepare_compute, set_precision
 from transgan.data.pack import Pack
@@ -41,11 +40,12 @@ from transgan.plan import Run
 from transgan.report.provenance import hardware, versions
 from transgan.schema import RecipeConfig
 from transgan.schema.recipe import Precision
-from transgan.streams import Streams
 from transgan.training.batches import Batches
 from transgan.training.draws import DiscriminatorDraws, Drawer, GeneratorDraws
 from transgan.training.processes import Processes
 from transgan.training.step import Trainer
+from transgan.utils import files
+from transgan.utils.random import Streams
 
 RESULTS = Path(__file__).parent / "results"
 PRODUCT_SIDE = 2048

@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from transgan import files
 from transgan.plan import load
 from transgan.stages import stages
+from transgan.utils import files
 
 # Holds times and the machine, by design; no train, score or table stage reads it.
 EXEMPT = "provenance.json"

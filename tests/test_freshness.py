@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from transgan import files
 from transgan import plan as plans
 from transgan.freshness import carried, freshness, remember
 from transgan.frontend import config_files, gpu_count
 from transgan.plan import Plan
 from transgan.stages import Stage, stage, stages
+from transgan.utils import files
 
 
 def fabricate(plan: Plan, target: Stage, **content: Any) -> None:

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from tests.conftest import TINY
-from transgan import files
 from transgan import plan as plans
 from transgan.plan import STAGE_VERSION
+from transgan.utils import files
 
 GOLDEN = Path(__file__).parent / "golden.json"
 RUN = "one-cifar10"

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from transgan import files, overview
+from transgan import overview
 from transgan import plan as plans
+from transgan.utils import files
 
 from .conftest import ROOT
 

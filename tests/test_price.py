@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from transgan import calibrate, files, overview, price
+from transgan import calibrate, overview, price
 from transgan import plan as plans
 from transgan.errors import UserError
+from transgan.utils import files
 
 MACHINE = "a processor"
 

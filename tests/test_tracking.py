@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from transgan import files, plan
+from transgan import plan
 from transgan.errors import UserError
 from transgan.tracking import Tracker, record_scores, sync
 from transgan.tracking import tracker as tracker_module
 from transgan.tracking.store import connect, tracking_uri
+from transgan.utils import files
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 RUN = "transgan-cifar10"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from transgan import files
 from transgan import plan as plans
 from transgan.errors import UserError
 from transgan.plan import Plan
+from transgan.utils import files
 from transgan.workspace import differences, is_finished, run_stage
 
 RUN = "one-cifar10"

@@ -12,9 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from transgan import files
 from transgan.compute import prepare_compute, set_precision
-from transgan.console import say
 from transgan.freshness import carried
 from transgan.machine import device_name
 from transgan.models import build_discriminator, build_generator
@@ -22,10 +20,12 @@ from transgan.plan import Plan, Run
 from transgan.price import calibration_file
 from transgan.schema import RecipeConfig
 from transgan.schema.recipe import Precision
-from transgan.streams import Streams
 from transgan.training.draws import Drawer
 from transgan.training.processes import Processes
 from transgan.training.step import Trainer
+from transgan.utils import files
+from transgan.utils.console import say
+from transgan.utils.random import Streams
 
 SECONDS = 40.0  # of training steps, besides the first iteration, which warms up
 ROUNDS = 50

@@ -14,10 +14,10 @@ from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from transgan.console import say
 from transgan.errors import UserError
 from transgan.memory import keep_freed_memory
 from transgan.schema.recipe import Precision
+from transgan.utils.console import say
 
 _leases: dict[str, FileLock | None] = {}  # held until the process ends; None: shared
 

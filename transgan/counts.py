@@ -14,11 +14,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from transgan import files
-from transgan.console import say
 from transgan.freshness import carried
 from transgan.plan import Plan, Run, digest, load, merge
 from transgan.schema import ModelConfig, RecipeConfig
+from transgan.utils import files
+from transgan.utils.console import say
 
 FILE = "counts.json"
 # Raise when transgan.estimate counts differently: everything is then counted again.

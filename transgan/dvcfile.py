@@ -6,9 +6,10 @@ DVC can neither leave entries of a dict out of a `foreach`, so the runs that the
 
 from pathlib import Path
 
-from transgan import files, plan
+from transgan import plan
 from transgan.plan import Plan
 from transgan.stages import Stage, stages
+from transgan.utils import files
 
 DVC_FILE = Path("dvc.yaml")
 LINE = "  # --- below this line: written by `make generate` from params.yaml; do not edit ---\n"

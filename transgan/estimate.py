@@ -23,10 +23,10 @@ from transgan.models import build_discriminator, build_generator, double_backwar
 from transgan.plan import Run
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.schema.recipe import DynamicsConfig
-from transgan.streams import Streams
 from transgan.training.draws import Drawer
 from transgan.training.processes import Processes
 from transgan.training.step import Trainer
+from transgan.utils.random import Streams
 
 GIB = 2**30
 

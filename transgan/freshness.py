@@ -11,11 +11,11 @@ import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
-from transgan import files
 from transgan.errors import UserError
 from transgan.paths import StageName
 from transgan.plan import Plan, Run, digest
 from transgan.stages import Stage
+from transgan.utils import files
 
 Freshness = Literal["current", "stale", "missing", "unknown"]
 

@@ -4,10 +4,10 @@ import os
 import time
 from pathlib import Path
 
-from transgan import files
 from transgan.freshness import freshness
 from transgan.plan import Plan
 from transgan.stages import Stage, stages
+from transgan.utils import files
 
 _LONG_AGO = (0, 0)
 

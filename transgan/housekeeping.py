@@ -10,12 +10,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from transgan.console import say
 from transgan.frontend import gpu_count
 from transgan.paths import StageName
 from transgan.plan import Plan
 from transgan.plan import load as load_plan
 from transgan.report.layout import DETAILS
+from transgan.utils.console import say
 
 _STATE_STAGES: tuple[StageName, ...] = ("reference", "classifier", "train", "score")
 _PACKAGES = ("torch", "torchvision", "torch-fidelity", "snakemake", "dvc", "mlflow", "pandas", "seaborn", "numpy")

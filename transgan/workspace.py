@@ -11,11 +11,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from transgan import files
-from transgan.console import say
 from transgan.errors import UserError
 from transgan.paths import StageName
 from transgan.plan import Plan
+from transgan.utils import files
+from transgan.utils.console import say
 
 Work = Callable[[Path], Mapping[str, str] | None]
 

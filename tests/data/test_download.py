@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from tests.data.serve import Server, cut, ignore_range, page, serving, stall, status, wrong
-from transgan import files
 from transgan.data import download as module
 from transgan.data.download import Digests, Unavailable, download
 from transgan.errors import UserError
+from transgan.utils import files
 
 CONTENT = np.random.default_rng(0).bytes(700_000)
 DIGEST = "md5:" + __import__("hashlib").md5(CONTENT).hexdigest()

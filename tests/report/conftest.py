@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from transgan import files, plan
+from transgan import plan
+from transgan.utils import files
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 SETTINGS = ("extractor", "feature_layer", "samples", "splits", "quantize", "is_splits", "seeds", "precision")

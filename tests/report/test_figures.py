@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transgan import files
 from transgan.errors import UserError
 from transgan.report import figures
 from transgan.report.plots import curve, sources, style
 from transgan.report.plots.samples import grid
 from transgan.report.reported import curve as authors_curve
 from transgan.schema import FigureConfig
+from transgan.utils import files
 
 RUN = "transgan-cifar10"
 

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from transgan import files
 from transgan.errors import UserError
 from transgan.report import cost, page, tables, trace
+from transgan.utils import files
 
 from ..chromium import needs_chromium, probed
 

@@ -8,12 +8,13 @@ import torch
 import yaml
 
 from tests.conftest import TINY
-from transgan import files, plan
+from transgan import plan
 from transgan.data import fetch, prepare
 from transgan.models import build_generator
 from transgan.models.saved import save_generator
 from transgan.plan import Plan
 from transgan.scoring import classifier, reference
+from transgan.utils import files
 
 RUN, REFERENCE = "one-cifar10", "cifar10-few"
 

@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 
 from tests.scoring.conftest import RUN
-from transgan import files, plan
+from transgan import plan
 from transgan.errors import UserError
 from transgan.models.saved import load_generator
 from transgan.scoring import export, samples
+from transgan.utils import files
 
 
 def test_array_folder_and_grid_hold_what_scoring_sees(project: Path) -> None:

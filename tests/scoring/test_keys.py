@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from tests.scoring.conftest import REFERENCE, RUN, write_params
-from transgan import files, plan
+from transgan import plan
 from transgan.plan import REFERENCE_FIELDS
 from transgan.schema import ProtocolConfig
 from transgan.scoring import classifier, reference, score
+from transgan.utils import files
 
 OTHER: dict[str, Any] = {
     "metrics": ["fid", "kid"],

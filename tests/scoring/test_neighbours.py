@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from tests.scoring.conftest import RUN
-from transgan import files, plan
+from transgan import plan
 from transgan.scoring import neighbours
+from transgan.utils import files
 
 
 def test_nearest_of_points_on_a_line() -> None:

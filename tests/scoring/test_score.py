@@ -12,10 +12,11 @@ import torch
 
 from tests.models.test_official import released_keys
 from tests.scoring.conftest import REFERENCE, RUN, save_untrained, write_params
-from transgan import files, plan
+from transgan import plan
 from transgan.errors import UserError
 from transgan.models import build_generator
 from transgan.scoring import reference, score
+from transgan.utils import files
 
 
 def made(name: str = RUN) -> dict[str, object]:

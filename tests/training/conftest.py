@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from tests.conftest import TINY
-from transgan import files
 from transgan import plan as plans
 from transgan.data.fetch import fetch
 from transgan.data.prepare import prepare
 from transgan.tracking.tracker import Tracker
 from transgan.training import session
 from transgan.training.loop import OUTPUTS, train
+from transgan.utils import files
 
 RUN = "one-cifar10"
 HASHED = [name for name in OUTPUTS if name != "provenance.json"]

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from transgan.models import build_discriminator, build_generator
 from transgan.models.base import StyledGenerator
 from transgan.schema import ModelConfig, RecipeConfig
-from transgan.streams import Streams
 from transgan.training.draws import Drawer
 from transgan.training.processes import Processes
 from transgan.training.step import Trainer
+from transgan.utils.random import Streams
 
 MODEL = {
     "generator": {

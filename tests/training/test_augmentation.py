@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from transgan.errors import UserError
-from transgan.streams import Streams
 from transgan.training.augmentation import OPERATIONS, Augmentation, _filter_bank
+from transgan.utils.random import Streams
 
 N = 512
 

@@ -20,11 +20,11 @@ from transgan.estimate import estimate
 from transgan.models import build_discriminator, build_generator
 from transgan.models.saved import load_generator
 from transgan.schema import ModelConfig, RecipeConfig
-from transgan.streams import Streams
 from transgan.training.draws import Drawer
 from transgan.training.loop import train
 from transgan.training.processes import Processes, join
 from transgan.training.step import Trainer
+from transgan.utils.random import Streams
 
 WGAN_GP = {
     "generator": {"family": "resnet", "latent": 16, "width": 8, "bottom_width": 2, "blocks": [8, 8]},

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from transgan.data.pack import Pack
-from transgan.streams import Streams
 from transgan.training import batches as module
 from transgan.training.batches import Batches
 from transgan.training.processes import Processes
+from transgan.utils.random import Streams
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from transgan import plan as plans
 from transgan.compute import set_precision
 from transgan.data.pack import Pack
 from transgan.models import build_discriminator, build_generator
-from transgan.streams import Streams
 from transgan.training.batches import Batches
 from transgan.training.draws import Drawer
 from transgan.training.loop import train
 from transgan.training.processes import Processes
 from transgan.training.step import Trainer
+from transgan.utils.random import Streams
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"

@@ -17,13 +17,13 @@ from transgan.estimate import estimate
 from transgan.models import DiscriminatorNetwork, build_generator
 from transgan.schema.model import generator_config
 from transgan.schema.recipe import Regularizer
-from transgan.streams import Streams
 from transgan.training.augmentation import Augmentation
 from transgan.training.draws import DiscriminatorDraws, Drawer, GeneratorDraws, Mixing
 from transgan.training.loop import train
 from transgan.training.regularizers import REGULARIZERS as TERMS
 from transgan.training.regularizers import Context
 from transgan.training.styles import generate, styles_of
+from transgan.utils.random import Streams
 
 
 def context(generator, draws, state: float = 0.0, **changes) -> Context:

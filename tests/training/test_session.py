@@ -14,12 +14,12 @@ import pytest
 import safetensors
 
 from tests.training.conftest import RUN, digests
-from transgan import files
 from transgan import plan as plans
 from transgan.errors import Diverged, UserError
 from transgan.training.loop import train
 from transgan.training.signals import Stopped
 from transgan.training.step import Trainer
+from transgan.utils import files
 
 
 class Crash(BaseException):

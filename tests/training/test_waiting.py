@@ -10,11 +10,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transgan import plan as plans
 from transgan.models import build_discriminator, build_generator
 from transgan.plan import Run
-from transgan.streams import Streams
 from transgan.training.augmentation import OPERATIONS, Augmentation
 from transgan.training.draws import Drawer
 from transgan.training.processes import Processes
 from transgan.training.step import Trainer
+from transgan.utils.random import Streams
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 DEMO = plans.load(PARAMS, "demo")

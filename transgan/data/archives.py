@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from transgan import files
-from transgan.console import say
 from transgan.data.catalog import ARCHIVES, INCOMING, RemoteFile, Source, places
 from transgan.data.download import Digests, Unavailable, download, read_small
 from transgan.errors import UserError
+from transgan.utils import files
+from transgan.utils.console import say
 
 SUMS = "SHA256SUMS"
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from transgan import files
-from transgan.console import say
 from transgan.errors import UserError
+from transgan.utils import files
+from transgan.utils.console import say
 
 TIMEOUT_SECONDS = 30.0  # without a byte: the server stalls
 ATTEMPTS = 5  # at one address

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from transgan import files
-from transgan.console import progress
 from transgan.data.archives import Archives, by_hand
 from transgan.data.catalog import CATALOG
 from transgan.data.containers import Tree, open_container
@@ -15,6 +13,8 @@ from transgan.data.readers import digits
 from transgan.errors import UserError
 from transgan.plan import Plan
 from transgan.schema import DatasetConfig
+from transgan.utils import files
+from transgan.utils.console import progress
 
 SOURCE = "source.json"
 PARALLEL = 4

@@ -6,7 +6,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from transgan import files
 from transgan.data.archives import by_hand
 from transgan.data.catalog import ARCHIVES, CATALOG, INCOMING, locate
 from transgan.data.pack import IMAGES, MANIFEST
@@ -14,6 +13,7 @@ from transgan.data.packing import PROGRESS
 from transgan.data.prepare import SOURCE
 from transgan.errors import UserError
 from transgan.plan import Plan
+from transgan.utils import files
 
 OWN_TERMS = {
     "digits": "CC BY 4.0 (UCI, Alpaydin and Kaynak 1998); comes with scikit-learn",

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from transgan import files
 from transgan.errors import UserError
+from transgan.utils import files
 
 IMAGES, LABELS, MANIFEST, CONTACT = "images.npy", "labels.npy", "manifest.json", "contact.png"
 

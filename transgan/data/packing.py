@@ -19,13 +19,13 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from transgan import files
-from transgan.console import progress, say
 from transgan.data.pack import CONTACT, IMAGES, LABELS
 from transgan.data.pictures import Shaper
 from transgan.data.readers import Entry, Reader
 from transgan.data.workers import Item, Rows, pack_batch, worker_count, workers, write_at
 from transgan.errors import UserError
+from transgan.utils import files
+from transgan.utils.console import progress, say
 
 PARTIAL, PROGRESS = "images.partial", "progress.json"
 BATCH_PICTURES = 256

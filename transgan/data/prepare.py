@@ -6,8 +6,6 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from transgan import files
-from transgan.console import say
 from transgan.data.pack import CONTACT, IMAGES, LABELS, MANIFEST
 from transgan.data.packing import Job, finish_images, pack_pictures, write_contact_sheet
 from transgan.data.pictures import SUFFIXES, Shaper
@@ -16,6 +14,8 @@ from transgan.data.readers.base import check_counts
 from transgan.errors import UserError
 from transgan.plan import Plan
 from transgan.schema import DatasetConfig
+from transgan.utils import files
+from transgan.utils.console import say
 from transgan.workspace import run_stage
 
 SOURCE = "source.json"

@@ -18,13 +18,13 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from transgan import files
 from transgan.errors import UserError
 from transgan.models.base import DiscriminatorNetwork, GeneratorNetwork
 from transgan.models.discriminator import Discriminator
 from transgan.models.generator import Generator
 from transgan.models.saved import save_generator
 from transgan.schema.model import TransformerDiscriminator, TransformerGenerator
+from transgan.utils import files
 
 HEADS, TILE, OVERLAPPING_TILE = 4, 16, 4
 

@@ -10,11 +10,11 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from transgan import files
 from transgan.errors import UserError
 from transgan.models import build_generator
 from transgan.models.base import GeneratorNetwork
 from transgan.schema.model import GeneratorConfig, generator_config
+from transgan.utils import files
 
 METADATA_KEY = "transgan"
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import jinja2
 
-from transgan import __version__, files
+from transgan import __version__
 from transgan.plan import Plan
 from transgan.report import cost, trace
 from transgan.report.cells import Cell, cells
@@ -22,6 +22,7 @@ from transgan.report.layout import Layout
 from transgan.report.tables import OURS, lay_out, share, warning
 from transgan.report.trace import Traced
 from transgan.scoring.scores import read_scores
+from transgan.utils import files
 
 PAPER_BIBTEX = """@inproceedings{jiang2021transgan,
   title     = {{TransGAN}: Two Pure Transformers Can Make One Strong {GAN}, and That Can Scale Up},

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transgan import files, price
+from transgan import price
 from transgan.plan import Plan
 from transgan.report import cost
 from transgan.report.cells import Cell, cells
@@ -12,6 +12,7 @@ from transgan.report.layout import Footnotes, Grid, Group, Layout, Text, latex, 
 from transgan.report.reported import Reported
 from transgan.report.verdict import Verdict
 from transgan.schema import TableConfig
+from transgan.utils import files
 
 PAPER, OURS = "paper", "ours"
 # On which a cost in operations is put in hours.

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transgan import files
 from transgan.errors import UserError
 from transgan.plan import Plan
 from transgan.report.cells import Cell, cells
 from transgan.scoring.scores import read_scores
+from transgan.utils import files
 
 UNKNOWN = "unknown"
 

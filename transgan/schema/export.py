@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from transgan import files
 from transgan.schema.params import Params
+from transgan.utils import files
 
 TARGET = Path("workflow/schemas/params.schema.json")
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from transgan.schema import ClassifierConfig
-from transgan.streams import Streams
+from transgan.utils.random import Streams
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from transgan import files
-from transgan.console import say
 from transgan.errors import UserError
 from transgan.plan import REFERENCE_FIELDS, Plan, digest
 from transgan.schema import ProtocolConfig
 from transgan.scoring import weights
+from transgan.utils import files
+from transgan.utils.console import say
 from transgan.workspace import is_finished, locked
 
 if TYPE_CHECKING:

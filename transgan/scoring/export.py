@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from transgan import files
 from transgan.compute import prepare_compute
-from transgan.console import progress, say
 from transgan.errors import UserError
 from transgan.plan import Plan
 from transgan.scoring import samples
 from transgan.scoring.evaluate import open_generator
+from transgan.utils import files
+from transgan.utils.console import progress, say
 
 GAP = 2  # black pixels between the pictures of a grid
 

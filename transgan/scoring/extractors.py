@@ -18,11 +18,11 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torch_fidelity.utils import create_feature_extractor
 
 from transgan.compute import send
-from transgan.console import duration, progress, say
 from transgan.errors import UserError
 from transgan.schema import ProtocolConfig
 from transgan.scoring import classifier
 from transgan.scoring.weights import inception_bytes
+from transgan.utils.console import duration, progress, say
 
 INCEPTION_LAYERS = {"64": 64, "192": 192, "768": 768, "2048": 2048}
 LOGITS = {"inception-v3-compat": "logits_unbiased", "digits": "logits"}  # the Inception score has always used logits without the bias

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transgan.console import say
 from transgan.plan import Plan
 from transgan.schema import ProtocolConfig
+from transgan.utils.console import say
 
 if TYPE_CHECKING:
     import torch

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from transgan import files
 from transgan.data.containers import Container, Tree, open_container
 from transgan.data.pack import Pack
 from transgan.data.pictures import FORMATS, SUFFIXES, PictureError, Shaper
 from transgan.errors import UserError
 from transgan.scoring.metrics import evenly
 from transgan.scoring.reference import read_arrays
+from transgan.utils import files
 
 Arrays = Iterator[NDArray[np.uint8]]
 NPZ_KEYS = ("images", "arr_0")  # ours, and what numpy calls a nameless array

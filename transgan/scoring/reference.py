@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transgan import files
-from transgan.console import say
 from transgan.errors import UserError
 from transgan.freshness import require
 from transgan.plan import Plan
 from transgan.schema import ProtocolConfig
 from transgan.scoring import weights
+from transgan.utils import files
+from transgan.utils.console import say
 from transgan.workspace import run_stage
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from transgan.compute import send
 from transgan.errors import UserError
 from transgan.schema import ProtocolConfig
 from transgan.scoring.measure import Source
-from transgan.streams import Streams
+from transgan.utils.random import Streams
 
 Quantize = Literal["truncate", "round"]
 

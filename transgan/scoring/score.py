@@ -7,13 +7,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from transgan import files
-from transgan.console import say
 from transgan.errors import UserError
 from transgan.freshness import require, require_reference
 from transgan.plan import Plan, Run, digest
 from transgan.scoring import weights
 from transgan.scoring.evaluate import CHECKPOINTS, open_generator
+from transgan.utils import files
+from transgan.utils.console import say
 from transgan.workspace import locked, run_stage
 
 if TYPE_CHECKING:

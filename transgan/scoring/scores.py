@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
-from transgan import files
 from transgan.errors import UserError
 from transgan.plan import Plan
+from transgan.utils import files
 
 
 class _Metric(BaseModel):

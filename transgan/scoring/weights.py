@@ -8,11 +8,11 @@ import io
 import shutil
 from pathlib import Path
 
-from transgan import files
-from transgan.console import progress, say
 from transgan.errors import UserError
 from transgan.plan import Plan
 from transgan.schema import ProtocolConfig
+from transgan.utils import files
+from transgan.utils.console import progress, say
 
 INCEPTION_NAME = "weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_NAME}"

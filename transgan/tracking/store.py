@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transgan import files
+from transgan.utils import files
 
 # MLflow's limits of one call.
 METRICS_PER_CALL = 1000

@@ -4,14 +4,14 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from transgan import files
-from transgan.console import say
 from transgan.errors import UserError
 from transgan.plan import Plan, Run, digest
 from transgan.report import provenance
 from transgan.scoring.scores import read_scores
 from transgan.tracking.store import Store, connect, tracking_uri
 from transgan.tracking.tracker import Tracker, create, milliseconds, one_line
+from transgan.utils import files
+from transgan.utils.console import say
 
 TABLES_RUN = "reproduce_tables"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from transgan import files
-from transgan.console import say
 from transgan.plan import Plan, Run
 from transgan.tracking import describe
 from transgan.tracking.store import METRICS_PER_CALL, Metric, Store, connect
+from transgan.utils import files
+from transgan.utils.console import say
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 

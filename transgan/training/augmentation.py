@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transgan.errors import UserError
-from transgan.streams import Streams
+from transgan.utils.random import Streams
 
 # Scaling filter of the sym2 wavelet, the one ADA's image filtering is built from.
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from transgan.compute import send
 from transgan.data.pack import Pack
-from transgan.streams import Streams
 from transgan.training.processes import Processes
+from transgan.utils.random import Streams
 
 AHEAD = 4
 RESIDENT_BYTES_CPU = 2**30

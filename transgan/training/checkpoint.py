@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from transgan import files
-from transgan.console import say
 from transgan.errors import UserError
+from transgan.utils import files
+from transgan.utils.console import say
 
 
 class Checkpoints:

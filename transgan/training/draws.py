@@ -10,8 +10,8 @@ from transgan.errors import UserError
 from transgan.models import DiscriminatorNetwork, GeneratorNetwork
 from transgan.models.base import StyledGenerator
 from transgan.schema import RecipeConfig
-from transgan.streams import Streams
 from transgan.training.augmentation import Augmentation
+from transgan.utils.random import Streams
 
 
 @dataclass(frozen=True)

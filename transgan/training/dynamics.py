@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transgan import files
 from transgan.models.attention import SelfAttention
 from transgan.schema import RecipeConfig
-from transgan.streams import Streams
-from transgan.training.pictures import pictures
+from transgan.utils import files
+from transgan.utils.image_grid import pictures
+from transgan.utils.random import Streams
 
 ATTENTION_BATCH = 8
 MOST_WEIGHTS = 2**27  # attention weights held at once, in float32 half a GiB: among all pixels of 256 x 256, eight images have a TiB of them

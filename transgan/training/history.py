@@ -6,9 +6,9 @@ from pathlib import Path
 import psutil
 import torch
 
-from transgan import files
 from transgan.schema import RecipeConfig
 from transgan.training.regularizers import measured_names
+from transgan.utils import files
 
 FIRST_COLUMNS = ("images", "step", "d_loss", "g_loss", "gap", "gradient_penalty")
 LAST_COLUMNS = ("d_real", "d_fake", "d_grad_norm", "g_grad_norm", "ema_beta")

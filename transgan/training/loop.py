@@ -6,10 +6,10 @@ One process or several: started by torchrun, the processes train together; start
 import os
 from pathlib import Path
 
-from transgan import files
 from transgan.data.pack import MANIFEST
 from transgan.freshness import require, require_reference
 from transgan.plan import Plan
+from transgan.utils import files
 from transgan.workspace import Work, run_stage
 
 OUTPUTS = ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz", "provenance.json")

@@ -12,9 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from transgan import files
 from transgan.compute import prepare_compute, set_precision
-from transgan.console import Progress, progress, say
 from transgan.data.pack import Pack
 from transgan.errors import Diverged, UserError
 from transgan.models import build_discriminator, build_generator
@@ -22,18 +20,20 @@ from transgan.models.saved import save_generator
 from transgan.plan import Plan
 from transgan.report.provenance import collect
 from transgan.schema import RecipeConfig
-from transgan.streams import Streams
 from transgan.tracking.tracker import Tracker
 from transgan.training.batches import Batches
 from transgan.training.checkpoint import Checkpoints
 from transgan.training.draws import Drawer
 from transgan.training.dynamics import Dynamics
 from transgan.training.history import History
-from transgan.training.pictures import save_grid
 from transgan.training.processes import Processes
 from transgan.training.signals import Stopped, StopRequest, stop_request
 from transgan.training.small_fid import small_fid
 from transgan.training.step import Trainer
+from transgan.utils import files
+from transgan.utils.console import Progress, progress, say
+from transgan.utils.image_grid import save_grid
+from transgan.utils.random import Streams
 
 Network = TypeVar("Network", bound=nn.Module)
 TRACKING = "tracking.json"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from transgan.console import say
 from transgan.plan import Plan
 from transgan.schema import RecipeConfig
 from transgan.training.loop import finish
 from transgan.training.processes import join
 from transgan.training.session import Session
 from transgan.training.signals import stop_request
+from transgan.utils.console import say
 
 GRACE_SECONDS = 20.0
 GO, FINISHED = 2, 1

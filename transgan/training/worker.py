@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from transgan import plan as plans
-from transgan.console import say
 from transgan.errors import Diverged, UserError
+from transgan.utils.console import say
 
 
 def main(params: str, scale: str, run_name: str, folder: str, parent: str) -> int:

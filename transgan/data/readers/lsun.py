@@ -8,13 +8,13 @@ from typing import IO
 
 import lmdb
 
-from transgan import files
 from transgan.data import members
 from transgan.data.containers import damaged
 from transgan.data.pieces import Content
 from transgan.data.readers.base import Entry, Reader, check_parts
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
+from transgan.utils import files
 
 DATABASE = "data.mdb"
 LARGEST = 200 * 2**30

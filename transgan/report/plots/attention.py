@@ -13,8 +13,8 @@ from transgan.plan import Plan
 from transgan.report.plots import sources
 from transgan.report.plots.style import COLOURS, SEQUENTIAL, canvas, picture
 from transgan.schema import FigureConfig
-from transgan.streams import Streams
 from transgan.training.dynamics import attention_layers, attention_weights
+from transgan.utils.random import Streams
 
 # The pixels whose queries are shown, as shares of the side: the middle, and two off it.
 PIXELS = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.4))
@@ -52,7 +52,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 @torch.no_grad()
 def maps(plan: Plan, run: str) -> Maps:
     """The last block of every stage, for one latent fixed by the run's seed."""
-    from transgan.training.pictures import to_uint8
+    from transgan.utils.image_grid import to_uint8
 
     module = sources.generator(plan, run).module
     streams = Streams(plan.run(run).seed)

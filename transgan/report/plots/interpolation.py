@@ -9,14 +9,14 @@ from transgan.report.plots import sources
 from transgan.report.plots.samples import grid
 from transgan.report.plots.style import INCHES, canvas, picture
 from transgan.schema import FigureConfig
-from transgan.streams import Streams
+from transgan.utils.random import Streams
 
 PAIRS, STEPS = 4, 9
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
     """Two panels per run, one above the other: linear and spherical; a row per pair. Noise of the network is the same in every picture."""
-    from transgan.training.pictures import pictures
+    from transgan.utils.image_grid import pictures
 
     figure = canvas(plan, config.title, 0.6 + 2 * len(config.runs) * (INCHES * PAIRS / STEPS + 0.25))
     panels = figure.subplots(2 * len(config.runs), 1, squeeze=False)[:, 0]

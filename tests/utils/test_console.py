@@ -4,11 +4,11 @@ import os
 import subprocess
 import sys
 
-from transgan.console import duration
+from transgan.utils.console import duration
 
 WORK = """
 import sys
-from transgan.console import say
+from transgan.utils.console import say
 sys.stdin.read()
 say("one"), say("two")
 open(sys.argv[1], "w").write("done")

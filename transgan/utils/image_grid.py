@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from transgan import files
+from transgan.utils import files
 
 GRID_PIXELS = 512
 GAP = 2  # pixels between the pictures of a grid

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from transgan import files
 from transgan.errors import UserError
+from transgan.utils import files
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
