@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from transgan import plan as plans
-from transgan.compute import prepare_compute
 from transgan.estimate import estimate
+from transgan.hardware.device import prepare_compute
 from transgan.models import build_discriminator, build_generator
 from transgan.plan import Plan, Run
 from transgan.report.plots import style

@@ -35,7 +35,7 @@ from PIL import Image
 
 from transgan.data.pictures import FILTERS, crop_box
 from transgan.data.workers import KEPT_BYTES
-from transgan.memory import keep_huge_pages
+from transgan.hardware.malloc import keep_huge_pages
 
 if TYPE_CHECKING:
     from transgan.plan import Plan

@@ -19,9 +19,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from transgan import plan
-from transgan.compute import prepare_compute
 from transgan.estimate import Counter
-from transgan.machine import device_bytes
+from transgan.hardware.device import prepare_compute
+from transgan.hardware.info import device_bytes
 from transgan.models import build_generator, double_backward
 from transgan.schema.model import TransformerGenerator
 from transgan.utils import files

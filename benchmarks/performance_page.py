@@ -28,7 +28,7 @@ TAIL = (
     "- G runs without gradients in the D step; real and generated pictures go through D in one pass.",
     "- The relative position bias is the table unfolded twice, not gathered: its backward pass is no scatter.",
     "- Attention is fused wherever no second derivative is needed; GELU, Adam and the moving average are one operator each.",
-    "- On a CPU, malloc keeps freed memory (`transgan.memory.keep_freed_memory`). Otherwise every large tensor is mapped anew and the kernel clears",
+    "- On a CPU, malloc keeps freed memory (`transgan.hardware.malloc.keep_freed_memory`). Otherwise every large tensor is mapped anew and the kernel clears",
     "  its pages at first touch: a fifth of a generator's step. The plain loop runs with malloc as it is.",
     "- On a CPU, large float32 products of the transformer blocks run in oneDNN; torch gives them to MKL. Forward, and backward to the input, in",
     "  the operator that torch has for compiled code (`transgan.models.linear`): 164 to 207 GFLOP/s by itself for the shapes of D and G at batch",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from transgan.compute import prepare_compute
+from transgan.hardware.device import prepare_compute
 from transgan.schema import ProtocolConfig
 from transgan.scoring import extractors, metrics, pictures
 from transgan.utils import files

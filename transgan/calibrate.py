@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import torch
 
-from transgan.compute import prepare_compute, set_precision
 from transgan.freshness import carried
-from transgan.machine import device_name
+from transgan.hardware.device import prepare_compute, set_precision
+from transgan.hardware.info import device_name
 from transgan.models import build_discriminator, build_generator
 from transgan.plan import Plan, Run
 from transgan.price import calibration_file

@@ -11,7 +11,7 @@ from typing import Any
 from transgan import counts, price
 from transgan.errors import UserError
 from transgan.freshness import carried, freshness
-from transgan.machine import device_bytes
+from transgan.hardware.info import device_bytes
 from transgan.plan import Plan, Run
 from transgan.stages import stages
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from transgan.data.catalog import CATALOG
 from transgan.errors import UserError
 from transgan.freshness import carried
-from transgan.machine import device_bytes, device_name
+from transgan.hardware.info import device_bytes, device_name
 from transgan.plan import Plan, Run
 from transgan.schema import ProtocolConfig
 

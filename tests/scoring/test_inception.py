@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from transgan.compute import set_precision
 from transgan.errors import UserError
+from transgan.hardware.device import set_precision
 from transgan.schema import ProtocolConfig
 from transgan.scoring import extractors, metrics, pictures
 from transgan.scoring.measure import title

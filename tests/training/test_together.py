@@ -16,8 +16,8 @@ from tests.conftest import ROOT
 from tests.training.conftest import RUN, digests
 from tests.training.trajectory import Recorded
 from transgan import plan as plans
-from transgan.compute import lease
 from transgan.errors import UserError
+from transgan.hardware.device import lease
 from transgan.schema.params import ExecutionConfig
 from transgan.training.checkpoint import Checkpoints
 from transgan.training.loop import train
@@ -51,11 +51,11 @@ def test_rows_of_all_processes_are_the_batch():
 def test_every_process_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
     from filelock import FileLock
 
-    monkeypatch.setattr("transgan.compute._leases", {})
+    monkeypatch.setattr("transgan.hardware.device._leases", {})
     with FileLock(tmp_path / "first.lock"):
         assert lease(["first", "second"], tmp_path) == 1
         assert lease(["first", "second"], tmp_path) == 1  # asked again, it stays
-    monkeypatch.setattr("transgan.compute._leases", {})
+    monkeypatch.setattr("transgan.hardware.device._leases", {})
     with FileLock(tmp_path / "only.lock"):
         assert lease(["only"], tmp_path) == 0  # shared
 
@@ -63,7 +63,7 @@ def test_every_process_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
 def test_a_gpu_that_is_shared_stays_the_same(tmp_path, monkeypatch):
     from filelock import FileLock
 
-    monkeypatch.setattr("transgan.compute._leases", {})
+    monkeypatch.setattr("transgan.hardware.device._leases", {})
     monkeypatch.setenv("LOCAL_RANK", "1")
     with FileLock(tmp_path / "first.lock"), FileLock(tmp_path / "second.lock"):
         assert lease(["first", "second"], tmp_path) == 1

@@ -22,7 +22,7 @@ from transgan.data import pictures
 from transgan.data.pictures import Box, PictureError, Shaper
 from transgan.data.pieces import Content, Piece, PieceReader
 from transgan.errors import UserError
-from transgan.memory import keep_huge_pages
+from transgan.hardware.malloc import keep_huge_pages
 from transgan.schema.data import MOST_WORKERS, PROCESSES_FROM
 
 KEPT_BYTES = 16 * 2**20  # a picture of 2,300 pixels square, decoded

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import transgan
-from transgan.machine import cpu_model
+from transgan.hardware.info import cpu_model
 
 # A tree is dirty when tracked files among these differ from HEAD: everything that decides what is computed, and nothing else.
 DIRTY_PATHS = ("transgan", "workflow", "params.yaml", "dvc.yaml", "pyproject.toml", "uv.lock")

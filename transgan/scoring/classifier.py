@@ -70,8 +70,8 @@ def load(path: Path) -> "DigitNet":
 
 def _trained(config: ClassifierConfig, data: Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
     """Weights of a trained classifier, and what its file says about them."""
-    from transgan.compute import prepare_compute
     from transgan.data.pack import Pack
+    from transgan.hardware.device import prepare_compute
     from transgan.scoring import digits
 
     prepare_compute(config.threads, "cpu")

@@ -17,8 +17,8 @@ from torch_fidelity import FeatureExtractorBase, register_feature_extractor
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 from torch_fidelity.utils import create_feature_extractor
 
-from transgan.compute import send
 from transgan.errors import UserError
+from transgan.hardware.device import send
 from transgan.schema import ProtocolConfig
 from transgan.scoring import classifier
 from transgan.scoring.weights import inception_bytes

@@ -35,7 +35,7 @@ def measure(plan: Plan, protocol: ProtocolConfig, sources: Sequence[Source], aga
 
     Raises UserError when the counts would mislead, features or a score are not finite, or the reference is of another layer.
     """
-    from transgan.compute import prepare_compute
+    from transgan.hardware.device import prepare_compute
     from transgan.scoring import extractors, metrics
 
     device = prepare_compute(protocol.threads, plan.params.execution.device)

@@ -82,7 +82,7 @@ def make(plan: Plan, name: str) -> None:
 
 def features_of(plan: Plan, protocol: ProtocolConfig, path: Path, pictures: Any, what: str) -> "Tensor":
     """Features float32 (N, D) of the protocol's layer, of `pictures` (see pictures.Pictures), with the weights in `path`."""
-    from transgan.compute import prepare_compute
+    from transgan.hardware.device import prepare_compute
     from transgan.scoring import extractors, metrics
 
     device = prepare_compute(protocol.threads, plan.params.execution.device)

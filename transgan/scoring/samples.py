@@ -10,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from transgan.compute import send
 from transgan.errors import UserError
+from transgan.hardware.device import send
 from transgan.schema import ProtocolConfig
 from transgan.scoring.measure import Source
 from transgan.utils.random import Streams

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transgan.compute import send
 from transgan.data.pack import Pack
+from transgan.hardware.device import send
 from transgan.training.processes import Processes
 from transgan.utils.random import Streams
 

@@ -27,7 +27,7 @@ def small_fid(plan: Plan, run: Run) -> Callable[[nn.Module], float] | None:
     )
 
     def fid(generator: nn.Module) -> float:
-        from transgan.compute import set_precision
+        from transgan.hardware.device import set_precision
         from transgan.scoring import reference, samples, weights
         from transgan.scoring.measure import measure
 

@@ -30,7 +30,7 @@ def dynamics(plan: Plan, run: str) -> dict[str, np.ndarray]:
 
 def generator(plan: Plan, run: str) -> "Saved":
     """The trained generator (moving average), in evaluation mode on the CPU; one thread, so that figures are the same bytes each time."""
-    from transgan.compute import prepare_compute
+    from transgan.hardware.device import prepare_compute
     from transgan.models.saved import load_generator
 
     prepare_compute(threads=1, device="cpu")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from transgan import plan as plans
-from transgan.compute import prepare_compute, set_precision
+from transgan.hardware.device import prepare_compute, set_precision
 from transgan.scoring import measure, reference, weights
 from transgan.training.small_fid import small_fid
 

@@ -9,7 +9,7 @@ import pytest
 
 FAULTS = """
 import resource, torch
-from transgan.compute import prepare_compute
+from transgan.hardware.device import prepare_compute
 prepare_compute(1, "cpu")
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -29,7 +29,7 @@ def test_large_tensors_get_the_memory_that_others_freed() -> None:
 
 KEPT = """
 import resource
-from transgan.memory import keep_freed_memory
+from transgan.hardware.malloc import keep_freed_memory
 keep_freed_memory(2**24)
 def faults(size):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -50,7 +50,7 @@ def test_only_blocks_up_to_a_size_are_kept() -> None:
 HUGE = """
 import ctypes
 import re
-from transgan.memory import HUGE_PAGE, keep_huge_pages
+from transgan.hardware.malloc import HUGE_PAGE, keep_huge_pages
 sbrk = ctypes.CDLL(None).sbrk
 sbrk.restype, sbrk.argtypes = ctypes.c_void_p, [ctypes.c_ssize_t]
 border = -(-sbrk(0) // HUGE_PAGE) * HUGE_PAGE  # the first of a huge page that the heap can reach

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from transgan.errors import UserError
-from transgan.memory import keep_freed_memory
+from transgan.hardware.malloc import keep_freed_memory
 from transgan.schema.recipe import Precision
 from transgan.utils.console import say
 
