@@ -20,11 +20,11 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from transgan import plan as plans
+from transgan.config import plan as plans
+from transgan.config.plan import Plan, Run
 from transgan.estimate import estimate
 from transgan.hardware.device import prepare_compute
 from transgan.models import build_discriminator, build_generator
-from transgan.plan import Plan, Run
 from transgan.report.plots import style
 from transgan.report.provenance import hardware, versions
 from transgan.training.draws import Drawer

@@ -38,7 +38,7 @@ from transgan.data.workers import KEPT_BYTES
 from transgan.hardware.malloc import keep_huge_pages
 
 if TYPE_CHECKING:
-    from transgan.plan import Plan
+    from transgan.config.plan import Plan
 
 # The rest is imported where it is used: workers import the script that was started, and the command line is light, too.
 
@@ -66,7 +66,7 @@ def encoded(kind: str, height: int, width: int, count: int) -> list[bytes]:
 
 
 def plan_of(dataset: dict[str, Any], count: int) -> "Plan":
-    from transgan.plan import Plan
+    from transgan.config.plan import Plan
     from transgan.schema import Params
 
     nothing: dict[str, Any] = {kind: {} for kind in ("models", "recipes", "protocols", "classifiers", "runs")}

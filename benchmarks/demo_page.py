@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from transgan.plan import Plan, load
+from transgan.config.plan import Plan, load
 from transgan.utils import files
 
 PAGE, IMAGES = Path("docs/demo.md"), Path("docs/images")

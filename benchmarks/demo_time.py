@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from transgan.plan import Plan, load
+from transgan.config.plan import Plan, load
 from transgan.report.provenance import hardware, source
 from transgan.stages import stages
 from transgan.utils import files

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from transgan import plan
+from transgan.config import plan
 from transgan.estimate import Counter
 from transgan.hardware.device import prepare_compute
 from transgan.hardware.info import device_bytes

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from transgan.plan import Plan, load
+from transgan.config.plan import Plan, load
 from transgan.tracking.store import Store, connect, tracking_uri
 
 IMAGES = Path("docs/images")

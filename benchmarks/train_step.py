@@ -31,12 +31,12 @@ from performance_page import PAGE, page
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from transgan import plan as plans
+from transgan.config import plan as plans
+from transgan.config.plan import Run
 from transgan.data.pack import Pack
 from transgan.hardware.device import prepare_compute, set_precision
 from transgan.hardware.malloc import M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
 from transgan.models import attention, build_discriminator, build_generator, linear
-from transgan.plan import Run
 from transgan.report.provenance import hardware, versions
 from transgan.schema import RecipeConfig
 from transgan.schema.recipe import Precision

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from transgan.plan import load
+from transgan.config.plan import load
 from transgan.stages import stages
 from transgan.utils import files
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from transgan import counts
-from transgan import plan as plans
+from transgan.config import plan as plans
+from transgan.config.plan import Plan, Run
 from transgan.estimate import estimate
-from transgan.plan import Plan, Run
 
 from .conftest import ROOT, TINY
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from transgan import plan
+from transgan.config import plan
+from transgan.config.plan import Run
 from transgan.estimate import Counter, estimate
 from transgan.models import build_discriminator, build_generator
-from transgan.plan import Run
 
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from transgan import plan as plans
+from transgan.config import plan as plans
+from transgan.config.plan import Plan
 from transgan.freshness import carried, freshness, remember
 from transgan.frontend import config_files, gpu_count
-from transgan.plan import Plan
 from transgan.stages import Stage, stage, stages
 from transgan.utils import files
 

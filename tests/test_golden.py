@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from tests.conftest import TINY
-from transgan import plan as plans
-from transgan.plan import STAGE_VERSION
+from transgan.config import plan as plans
+from transgan.config.plan import STAGE_VERSION
 from transgan.utils import files
 
 GOLDEN = Path(__file__).parent / "golden.json"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from transgan import overview
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.utils import files
 
 from .conftest import ROOT

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from transgan import calibrate, overview, price
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.errors import UserError
 from transgan.utils import files
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from transgan import plan
+from transgan.config import plan
 from transgan.errors import UserError
 from transgan.tracking import Tracker, record_scores, sync
 from transgan.tracking import tracker as tracker_module

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from transgan import plan as plans
+from transgan.config import plan as plans
+from transgan.config.plan import Plan
 from transgan.errors import UserError
-from transgan.plan import Plan
 from transgan.utils import files
 from transgan.workspace import differences, is_finished, run_stage
 

@@ -12,8 +12,8 @@ import typer
 from transgan.errors import Diverged, UserError
 
 if TYPE_CHECKING:
-    from transgan.paths import StageName
-    from transgan.plan import Plan
+    from transgan.config.paths import StageName
+    from transgan.config.plan import Plan
 
 app = typer.Typer(
     name="transgan",
@@ -55,7 +55,7 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def _plan(params: Path | None, scale: str | None) -> "Plan":
-    from transgan import plan
+    from transgan.config import plan
 
     return plan.load(params, scale)
 

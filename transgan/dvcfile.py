@@ -6,8 +6,8 @@ DVC can neither leave entries of a dict out of a `foreach`, so the runs that the
 
 from pathlib import Path
 
-from transgan import plan
-from transgan.plan import Plan
+from transgan.config import plan
+from transgan.config.plan import Plan
 from transgan.stages import Stage, stages
 from transgan.utils import files
 

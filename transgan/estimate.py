@@ -19,8 +19,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
+from transgan.config.plan import Run
 from transgan.models import build_discriminator, build_generator, double_backward
-from transgan.plan import Run
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.schema.recipe import DynamicsConfig
 from transgan.training.draws import Drawer

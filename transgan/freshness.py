@@ -11,9 +11,9 @@ import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
+from transgan.config.paths import StageName
+from transgan.config.plan import Plan, Run, digest
 from transgan.errors import UserError
-from transgan.paths import StageName
-from transgan.plan import Plan, Run, digest
 from transgan.stages import Stage
 from transgan.utils import files
 

@@ -4,8 +4,8 @@ import os
 import time
 from pathlib import Path
 
+from transgan.config.plan import Plan
 from transgan.freshness import freshness
-from transgan.plan import Plan
 from transgan.stages import Stage, stages
 from transgan.utils import files
 

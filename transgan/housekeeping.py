@@ -10,10 +10,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from transgan.config.paths import StageName
+from transgan.config.plan import Plan
+from transgan.config.plan import load as load_plan
 from transgan.frontend import gpu_count
-from transgan.paths import StageName
-from transgan.plan import Plan
-from transgan.plan import load as load_plan
 from transgan.report.layout import DETAILS
 from transgan.utils.console import say
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from transgan import counts, price
+from transgan.config.plan import Plan, Run
 from transgan.errors import UserError
 from transgan.freshness import carried, freshness
 from transgan.hardware.info import device_bytes
-from transgan.plan import Plan, Run
 from transgan.stages import stages
 
 GIB = 2**30

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from transgan.config.plan import Plan, Run
 from transgan.data.catalog import CATALOG
 from transgan.errors import UserError
 from transgan.freshness import carried
 from transgan.hardware.info import device_bytes, device_name
-from transgan.plan import Plan, Run
 from transgan.schema import ProtocolConfig
 
 GIB = 2**30

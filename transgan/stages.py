@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from transgan.paths import StageName
-from transgan.plan import Plan
+from transgan.config.paths import StageName
+from transgan.config.plan import Plan
 
 PACK_FILES = ("images.npy", "labels.npy", "manifest.json")
 RUN_FILES = ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz", "provenance.json")

@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from transgan.config.paths import StageName
+from transgan.config.plan import Plan
 from transgan.errors import UserError
-from transgan.paths import StageName
-from transgan.plan import Plan
 from transgan.utils import files
 from transgan.utils.console import say
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from tests.data.serve import encode, pixels, tar_bytes
+from transgan.config.plan import Plan
 from transgan.data.fetch import fetch
 from transgan.data.pack import Pack
 from transgan.data.prepare import prepare
-from transgan.plan import Plan
 from transgan.schema import Params
 
 MakePlan = Callable[..., Plan]
@@ -23,7 +23,7 @@ import sys, time
 from pathlib import Path
 from transgan.data import packing
 from transgan.data.prepare import prepare
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 from transgan.schema import Params
 """
 # The peak from /proc: ru_maxrss would be that of the testing process where it is higher, as it outlives exec.

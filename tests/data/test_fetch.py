@@ -197,7 +197,7 @@ def _fetch_with(mirror: str, root: str) -> None:
     import os
 
     from tests.data.serve import small_datasets
-    from transgan.plan import Plan
+    from transgan.config.plan import Plan
     from transgan.schema import Params
 
     os.chdir(root)

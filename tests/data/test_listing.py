@@ -8,12 +8,12 @@ import pytest
 
 from tests.data.conftest import MakePlan
 from tests.data.serve import celebahq, cifar10, encode, pixels, serving, small_datasets, with_sums
+from transgan.config.plan import Plan
 from transgan.data import packing
 from transgan.data.catalog import INCOMING
 from transgan.data.fetch import fetch
 from transgan.data.listing import show, status
 from transgan.data.prepare import prepare
-from transgan.plan import Plan
 from transgan.schema import Params
 
 KEYS = {"dataset", "source", "state", "bytes", "count", "digest", "licence", "next"}

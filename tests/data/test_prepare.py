@@ -15,12 +15,12 @@ from PIL import Image
 
 from tests.data.conftest import IMPORTS, OUTPUTS, PREPARE, MakePlan, content, folder_of, make, process_of
 from tests.data.serve import encode, every_archive, pixels, serving, small_datasets, tar_bytes
+from transgan.config.plan import Plan
 from transgan.data import packing, workers
 from transgan.data.fetch import fetch
 from transgan.data.pack import Pack
 from transgan.data.prepare import prepare
 from transgan.errors import UserError
-from transgan.plan import Plan
 from transgan.utils import files
 
 DIGITS = {"digits": {"source": "digits", "resolution": 8, "splits": [{"name": "train", "count": 1437}, {"name": "test", "count": 360}]}}

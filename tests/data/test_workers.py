@@ -12,11 +12,11 @@ import pytest
 
 from tests.data.conftest import IMPORTS, PREPARE, MakePlan, content, folder_of, make, process_of
 from tests.data.serve import encode, every_archive, pixels, serving, small_datasets
+from transgan.config.plan import Plan
 from transgan.data import pictures, workers
 from transgan.data.packing import PROGRESS
 from transgan.data.pictures import Shaper
 from transgan.data.prepare import prepare
-from transgan.plan import Plan
 from transgan.utils import files
 
 PROCESSES = """

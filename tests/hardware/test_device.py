@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.hardware.device import prepare_compute, set_precision
 from transgan.scoring import measure, reference, weights
 from transgan.training.small_fid import small_fid

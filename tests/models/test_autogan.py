@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from transgan import plan
+from transgan.config import plan
 from transgan.models import build_discriminator, build_generator
 from transgan.schema.baselines import AutoGANGenerator
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from transgan import plan
+from transgan.config import plan
 from transgan.models import build_discriminator, build_generator, double_backward
 from transgan.schema.model import ModelConfig
 

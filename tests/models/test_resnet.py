@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transgan import plan
+from transgan.config import plan
 from transgan.models import build_discriminator, build_generator, double_backward
 from transgan.schema.baselines import ResNetDiscriminator, ResNetGenerator
 

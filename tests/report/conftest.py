@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from transgan import plan
+from transgan.config import plan
 from transgan.utils import files
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"

@@ -8,11 +8,11 @@ import torch
 import yaml
 
 from tests.conftest import TINY
-from transgan import plan
+from transgan.config import plan
+from transgan.config.plan import Plan
 from transgan.data import fetch, prepare
 from transgan.models import build_generator
 from transgan.models.saved import save_generator
-from transgan.plan import Plan
 from transgan.scoring import classifier, reference
 from transgan.utils import files
 

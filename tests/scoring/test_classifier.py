@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from tests.scoring.conftest import write_params
-from transgan import plan
+from transgan.config import plan
 from transgan.data.pack import Pack
 from transgan.errors import UserError
 from transgan.schema import ClassifierConfig

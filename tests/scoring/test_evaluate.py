@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tests.scoring.conftest import REFERENCE, RUN
-from transgan import plan
+from transgan.config import plan
 from transgan.data.pack import Pack
 from transgan.errors import UserError
 from transgan.scoring import reference, score

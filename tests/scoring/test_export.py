@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from tests.scoring.conftest import RUN
-from transgan import plan
+from transgan.config import plan
 from transgan.errors import UserError
 from transgan.models.saved import load_generator
 from transgan.scoring import export, samples

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.scoring.conftest import REFERENCE, RUN, write_params
-from transgan import plan
-from transgan.plan import REFERENCE_FIELDS
+from transgan.config import plan
+from transgan.config.plan import REFERENCE_FIELDS
 from transgan.schema import ProtocolConfig
 from transgan.scoring import classifier, reference, score
 from transgan.utils import files

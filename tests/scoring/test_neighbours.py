@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from tests.scoring.conftest import RUN
-from transgan import plan
+from transgan.config import plan
 from transgan.scoring import neighbours
 from transgan.utils import files
 

@@ -12,7 +12,7 @@ import torch
 
 from tests.models.test_official import released_keys
 from tests.scoring.conftest import REFERENCE, RUN, save_untrained, write_params
-from transgan import plan
+from transgan.config import plan
 from transgan.errors import UserError
 from transgan.models import build_generator
 from transgan.scoring import reference, score

@@ -11,7 +11,7 @@ import torch
 
 from tests.data.serve import serving
 from tests.scoring.conftest import write_params
-from transgan import plan
+from transgan.config import plan
 from transgan.data import download
 from transgan.errors import UserError
 from transgan.scoring import weights

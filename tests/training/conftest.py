@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import TINY
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.data.fetch import fetch
 from transgan.data.prepare import prepare
 from transgan.tracking.tracker import Tracker

@@ -15,7 +15,7 @@ from torch import nn
 from tests.training.conftest import HASHED, RUN, digests
 from tests.training.test_session import stopped_at
 from tests.training.test_together import free_port
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.estimate import estimate
 from transgan.models import build_discriminator, build_generator
 from transgan.models.saved import load_generator

@@ -10,7 +10,7 @@ import torch
 from tests.training.conftest import RUN
 from tests.training.test_session import stopped_at
 from tests.training.trajectory import Recorded
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.data.pack import Pack
 from transgan.hardware.device import set_precision
 from transgan.models import build_discriminator, build_generator

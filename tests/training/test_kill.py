@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.training.conftest import RUN, digests
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.tracking.tracker import Tracker
 from transgan.training import session
 from transgan.training.loop import train

@@ -11,7 +11,7 @@ import yaml
 from tests.training.conftest import RUN, digests
 from tests.training.styled import MODEL, REGULARIZERS, Linear, Training, recipe
 from tests.training.test_session import stopped_at
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.errors import UserError
 from transgan.estimate import estimate
 from transgan.models import DiscriminatorNetwork, build_generator

@@ -14,7 +14,7 @@ import pytest
 import safetensors
 
 from tests.training.conftest import RUN, digests
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.errors import Diverged, UserError
 from transgan.training.loop import train
 from transgan.training.signals import Stopped

@@ -15,7 +15,7 @@ import torch
 from tests.conftest import ROOT
 from tests.training.conftest import RUN, digests
 from tests.training.trajectory import Recorded
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.errors import UserError
 from transgan.hardware.device import lease
 from transgan.schema.params import ExecutionConfig

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from transgan import plan as plans
+from transgan.config import plan as plans
+from transgan.config.plan import Run
 from transgan.models import build_discriminator, build_generator
-from transgan.plan import Run
 from transgan.training.augmentation import OPERATIONS, Augmentation
 from transgan.training.draws import Drawer
 from transgan.training.processes import Processes

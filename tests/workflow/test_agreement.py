@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from transgan import dvcfile
-from transgan import plan as plans
+from transgan.config import plan as plans
+from transgan.config.plan import Plan
 from transgan.errors import UserError
-from transgan.plan import Plan
 from transgan.stages import Stage, stages
 
 from ..conftest import ROOT, TINY

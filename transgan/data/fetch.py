@@ -6,12 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from transgan.config.plan import Plan
 from transgan.data.archives import Archives, by_hand
 from transgan.data.catalog import CATALOG
 from transgan.data.containers import Tree, open_container
 from transgan.data.readers import digits
 from transgan.errors import UserError
-from transgan.plan import Plan
 from transgan.schema import DatasetConfig
 from transgan.utils import files
 from transgan.utils.console import progress

@@ -6,13 +6,13 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+from transgan.config.plan import Plan
 from transgan.data.pack import CONTACT, IMAGES, LABELS, MANIFEST
 from transgan.data.packing import Job, finish_images, pack_pictures, write_contact_sheet
 from transgan.data.pictures import SUFFIXES, Shaper
 from transgan.data.readers import Reader, open_reader
 from transgan.data.readers.base import check_counts
 from transgan.errors import UserError
-from transgan.plan import Plan
 from transgan.schema import DatasetConfig
 from transgan.utils import files
 from transgan.utils.console import say

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transgan import counts
-from transgan.plan import Plan, Run
+from transgan.config.plan import Plan, Run
 from transgan.report.reported import Reported, reported
 from transgan.report.verdict import Verdict, judge
 from transgan.schema import TableConfig

@@ -5,9 +5,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from transgan.config.plan import Plan
 from transgan.counts import counted
 from transgan.freshness import carried
-from transgan.plan import Plan
 from transgan.report.layout import Grid, Group, Layout, Text, latex, markdown
 from transgan.utils import files
 

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 
 from transgan import __version__
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 from transgan.report import cost, trace
 from transgan.report.cells import Cell, cells
 from transgan.report.layout import Layout

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from transgan import price
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 from transgan.report import cost
 from transgan.report.cells import Cell, cells
 from transgan.report.layout import Footnotes, Grid, Group, Layout, Text, latex, markdown

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transgan.config.plan import Plan
 from transgan.errors import UserError
-from transgan.plan import Plan
 from transgan.report.cells import Cell, cells
 from transgan.scoring.scores import read_scores
 from transgan.utils import files

@@ -8,9 +8,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.freshness import require
-from transgan.plan import Plan
 from transgan.schema import ClassifierConfig
 from transgan.utils import files
 from transgan.utils.console import say

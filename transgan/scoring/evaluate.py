@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from transgan.config.plan import REFERENCE_FIELDS, Plan, digest
 from transgan.errors import UserError
-from transgan.plan import REFERENCE_FIELDS, Plan, digest
 from transgan.schema import ProtocolConfig
 from transgan.scoring import weights
 from transgan.utils import files

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.hardware.device import prepare_compute
-from transgan.plan import Plan
 from transgan.scoring import samples
 from transgan.scoring.evaluate import open_generator
 from transgan.utils import files

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 from transgan.schema import ProtocolConfig
 from transgan.utils.console import say
 

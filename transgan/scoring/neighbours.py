@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from transgan.config.plan import Plan
 from transgan.data.pack import Pack
 from transgan.hardware.device import prepare_compute
 from transgan.models.saved import load_generator
-from transgan.plan import Plan
 from transgan.scoring import extractors, pictures, samples, weights
 from transgan.scoring.metrics import evenly
 

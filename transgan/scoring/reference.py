@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.freshness import require
-from transgan.plan import Plan
 from transgan.schema import ProtocolConfig
 from transgan.scoring import weights
 from transgan.utils import files

@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from transgan.config.plan import Plan, Run, digest
 from transgan.errors import UserError
 from transgan.freshness import require, require_reference
-from transgan.plan import Plan, Run, digest
 from transgan.scoring import weights
 from transgan.scoring.evaluate import CHECKPOINTS, open_generator
 from transgan.utils import files

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
+from transgan.config.plan import Plan
 from transgan.errors import UserError
-from transgan.plan import Plan
 from transgan.utils import files
 
 

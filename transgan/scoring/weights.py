@@ -8,8 +8,8 @@ import io
 import shutil
 from pathlib import Path
 
+from transgan.config.plan import Plan
 from transgan.errors import UserError
-from transgan.plan import Plan
 from transgan.schema import ProtocolConfig
 from transgan.utils import files
 from transgan.utils.console import progress, say

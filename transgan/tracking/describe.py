@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
-from transgan.plan import Plan, Run
+from transgan.config.plan import Plan, Run
 from transgan.report import provenance
 
 # What training depends on; the protocol belongs to the scores and may change without training again.

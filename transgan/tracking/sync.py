@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from transgan.config.plan import Plan, Run, digest
 from transgan.errors import UserError
-from transgan.plan import Plan, Run, digest
 from transgan.report import provenance
 from transgan.scoring.scores import read_scores
 from transgan.tracking.store import Store, connect, tracking_uri

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from transgan.plan import Plan, Run
+from transgan.config.plan import Plan, Run
 from transgan.tracking import describe
 from transgan.tracking.store import METRICS_PER_CALL, Metric, Store, connect
 from transgan.utils import files

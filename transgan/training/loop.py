@@ -6,9 +6,9 @@ One process or several: started by torchrun, the processes train together; start
 import os
 from pathlib import Path
 
+from transgan.config.plan import Plan
 from transgan.data.pack import MANIFEST
 from transgan.freshness import require, require_reference
-from transgan.plan import Plan
 from transgan.utils import files
 from transgan.workspace import Work, run_stage
 

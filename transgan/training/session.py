@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from transgan.config.plan import Plan
 from transgan.data.pack import Pack
 from transgan.errors import Diverged, UserError
 from transgan.hardware.device import prepare_compute, set_precision
 from transgan.models import build_discriminator, build_generator
 from transgan.models.saved import save_generator
-from transgan.plan import Plan
 from transgan.report.provenance import collect
 from transgan.schema import RecipeConfig
 from transgan.tracking.tracker import Tracker

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from transgan.plan import Plan, Run
+from transgan.config.plan import Plan, Run
 
 
 def small_fid(plan: Plan, run: Run) -> Callable[[nn.Module], float] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 from transgan.schema import RecipeConfig
 from transgan.training.loop import finish
 from transgan.training.processes import join

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.errors import Diverged, UserError
 from transgan.utils.console import say
 

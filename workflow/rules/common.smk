@@ -5,7 +5,7 @@
 from snakemake.exceptions import WorkflowError
 from snakemake.resources import Resource
 
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.errors import UserError
 from transgan.frontend import config_files, gpu_count
 

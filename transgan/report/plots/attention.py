@@ -8,8 +8,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
+from transgan.config.plan import Plan
 from transgan.models.attention import SelfAttention
-from transgan.plan import Plan
 from transgan.report.plots import sources
 from transgan.report.plots.style import COLOURS, SEQUENTIAL, canvas, picture
 from transgan.schema import FigureConfig

@@ -5,7 +5,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 from transgan.report.plots import sources
 from transgan.report.plots.style import SEQUENTIAL, canvas
 from transgan.schema import FigureConfig

@@ -5,7 +5,7 @@ from collections import Counter
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 from transgan.report.cells import Cell, cells
 from transgan.report.plots.style import COLOURS, GREY, canvas
 from transgan.schema import FigureConfig

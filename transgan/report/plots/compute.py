@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from transgan import counts
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 from transgan.report.cells import metric_label
 from transgan.report.plots import sources
 from transgan.report.plots.style import COLOURS, canvas, spread_axis

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 from transgan.report.cells import metric_label
 from transgan.report.plots import sources
 from transgan.report.plots.samples import grid

@@ -4,7 +4,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 from transgan.report.plots import sources
 from transgan.report.plots.samples import grid
 from transgan.report.plots.style import INCHES, canvas, picture

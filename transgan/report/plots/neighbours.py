@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from transgan.config.plan import Plan, Run
 from transgan.data.pack import Pack
-from transgan.plan import Plan, Run
 from transgan.report.plots import sources
 from transgan.report.plots.samples import grid
 from transgan.report.plots.style import canvas, picture

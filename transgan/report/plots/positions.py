@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 from transgan.report.plots import sources
 from transgan.report.plots.style import DIVERGING, canvas, picture
 from transgan.schema import FigureConfig

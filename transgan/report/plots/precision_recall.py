@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from transgan.config.plan import Plan
 from transgan.errors import UserError
-from transgan.plan import Plan
 from transgan.report.cells import metric_label
 from transgan.report.plots import sources
 from transgan.report.plots.style import COLOURS, canvas

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
 
-from transgan.plan import Plan
+from transgan.config.plan import Plan
 from transgan.utils import files
 
 # Okabe and Ito's palette: told apart with every common form of colour blindness, and in grey.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from transgan import plan as plans
+from transgan.config import plan as plans
 from transgan.errors import UserError
 from transgan.schema import export
 from transgan.stages import stages

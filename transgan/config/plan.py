@@ -14,10 +14,10 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from transgan import strict_yaml
+from transgan.config import params_file
+from transgan.config.paths import Paths, StageName
+from transgan.config.validation import lookup, validated
 from transgan.errors import UserError
-from transgan.mistakes import lookup, validated
-from transgan.paths import Paths, StageName
 from transgan.schema import ClassifierConfig, DatasetConfig, FigureConfig, ModelConfig, Params, ProtocolConfig, RecipeConfig, TableConfig
 from transgan.schema.base import Strict
 from transgan.schema.params import Scale
@@ -337,7 +337,7 @@ def _check_scale_is_its_own(plan: Plan) -> None:
 def read(file: Path) -> dict[str, Any]:
     """The YAML of a params file as plain data."""
     try:
-        content = strict_yaml.load(file.read_text())
+        content = params_file.load(file.read_text())
     except FileNotFoundError:
         raise UserError(f"{file}: not there; run this in the project's root or name a file with --params") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
