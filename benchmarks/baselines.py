@@ -25,8 +25,8 @@ from transgan.config.plan import Plan, Run
 from transgan.estimate import estimate
 from transgan.hardware.device import prepare_compute
 from transgan.models import build_discriminator, build_generator
+from transgan.pipeline.provenance import hardware, versions
 from transgan.report.plots import style
-from transgan.report.provenance import hardware, versions
 from transgan.training.draws import Drawer
 from transgan.training.processes import Processes
 from transgan.training.step import Trainer

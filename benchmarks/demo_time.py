@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from transgan.config.plan import Plan, load
-from transgan.report.provenance import hardware, source
-from transgan.stages import stages
+from transgan.pipeline.provenance import hardware, source
+from transgan.pipeline.stages import stages
 from transgan.utils import files
 
 METADATA, LOGS = Path(".snakemake/metadata"), Path(".snakemake/log")

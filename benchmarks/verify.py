@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from transgan.config.plan import load
-from transgan.stages import stages
+from transgan.pipeline.stages import stages
 from transgan.utils import files
 
 # Holds times and the machine, by design; no train, score or table stage reads it.

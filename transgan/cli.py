@@ -149,8 +149,8 @@ def figure(name: Annotated[str, typer.Argument(metavar="FIGURE")], scale: Scale 
 
 
 def _remember(plan: "Plan", verb: "StageName", name: str) -> None:
-    from transgan.freshness import remember
-    from transgan.stages import stage
+    from transgan.pipeline.freshness import remember
+    from transgan.pipeline.stages import stage
 
     remember(plan, stage(plan, verb, name))
 

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from transgan.config.plan import Plan, Run, digest, load, merge
-from transgan.freshness import carried
+from transgan.pipeline.freshness import carried
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.utils import files
 from transgan.utils.console import say

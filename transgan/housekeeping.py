@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from transgan.config.paths import StageName
 from transgan.config.plan import Plan
 from transgan.config.plan import load as load_plan
-from transgan.frontend import gpu_count
+from transgan.pipeline.snakemake_inputs import gpu_count
 from transgan.report.layout import DETAILS
 from transgan.utils.console import say
 

@@ -11,9 +11,9 @@ from typing import Any
 from transgan import counts, price
 from transgan.config.plan import Plan, Run
 from transgan.errors import UserError
-from transgan.freshness import carried, freshness
 from transgan.hardware.info import device_bytes
-from transgan.stages import stages
+from transgan.pipeline.freshness import carried, freshness
+from transgan.pipeline.stages import stages
 
 GIB = 2**30
 

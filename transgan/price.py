@@ -14,8 +14,8 @@ from typing import Any, Literal
 from transgan.config.plan import Plan, Run
 from transgan.data.catalog import CATALOG
 from transgan.errors import UserError
-from transgan.freshness import carried
 from transgan.hardware.info import device_bytes, device_name
+from transgan.pipeline.freshness import carried
 from transgan.schema import ProtocolConfig
 
 GIB = 2**30

@@ -9,8 +9,8 @@ import yaml
 
 from transgan.config import plan as plans
 from transgan.errors import UserError
+from transgan.pipeline.stages import stages
 from transgan.schema import export
-from transgan.stages import stages
 
 from .conftest import ROOT, TINY
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from transgan import dvcfile
+from transgan.pipeline import dvc_yaml
 
 from ..conftest import ROOT, TINY
 
@@ -75,7 +75,7 @@ def make_project(root: Path, params: str | None = None) -> Project:
     here = Path.cwd()
     try:
         os.chdir(root)
-        (root / "dvc.yaml").write_text(dvcfile.render(head))
+        (root / "dvc.yaml").write_text(dvc_yaml.render(head))
     finally:
         os.chdir(here)
     project = Project(root)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from transgan import dvcfile
 from transgan.config import plan as plans
 from transgan.config.plan import Plan
 from transgan.errors import UserError
-from transgan.stages import Stage, stages
+from transgan.pipeline import dvc_yaml
+from transgan.pipeline.stages import Stage, stages
 
 from ..conftest import ROOT, TINY
 from .dags import Seen, dvc_stages, snakemake_stages
@@ -52,8 +52,8 @@ def test_snakemake_runs_the_stage_graph(scale: str, tmp_path: Path, monkeypatch:
 
 def test_the_generated_part_of_dvc_yaml_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    written = (ROOT / dvcfile.DVC_FILE).read_text()
-    assert dvcfile.render(written) == written, "run `make generate`"
+    written = (ROOT / dvc_yaml.DVC_FILE).read_text()
+    assert dvc_yaml.render(written) == written, "run `make generate`"
 
 
 def leaves(value: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

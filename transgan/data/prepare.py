@@ -13,10 +13,10 @@ from transgan.data.pictures import SUFFIXES, Shaper
 from transgan.data.readers import Reader, open_reader
 from transgan.data.readers.base import check_counts
 from transgan.errors import UserError
+from transgan.pipeline.workspace import run_stage
 from transgan.schema import DatasetConfig
 from transgan.utils import files
 from transgan.utils.console import say
-from transgan.workspace import run_stage
 
 SOURCE = "source.json"
 UNREADABLE = "unreadable.txt"

@@ -7,7 +7,7 @@ from typing import Any
 
 from transgan.config.plan import Plan
 from transgan.counts import counted
-from transgan.freshness import carried
+from transgan.pipeline.freshness import carried
 from transgan.report.layout import Grid, Group, Layout, Text, latex, markdown
 from transgan.utils import files
 

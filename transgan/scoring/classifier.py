@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from transgan.config.plan import Plan
 from transgan.errors import UserError
-from transgan.freshness import require
+from transgan.pipeline.freshness import require
+from transgan.pipeline.workspace import run_stage
 from transgan.schema import ClassifierConfig
 from transgan.utils import files
 from transgan.utils.console import say
-from transgan.workspace import run_stage
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from transgan.config.plan import REFERENCE_FIELDS, Plan, digest
 from transgan.errors import UserError
+from transgan.pipeline.workspace import is_finished, locked
 from transgan.schema import ProtocolConfig
 from transgan.scoring import weights
 from transgan.utils import files
 from transgan.utils.console import say
-from transgan.workspace import is_finished, locked
 
 if TYPE_CHECKING:
     from transgan.models.base import GeneratorNetwork

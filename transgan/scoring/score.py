@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from transgan.config.plan import Plan, Run, digest
 from transgan.errors import UserError
-from transgan.freshness import require, require_reference
+from transgan.pipeline.freshness import require, require_reference
+from transgan.pipeline.workspace import locked, run_stage
 from transgan.scoring import weights
 from transgan.scoring.evaluate import CHECKPOINTS, open_generator
 from transgan.utils import files
 from transgan.utils.console import say
-from transgan.workspace import locked, run_stage
 
 if TYPE_CHECKING:
     from transgan.models.base import GeneratorNetwork

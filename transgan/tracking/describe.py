@@ -5,7 +5,7 @@ from importlib import metadata
 from typing import Any
 
 from transgan.config.plan import Plan, Run
-from transgan.report import provenance
+from transgan.pipeline import provenance
 
 # What training depends on; the protocol belongs to the scores and may change without training again.
 PARAMETER_SECTIONS = ("dataset", "model", "recipe")

@@ -6,7 +6,7 @@ from typing import Any
 
 from transgan.config.plan import Plan, Run, digest
 from transgan.errors import UserError
-from transgan.report import provenance
+from transgan.pipeline import provenance
 from transgan.scoring.scores import read_scores
 from transgan.tracking.store import Store, connect, tracking_uri
 from transgan.tracking.tracker import Tracker, create, milliseconds, one_line

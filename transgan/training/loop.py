@@ -8,9 +8,9 @@ from pathlib import Path
 
 from transgan.config.plan import Plan
 from transgan.data.pack import MANIFEST
-from transgan.freshness import require, require_reference
+from transgan.pipeline.freshness import require, require_reference
+from transgan.pipeline.workspace import Work, run_stage
 from transgan.utils import files
-from transgan.workspace import Work, run_stage
 
 OUTPUTS = ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz", "provenance.json")
 

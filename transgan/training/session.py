@@ -18,7 +18,7 @@ from transgan.errors import Diverged, UserError
 from transgan.hardware.device import prepare_compute, set_precision
 from transgan.models import build_discriminator, build_generator
 from transgan.models.saved import save_generator
-from transgan.report.provenance import collect
+from transgan.pipeline.provenance import collect
 from transgan.schema import RecipeConfig
 from transgan.tracking.tracker import Tracker
 from transgan.training.batches import Batches

@@ -7,7 +7,7 @@ from snakemake.resources import Resource
 
 from transgan.config import plan as plans
 from transgan.errors import UserError
-from transgan.frontend import config_files, gpu_count
+from transgan.pipeline.snakemake_inputs import config_files, gpu_count
 
 try:
     PLAN = plans.load(

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 from transgan.config.plan import Plan
-from transgan.freshness import freshness
-from transgan.stages import Stage, stages
+from transgan.pipeline.freshness import freshness
+from transgan.pipeline.stages import Stage, stages
 from transgan.utils import files
 
 _LONG_AGO = (0, 0)

@@ -9,9 +9,9 @@ import yaml
 
 from transgan.config import plan as plans
 from transgan.config.plan import Plan
-from transgan.freshness import carried, freshness, remember
-from transgan.frontend import config_files, gpu_count
-from transgan.stages import Stage, stage, stages
+from transgan.pipeline.freshness import carried, freshness, remember
+from transgan.pipeline.snakemake_inputs import config_files, gpu_count
+from transgan.pipeline.stages import Stage, stage, stages
 from transgan.utils import files
 
 

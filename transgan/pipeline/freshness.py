@@ -14,7 +14,7 @@ from typing import Any, Literal
 from transgan.config.paths import StageName
 from transgan.config.plan import Plan, Run, digest
 from transgan.errors import UserError
-from transgan.stages import Stage
+from transgan.pipeline.stages import Stage
 from transgan.utils import files
 
 Freshness = Literal["current", "stale", "missing", "unknown"]

@@ -9,8 +9,8 @@ import yaml
 from transgan.config import plan as plans
 from transgan.config.plan import Plan
 from transgan.errors import UserError
+from transgan.pipeline.workspace import differences, is_finished, run_stage
 from transgan.utils import files
-from transgan.workspace import differences, is_finished, run_stage
 
 RUN = "one-cifar10"
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-COLLECT = "from transgan.report.provenance import source; found = source(); print(found['commit'], found['dirty'])"
+COLLECT = "from transgan.pipeline.provenance import source; found = source(); print(found['commit'], found['dirty'])"
 
 
 def git(folder: Path, *arguments: str) -> str:

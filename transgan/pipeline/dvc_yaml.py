@@ -1,4 +1,4 @@
-"""`python -m transgan.dvcfile` writes the generated part of dvc.yaml: what DVC cannot interpolate because it depends on lists in params.yaml.
+"""`python -m transgan.pipeline.dvc_yaml` writes the generated part of dvc.yaml: what DVC cannot interpolate because it depends on lists in params.yaml.
 
 DVC can neither leave entries of a dict out of a `foreach`, so the runs that the scale makes are written out too: after `scale` was edited,
 `make generate` again.
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transgan.config import plan
 from transgan.config.plan import Plan
-from transgan.stages import Stage, stages
+from transgan.pipeline.stages import Stage, stages
 from transgan.utils import files
 
 DVC_FILE = Path("dvc.yaml")

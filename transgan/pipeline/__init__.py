@@ -1,0 +1,1 @@
+"""Between params.yaml and the two front-ends: the graph of stages, state folders, freshness, provenance."""
