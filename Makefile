@@ -53,7 +53,7 @@ format: $(STAMP) ## Let ruff and snakefmt format everything
 generate: $(STAMP) ## Write again what is generated: the JSON schema, dvc.yaml's lower part, counted costs, constraints.txt
 	python -m transgan.schema.export
 	python -m transgan.pipeline.dvc_yaml
-	python -m transgan.counts
+	python -m transgan.cost.counts
 	uv export --frozen --no-hashes --no-emit-project --no-dev --quiet -o constraints.txt
 
 restore: $(STAMP) ## After `dvc checkout` or `dvc pull`: pull what is missing and tell Snakemake that it is current

@@ -22,7 +22,7 @@ from matplotlib.ticker import EngFormatter
 
 from transgan.config import plan as plans
 from transgan.config.plan import Plan, Run
-from transgan.estimate import estimate
+from transgan.cost.estimate import estimate
 from transgan.hardware.device import prepare_compute
 from transgan.models import build_discriminator, build_generator
 from transgan.pipeline.provenance import hardware, versions

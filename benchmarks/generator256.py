@@ -19,7 +19,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from transgan.config import plan
-from transgan.estimate import Counter
+from transgan.cost.estimate import Counter
 from transgan.hardware.device import prepare_compute
 from transgan.hardware.info import device_bytes
 from transgan.models import build_generator, double_backward

@@ -1,15 +1,15 @@
 """`transgan plan`: every run of a scale with its sizes, cost, memory, hours and disk, and where it stands; the same by table and in all.
 
-Sizes and costs are counted on the real modules on the meta device (transgan.estimate). Those of the product's own runs come with it
-(transgan.counts); others are remembered in state/.
+Sizes and costs are counted on the real modules on the meta device (transgan.cost.estimate). Those of the product's own runs come with it
+(transgan.cost.counts); others are remembered in state/.
 """
 
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from transgan import counts, price
 from transgan.config.plan import Plan, Run
+from transgan.cost import budget, counts
 from transgan.errors import UserError
 from transgan.hardware.info import device_bytes
 from transgan.pipeline.freshness import carried, freshness
@@ -28,13 +28,13 @@ def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool =
         raise UserError("--calibrate measures the device at hand; leave --device out")
     costs = {name: counts.counted(plan, run) for name, run in plan.runs.items()}
     if calibrate:
-        from transgan.calibrate import calibrate as measure
+        from transgan.cost.calibrate import calibrate as measure
 
         first = next(iter(plan.made.values()))
         measure(plan, first, costs[first.name]["gflop_per_image"])
-    rate = price.named(device) if device is not None else price.at_hand(plan)
+    rate = budget.named(device) if device is not None else budget.at_hand(plan)
     statuses = run_status(plan)
-    needs = {name: price.disk(plan, run, _parameters(costs[name])) for name, run in plan.runs.items()}
+    needs = {name: budget.disk(plan, run, _parameters(costs[name])) for name, run in plan.runs.items()}
     rows = [_row(plan, run, costs[name], rate, needs[name], statuses[name]) for name, run in plan.runs.items()]
     made = {row["run"]: row for row in rows if row["run"] in plan.made}
     tables = [{"table": name, **_sum(made, needs, plan.feeding("tables", name))} for name in plan.params.tables]
@@ -68,7 +68,7 @@ def _status(plan: Plan, run: Run, trained: str, scored: str) -> str:
     return f"resumable at {100 * images // run.recipe.images}%" if images else "missing"
 
 
-def _row(plan: Plan, run: Run, cost: dict[str, Any], rate: price.Rate | None, need: price.Need, status: str) -> dict[str, Any]:
+def _row(plan: Plan, run: Run, cost: dict[str, Any], rate: budget.Rate | None, need: budget.Need, status: str) -> dict[str, Any]:
     return {
         "run": run.name,
         "dataset": run.dataset_name,
@@ -84,7 +84,7 @@ def _row(plan: Plan, run: Run, cost: dict[str, Any], rate: price.Rate | None, ne
     }
 
 
-def _sum(rows: Mapping[str, dict[str, Any]], needs: Mapping[str, price.Need], runs: Iterable[str]) -> dict[str, Any]:
+def _sum(rows: Mapping[str, dict[str, Any]], needs: Mapping[str, budget.Need], runs: Iterable[str]) -> dict[str, Any]:
     """Cost of several runs: what they share on disk is counted once."""
     some = [rows[run] for run in runs]
     hours = [row["hours"] for row in some]
@@ -93,14 +93,14 @@ def _sum(rows: Mapping[str, dict[str, Any]], needs: Mapping[str, price.Need], ru
         "images": sum(row["images"] for row in some),
         "eflop": sum(row["total_eflop"] for row in some),
         "hours": None if None in hours else sum(hours),
-        "disk_gib": sum(price.united(needs[row["run"]] for row in some).values()) / GIB,
+        "disk_gib": sum(budget.united(needs[row["run"]] for row in some).values()) / GIB,
     }
 
 
-def _parts(needs: Iterable[price.Need]) -> dict[str, float]:
+def _parts(needs: Iterable[budget.Need]) -> dict[str, float]:
     """GiB of archives, packs, references and runs."""
     parts: dict[str, float] = {}
-    for (part, _), size in price.united(needs).items():
+    for (part, _), size in budget.united(needs).items():
         parts[part] = parts.get(part, 0.0) + size / GIB
     return parts
 

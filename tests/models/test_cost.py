@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from transgan.estimate import Counter
+from transgan.cost.estimate import Counter
 from transgan.models.attention import SelfAttention, forms
 from transgan.schema.model import Attention, Blocks
 

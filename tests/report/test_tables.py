@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.report.conftest import PARAMS
-from transgan import counts
+from transgan.cost import counts
 from transgan.errors import UserError
 from transgan.report import tables
 from transgan.report.cells import cells, metric_label

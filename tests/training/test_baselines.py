@@ -16,7 +16,7 @@ from tests.training.conftest import HASHED, RUN, digests
 from tests.training.test_session import stopped_at
 from tests.training.test_together import free_port
 from transgan.config import plan as plans
-from transgan.estimate import estimate
+from transgan.cost.estimate import estimate
 from transgan.models import build_discriminator, build_generator
 from transgan.models.saved import load_generator
 from transgan.schema import ModelConfig, RecipeConfig

@@ -12,8 +12,8 @@ from tests.training.conftest import RUN, digests
 from tests.training.styled import MODEL, REGULARIZERS, Linear, Training, recipe
 from tests.training.test_session import stopped_at
 from transgan.config import plan as plans
+from transgan.cost.estimate import estimate
 from transgan.errors import UserError
-from transgan.estimate import estimate
 from transgan.models import DiscriminatorNetwork, build_generator
 from transgan.schema.model import generator_config
 from transgan.schema.recipe import Regularizer

@@ -9,7 +9,7 @@ ORDINARY = (Tensor, nn.Parameter)
 def in_eager_float32_on_cpu(*tensors: Tensor) -> bool:
     """Whether a layer whose operands are `tensors` runs like that: not while compiling, not under autocast.
 
-    Nor on tensors without content (`transgan.estimate`): what is counted there is the way of all devices.
+    Nor on tensors without content (`transgan.cost.estimate`): what is counted there is the way of all devices.
     """
     return (
         not torch.compiler.is_compiling()

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transgan import counts
 from transgan.config.plan import Plan, Run
+from transgan.cost import counts
 from transgan.report.reported import Reported, reported
 from transgan.report.verdict import Verdict, judge
 from transgan.schema import TableConfig
@@ -43,7 +43,7 @@ class Cell:
     """One cell of a table.
 
     `missing` says why there is no number of ours where there should be one; `skipped_at`: the scale that makes none of its runs;
-    `would_cost`: EFLOP of training those runs (transgan.counts), None where there is a number or nobody counted.
+    `would_cost`: EFLOP of training those runs (transgan.cost.counts), None where there is a number or nobody counted.
     """
 
     table: str

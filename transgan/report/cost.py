@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from transgan.config.plan import Plan
-from transgan.counts import counted
+from transgan.cost.counts import counted
 from transgan.pipeline.freshness import carried
 from transgan.report.layout import Grid, Group, Layout, Text, latex, markdown
 from transgan.utils import files

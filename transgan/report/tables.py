@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transgan import price
 from transgan.config.plan import Plan
+from transgan.cost import budget
 from transgan.report import cost
 from transgan.report.cells import Cell, cells
 from transgan.report.layout import Footnotes, Grid, Group, Layout, Text, latex, markdown
@@ -186,8 +186,8 @@ def _price_note(plan: Plan, found: Sequence[Cell]) -> list[str]:
     if not any(cell.would_cost for cell in found):
         return []
     what = "training it at this scale" if plan.scale.comparable else "its full schedule, with the paper's networks,"
-    rate = price.named(REFERENCE_DEVICE)
-    hours = price.EXA / rate.flops["float32"] / price.SECONDS_PER_HOUR
+    rate = budget.named(REFERENCE_DEVICE)
+    hours = budget.EXA / rate.flops["float32"] / budget.SECONDS_PER_HOUR
     share = f"{price.ASSUMED_SHARE['float32']:.0%}"
     return [
         f"not run: {what} would cost so many EFLOP (1e18 operations, counted); one is about {hours:.0f} hours of an {REFERENCE_DEVICE} "

@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from transgan import counts
 from transgan.config.plan import Plan
+from transgan.cost import counts
 from transgan.report.cells import metric_label
 from transgan.report.plots import sources
 from transgan.report.plots.style import COLOURS, canvas, spread_axis

@@ -21,7 +21,7 @@ from transgan.utils import files
 from transgan.utils.console import say
 
 FILE = "counts.json"
-# Raise when transgan.estimate counts differently: everything is then counted again.
+# Raise when transgan.cost.estimate counts differently: everything is then counted again.
 VERSION = 1
 # Of a recipe, what operations per real image and memory depend on.
 COUNTED = (
@@ -49,12 +49,12 @@ def eflop(plan: Plan, run_name: str) -> float | None:
 
 
 def counted(plan: Plan, run: Run) -> dict[str, Any]:
-    """What transgan.estimate.Estimate has of a run, and its `total_eflop`: as shipped, as remembered in state/, or counted now."""
+    """What transgan.cost.estimate.Estimate has of a run, and its `total_eflop`: as shipped, as remembered in state/, or counted now."""
     remembered = plan.paths.state / "counts" / f"{key(run)}.json"
     found = shipped().get(key(run)) or carried(remembered)
     if not found:
         say(f"counting {run.name} ...")
-        from transgan.estimate import estimate
+        from transgan.cost.estimate import estimate
 
         found = asdict(estimate(run))
         files.write_json(remembered, found)
@@ -88,7 +88,7 @@ def key(run: Run) -> str:
 
 @cache
 def shipped() -> dict[str, dict[str, Any]]:
-    """Key -> what was counted, as transgan.estimate.Estimate has it."""
+    """Key -> what was counted, as transgan.cost.estimate.Estimate has it."""
     found: dict[str, dict[str, Any]] = json.loads(resources.files("transgan").joinpath(FILE).read_text(encoding="utf-8"))
     return {entry: {name: value for name, value in counts.items() if name != "run"} for entry, counts in found.items()}
 
@@ -103,7 +103,7 @@ def wanted(params: Path | None = None) -> dict[str, Run]:
 
 def main() -> None:
     """Write counts.json anew for params.yaml: what is there is kept, what is missing counted, what nothing refers to left out."""
-    from transgan.estimate import estimate
+    from transgan.cost.estimate import estimate
 
     path = Path(__file__).with_name(FILE)
     known = json.loads(path.read_text()) if path.exists() else {}

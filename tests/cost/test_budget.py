@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from transgan import calibrate, overview, price
+from transgan import overview
 from transgan.config import plan as plans
+from transgan.cost import budget, calibrate
 from transgan.errors import UserError
 from transgan.utils import files
 
@@ -27,13 +28,13 @@ def shown(capsys: pytest.CaptureFixture[str], device: str | None = None) -> dict
 
 def calibrated(plan: plans.Plan, device: str = MACHINE, **products: float) -> None:
     found = {"run": "one-cifar10", "precision": "float32", "batch": 8, "threads": 1, "cpu": True, "training_tflops": 0.5, "share": 0.25}
-    files.write_json(price.calibration_file(plan), {device: {**found, "product_tflops": products or {"float32": 2.0}}})
+    files.write_json(budget.calibration_file(plan), {device: {**found, "product_tflops": products or {"float32": 2.0}}})
 
 
 @pytest.mark.parametrize("name", ["A100", "a100", "NVIDIA A100"])
 def test_a_named_device_takes_its_assumed_share_of_the_published_peak(project: Path, name: str) -> None:
     run = plans.load().run("one-cifar10")
-    rate = price.named(name)
+    rate = budget.named(name)
     assert rate.hours(run, 19.5e12 * 0.4 * 3600 / 1e18) == pytest.approx(1.0)
     assert not rate.measured
     assert "assumed, not measured" in rate.said
@@ -41,7 +42,7 @@ def test_a_named_device_takes_its_assumed_share_of_the_published_peak(project: P
 
 def test_an_unknown_device_names_those_there_are() -> None:
     with pytest.raises(UserError, match="RTX 4090"):
-        price.named("B200")
+        budget.named("B200")
 
 
 def test_hours_are_unknown_until_calibrated_and_never_of_another_machine(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -56,7 +57,7 @@ def test_hours_are_unknown_until_calibrated_and_never_of_another_machine(project
 def test_a_calibration_holds_for_other_precisions_by_their_products(project: Path) -> None:
     plan = plans.load()
     calibrated(plan, float32=2.0, bfloat16=8.0)
-    rate = price.at_hand(plan)
+    rate = budget.at_hand(plan)
     assert rate is not None
     assert rate.measured
     assert rate.flops == {"float32": pytest.approx(0.5e12), "bfloat16": pytest.approx(2e12)}
@@ -96,7 +97,7 @@ def test_a_run_that_the_scale_skips_costs_nothing_in_all(project: Path, capsys: 
 def test_disk_is_what_the_files_hold(project: Path) -> None:
     plan = plans.load()
     run = plan.run("one-cifar10")
-    sizes = {part: size for (part, _), size in price.disk(plan, run, parameters=1000).items()}
+    sizes = {part: size for (part, _), size in budget.disk(plan, run, parameters=1000).items()}
     pictures, picture, features = 1437 + 360, 8 * 8 * 3, 64
     assert sizes["archives"] == 0
     assert sizes["packs"] == pictures * (picture + 8)
@@ -118,6 +119,6 @@ def test_calibration_trains_and_is_remembered(project: Path, capsys: pytest.Capt
     assert first["device"]["measured"]
     assert first["total"]["hours"] > 0
     assert shown(capsys)["total"]["hours"] == first["total"]["hours"]
-    kept = files.read_json(price.calibration_file(plans.load()))[MACHINE]
+    kept = files.read_json(budget.calibration_file(plans.load()))[MACHINE]
     assert kept["run"] == "one-cifar10"
     assert kept["batch"] < plans.load().run("one-cifar10").recipe.batch

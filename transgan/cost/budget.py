@@ -1,6 +1,6 @@
 """What a plan costs before it is started: hours from counted operations, disk from known sizes. Imports no torch.
 
-Operations are counted on the real training step (transgan.estimate). Hours are operations over a rate: measured here by `transgan plan
+Operations are counted on the real training step (transgan.cost.estimate). Hours are operations over a rate: measured here by `transgan plan
 --calibrate`, or a named device's published peak times an assumed share of it. Sizes of packs, statistics and networks follow from
 params.yaml, those of archives from the catalog. No table holds hours: they differ between machines.
 """

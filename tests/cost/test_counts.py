@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from transgan import counts
 from transgan.config import plan as plans
 from transgan.config.plan import Plan, Run
-from transgan.estimate import estimate
+from transgan.cost import counts
+from transgan.cost.estimate import estimate
 
 from .conftest import ROOT, TINY
 
@@ -56,7 +56,7 @@ def test_counts_are_filed_under_what_operations_depend_on(demo: Plan) -> None:
 
 def test_what_was_counted_before_needs_no_counting(demo: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("transgan.estimate.estimate", lambda run: pytest.fail(f"{run.name} was counted"))
+    monkeypatch.setattr("transgan.cost.estimate.estimate", lambda run: pytest.fail(f"{run.name} was counted"))
     for scale in demo.params.scales:
         plan = plans.load(demo.file, scale)
         for run in plan.runs.values():
@@ -69,7 +69,7 @@ def test_another_run_is_counted_once(project: Path, monkeypatch: pytest.MonkeyPa
     plan = plans.load()
     run = plan.run("one-cifar10")
     first = counts.counted(plan, run)
-    monkeypatch.setattr("transgan.estimate.estimate", lambda run: pytest.fail(f"{run.name} was counted again"))
+    monkeypatch.setattr("transgan.cost.estimate.estimate", lambda run: pytest.fail(f"{run.name} was counted again"))
     assert counts.counted(plan, run) == first
 
 

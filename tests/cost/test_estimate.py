@@ -6,10 +6,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from transgan.config import plan
 from transgan.config.plan import Run
-from transgan.estimate import Counter, estimate
+from transgan.cost.estimate import Counter, estimate
 from transgan.models import build_discriminator, build_generator
 
-PARAMS = Path(__file__).parents[1] / "params.yaml"
+PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
 def changed(run: Run, **recipe: object) -> Run:

@@ -13,11 +13,11 @@ from collections.abc import Callable
 import torch
 
 from transgan.config.plan import Plan, Run
+from transgan.cost.budget import calibration_file
 from transgan.hardware.device import prepare_compute, set_precision
 from transgan.hardware.info import device_name
 from transgan.models import build_discriminator, build_generator
 from transgan.pipeline.freshness import carried
-from transgan.price import calibration_file
 from transgan.schema import RecipeConfig
 from transgan.schema.recipe import Precision
 from transgan.training.draws import Drawer

@@ -1,0 +1,1 @@
+"""What runs cost: FLOPs and memory counted, hours and disk planned, the device measured."""
