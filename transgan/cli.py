@@ -185,10 +185,10 @@ def show_plan(
     calibrate: Annotated[bool, typer.Option("--calibrate", help="First measure the device at hand, in about a minute; remembered.")] = False,
 ) -> None:
     """Every run of a scale: sizes, cost, memory, hours, disk, and where it stands; and what each table takes."""
-    from transgan import overview
+    from transgan.commands import show_plan
 
     plan = _plan(params, scale)
-    overview.show(plan, as_json, device, calibrate)
+    show_plan.show(plan, as_json, device, calibrate)
 
 
 @app.command(name="data", rich_help_panel=TOOLS)
@@ -198,9 +198,9 @@ def show_data(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable: an object whose `datasets` is a list.")] = False,
 ) -> None:
     """Every dataset of a scale: where it stands, its size, terms, and what to do next."""
-    from transgan.data import listing
+    from transgan.commands import show_data
 
-    listing.show(_plan(params, scale), as_json)
+    show_data.show(_plan(params, scale), as_json)
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -218,7 +218,7 @@ def clean(
     params: ParamsFile = None,
 ) -> None:
     """List (or remove) state that no run of the plan uses any more."""
-    from transgan import housekeeping
+    from transgan.commands import housekeeping
 
     housekeeping.clean(_plan(params, scale), delete)
 
@@ -226,7 +226,7 @@ def clean(
 @app.command(rich_help_panel=TOOLS)
 def doctor(scale: Scale = None, params: ParamsFile = None) -> None:
     """Say what this machine has, and what is missing."""
-    from transgan import housekeeping
+    from transgan.commands import housekeeping
 
     housekeeping.doctor(_plan(params, scale))
 
@@ -234,7 +234,7 @@ def doctor(scale: Scale = None, params: ParamsFile = None) -> None:
 @app.command(rich_help_panel=TOOLS)
 def summary(scale: Scale = None, params: ParamsFile = None) -> None:
     """Print the tables that a scale has made, and where everything lies."""
-    from transgan import housekeeping
+    from transgan.commands import housekeeping
 
     housekeeping.summary(_plan(params, scale))
 

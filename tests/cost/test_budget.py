@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from transgan import overview
+from transgan.commands import show_plan
 from transgan.config import plan as plans
 from transgan.cost import budget, calibrate
 from transgan.errors import UserError
@@ -22,7 +22,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shown(capsys: pytest.CaptureFixture[str], device: str | None = None) -> dict:
-    overview.show(plans.load(), as_json=True, device=device)
+    show_plan.show(plans.load(), as_json=True, device=device)
     return json.loads(capsys.readouterr().out)
 
 
@@ -50,7 +50,7 @@ def test_hours_are_unknown_until_calibrated_and_never_of_another_machine(project
     assert shown(capsys)["total"]["hours"] is None
     calibrated(plan, device="another processor")
     assert shown(capsys)["device"] is None
-    overview.show(plan, as_json=False)
+    show_plan.show(plan, as_json=False)
     assert "transgan plan --calibrate" in capsys.readouterr().out
 
 
@@ -107,14 +107,14 @@ def test_disk_is_what_the_files_hold(project: Path) -> None:
 
 def test_a_named_device_cannot_be_calibrated(project: Path) -> None:
     with pytest.raises(UserError, match="leave --device out"):
-        overview.show(plans.load(), as_json=True, device="A100", calibrate=True)
+        show_plan.show(plans.load(), as_json=True, device="A100", calibrate=True)
 
 
 @pytest.mark.slow
 def test_calibration_trains_and_is_remembered(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("SECONDS", 0.2), ("PRODUCT_SIDE", 128), ("CPU_ITERATION_FLOP", 1e7)):
         monkeypatch.setattr(calibrate, name, value)
-    overview.show(plans.load(), as_json=True, calibrate=True)
+    show_plan.show(plans.load(), as_json=True, calibrate=True)
     first = json.loads(capsys.readouterr().out)
     assert first["device"]["measured"]
     assert first["total"]["hours"] > 0

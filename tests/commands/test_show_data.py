@@ -8,11 +8,11 @@ import pytest
 
 from tests.data.conftest import MakePlan
 from tests.data.serve import celebahq, cifar10, encode, pixels, serving, small_datasets, with_sums
+from transgan.commands.show_data import show, status
 from transgan.config.plan import Plan
 from transgan.data import packing
 from transgan.data.catalog import INCOMING
 from transgan.data.fetch import fetch
-from transgan.data.listing import show, status
 from transgan.data.prepare import prepare
 from transgan.schema import Params
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from transgan import overview
+from transgan.commands import show_plan
 from transgan.config import plan as plans
 from transgan.utils import files
 
@@ -13,7 +13,7 @@ from .conftest import ROOT
 
 
 def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
-    overview.show(plans.load(), as_json=True)
+    show_plan.show(plans.load(), as_json=True)
     return {row["run"]: row for row in json.loads(capsys.readouterr().out)["runs"]}
 
 
@@ -31,7 +31,7 @@ def test_every_run_of_the_product_is_priced_at_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     plan = plans.load(ROOT / "params.yaml", scale)
-    overview.show(plan, as_json=True, device="H100")
+    show_plan.show(plan, as_json=True, device="H100")
     shown = json.loads(capsys.readouterr().out)
     assert [row["run"] for row in shown["runs"]] == list(plan.runs)
     assert shown["total"]["eflop"] == pytest.approx(sum(row["total_eflop"] for row in shown["runs"] if row["run"] in plan.made))
@@ -47,7 +47,7 @@ def test_a_checkpoint_makes_a_run_resumable(project: Path, capsys: pytest.Captur
 
 
 def test_the_table_is_readable(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    overview.show(plans.load(), as_json=False)
+    show_plan.show(plans.load(), as_json=False)
     out = capsys.readouterr().out
     assert "one-cifar10" in out
     assert "missing" in out
@@ -56,4 +56,4 @@ def test_the_table_is_readable(project: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(("number", "said"), [(0, "0"), (999, "999"), (1000, "1k"), (83_312_495, "83.3M"), (1.28e8, "128M"), (2e9, "2G")])
 def test_numbers_are_short(number: float, said: str) -> None:
-    assert overview._short(number) == said
+    assert show_plan._short(number) == said
