@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from transgan.data.pictures import FILTERS, crop_box
+from transgan.data.transforms import FILTERS, crop_box
 from transgan.data.workers import KEPT_BYTES
 from transgan.hardware.malloc import keep_huge_pages
 

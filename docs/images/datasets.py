@@ -15,8 +15,8 @@ from matplotlib.patches import Ellipse, Rectangle
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from transgan.data.pictures import Shaper, crop_box
 from transgan.data.readers.celeba import landmark_box
+from transgan.data.transforms import Shaper, crop_box
 
 HERE = Path(__file__).parent
 LANDMARKS = [69, 111, 108, 111, 88, 136, 73, 152, 105, 152]  # about the mean of CelebA's aligned pictures

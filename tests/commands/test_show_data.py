@@ -11,9 +11,9 @@ from tests.data.serve import celebahq, cifar10, encode, pixels, serving, small_d
 from transgan.commands.show_data import show, status
 from transgan.config.plan import Plan
 from transgan.data import packing
-from transgan.data.catalog import INCOMING
 from transgan.data.fetch import fetch
 from transgan.data.prepare import prepare
+from transgan.data.sources.catalog import INCOMING
 from transgan.schema import Params
 
 KEYS = {"dataset", "source", "state", "bytes", "count", "digest", "licence", "next"}

@@ -11,9 +11,9 @@ import pytest
 
 from tests.data.conftest import MakePlan
 from tests.data.serve import Server, celebahq, cifar10, every_archive, lmdb_folder, lsun, serving, small_datasets, status, with_sums
-from transgan.data import catalog, download
-from transgan.data.catalog import ARCHIVES, INCOMING, RemoteFile, Source
 from transgan.data.fetch import fetch
+from transgan.data.sources import catalog, download
+from transgan.data.sources.catalog import ARCHIVES, INCOMING, RemoteFile, Source
 from transgan.errors import UserError
 
 CIFAR = "cifar-10-python.tar.gz"

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from transgan.data.sources.local_files.byte_ranges import Piece, PieceReader
 
 from tests.data import serve
 from tests.data.serve import encode, pixels, python_two_pickle, tar_bytes, zip_bytes
-from transgan.data.pictures import Shaper
-from transgan.data.pieces import Piece, PieceReader
 from transgan.data.readers import Reader, digits
 from transgan.data.readers.celeba import CelebaReader, landmark_box
 from transgan.data.readers.celebahq import CelebaHqReader
@@ -19,6 +18,7 @@ from transgan.data.readers.cifar10 import CifarReader
 from transgan.data.readers.digits import DigitsReader, stratified_order
 from transgan.data.readers.lsun import LsunReader
 from transgan.data.readers.stl10 import StlReader
+from transgan.data.transforms import Shaper
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 

@@ -13,10 +13,10 @@ import pytest
 from tests.data.conftest import IMPORTS, PREPARE, MakePlan, content, folder_of, make, process_of
 from tests.data.serve import encode, every_archive, pixels, serving, small_datasets
 from transgan.config.plan import Plan
-from transgan.data import pictures, workers
+from transgan.data import transforms, workers
 from transgan.data.packing import PROGRESS
-from transgan.data.pictures import Shaper
 from transgan.data.prepare import prepare
+from transgan.data.transforms import Shaper
 from transgan.utils import files
 
 PROCESSES = """
@@ -145,10 +145,10 @@ def test_large_pictures_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(pictures, "_large", threading.Lock())
-    monkeypatch.setattr(pictures, "LARGE_PIXELS", 24 * 20)
+    monkeypatch.setattr(transforms, "_large", threading.Lock())
+    monkeypatch.setattr(transforms, "LARGE_PIXELS", 24 * 20)
     lock = Counted()
-    pictures.take_turns(lock)
+    transforms.take_turns(lock)
     shaper = Shaper(8, "box", "none")
     shaper.shape(encode(pixels(0, 24, 20), "PNG"))
     assert lock.entered == 0

@@ -12,7 +12,7 @@ import torch
 from tests.data.serve import serving
 from tests.scoring.conftest import write_params
 from transgan.config import plan
-from transgan.data import download
+from transgan.data.sources import download
 from transgan.errors import UserError
 from transgan.scoring import weights
 from transgan.scoring.weights import ARCHIVES, INCEPTION_NAME, INCOMING

@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.table import Table
 
 from transgan.config.plan import Plan
-from transgan.data.archives import by_hand
-from transgan.data.catalog import ARCHIVES, CATALOG, INCOMING, locate
 from transgan.data.pack import IMAGES, MANIFEST
 from transgan.data.packing import PROGRESS
 from transgan.data.prepare import SOURCE
+from transgan.data.sources.catalog import ARCHIVES, CATALOG, INCOMING, locate
+from transgan.data.sources.local_files import by_hand
 from transgan.errors import UserError
 from transgan.utils import files
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from transgan.config.plan import Plan, Run
-from transgan.data.catalog import CATALOG
+from transgan.data.sources.catalog import CATALOG
 from transgan.errors import UserError
 from transgan.hardware.info import device_bytes, device_name
 from transgan.pipeline.freshness import carried

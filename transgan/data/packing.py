@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 from transgan.data.pack import CONTACT, IMAGES, LABELS
-from transgan.data.pictures import Shaper
 from transgan.data.readers import Entry, Reader
+from transgan.data.transforms import Shaper
 from transgan.data.workers import Item, Rows, pack_batch, worker_count, workers, write_at
 from transgan.errors import UserError
 from transgan.utils import files

@@ -9,9 +9,9 @@ from pathlib import Path
 from transgan.config.plan import Plan
 from transgan.data.pack import CONTACT, IMAGES, LABELS, MANIFEST
 from transgan.data.packing import Job, finish_images, pack_pictures, write_contact_sheet
-from transgan.data.pictures import SUFFIXES, Shaper
 from transgan.data.readers import Reader, open_reader
 from transgan.data.readers.base import check_counts
+from transgan.data.transforms import SUFFIXES, Shaper
 from transgan.errors import UserError
 from transgan.pipeline.workspace import run_stage
 from transgan.schema import DatasetConfig

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from transgan.data import pictures
-from transgan.data.pictures import Box, PictureError, Shaper
-from transgan.data.pieces import Content, Piece, PieceReader
+from transgan.data import transforms
+from transgan.data.sources.local_files.byte_ranges import Content, Piece, PieceReader
+from transgan.data.transforms import Box, PictureError, Shaper
 from transgan.errors import UserError
 from transgan.hardware.malloc import keep_huge_pages
 from transgan.schema.data import MOST_WORKERS, PROCESSES_FROM
@@ -72,7 +72,7 @@ def _begin(large: AbstractContextManager[Any]) -> None:
     """
     keep_huge_pages(KEPT_BYTES)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pictures.take_turns(large)
+    transforms.take_turns(large)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from transgan.data.containers import Container, Tree, open_container
 from transgan.data.pack import Pack
-from transgan.data.pictures import FORMATS, SUFFIXES, PictureError, Shaper
+from transgan.data.sources.local_files.containers import Container, Tree, open_container
+from transgan.data.transforms import FORMATS, SUFFIXES, PictureError, Shaper
 from transgan.errors import UserError
 from transgan.scoring.metrics import evenly
 from transgan.scoring.reference import read_arrays

@@ -78,7 +78,7 @@ def _inception(mirror: str | None) -> tuple[Path, str]:
 
 
 def _fetched(mirror: str | None) -> tuple[Path, str]:
-    from transgan.data.download import Unavailable, download
+    from transgan.data.sources.download import Unavailable, download
 
     target, urls = ARCHIVES / INCEPTION_NAME, [INCEPTION_URL]
     if mirror is not None and "://" in mirror:

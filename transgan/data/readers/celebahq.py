@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from transgan.data.containers import open_container
-from transgan.data.pictures import SUFFIXES
-from transgan.data.pieces import Content
 from transgan.data.readers.base import Entry, Reader, check_parts
+from transgan.data.sources.local_files.byte_ranges import Content
+from transgan.data.sources.local_files.containers import open_container
+from transgan.data.transforms import SUFFIXES
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 

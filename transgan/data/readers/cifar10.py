@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from transgan.data.containers import Tar
-from transgan.data.pieces import Content
 from transgan.data.readers.base import Entry, Reader, check_parts
+from transgan.data.sources.local_files.byte_ranges import Content
+from transgan.data.sources.local_files.containers import Tar
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 

@@ -8,10 +8,10 @@ from typing import IO
 
 import lmdb
 
-from transgan.data import members
-from transgan.data.containers import damaged
-from transgan.data.pieces import Content
 from transgan.data.readers.base import Entry, Reader, check_parts
+from transgan.data.sources.local_files import checks
+from transgan.data.sources.local_files.byte_ranges import Content
+from transgan.data.sources.local_files.containers import damaged
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 from transgan.utils import files
@@ -73,7 +73,7 @@ def _unpack(path: Path, scratch: Path) -> Path:
         return scratch
     with damaged(path), zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            members.check_zip_member(path, member, LARGEST)
+            checks.check_zip_member(path, member, LARGEST)
         found = [member for member in archive.infolist() if member.filename.rsplit("/", 1)[-1] == DATABASE]
         if not found:
             raise UserError(f"{path}: has no {DATABASE}; get it from its publisher")

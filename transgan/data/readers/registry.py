@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from transgan.data import catalog
 from transgan.data.readers.base import Reader
 from transgan.data.readers.celeba import CelebaReader
 from transgan.data.readers.celebahq import CelebaHqReader
@@ -11,6 +10,7 @@ from transgan.data.readers.digits import DigitsReader
 from transgan.data.readers.folder import FolderReader
 from transgan.data.readers.lsun import LsunReader
 from transgan.data.readers.stl10 import StlReader
+from transgan.data.sources import catalog
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 

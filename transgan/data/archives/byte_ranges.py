@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from transgan.data.pictures import Picture
+from transgan.data.transforms import Picture
 from transgan.errors import UserError
 
 ZIP_MAGIC, ZIP_HEADER = b"PK\x03\x04", struct.Struct("<26xHH")  # of a member; it ends with the lengths of its name and of the field after it

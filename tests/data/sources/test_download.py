@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.data.serve import Server, cut, ignore_range, page, serving, stall, status, wrong
-from transgan.data import download as module
-from transgan.data.download import Digests, Unavailable, download
+from transgan.data.sources import download as module
+from transgan.data.sources.download import Digests, Unavailable, download
 from transgan.errors import UserError
 from transgan.utils import files
 
@@ -173,7 +173,7 @@ def test_kill_9_in_the_middle(tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
-        from transgan.data.download import download
+        from transgan.data.sources.download import download
         download([sys.argv[1]], Path(sys.argv[2]), sys.argv[3], lambda count: None)
     """
     with serving({NAME: CONTENT}) as server:

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from tests.data.serve import encode, pixels
-from transgan.data.pictures import PictureError, Shaper, crop_box
+from transgan.data.transforms import PictureError, Shaper, crop_box
 
 
 def png(image: Image.Image, **options: object) -> bytes:

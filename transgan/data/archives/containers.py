@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from transgan.data import members
-from transgan.data.pieces import Piece, broken
+from transgan.data.sources.local_files import checks
+from transgan.data.sources.local_files.byte_ranges import Piece, broken
 from transgan.errors import UserError
 
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
@@ -66,8 +66,8 @@ class Zip(Container):
         with damaged(path):
             self._file = zipfile.ZipFile(path)
         for info in self._file.infolist():
-            members.check_zip_member(path, info)
-        self._infos = [info for info in self._file.infolist() if not info.is_dir() and not members.is_junk(info.filename)]
+            checks.check_zip_member(path, info)
+        self._infos = [info for info in self._file.infolist() if not info.is_dir() and not checks.is_junk(info.filename)]
         self._infos.sort(key=lambda info: info.header_offset)
         self.names = [info.filename for info in self._infos]
         self.sizes = [info.file_size for info in self._infos]
@@ -97,7 +97,7 @@ class Zip(Container):
 class Tar(Container):
     """A tar archive, plain (members are read where they lie) or compressed (read through from the start)."""
 
-    def __init__(self, path: Path, limit: int = members.MAX_PICTURE, keep: tuple[str, ...] = ()) -> None:
+    def __init__(self, path: Path, limit: int = checks.MAX_PICTURE, keep: tuple[str, ...] = ()) -> None:
         """`limit`: most bytes of a member; `keep`: contents of members whose names end so are read at once into `kept`."""
         super().__init__(path)
         self.kept: dict[str, bytes] = {}
@@ -107,12 +107,12 @@ class Tar(Container):
         with damaged(path), tarfile.open(path) as archive:
             while member := archive.next():
                 archive.members.clear()  # type: ignore[attr-defined] # it would keep a kilobyte of each
-                members.check_tar_member(path, member, limit)
+                checks.check_tar_member(path, member, limit)
                 end = member.offset_data + -(-member.size // BLOCK) * BLOCK
-                if member.isdir() or members.is_junk(member.name):
+                if member.isdir() or checks.is_junk(member.name):
                     continue
                 if member.name.endswith(keep or "\0"):
-                    members.check_size(path, member.name, member.size + sum(map(len, self.kept.values())), MAX_KEPT)
+                    checks.check_size(path, member.name, member.size + sum(map(len, self.kept.values())), MAX_KEPT)
                     file = archive.extractfile(member)
                     self.kept[member.name] = file.read() if file else b""
                 self.names.append(member.name.removeprefix("./"))
@@ -202,7 +202,7 @@ def _walk(folder: Path, prefix: str, seen: set[Path]) -> Iterator[tuple[str, int
     seen.add(real)
     for path in folder.iterdir():
         name = prefix + path.name
-        if members.is_junk(path.name):
+        if checks.is_junk(path.name):
             continue
         if path.is_dir():
             yield from _walk(path, f"{name}/", seen)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from transgan.data.catalog import ARCHIVES, INCOMING, RemoteFile, Source, places
-from transgan.data.download import Digests, Unavailable, download, read_small
+from transgan.data.sources.catalog import ARCHIVES, INCOMING, RemoteFile, Source, places
+from transgan.data.sources.download import Digests, Unavailable, download, read_small
 from transgan.errors import UserError
 from transgan.utils import files
 from transgan.utils.console import say
