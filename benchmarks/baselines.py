@@ -204,9 +204,7 @@ def speeds() -> list[str]:
         rate = f"{run['images_per_second']:.1f} ({run['lowest']:.1f} to {run['highest']:.1f})"
         rows.append(f"| {TITLES[family(name)]} | {counts} | {rate} | {run['images_per_second'] * run['gflop_per_image']:.0f} |")
     machine = found["machine"]
-    said = (
-        f"{found['rounds']} turns of {found['steps']} discriminator steps each, in one process, on {machine['threads']} thread(s) of {machine['cpu']}"
-    )
+    said = f"{found['rounds']} turns of {found['steps']} discriminator steps each, in one process, on {machine['threads']} thread(s) of {machine['cpu']}"
     return [*rows, "", f"{said}; load average {machine['load_before']:.1f} when it began."]
 
 

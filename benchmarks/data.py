@@ -49,9 +49,7 @@ PIECES = 20  # of bare Pillow's work, for each process
 def picture(seed: int, height: int, width: int) -> np.ndarray:
     """Something as hard to decode as a photograph: smooth shapes and a little noise."""
     random = np.random.default_rng(seed)
-    shapes = Image.fromarray(random.integers(0, 256, (height // 12, width // 12, 3), dtype=np.uint8)).resize(
-        (width, height), Image.Resampling.BICUBIC
-    )
+    shapes = Image.fromarray(random.integers(0, 256, (height // 12, width // 12, 3), dtype=np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
     return (np.asarray(shapes) + random.normal(0, 4, (height, width, 3))).clip(0, 255).astype(np.uint8)
 
 

@@ -258,9 +258,7 @@ def sample(
 def evaluate(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A run, a generator file, a folder, an archive or an .npz of pictures.")],
     reference: Annotated[str, typer.Option("--reference", metavar="REF", help="A dataset, a pack, a folder or an .npz of statistics.")],
-    protocol: Annotated[
-        str | None, typer.Option("--protocol", help="A protocol of the params file. Default: the target's or reference's own.")
-    ] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="A protocol of the params file. Default: the target's or reference's own.")] = None,
     metrics: Annotated[str | None, typer.Option("--metrics", help="Comma-separated: is, fid, kid, prc. Default: the protocol's.")] = None,
     samples: Annotated[int | None, typer.Option("--samples", help="Number of pictures, instead of the protocol's.")] = None,
     weights: Annotated[str | None, typer.Option("--weights", help="Extractor weights, instead of the protocol's.")] = None,

@@ -26,9 +26,7 @@ def test_json_has_what_a_script_needs(project: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("scale", ["demo", "quick", "paper"])
-def test_every_run_of_the_product_is_priced_at_once(
-    scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_run_of_the_product_is_priced_at_once(scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     plan = plans.load(ROOT / "params.yaml", scale)
     show_plan.show(plan, as_json=True, device="H100")

@@ -17,7 +17,7 @@ MACHINE = "a processor"
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (price, calibrate):
+    for module in (budget, calibrate):
         monkeypatch.setattr(module, "device_name", lambda cpu=False: MACHINE)
 
 

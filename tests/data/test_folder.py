@@ -16,12 +16,7 @@ from transgan.errors import UserError
 
 TRAIN = [{"name": "train"}]
 BOTH = [{"name": "train", "count": 4}, {"name": "test", "count": 2}]
-LAYOUT = {
-    f"{split}/{kind}/{i}.png": 10 * i + len(kind) + len(split)
-    for split, n in (("train", 2), ("test", 1))
-    for kind in ("cat", "horse")
-    for i in range(n)
-}
+LAYOUT = {f"{split}/{kind}/{i}.png": 10 * i + len(kind) + len(split) for split, n in (("train", 2), ("test", 1)) for kind in ("cat", "horse") for i in range(n)}
 
 
 def pictures(layout: dict[str, int]) -> dict[str, bytes]:

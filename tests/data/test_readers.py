@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from transgan.data.sources.local_files.byte_ranges import Piece, PieceReader
 
 from tests.data import serve
 from tests.data.serve import encode, pixels, python_two_pickle, tar_bytes, zip_bytes
+from transgan.data.archives.byte_ranges import Piece, PieceReader
 from transgan.data.readers import Reader, digits
 from transgan.data.readers.celeba import CelebaReader, landmark_box
 from transgan.data.readers.celebahq import CelebaHqReader
@@ -199,9 +199,7 @@ def test_lsun_damaged(tmp_path: Path) -> None:
         "broken.zip": zip_bytes({"church_outdoor_train_lmdb/data.mdb": b"nothing of lmdb" * 1000}),
         "cut.zip": serve.lsun(tmp_path / "made")["church_outdoor_train_lmdb.zip"][:-100],
     }
-    for number, (name, message) in enumerate(
-        (("empty.zip", "has no data.mdb"), ("broken.zip", "damaged database"), ("cut.zip", "damaged or truncated"))
-    ):
+    for number, (name, message) in enumerate((("empty.zip", "has no data.mdb"), ("broken.zip", "damaged database"), ("cut.zip", "damaged or truncated"))):
         with pytest.raises(UserError, match=message):
             LsunReader(config("lsun", ["train"]), write(tmp_path, files)[name], tmp_path / f"scratch{number}")
 

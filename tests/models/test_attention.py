@@ -175,9 +175,7 @@ def test_under_bfloat16_autocast_outputs_stay_near_float32(form):
             assert (rough - exact).abs().max() < 0.05 * exact.abs().max().clamp(min=1)
 
 
-@pytest.mark.parametrize(
-    ("twice", "tokens", "way"), [(True, 16, "plain_attention"), (False, 16, "attention_in_parts"), (False, 17, "plain_attention")]
-)
+@pytest.mark.parametrize(("twice", "tokens", "way"), [(True, 16, "plain_attention"), (False, 16, "attention_in_parts"), (False, 17, "plain_attention")])
 def test_large_attention_on_a_cpu_goes_the_way_that_its_size_and_derivatives_want(twice, tokens, way, monkeypatch):
     """`tokens`: from how many on an image's weights are so many that they are had in parts."""
     module, x = SelfAttention(WIDTH, HEADS, Form(Layout(4, 4, 4)), True, noise=False), torch.randn(2, 16, WIDTH)

@@ -195,9 +195,7 @@ def test_a_side_that_is_no_multiple_of_the_window_is_refused():
         from_state_dict(state)
 
 
-@pytest.mark.parametrize(
-    ("known", "message"), [({"nrom": "pixel"}, "no keyword 'nrom'"), ({"norm": "batch"}, "is none of"), ({"latent": 6}, "latent is 5")]
-)
+@pytest.mark.parametrize(("known", "message"), [({"nrom": "pixel"}, "no keyword 'nrom'"), ({"norm": "batch"}, "is none of"), ({"latent": 6}, "latent is 5")])
 def test_keywords_that_are_unknown_or_contradicted_are_refused(known, message):
     with pytest.raises(UserError, match=message):
         from_state_dict(released_keys(build_generator(generator())), **known)

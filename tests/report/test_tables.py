@@ -75,9 +75,7 @@ def test_every_cell_of_ours_shows_its_own_protocol(project, scored):
     assert lines["StyleGAN-V2", "stl10", "fid"]["protocol"] == "fid50k-trainunlabeled-48"
     assert lines["TransGAN", "cifar10", "fid"]["protocol"] == "fid50k-train"
     (detail,) = [
-        line
-        for line in markdown.splitlines()
-        if line.startswith("| StyleGAN-V2 |") and "CIFAR-10" in line and "fid10k-test" in line and "9.80" in line
+        line for line in markdown.splitlines() if line.startswith("| StyleGAN-V2 |") and "CIFAR-10" in line and "fid10k-test" in line and "9.80" in line
     ]
     assert "stylegan2-cifar10" in detail
 

@@ -87,9 +87,7 @@ def test_nan_features_end_in_a_clear_error(weights: Path, tmp_path: Path) -> Non
     state = torch.load(weights, weights_only=True)
     state["Conv2d_2b_3x3.conv.weight"].fill_(float("nan"))
     torch.save(state, tmp_path / "partial.pth")
-    with pytest.raises(
-        UserError, match=r"features of layer 64 of inception-v3-compat \(.*partial\.pth\) are not finite; the weights file is partial"
-    ):
+    with pytest.raises(UserError, match=r"features of layer 64 of inception-v3-compat \(.*partial\.pth\) are not finite; the weights file is partial"):
         features(tmp_path / "partial.pth", some(4))
 
 

@@ -82,9 +82,7 @@ def test_lossy_pictures_are_known(tmp_path: Path) -> None:
 
 
 def test_the_digest_is_of_content_not_of_time(tmp_path: Path) -> None:
-    digests = [
-        pictures.from_path(save(tmp_path / name, images(3, seed=seed)), None, None, "none").digest for name, seed in (("a", 0), ("b", 0), ("c", 1))
-    ]
+    digests = [pictures.from_path(save(tmp_path / name, images(3, seed=seed)), None, None, "none").digest for name, seed in (("a", 0), ("b", 0), ("c", 1))]
     assert digests[0] == digests[1] != digests[2]
 
 

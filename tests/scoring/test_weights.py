@@ -51,9 +51,7 @@ def test_a_wrong_file_that_a_person_placed_is_refused_and_kept(inception: plan.P
 def test_a_damaged_download_is_fetched_again_from_the_mirror(inception: plan.Plan, capsys: pytest.CaptureFixture[str]) -> None:
     path = place(ARCHIVES, GENUINE[:-1])
     place(Path("mirror"), GENUINE)
-    inception = plan.Plan(
-        inception.params.model_copy(update={"data": inception.params.data.model_copy(update={"mirror": "mirror"})}), "tiny", Path("p")
-    )
+    inception = plan.Plan(inception.params.model_copy(update={"data": inception.params.data.model_copy(update={"mirror": "mirror"})}), "tiny", Path("p"))
     assert weights.locate(inception, inception.protocol("few"))[0] == path
     assert path.read_bytes() == GENUINE
     assert "damaged" in capsys.readouterr().err

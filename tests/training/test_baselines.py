@@ -205,7 +205,5 @@ def test_costs_are_counted_without_allocating(baseline, model):
     content["models"]["small"] = model
     (baseline / "params.yaml").write_text(yaml.safe_dump(content))
     found = estimate(plans.load().run(RUN))
-    assert found.generator_parameters == sum(
-        parameter.numel() for parameter in build_generator(ModelConfig.model_validate(model).generator).parameters()
-    )
+    assert found.generator_parameters == sum(parameter.numel() for parameter in build_generator(ModelConfig.model_validate(model).generator).parameters())
     assert found.gflop_per_image > 0

@@ -156,9 +156,6 @@ def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(project, cha
 def test_finished_work_is_passed_on_without_torch(project):
     train(plans.load(), RUN)
     (project / "results/tiny/runs" / RUN / "run.json").unlink()
-    check = (
-        "import sys; from transgan import plan; from transgan.training.loop import train;"
-        f"train(plan.load(), '{RUN}'); sys.exit('torch' in sys.modules)"
-    )
+    check = f"import sys; from transgan import plan; from transgan.training.loop import train;train(plan.load(), '{RUN}'); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)
     assert (project / "results/tiny/runs" / RUN / "run.json").exists()

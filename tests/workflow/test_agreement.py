@@ -122,9 +122,7 @@ def test_every_leaf_reruns_what_it_changes_and_no_more(file: Path, tmp_path: Pat
     for where, value in leaves(content):
         if where[0] == "scale":
             continue
-        changed_content = next(
-            (c for c in (with_leaf(content, where, other) for other in altered(value) if other != value) if loads(c, tmp_path)), None
-        )
+        changed_content = next((c for c in (with_leaf(content, where, other) for other in altered(value) if other != value) if loads(c, tmp_path)), None)
         if changed_content is None:
             continue
         tried += 1
@@ -132,9 +130,7 @@ def test_every_leaf_reruns_what_it_changes_and_no_more(file: Path, tmp_path: Pat
         assert after is not None
         new = prints(after)
         changed = {key for key in old if new.get(key) != old[key]}
-        tracked = {
-            key for key, stage in graph.items() if any(".".join(where).startswith((f"{p}.", p)) and covers(p, where) for p in stage.parameters)
-        }
+        tracked = {key for key, stage in graph.items() if any(".".join(where).startswith((f"{p}.", p)) and covers(p, where) for p in stage.parameters)}
         missed = changed - reached(graph, tracked, changed)
         assert not missed, f"{'.'.join(where)}: DVC would not rerun {missed}"
         if tracked and not changed:

@@ -49,9 +49,7 @@ PUBLISHED_CHURCHES = 126_227
 
 def archives(scratch: Path) -> dict[str, bytes]:
     """What the server has: every source's files, with the numbers of pictures of COUNTS."""
-    return serve.with_sums(
-        serve.cifar10(per_batch=15) | serve.stl10(30, 50) | serve.celeba(CELEBA_TRAIN) | serve.celebahq(70, 64) | serve.lsun(scratch, 68)
-    )
+    return serve.with_sums(serve.cifar10(per_batch=15) | serve.stl10(30, 50) | serve.celeba(CELEBA_TRAIN) | serve.celebahq(70, 64) | serve.lsun(scratch, 68))
 
 
 def params(mirror: str) -> str:

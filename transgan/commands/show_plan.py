@@ -115,9 +115,7 @@ def _print(plan: Plan, shown: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console(width=None if Console().is_terminal else 150)
-    runs = Table(
-        title=f"{plan.file} at scale {plan.scale_name}: {plan.scale.description}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    runs = Table(title=f"{plan.file} at scale {plan.scale_name}: {plan.scale.description}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column, justify in _COLUMNS:
         runs.add_column(column, justify=justify, no_wrap=column in ("run", "dataset, pixels"))
     for row in shown["runs"]:
@@ -152,7 +150,7 @@ def _notes(shown: dict[str, Any]) -> list[str]:
     device, parts = shown["device"], shown["total"]["parts"]
     if device is None:
         hours = "Hours: unknown; `transgan plan --calibrate` measures this device in a minute, `--device NAME` takes one by name "
-        hours += f"({', '.join(price.DEVICES)})."
+        hours += f"({', '.join(budget.DEVICES)})."
     else:
         hours = f"Hours: of one {device['name']}, training alone (scoring and preparing not counted); {device['said']}."
     return [

@@ -276,8 +276,7 @@ class Plan:
         base: dict[str, Config] = getattr(self.params, kind)
         changes: dict[str, dict[str, Any]] = getattr(self.scale, kind)
         return {
-            name: validated(config, merge(entry.plain(), changes[name]), self.file, f"scales.{self.scale_name}.{kind}.{name}")
-            for name, entry in base.items()
+            name: validated(config, merge(entry.plain(), changes[name]), self.file, f"scales.{self.scale_name}.{kind}.{name}") for name, entry in base.items()
         }
 
     def _resolve(self, name: str) -> Run:
@@ -329,9 +328,7 @@ def _check_scale_is_its_own(plan: Plan) -> None:
     if plan.file == PARAMS_FILE or not PARAMS_FILE.exists() or plan.file.samefile(PARAMS_FILE):
         return
     if plan.scale_name in (read(PARAMS_FILE).get("scales") or {}):
-        raise UserError(
-            f"{plan.file}: scales.{plan.scale_name}: {PARAMS_FILE} has a scale of that name, whose results these would replace; rename it here"
-        )
+        raise UserError(f"{plan.file}: scales.{plan.scale_name}: {PARAMS_FILE} has a scale of that name, whose results these would replace; rename it here")
 
 
 def read(file: Path) -> dict[str, Any]:

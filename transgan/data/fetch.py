@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from transgan.config.plan import Plan
+from transgan.data.archives.containers import Tree, open_container
 from transgan.data.readers import digits
 from transgan.data.sources.catalog import CATALOG
 from transgan.data.sources.local_files import Archives, by_hand
-from transgan.data.sources.local_files.containers import Tree, open_container
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 from transgan.utils import files

@@ -117,9 +117,7 @@ def _check_room(job: Job, rows: Rows, what: str) -> None:
     there = rows.path.stat().st_size if rows.path.exists() else 0
     needed, free = len(job.entries) * rows.row_bytes - there, shutil.disk_usage(rows.path.parent).free
     if needed > free:
-        raise UserError(
-            f"{what}: needs {needed / 1e6:,.1f} MB in {rows.path.parent}, {free / 1e6:,.1f} MB are free; make room or link data/ elsewhere"
-        )
+        raise UserError(f"{what}: needs {needed / 1e6:,.1f} MB in {rows.path.parent}, {free / 1e6:,.1f} MB are free; make room or link data/ elsewhere")
 
 
 def _write_header(job: Job, rows: Rows) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from transgan.data import transforms
-from transgan.data.sources.local_files.byte_ranges import Content, Piece, PieceReader
+from transgan.data.archives.byte_ranges import Content, Piece, PieceReader
 from transgan.data.transforms import Box, PictureError, Shaper
 from transgan.errors import UserError
 from transgan.hardware.malloc import keep_huge_pages

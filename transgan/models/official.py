@@ -31,10 +31,7 @@ HEADS, TILE, OVERLAPPING_TILE = 4, 16, 4
 # What may be given besides the state: our name of it, by ours and by the authors' names, and the net it is about (none: either).
 KEYWORDS: dict[str, tuple[str, str | None]] = {
     **{name: (name, None) for name in ("norm", "heads", "window", "patch", "resolution", "latent", "width", "bottom_width")},
-    **{
-        name: (name.split("_")[1], name.split("_")[0])
-        for name in ("generator_norm", "generator_window", "discriminator_norm", "discriminator_window")
-    },
+    **{name: (name.split("_")[1], name.split("_")[0]) for name in ("generator_norm", "generator_window", "discriminator_norm", "discriminator_window")},
     "g_norm": ("norm", "generator"),
     "d_norm": ("norm", "discriminator"),
     "g_window_size": ("window", "generator"),

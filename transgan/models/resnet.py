@@ -55,8 +55,7 @@ class ResNetDiscriminator(DiscriminatorNetwork):
         self.config = config
         widths = [3, *(block.width for block in config.blocks)]
         self.blocks = nn.ModuleList(
-            _DownBlock(inside, block, first=i == 0, gain=config.init_gain)
-            for i, (inside, block) in enumerate(zip(widths, config.blocks, strict=False))
+            _DownBlock(inside, block, first=i == 0, gain=config.init_gain) for i, (inside, block) in enumerate(zip(widths, config.blocks, strict=False))
         )
         self.head = nn.Linear(widths[-1], 1, bias=config.head_bias)
         nn.init.xavier_uniform_(self.head.weight)

@@ -79,9 +79,7 @@ def _claim(plan: Plan, stage: StageName, name: str, folder: Path, inputs: dict[s
         return
     held = files.read_json(marker)
     if held["ingredients"] != ingredients:
-        raise UserError(
-            f"{folder}: holds work of another configuration ({_first_difference(held['ingredients'], ingredients)}); move that folder away"
-        )
+        raise UserError(f"{folder}: holds work of another configuration ({_first_difference(held['ingredients'], ingredients)}); move that folder away")
     if held["inputs"] != inputs:
         _swap_inputs(folder, held["inputs"], inputs, ingredients)
 

@@ -188,7 +188,7 @@ def _price_note(plan: Plan, found: Sequence[Cell]) -> list[str]:
     what = "training it at this scale" if plan.scale.comparable else "its full schedule, with the paper's networks,"
     rate = budget.named(REFERENCE_DEVICE)
     hours = budget.EXA / rate.flops["float32"] / budget.SECONDS_PER_HOUR
-    share = f"{price.ASSUMED_SHARE['float32']:.0%}"
+    share = f"{budget.ASSUMED_SHARE['float32']:.0%}"
     return [
         f"not run: {what} would cost so many EFLOP (1e18 operations, counted); one is about {hours:.0f} hours of an {REFERENCE_DEVICE} "
         f"in float32, were {share} of its peak reached. `transgan plan` has hours and disk on your device, run by run."

@@ -40,9 +40,7 @@ class ResNetDiscriminator(Strict):
     blocks: tuple[ResNetBlock, ...] = Field(min_length=1)
     pool: Literal["mean", "sum"] = Field("mean", description="over the last map, before the linear head")
     head_bias: bool = True
-    spectral_norm: bool = Field(
-        False, description="every weight is divided by its largest singular value, one power iteration per discriminator step"
-    )
+    spectral_norm: bool = Field(False, description="every weight is divided by its largest singular value, one power iteration per discriminator step")
     init_gain: float = Field(1.0, gt=0, description="gain of the Xavier-uniform 3 x 3 convolutions; shortcuts and the head have gain 1")
 
     def check_resolution(self, resolution: int) -> None:

@@ -205,9 +205,7 @@ _by_family = Field(discriminator="family", description="without `family`: transf
 GeneratorConfig = Annotated[
     TransformerGenerator | ResNetGenerator | AutoGANGenerator | StyleGAN2Generator, _by_family, BeforeValidator(_transformer_unless_said)
 ]
-DiscriminatorConfig = Annotated[
-    TransformerDiscriminator | ResNetDiscriminator | StyleGAN2Discriminator, _by_family, BeforeValidator(_transformer_unless_said)
-]
+DiscriminatorConfig = Annotated[TransformerDiscriminator | ResNetDiscriminator | StyleGAN2Discriminator, _by_family, BeforeValidator(_transformer_unless_said)]
 
 # Reads a generator's configuration of any family from plain data.
 generator_config: TypeAdapter[GeneratorConfig] = TypeAdapter(GeneratorConfig)

@@ -22,9 +22,7 @@ class Regularizer(Strict):
     net: Net = "discriminator"
     weight: float = Field(gt=0)
     interval: int = Field(1, ge=1)
-    own_step: bool = Field(
-        False, description="an optimizer step of its own after the loss's (StyleGAN2's lazy regularization) instead of one for the sum"
-    )
+    own_step: bool = Field(False, description="an optimizer step of its own after the loss's (StyleGAN2's lazy regularization) instead of one for the sum")
     target: float = Field(1.0, gt=0, description="gradient norm the penalty asks for (gradient_penalty only); the term is divided by its square")
     augmented: bool = Field(False, description="the gradient is with respect to the augmented pictures (r1 only), as in DiffAugment's StyleGAN2")
     decay: float = Field(0.99, ge=0, lt=1, description="of the moving average that path lengths are drawn to (path_length only)")

@@ -22,9 +22,7 @@ class Row(Strict):
 
     name: str
     runs: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="column dataset -> runs; a column left out is only quoted")
-    spread: dict[str, dict[TableMetric, tuple[float, float]]] = Field(
-        default_factory=dict, description="the authors' own spread of a cell, lowest and highest"
-    )
+    spread: dict[str, dict[TableMetric, tuple[float, float]]] = Field(default_factory=dict, description="the authors' own spread of a cell, lowest and highest")
 
 
 class TableConfig(Strict):

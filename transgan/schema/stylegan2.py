@@ -27,9 +27,7 @@ class StyleGAN2Generator(Strict):
     style_width: int = Field(512, ge=1, description="width of the mapping network and length of the style w")
     mapping_depth: int = Field(8, ge=1, description="fully connected layers from z to w")
     mapping_lr: float = Field(0.01, gt=0, description="learning rate multiplier of the mapping network")
-    channel_base: int = Field(
-        ge=1, description="channels x side, rounded down; twice the original's `fmap_base`: 32768 in config F, 4096 for CIFAR-10"
-    )
+    channel_base: int = Field(ge=1, description="channels x side, rounded down; twice the original's `fmap_base`: 32768 in config F, 4096 for CIFAR-10")
     channel_max: int = Field(512, ge=1, description="most channels of a map")
 
     @property

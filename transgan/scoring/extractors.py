@@ -97,9 +97,7 @@ def build(protocol: ProtocolConfig, weights: Path, layers: Iterable[str], device
             raise UserError(f"protocol: feature_layer {name!r} is not a layer of {protocol.extractor}, which has: {', '.join(known)}")
     content = str(weights) if protocol.extractor == "digits" else inception_bytes(weights)
     try:
-        module = create_feature_extractor(
-            protocol.extractor, names, cuda=device.type == "cuda", feature_extractor_weights_path=content, verbose=False
-        )
+        module = create_feature_extractor(protocol.extractor, names, cuda=device.type == "cuda", feature_extractor_weights_path=content, verbose=False)
     except RuntimeError as error:
         raise UserError(f"{weights}: not the weights of {protocol.extractor} ({str(error).splitlines()[0]}); delete or replace it") from error
     if protocol.extractor != "digits":

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from transgan.data.archives.containers import Container, Tree, open_container
 from transgan.data.pack import Pack
-from transgan.data.sources.local_files.containers import Container, Tree, open_container
 from transgan.data.transforms import FORMATS, SUFFIXES, PictureError, Shaper
 from transgan.errors import UserError
 from transgan.scoring.metrics import evenly
@@ -137,9 +137,7 @@ def _picture(path: Path, shaper: Shaper, exact: bool, name: str, content: bytes 
     try:
         width, height = _size(content)
         if exact and (width, height) != (shaper.resolution, shaper.resolution):
-            raise PictureError(
-                f"{width} x {height} pixels, {shaper.resolution} x {shaper.resolution} are wanted; resize it, or name a filter as `resize`"
-            )
+            raise PictureError(f"{width} x {height} pixels, {shaper.resolution} x {shaper.resolution} are wanted; resize it, or name a filter as `resize`")
         if width != height:
             raise PictureError(f"{width} x {height} pixels, squares are wanted; crop it")
         return shaper.shape(content)

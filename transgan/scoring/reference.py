@@ -89,9 +89,7 @@ def features_of(plan: Plan, protocol: ProtocolConfig, path: Path, pictures: Any,
     extractor = extractors.build(protocol, path, [protocol.feature_layer], device)
     for warning in metrics.check_counts(protocol, protocol.metrics, extractor.widths[protocol.feature_layer], {what: pictures.count}):
         say(f"warning: {warning}")
-    features: Tensor = pictures.in_order(
-        extractors.extract(extractor, pictures.batches(protocol.batch), pictures.count, what)[protocol.feature_layer]
-    )
+    features: Tensor = pictures.in_order(extractors.extract(extractor, pictures.batches(protocol.batch), pictures.count, what)[protocol.feature_layer])
     return features
 
 

@@ -48,9 +48,7 @@ class Augmentation:
         if "filter" in names and side < least:
             raise UserError(f"recipe.augment: `filter` needs pictures of at least {least} pixels, these have {side}; leave it out")
         self.operations = [OPERATIONS[name] for name in names]
-        self._constants = [
-            tuple(torch.tensor(array, dtype=torch.float32, device=device) for array in operation.constants()) for operation in self.operations
-        ]
+        self._constants = [tuple(torch.tensor(array, dtype=torch.float32, device=device) for array in operation.constants()) for operation in self.operations]
         self.probability = probability
         self.image = sum(operation.image for operation in self.operations)
         self.group = sum(operation.group for operation in self.operations)

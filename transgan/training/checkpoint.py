@@ -66,9 +66,7 @@ class Checkpoints:
             raise ValueError("its checksum is wrong")
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content["fingerprint"] != self.fingerprint:
-            raise UserError(
-                f"{path}: belongs to fingerprint {content['fingerprint']}, this run's is {self.fingerprint}; move it back to where it came from"
-            )
+            raise UserError(f"{path}: belongs to fingerprint {content['fingerprint']}, this run's is {self.fingerprint}; move it back to where it came from")
         state: dict[str, Any] = content["state"]
         return state
 

@@ -121,9 +121,7 @@ def path_length(config: Regularizer, context: Context) -> Tensor:
     """Mean of (path length - its moving average)^2, the average being that of the steps before (Karras et al. 2020, section 3.2)."""
     assert isinstance(context.draws, GeneratorDraws)
     if len(context.draws.z) % config.one_in:
-        raise UserError(
-            f"recipe: `path_length` takes one in {config.one_in} pictures of {len(context.draws.z)} at once; change one_in, devices or micro_batch"
-        )
+        raise UserError(f"recipe: `path_length` takes one in {config.one_in} pictures of {len(context.draws.z)} at once; change one_in, devices or micro_batch")
     lengths = context.path_lengths(context.draws.rows(slice(None, None, config.one_in)))
     count = context.batch / config.one_in
     context.statistics["mean"] = lengths.sum() / count

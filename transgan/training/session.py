@@ -42,9 +42,7 @@ TRACKING = "tracking.json"
 class Session:
     """Everything one process needs to train a run in its state folder."""
 
-    def __init__(
-        self, plan: Plan, run_name: str, folder: Path, processes: Processes | None = None, told_to_stop: Callable[[], int] = lambda: 0
-    ) -> None:
+    def __init__(self, plan: Plan, run_name: str, folder: Path, processes: Processes | None = None, told_to_stop: Callable[[], int] = lambda: 0) -> None:
         """`told_to_stop` is asked after every step for the number of a signal, besides those that this process gets itself; 0: go on."""
         self.started = datetime.now(UTC)
         self.plan = plan

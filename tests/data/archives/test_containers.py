@@ -6,10 +6,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from transgan.data.sources.local_files.byte_ranges import Piece, PieceReader
-from transgan.data.sources.local_files.containers import Container, open_container
 
 from tests.data.serve import tar_bytes
+from transgan.data.archives.byte_ranges import Piece, PieceReader
+from transgan.data.archives.containers import Container, open_container
 from transgan.errors import UserError
 
 MEMBERS = {f"some/{'x' * i}{i}.jpg": os.urandom(100 * i) for i in range(6)}

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transgan.data.sources.local_files.containers import Tar, Zip
 
 from tests.data.serve import encode, pixels, python_two_pickle, tar_bytes, zip_bytes
+from transgan.data.archives.containers import Tar, Zip
 from transgan.data.readers.cifar10 import RestrictedUnpickler
 from transgan.errors import UserError
 

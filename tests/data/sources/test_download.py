@@ -58,9 +58,7 @@ def test_a_connection_cut_at_any_byte_is_gone_on_with(tmp_path: Path, expected: 
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(
-    "fault", [status(500), status(503), status(429), cut(0), stall(0), stall(1000), wrong(b"something else"), wrong(CONTENT + b"more")]
-)
+@pytest.mark.parametrize("fault", [status(500), status(503), status(429), cut(0), stall(0), stall(1000), wrong(b"something else"), wrong(CONTENT + b"more")])
 def test_a_passing_fault_is_tried_again(tmp_path: Path, fault: object) -> None:
     with serving({NAME: CONTENT}) as server:
         server.faults[NAME] = [fault]  # type: ignore[list-item]

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from transgan.data.archives.byte_ranges import Piece, broken
 from transgan.data.sources.local_files import checks
-from transgan.data.sources.local_files.byte_ranges import Piece, broken
 from transgan.errors import UserError
 
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)

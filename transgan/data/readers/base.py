@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from transgan.data.sources.local_files.byte_ranges import Content
+from transgan.data.archives.byte_ranges import Content
 from transgan.data.transforms import Box
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig, Split

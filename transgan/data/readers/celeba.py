@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from transgan.data.archives.byte_ranges import Content
+from transgan.data.archives.containers import Zip
 from transgan.data.readers.base import Entry, Reader, check_parts
-from transgan.data.sources.local_files.byte_ranges import Content
-from transgan.data.sources.local_files.containers import Zip
 from transgan.data.transforms import Box
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from transgan.data.archives.byte_ranges import Content
 from transgan.data.readers.base import Entry, Reader
-from transgan.data.sources.local_files.byte_ranges import Content
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from transgan.data.archives.byte_ranges import Content
+from transgan.data.archives.containers import open_container
 from transgan.data.readers.base import Entry, Reader, parts_of
-from transgan.data.sources.local_files.byte_ranges import Content
-from transgan.data.sources.local_files.containers import open_container
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 

@@ -8,10 +8,10 @@ from typing import IO
 
 import lmdb
 
+from transgan.data.archives.byte_ranges import Content
+from transgan.data.archives.containers import damaged
 from transgan.data.readers.base import Entry, Reader, check_parts
 from transgan.data.sources.local_files import checks
-from transgan.data.sources.local_files.byte_ranges import Content
-from transgan.data.sources.local_files.containers import damaged
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 from transgan.utils import files

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from transgan.data.archives.byte_ranges import Content
+from transgan.data.archives.containers import Tar
 from transgan.data.readers.base import Entry, Reader, check_parts
-from transgan.data.sources.local_files.byte_ranges import Content
-from transgan.data.sources.local_files.containers import Tar
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 

@@ -78,20 +78,14 @@ CATALOG: dict[str, Source] = {
         files=(
             RemoteFile("img_align_celeba.zip", (f"{DRIVE}0B7EVK8r0v71pZjFTYXZWM3FlRnM",), "md5:00d2c5bc6d35e252742224ab0c1e8fcb", 1_443_490_838),
             RemoteFile("list_eval_partition.txt", (f"{DRIVE}0B7EVK8r0v71pY0NSMzRuSXJEVkk",), "md5:d32c9cbf5e040fd4025c592c306e6668", 2_800_000),
-            RemoteFile(
-                "list_landmarks_align_celeba.txt", (f"{DRIVE}0B7EVK8r0v71pd0FJY3Blby1HUTQ",), "md5:cc24ecafdb5b50baae59b03474781f8c", 12_200_000
-            ),
+            RemoteFile("list_landmarks_align_celeba.txt", (f"{DRIVE}0B7EVK8r0v71pd0FJY3Blby1HUTQ",), "md5:cc24ecafdb5b50baae59b03474781f8c", 12_200_000),
         ),
     ),
     "celebahq": Source(
         title="CelebA-HQ (Progressive GAN)",
         home="https://github.com/tkarras/progressive_growing_of_gans",
         licence="CC BY-NC 4.0 on top of CelebA's terms: non-commercial research only; cite Karras et al. 2018",
-        files=(
-            RemoteFile(
-                "celebahq.zip", (), None, 2_800_000_000, ("celebahq", "celebahq.tar", "celebahq.tar.gz", "CelebAMask-HQ.zip", "CelebAMask-HQ")
-            ),
-        ),
+        files=(RemoteFile("celebahq.zip", (), None, 2_800_000_000, ("celebahq", "celebahq.tar", "celebahq.tar.gz", "CelebAMask-HQ.zip", "CelebAMask-HQ")),),
         agreement=True,
     ),
     "lsun": Source(

@@ -37,9 +37,7 @@ def _draw(axes: Axes, found: list[Cell], compare: bool) -> None:
     for position, mean, cell in zip(positions, means, found, strict=True):
         axes.text(mean, position, f"  {mean:.2f}" if cell.ours else "  not run", va="center", fontsize=8)
     if compare:
-        quoted = [
-            (position, cell.paper.value) for position, cell in zip(positions, found, strict=True) if cell.paper and cell.paper.value is not None
-        ]
+        quoted = [(position, cell.paper.value) for position, cell in zip(positions, found, strict=True) if cell.paper and cell.paper.value is not None]
         axes.plot(
             [value for _, value in quoted],
             [position for position, _ in quoted],
