@@ -28,9 +28,9 @@ IMPORTS = {
     "fetch": "transgan.data.fetch",
     "prepare": "transgan.data.prepare",
     "classifier": "transgan.scoring.classifier, torch",
-    "reference": "transgan.scoring.reference, transgan.scoring.extractors, transgan.scoring.metrics",
+    "reference": "transgan.scoring.reference, transgan.metrics.extractors, transgan.metrics.functional",
     "train": "transgan.training.loop, transgan.training.session, mlflow",
-    "score": "transgan.scoring.score, transgan.models.saved, transgan.scoring.extractors, transgan.scoring.metrics, transgan.tracking, mlflow",
+    "score": "transgan.scoring.score, transgan.models.saved, transgan.metrics.extractors, transgan.metrics.functional, transgan.tracking, mlflow",
     "table": "transgan.report.tables",
     "figure": "transgan.report.figures, transgan.report.plots.style, transgan.models.saved",
 }

@@ -21,8 +21,8 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from transgan.hardware.device import prepare_compute
+from transgan.metrics import extractors, functional, image_sources
 from transgan.schema import ProtocolConfig
-from transgan.scoring import extractors, metrics, pictures
 from transgan.utils import files
 
 Images = NDArray[np.uint8]
@@ -44,7 +44,7 @@ def main() -> None:
     given = parser.parse_args()
     protocol = ProtocolConfig(metrics=("fid",), feature_layer="768", samples=given.count, threads=given.threads, allow_few_samples=True)
     extractor = extractors.build(protocol, given.weights, ["768"], prepare_compute(given.threads, "cpu"))
-    originals = pictures.array(given.lossless)
+    originals = image_sources.array(given.lossless)
     results: dict[str, object] = {"layer": "768", "count": given.count, "threads": given.threads}
     for found in distances(extractor, originals[: given.count], given.test):
         results["fid768"] = found
@@ -57,26 +57,26 @@ def main() -> None:
 def distances(extractor: extractors.Extractor, originals: Images, test: Path) -> Iterator[dict[str, object]]:
     """FID-768 of every distortion against the originals, and of test against training pictures, both JPEGs; grows with every yield."""
 
-    def statistics(source: pictures.Pictures, what: str) -> metrics.Statistics:
-        return metrics.Statistics.of(extractors.extract(extractor, source.batches(50), source.count, what)["768"])
+    def statistics(source: image_sources.Pictures, what: str) -> functional.Statistics:
+        return functional.Statistics.of(extractors.extract(extractor, source.batches(50), source.count, what)["768"])
 
-    def distorted(change: Callable[[Images], Images], what: str) -> metrics.Statistics:
-        return statistics(pictures.of_array(np.stack([change(image) for image in originals]), what), what)
+    def distorted(change: Callable[[Images], Images], what: str) -> functional.Statistics:
+        return statistics(image_sources.of_array(np.stack([change(image) for image in originals]), what), what)
 
-    reference = statistics(pictures.of_array(originals, "originals"), "originals")
-    found: dict[str, object] = {"itself": metrics.frechet(reference, reference)}
+    reference = statistics(image_sources.of_array(originals, "originals"), "originals")
+    found: dict[str, object] = {"itself": functional.frechet(reference, reference)}
     as_jpeg = distorted(jpeg, f"JPEG quality {JPEG_QUALITY}")
-    found["jpeg"] = metrics.frechet(as_jpeg, reference)
+    found["jpeg"] = functional.frechet(as_jpeg, reference)
     yield found
-    others = statistics(pictures.from_path(test, len(originals), originals.shape[1], "none"), "test pictures")
-    found["test_against_train"] = metrics.frechet(others, as_jpeg)
+    others = statistics(image_sources.from_path(test, len(originals), originals.shape[1], "none"), "test pictures")
+    found["test_against_train"] = functional.frechet(others, as_jpeg)
     yield found
     random = np.random.default_rng(0)
     for name, levels, change in (("noise", NOISE, lambda level: noise(level, random)), ("blur", BLUR, blur)):
         rising: list[list[float]] = []
         found[name] = rising
         for level in levels:
-            rising.append([level, metrics.frechet(distorted(change(level), f"{name} {level}"), reference)])
+            rising.append([level, functional.frechet(distorted(change(level), f"{name} {level}"), reference)])
             yield found
 
 
@@ -103,7 +103,7 @@ def speed(extractor: extractors.Extractor, images: Images, batch: int = 20, batc
     forward(extractor, ready[:1])
     for _ in range(SPEED_ROUNDS):
         bare.append(len(some) / seconds(lambda: forward(extractor, ready)))
-        source = pictures.of_array(some, "speed")
+        source = image_sources.of_array(some, "speed")
         scoring.append(len(some) / seconds(lambda source=source: extractors.extract(extractor, source.batches(batch), len(some), "speed")))
     return {
         "images_per_cpu_second_bare": bare,

@@ -249,9 +249,9 @@ def sample(
     params: ParamsFile = None,
 ) -> None:
     """Draw pictures from a generator."""
-    from transgan.scoring import export
+    from transgan.scoring import sample
 
-    export.sample(_plan(params, scale), target, out, count, seed)
+    sample.sample(_plan(params, scale), target, out, count, seed)
 
 
 @app.command(rich_help_panel=TOOLS)

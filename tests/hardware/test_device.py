@@ -8,7 +8,8 @@ from torch import nn
 
 from transgan.config import plan as plans
 from transgan.hardware.device import prepare_compute, set_precision
-from transgan.scoring import measure, reference, weights
+from transgan.metrics import evaluator, weights
+from transgan.scoring import reference
 from transgan.training.small_fid import small_fid
 
 
@@ -51,7 +52,7 @@ def test_training_goes_on_in_its_precision_after_a_small_fid(monkeypatch):
 
     monkeypatch.setattr(weights, "locate", lambda *_: (None, None))
     monkeypatch.setattr(reference, "load", lambda *_: None)
-    monkeypatch.setattr(measure, "measure", measured)
+    monkeypatch.setattr(evaluator, "measure", measured)
     set_precision(recipe.precision)
     assert small_fid(plan, run)(nn.Identity()) == 3.0
     assert during == [(False, False)]

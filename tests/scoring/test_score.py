@@ -44,8 +44,10 @@ def test_score_equals_torch_fidelity_called_by_hand_on_the_same_pictures(project
     from torch_fidelity import calculate_metrics
 
     from transgan.data.pack import Pack
+    from transgan.metrics import (
+        samples,
+    )
     from transgan.models.saved import load_generator
-    from transgan.scoring import extractors, samples  # noqa: F401 (registers `digits`)
 
     values = made()["protocols"]["few"]  # type: ignore[index]
     current = plan.load()

@@ -16,12 +16,12 @@ import jinja2
 
 from transgan import __version__
 from transgan.config.plan import Plan
+from transgan.metrics.score_file import read_scores
 from transgan.report import cost, trace
 from transgan.report.cells import Cell, cells
 from transgan.report.layout import Layout
 from transgan.report.tables import OURS, lay_out, share, warning
 from transgan.report.trace import Traced
-from transgan.scoring.scores import read_scores
 from transgan.utils import files
 
 PAPER_BIBTEX = """@inproceedings{jiang2021transgan,

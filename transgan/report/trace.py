@@ -11,8 +11,8 @@ from typing import Any
 
 from transgan.config.plan import Plan
 from transgan.errors import UserError
+from transgan.metrics.score_file import read_scores
 from transgan.report.cells import Cell, cells
-from transgan.scoring.scores import read_scores
 from transgan.utils import files
 
 UNKNOWN = "unknown"

@@ -19,7 +19,7 @@ from transgan.utils.console import say
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from transgan.scoring.digits import DigitNet
+    from transgan.metrics.digit_classifier import DigitNet
 
 WEIGHTS = "classifier.safetensors"
 
@@ -51,7 +51,7 @@ def load(path: Path) -> "DigitNet":
     """The classifier saved in `path`, in eval mode on the CPU. Raises UserError when the file is missing, damaged or empty on purpose."""
     from safetensors import SafetensorError, safe_open
 
-    from transgan.scoring.digits import DigitNet
+    from transgan.metrics.digit_classifier import DigitNet
 
     if not path.exists():
         raise UserError(f"{path}: not there; make it with `transgan classifier`")
@@ -72,18 +72,18 @@ def _trained(config: ClassifierConfig, data: Path) -> tuple[dict[str, "Tensor"],
     """Weights of a trained classifier, and what its file says about them."""
     from transgan.data.pack import Pack
     from transgan.hardware.device import prepare_compute
-    from transgan.scoring import digits
+    from transgan.metrics import digit_classifier
 
     prepare_compute(config.threads, "cpu")
     pack = Pack.open(data)
     parts = {}
     for split in (config.train_split, config.test_split):
         rows = pack.rows([split])
-        parts[split] = digits.Pictures.of(pack.images[rows], pack.labels[rows])
+        parts[split] = digit_classifier.Pictures.of(pack.images[rows], pack.labels[rows])
     if min(int(part.labels.min()) for part in parts.values()) < 0:
         raise UserError(f"{data}: has pictures without a label; a classifier needs a labelled dataset")
-    net = digits.train(config, parts[config.train_split])
-    accuracy = digits.accuracy(net, parts[config.test_split])
+    net = digit_classifier.train(config, parts[config.train_split])
+    accuracy = digit_classifier.accuracy(net, parts[config.test_split])
     if accuracy < config.accuracy:
         raise UserError(
             f"classifiers: {config.dataset}: gets {accuracy:.1%} of the split {config.test_split} right, "

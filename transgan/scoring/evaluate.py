@@ -15,16 +15,16 @@ from pydantic import ValidationError
 
 from transgan.config.plan import REFERENCE_FIELDS, Plan, digest
 from transgan.errors import UserError
+from transgan.metrics import weights
 from transgan.pipeline.workspace import is_finished, locked
 from transgan.schema import ProtocolConfig
-from transgan.scoring import weights
 from transgan.utils import files
 from transgan.utils.console import say
 
 if TYPE_CHECKING:
+    from transgan.metrics.evaluator import Source
+    from transgan.metrics.image_sources import Pictures
     from transgan.models.base import GeneratorNetwork
-    from transgan.scoring.measure import Source
-    from transgan.scoring.pictures import Pictures
     from transgan.scoring.reference import Reference
 
 CHECKPOINTS = (".pth", ".pt")
@@ -46,7 +46,7 @@ def evaluate(
     """
     name = protocol or _usual_protocol(plan, target, reference)
     config = _changed(plan, name, {**(changes or {}), **({"metrics": list(metrics)} if metrics else {})})
-    from transgan.scoring.measure import measure
+    from transgan.metrics.evaluator import measure
 
     path, weights_digest = weights.locate(plan, config)
     against = _reference(plan, reference, name, config, path, weights_digest)
@@ -100,8 +100,8 @@ def _summary(values: Sequence[float]) -> dict[str, float | None]:
 
 def _sources(plan: Plan, target: str, config: ProtocolConfig, resolution: int | None) -> tuple[list["Source"], list[str]]:
     """The target's pictures, one source per evaluation seed of a generator, and what is to be said about them."""
-    from transgan.scoring import samples
-    from transgan.scoring.measure import Source
+    from transgan.metrics import samples
+    from transgan.metrics.evaluator import Source
 
     generator = open_generator(plan, target)
     if generator is not None:
@@ -134,7 +134,7 @@ def open_generator(plan: Plan, target: str) -> "GeneratorNetwork | None":
 def _pictures(plan: Plan, name: str, splits: Sequence[str] | None, count: int | None, resolution: int | None, resize: str) -> "Pictures":
     """Pictures of a dataset or pack (its `splits`, or all), a folder, an archive or an .npz; `count` of them at most, evenly spaced."""
     from transgan.data.pack import Pack
-    from transgan.scoring import metrics, pictures
+    from transgan.metrics import functional, image_sources
 
     base, _, split = name.partition(":")
     folder = plan.paths.data(base) if base in plan.datasets and not Path(base).exists() else Path(base)
@@ -144,12 +144,12 @@ def _pictures(plan: Plan, name: str, splits: Sequence[str] | None, count: int | 
         if not Path(name).exists():
             known = ", ".join([*plan.runs, *plan.datasets])
             raise UserError(f"{name}: no file or folder, and no run or dataset of {plan.file} (known: {known})")
-        return pictures.from_path(Path(name), count, resolution, resize)
+        return image_sources.from_path(Path(name), count, resolution, resize)
     pack = Pack.open(folder)
     rows = pack.rows([split] if split else splits or list(pack.manifest["splits"]))
     if resolution not in (None, pack.images.shape[1]):
         raise UserError(f"{name}: pictures of {pack.images.shape[1]} pixels, the reference has {resolution}; prepare both at one resolution")
-    return pictures.of_pack(pack, rows[metrics.evenly(len(rows), count)])
+    return image_sources.of_pack(pack, rows[functional.evenly(len(rows), count)])
 
 
 def _reference(plan: Plan, name: str, protocol: str, config: ProtocolConfig, path: Path, weights_digest: str) -> "Reference":
@@ -178,12 +178,12 @@ def _kept(plan: Plan, name: str, config: ProtocolConfig, pictures: "Pictures", p
     fields = {field: config.plain()[field] for field in REFERENCE_FIELDS if field != "splits"}
     about = {
         **fields,
-        "pictures": pictures.digest,
-        "count": pictures.count,
-        "resolution": pictures.resolution,
+        "pictures": image_sources.digest,
+        "count": image_sources.count,
+        "resolution": image_sources.resolution,
         "weights": weights_digest,
         "features": config.kept_features,
-        **({} if pictures.order is None else {"order": "names"}),
+        **({} if image_sources.order is None else {"order": "names"}),
     }
     folder = plan.paths.state / "reference" / "evaluate" / digest(about)
     with locked(folder, f"evaluate: reference {name}", wait=True):

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from transgan.config.plan import Plan
 from transgan.errors import UserError
+from transgan.metrics import weights
 from transgan.pipeline.freshness import require
 from transgan.pipeline.workspace import run_stage
 from transgan.schema import ProtocolConfig
-from transgan.scoring import weights
 from transgan.utils import files
 from transgan.utils.console import say
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from transgan.scoring.metrics import Statistics
+    from transgan.metrics.functional import Statistics
 
 STATISTICS = "statistics.npz"
 
@@ -67,12 +67,12 @@ def make(plan: Plan, name: str) -> None:
 
     def work(folder: Path) -> None:
         from transgan.data.pack import Pack
-        from transgan.scoring import metrics, pictures
+        from transgan.metrics import functional, image_sources
 
         pack = Pack.open(data)
         rows = pack.rows(protocol.splits)
-        rows = rows[metrics.evenly(len(rows), protocol.reference_samples)]
-        features = features_of(plan, protocol, path, pictures.of_pack(pack, rows), f"reference {name}")
+        rows = rows[functional.evenly(len(rows), protocol.reference_samples)]
+        features = features_of(plan, protocol, path, image_sources.of_pack(pack, rows), f"reference {name}")
         arrays = summarize(protocol, features, {**about, "fingerprint": plan.fingerprint("reference", name)})
         write(folder / STATISTICS, arrays)
 
@@ -83,13 +83,15 @@ def make(plan: Plan, name: str) -> None:
 def features_of(plan: Plan, protocol: ProtocolConfig, path: Path, pictures: Any, what: str) -> "Tensor":
     """Features float32 (N, D) of the protocol's layer, of `pictures` (see pictures.Pictures), with the weights in `path`."""
     from transgan.hardware.device import prepare_compute
-    from transgan.scoring import extractors, metrics
+    from transgan.metrics import extractors, functional
 
     device = prepare_compute(protocol.threads, plan.params.execution.device)
     extractor = extractors.build(protocol, path, [protocol.feature_layer], device)
-    for warning in metrics.check_counts(protocol, protocol.metrics, extractor.widths[protocol.feature_layer], {what: pictures.count}):
+    for warning in functional.check_counts(protocol, protocol.metrics, extractor.widths[protocol.feature_layer], {what: image_sources.count}):
         say(f"warning: {warning}")
-    features: Tensor = pictures.in_order(extractors.extract(extractor, pictures.batches(protocol.batch), pictures.count, what)[protocol.feature_layer])
+    features: Tensor = image_sources.in_order(
+        extractors.extract(extractor, image_sources.batches(protocol.batch), image_sources.count, what)[protocol.feature_layer]
+    )
     return features
 
 
@@ -97,21 +99,21 @@ def summarize(protocol: ProtocolConfig, features: "Tensor", about: dict[str, Any
     """The arrays of a reference file from features (N, D)."""
     import numpy as np
 
-    from transgan.scoring import metrics
+    from transgan.metrics import functional
 
-    statistics = metrics.Statistics.of(features)
+    statistics = functional.Statistics.of(features)
     arrays: dict[str, NDArray[Any]] = {
         "mu": statistics.mu,
         "sigma": statistics.sigma,
         "count": np.array(statistics.count),
-        "self_fid": np.array(metrics.frechet(statistics, statistics)),
+        "self_fid": np.array(functional.frechet(statistics, statistics)),
         "about": np.array(json.dumps(about, sort_keys=True)),
     }
     if len(features) // 2 >= features.shape[1]:
-        arrays["floor"] = np.array(metrics.frechet(*(metrics.Statistics.of(half) for half in metrics.halves(features))))
+        arrays["floor"] = np.array(functional.frechet(*(functional.Statistics.of(half) for half in functional.halves(features))))
     kept = protocol.kept_features
     if kept:
-        arrays["features"] = features[metrics.evenly(len(features), None if kept is True else kept)].numpy()
+        arrays["features"] = features[functional.evenly(len(features), None if kept is True else kept)].numpy()
     return arrays
 
 
@@ -128,7 +130,7 @@ def load(path: Path) -> Reference:
     import numpy as np
     import torch
 
-    from transgan.scoring.metrics import Statistics
+    from transgan.metrics.functional import Statistics
 
     arrays = read_arrays(path)
     if not {"mu", "sigma"} <= set(arrays):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from transgan.config.plan import Plan, Run, digest
 from transgan.errors import UserError
+from transgan.metrics import weights
 from transgan.pipeline.freshness import require, require_reference
 from transgan.pipeline.workspace import locked, run_stage
-from transgan.scoring import weights
 from transgan.scoring.evaluate import CHECKPOINTS, open_generator
 from transgan.utils import files
 from transgan.utils.console import say
@@ -100,8 +100,9 @@ def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
 
 def _measured(plan: Plan, run: Run, generator: "GeneratorNetwork", path: Path, weights_digest: str, what: str) -> dict[str, Any]:
     """Scores, settings and warnings of a generator by `run`'s protocol with the weights in `path`, each under the protocol's name."""
-    from transgan.scoring import reference, samples
-    from transgan.scoring.measure import measure
+    from transgan.metrics import samples
+    from transgan.metrics.evaluator import measure
+    from transgan.scoring import reference
 
     against = reference.load(plan.paths.reference(run.dataset_name, run.protocol_name))
     found = measure(plan, run.protocol, samples.sources(generator, run.protocol), against, path, what)

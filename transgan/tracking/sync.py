@@ -6,8 +6,8 @@ from typing import Any
 
 from transgan.config.plan import Plan, Run, digest
 from transgan.errors import UserError
+from transgan.metrics.score_file import read_scores
 from transgan.pipeline import provenance
-from transgan.scoring.scores import read_scores
 from transgan.tracking.store import Store, connect, tracking_uri
 from transgan.tracking.tracker import Tracker, create, milliseconds, one_line
 from transgan.utils import files

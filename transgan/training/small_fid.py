@@ -28,8 +28,9 @@ def small_fid(plan: Plan, run: Run) -> Callable[[nn.Module], float] | None:
 
     def fid(generator: nn.Module) -> float:
         from transgan.hardware.device import set_precision
-        from transgan.scoring import reference, samples, weights
-        from transgan.scoring.measure import measure
+        from transgan.metrics import samples, weights
+        from transgan.metrics.evaluator import measure
+        from transgan.scoring import reference
 
         path, _ = weights.locate(plan, protocol)
         against = reference.load(plan.paths.reference(run.dataset_name, run.protocol_name))

@@ -8,8 +8,8 @@ import numpy as np
 
 from transgan.config.plan import Plan
 from transgan.errors import UserError
+from transgan.metrics.score_file import read_scores
 from transgan.scoring.reference import read_arrays
-from transgan.scoring.scores import read_scores
 
 if TYPE_CHECKING:
     from transgan.models.saved import Saved

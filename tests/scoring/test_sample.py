@@ -10,15 +10,16 @@ from PIL import Image
 from tests.scoring.conftest import RUN
 from transgan.config import plan
 from transgan.errors import UserError
+from transgan.metrics import samples
 from transgan.models.saved import load_generator
-from transgan.scoring import export, samples
+from transgan.scoring import sample
 from transgan.utils import files
 
 
 def test_array_folder_and_grid_hold_what_scoring_sees(project: Path) -> None:
     current = plan.load()
     for out in ("a.npz", "folder", "grid.png"):
-        export.sample(current, RUN, Path(out), count=10, seed=1, batch=4)
+        sample.sample(current, RUN, Path(out), count=10, seed=1, batch=4)
     images = np.load("a.npz")["images"]
     generator = load_generator(current.paths.run(RUN) / "generator.safetensors").module
     scored = torch.cat(list(samples.uint8_samples(generator, 1, 10, 10, "truncate", torch.device("cpu"))))
@@ -33,7 +34,7 @@ def test_array_folder_and_grid_hold_what_scoring_sees(project: Path) -> None:
 
 def test_the_same_pictures_give_the_same_bytes(project: Path) -> None:
     for out in ("a.npz", "b.npz", "a.png", "b.png"):
-        export.sample(plan.load(), RUN, Path(out), count=5)
+        sample.sample(plan.load(), RUN, Path(out), count=5)
     assert files.sha256(Path("a.npz")) == files.sha256(Path("b.npz"))
     assert files.sha256(Path("a.png")) == files.sha256(Path("b.png"))
 
@@ -43,11 +44,11 @@ def test_what_cannot_be_sampled_or_written_is_one_line(project: Path) -> None:
     Path("full").mkdir()
     Path("full/mine.txt").write_text("keep")
     with pytest.raises(UserError, match="full: is there already"):
-        export.sample(current, RUN, Path("full"))
+        sample.sample(current, RUN, Path("full"))
     assert Path("full/mine.txt").read_text() == "keep"
     with pytest.raises(UserError, match=f"cifar10: no run of .* known runs: {RUN}"):
-        export.sample(current, "cifar10", Path("a.png"))
+        sample.sample(current, "cifar10", Path("a.png"))
     with pytest.raises(UserError, match=r"x\.jpg: name x\.png for a grid"):
-        export.sample(current, RUN, Path("x.jpg"))
+        sample.sample(current, RUN, Path("x.jpg"))
     with pytest.raises(UserError, match="at least one picture"):
-        export.sample(current, RUN, Path("a.png"), count=0)
+        sample.sample(current, RUN, Path("a.png"), count=0)

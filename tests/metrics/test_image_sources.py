@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transgan.errors import UserError
-from transgan.scoring import pictures
+from transgan.metrics import image_sources
 
 
 def images(count: int = 7, side: int = 8, seed: int = 0) -> NDArray[np.uint8]:
@@ -25,14 +25,14 @@ def save(folder: Path, content: NDArray[np.uint8]) -> Path:
     return folder
 
 
-def read(found: pictures.Pictures, batch: int = 3) -> NDArray[np.uint8]:
+def read(found: image_sources.Pictures, batch: int = 3) -> NDArray[np.uint8]:
     batches = list(found.batches(batch))
     assert all(part.dtype == torch.uint8 for part in batches)
     return torch.cat(batches).permute(0, 2, 3, 1).numpy()
 
 
 def open_all(path: Path, count: int | None = None, resolution: int | None = None, resize: str = "none") -> NDArray[np.uint8]:
-    return read(pictures.from_path(path, count, resolution, resize))
+    return read(image_sources.from_path(path, count, resolution, resize))
 
 
 def test_folder_archive_and_npz_give_the_same_pictures(tmp_path: Path) -> None:
@@ -60,13 +60,13 @@ def test_an_archive_in_any_order_is_taken_by_names(tmp_path: Path, count: int | 
             tar.add(folder / f"{number:04d}.png", f"{number:04d}.png")
     wanted = open_all(folder, count)
     for name in ("a.zip", "a.tar.gz"):
-        found = pictures.from_path(tmp_path / name, count, None, "none")
+        found = image_sources.from_path(tmp_path / name, count, None, "none")
         np.testing.assert_array_equal(found.in_order(torch.from_numpy(read(found))), wanted, err_msg=name)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 50])
 def test_the_batch_changes_nothing(batch: int) -> None:
-    np.testing.assert_array_equal(read(pictures.of_array(images(), "memory"), batch), images())
+    np.testing.assert_array_equal(read(image_sources.of_array(images(), "memory"), batch), images())
 
 
 def test_a_count_takes_evenly_spaced_pictures(tmp_path: Path) -> None:
@@ -76,13 +76,13 @@ def test_a_count_takes_evenly_spaced_pictures(tmp_path: Path) -> None:
 
 def test_lossy_pictures_are_known(tmp_path: Path) -> None:
     folder = save(tmp_path / "folder", images(2))
-    assert not pictures.from_path(folder, None, None, "none").lossy
+    assert not image_sources.from_path(folder, None, None, "none").lossy
     Image.fromarray(images(1)[0]).save(folder / "z.jpg")
-    assert pictures.from_path(folder, None, None, "none").lossy
+    assert image_sources.from_path(folder, None, None, "none").lossy
 
 
 def test_the_digest_is_of_content_not_of_time(tmp_path: Path) -> None:
-    digests = [pictures.from_path(save(tmp_path / name, images(3, seed=seed)), None, None, "none").digest for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+    digests = [image_sources.from_path(save(tmp_path / name, images(3, seed=seed)), None, None, "none").digest for name, seed in (("a", 0), ("b", 0), ("c", 1))]
     assert digests[0] == digests[1] != digests[2]
 
 
@@ -92,7 +92,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path, name: str) -> None
     if name == "words":
         (tmp_path / name / "readme.txt").write_text("no picture")
     with pytest.raises(UserError, match="no pictures in it"):
-        pictures.from_path(tmp_path / name, None, None, "none")
+        image_sources.from_path(tmp_path / name, None, None, "none")
 
 
 def test_pictures_of_different_sizes_are_refused_by_name_unless_a_filter_is_named(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_pictures_of_different_sizes_are_refused_by_name_unless_a_filter_is_name
 def test_pictures_that_are_no_squares_are_refused(tmp_path: Path) -> None:
     Image.fromarray(images(1)[0][:4]).save(tmp_path / "a.png")
     with pytest.raises(UserError, match="8 x 4 pixels, squares are wanted"):
-        pictures.from_path(tmp_path, None, None, "none")
+        image_sources.from_path(tmp_path, None, None, "none")
     with pytest.raises(UserError, match="8 x 4 pixels, squares are wanted"):  # and not squashed
         open_all(tmp_path, resolution=4, resize="box")
 
@@ -160,16 +160,16 @@ def test_a_truncated_archive_is_one_line(tmp_path: Path) -> None:
 def test_bad_arrays_are_refused(tmp_path: Path, arrays: dict[str, NDArray[np.generic]], message: str) -> None:
     np.savez(tmp_path / "a.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=message):
-        pictures.from_path(tmp_path / "a.npz", None, None, "none")
+        image_sources.from_path(tmp_path / "a.npz", None, None, "none")
 
 
 def test_objects_in_an_npz_are_not_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=np.array([{"a": 1}], dtype=object))
     with pytest.raises(UserError, match=r"damaged or no \.npz"):
-        pictures.from_path(tmp_path / "a.npz", None, None, "none")
+        image_sources.from_path(tmp_path / "a.npz", None, None, "none")
 
 
 def test_an_npz_of_another_size_than_the_reference_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=images())
     with pytest.raises(UserError, match="pictures of 8 pixels, 32 are wanted"):
-        pictures.from_path(tmp_path / "a.npz", None, 32, "none")
+        image_sources.from_path(tmp_path / "a.npz", None, 32, "none")

@@ -13,7 +13,7 @@ from PIL import Image
 from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.hardware.device import prepare_compute
-from transgan.scoring import samples
+from transgan.metrics import samples
 from transgan.scoring.evaluate import open_generator
 from transgan.utils import files
 from transgan.utils.console import progress, say

@@ -19,9 +19,9 @@ from torch_fidelity.utils import create_feature_extractor
 
 from transgan.errors import UserError
 from transgan.hardware.device import send
+from transgan.metrics.weights import inception_bytes
 from transgan.schema import ProtocolConfig
 from transgan.scoring import classifier
-from transgan.scoring.weights import inception_bytes
 from transgan.utils.console import duration, progress, say
 
 INCEPTION_LAYERS = {"64": 64, "192": 192, "768": 768, "2048": 2048}

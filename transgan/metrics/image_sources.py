@@ -23,7 +23,7 @@ from transgan.data.archives.containers import Container, Tree, open_container
 from transgan.data.pack import Pack
 from transgan.data.transforms import FORMATS, SUFFIXES, PictureError, Shaper
 from transgan.errors import UserError
-from transgan.scoring.metrics import evenly
+from transgan.metrics.functional import evenly
 from transgan.scoring.reference import read_arrays
 from transgan.utils import files
 

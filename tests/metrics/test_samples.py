@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from transgan.errors import UserError
-from transgan.scoring import samples
+from transgan.metrics import samples
 
 CPU = torch.device("cpu")
 

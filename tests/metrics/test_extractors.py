@@ -8,9 +8,9 @@ import torch
 
 from transgan.errors import UserError
 from transgan.hardware.device import set_precision
+from transgan.metrics import extractors, functional, image_sources
+from transgan.metrics.evaluator import title
 from transgan.schema import ProtocolConfig
-from transgan.scoring import extractors, metrics, pictures
-from transgan.scoring.measure import title
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def some(count: int = 10, seed: int = 0) -> torch.Tensor:
 
 def features(path: Path, images: torch.Tensor, batch: int = 4, device: torch.device = CPU) -> torch.Tensor:
     extractor = extractors.build(PROTOCOL, path, ["64"], device)
-    source = pictures.of_array(images.permute(0, 2, 3, 1).contiguous().numpy(), "random")
+    source = image_sources.of_array(images.permute(0, 2, 3, 1).contiguous().numpy(), "random")
     return extractors.extract(extractor, source.batches(batch), len(images), "random")["64"]
 
 
@@ -69,8 +69,8 @@ def test_fid_equals_torch_fidelity_called_by_hand(weights: Path) -> None:
         save_cpu_ram=True,
         verbose=False,
     )["frechet_inception_distance"]
-    pair = [metrics.Statistics.of(features(weights, some(seed=seed))) for seed in (0, 1)]
-    assert metrics.frechet(*pair) == pytest.approx(hand, abs=1e-6)
+    pair = [functional.Statistics.of(features(weights, some(seed=seed))) for seed in (0, 1)]
+    assert functional.frechet(*pair) == pytest.approx(hand, abs=1e-6)
 
 
 def test_the_batch_changes_nothing_that_counts(weights: Path) -> None:

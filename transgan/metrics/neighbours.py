@@ -16,9 +16,9 @@ from torch import Tensor
 from transgan.config.plan import Plan
 from transgan.data.pack import Pack
 from transgan.hardware.device import prepare_compute
+from transgan.metrics import extractors, image_sources, samples, weights
+from transgan.metrics.functional import evenly
 from transgan.models.saved import load_generator
-from transgan.scoring import extractors, pictures, samples, weights
-from transgan.scoring.metrics import evenly
 
 CHUNK = 500
 Parts = Callable[[], Iterator[Tensor]]
@@ -49,7 +49,7 @@ def find(plan: Plan, run_name: str, count: int = 16, k: int = 5, among: int | No
     generator = load_generator(plan.paths.run(run_name) / "generator.safetensors").module
     sampled = torch.cat([part.cpu() for part in samples.uint8_samples(generator, seed, count, protocol.batch, protocol.quantize, device)])
     some = evenly(len(rows), count)
-    training = pictures.of_pack(pack, rows)
+    training = image_sources.of_pack(pack, rows)
     extractor = extractors.build(protocol, path, [protocol.feature_layer], device)
 
     def features(batches: Iterable[Tensor], total: int, what: str) -> Tensor:

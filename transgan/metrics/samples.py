@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from transgan.errors import UserError
 from transgan.hardware.device import send
+from transgan.metrics.evaluator import Source
 from transgan.schema import ProtocolConfig
-from transgan.scoring.measure import Source
 from transgan.utils.random import Streams
 
 Quantize = Literal["truncate", "round"]

@@ -12,7 +12,7 @@ from transgan.utils.console import say
 if TYPE_CHECKING:
     import torch
 
-    from transgan.scoring.metrics import Measured
+    from transgan.metrics.functional import Measured
     from transgan.scoring.reference import Reference
 
 SPREADS = {"is": "split_std", "kid": "subset_std"}
@@ -36,13 +36,13 @@ def measure(plan: Plan, protocol: ProtocolConfig, sources: Sequence[Source], aga
     Raises UserError when the counts would mislead, features or a score are not finite, or the reference is of another layer.
     """
     from transgan.hardware.device import prepare_compute
-    from transgan.scoring import extractors, metrics
+    from transgan.metrics import extractors, functional
 
     device = prepare_compute(protocol.threads, plan.params.execution.device)
     logits = extractors.LOGITS[protocol.extractor]
-    extractor = extractors.build(protocol, path, metrics.layers(protocol, protocol.metrics, logits), device)
+    extractor = extractors.build(protocol, path, functional.layers(protocol, protocol.metrics, logits), device)
     counts = {"samples": min(source.count for source in sources), "reference": against.statistics.count}
-    warnings = metrics.check_counts(protocol, protocol.metrics, extractor.widths[protocol.feature_layer], counts)
+    warnings = functional.check_counts(protocol, protocol.metrics, extractor.widths[protocol.feature_layer], counts)
     if counts["samples"] < protocol.samples:
         warnings.append(f"{counts['samples']:,} pictures, the protocol asks for {protocol.samples:,}: FID is biased upwards, IS downwards")
     for warning in warnings:
@@ -51,7 +51,7 @@ def measure(plan: Plan, protocol: ProtocolConfig, sources: Sequence[Source], aga
     for source in sources:
         features = extractors.extract(extractor, source.batches(device), source.count, f"{what} ({source.name})" if source.name else what)
         features = {layer: source.in_order(found) for layer, found in features.items()}
-        measured.append(metrics.measure(protocol, protocol.metrics, features, logits, against.statistics, against.features))
+        measured.append(functional.measure(protocol, protocol.metrics, features, logits, against.statistics, against.features))
     return {
         "metrics": tabulate(protocol, measured),
         "settings": {**settings(protocol, against), "samples": counts["samples"]},
@@ -61,7 +61,7 @@ def measure(plan: Plan, protocol: ProtocolConfig, sources: Sequence[Source], aga
 
 def tabulate(protocol: ProtocolConfig, measured: Sequence[dict[str, "Measured"]]) -> dict[str, dict[str, Any]]:
     """Per metric: values (one per source) and, where the metric has one, its spread inside an evaluation, and FID by number of samples."""
-    from transgan.scoring.metrics import extrapolate
+    from transgan.metrics.functional import extrapolate
 
     table: dict[str, dict[str, Any]] = {}
     for name in measured[0]:

@@ -14,8 +14,8 @@ from tests.scoring.conftest import write_params
 from transgan.config import plan
 from transgan.data.sources import download
 from transgan.errors import UserError
-from transgan.scoring import weights
-from transgan.scoring.weights import ARCHIVES, INCEPTION_NAME, INCOMING
+from transgan.metrics import weights
+from transgan.metrics.weights import ARCHIVES, INCEPTION_NAME, INCOMING
 
 GENUINE = b"stands in for the genuine file"
 

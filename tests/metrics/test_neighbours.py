@@ -7,7 +7,7 @@ import torch
 
 from tests.scoring.conftest import RUN
 from transgan.config import plan
-from transgan.scoring import neighbours
+from transgan.metrics import neighbours
 from transgan.utils import files
 
 

@@ -1,0 +1,1 @@
+"""Metrics as a library: extractors, FID, IS, KID, precision and recall, samples, reference statistics."""
