@@ -30,9 +30,9 @@ IMPORTS = {
     "classifier": "transgan.scoring.classifier, torch",
     "reference": "transgan.scoring.reference, transgan.metrics.extractors, transgan.metrics.functional",
     "train": "transgan.training.loop, transgan.training.session, mlflow",
-    "score": "transgan.scoring.score, transgan.models.saved, transgan.metrics.extractors, transgan.metrics.functional, transgan.tracking, mlflow",
+    "score": "transgan.scoring.score, transgan.models.serialization, transgan.metrics.extractors, transgan.metrics.functional, transgan.tracking, mlflow",
     "table": "transgan.report.tables",
-    "figure": "transgan.report.figures, transgan.report.plots.style, transgan.models.saved",
+    "figure": "transgan.report.figures, transgan.report.plots.style, transgan.models.serialization",
 }
 IMPORT_ROUNDS = 3
 

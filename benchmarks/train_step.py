@@ -36,7 +36,8 @@ from transgan.config.plan import Run
 from transgan.data.pack import Pack
 from transgan.hardware.device import prepare_compute, set_precision
 from transgan.hardware.malloc import M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
-from transgan.models import attention, build_discriminator, build_generator, linear
+from transgan.models import attention, build_discriminator, build_generator
+from transgan.models.kernels import linear
 from transgan.pipeline.provenance import hardware, versions
 from transgan.schema import RecipeConfig
 from transgan.schema.recipe import Precision

@@ -311,6 +311,6 @@ def import_official(
     heads: Annotated[int | None, typer.Option("--heads", help="Attention heads, where the file cannot tell.")] = None,
 ) -> None:
     """Turn a checkpoint of the authors into a generator of ours, which sample, score and evaluate take."""
-    from transgan.models import official
+    from transgan.models import official_checkpoints
 
-    print(official.import_official(file, out or file.with_suffix(".safetensors"), norm=norm, window=window, heads=heads))
+    print(official_checkpoints.import_official(file, out or file.with_suffix(".safetensors"), norm=norm, window=window, heads=heads))

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from transgan.models import attention, learnt_bias, plain_attention
+from transgan.models import attention
 from transgan.models.attention import (
     Form,
     Layout,
@@ -14,6 +14,7 @@ from transgan.models.attention import (
     pseudo_inverse,
     relative_bias,
 )
+from transgan.models.kernels import blockwise_attention, double_backward_attention
 from transgan.schema.model import GRID, Attention, Blocks
 
 SIDE, WIDTH, HEADS = 8, 12, 3
@@ -190,8 +191,8 @@ def test_large_attention_on_a_cpu_goes_the_way_that_its_size_and_derivatives_wan
 
     usual = run()
     assert served == []
-    monkeypatch.setattr(learnt_bias, "PARTS_FROM", tokens**2)
-    monkeypatch.setattr(plain_attention, "PLAIN_FROM", 2 * 16**2 * WIDTH // HEADS)
+    monkeypatch.setattr(blockwise_attention, "PARTS_FROM", tokens**2)
+    monkeypatch.setattr(double_backward_attention, "PLAIN_FROM", 2 * 16**2 * WIDTH // HEADS)
     for mine, theirs in zip(run(), usual, strict=True):
         torch.testing.assert_close(mine, theirs)
     assert served == [way]

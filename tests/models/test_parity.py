@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from transgan.models import build_generator
-from transgan.models.official import from_state_dict
+from transgan.models.official_checkpoints import from_state_dict
 
 from .test_named import MODELS, reduced
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from transgan.models import build_generator
-from transgan.models.saved import save_generator
+from transgan.models.serialization import save_generator
 from transgan.report.plots import attention, interpolation, neighbours, positions, style
 from transgan.schema import FigureConfig, TransformerGenerator
 from transgan.training.dynamics import attention_layers

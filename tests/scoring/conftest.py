@@ -12,7 +12,7 @@ from transgan.config import plan
 from transgan.config.plan import Plan
 from transgan.data import fetch, prepare
 from transgan.models import build_generator
-from transgan.models.saved import save_generator
+from transgan.models.serialization import save_generator
 from transgan.scoring import classifier, reference
 from transgan.utils import files
 

@@ -11,7 +11,7 @@ from tests.scoring.conftest import RUN
 from transgan.config import plan
 from transgan.errors import UserError
 from transgan.metrics import samples
-from transgan.models.saved import load_generator
+from transgan.models.serialization import load_generator
 from transgan.scoring import sample
 from transgan.utils import files
 

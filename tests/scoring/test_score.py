@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.models.test_official import released_keys
+from tests.models.test_official_checkpoints import released_keys
 from tests.scoring.conftest import REFERENCE, RUN, save_untrained, write_params
 from transgan.config import plan
 from transgan.errors import UserError
@@ -47,7 +47,7 @@ def test_score_equals_torch_fidelity_called_by_hand_on_the_same_pictures(project
     from transgan.metrics import (
         samples,
     )
-    from transgan.models.saved import load_generator
+    from transgan.models.serialization import load_generator
 
     values = made()["protocols"]["few"]  # type: ignore[index]
     current = plan.load()
@@ -134,7 +134,7 @@ def test_another_generator_is_scored_anew(project: Path) -> None:
 
 
 def test_a_diverged_generator_has_no_score(project: Path) -> None:
-    from transgan.models.saved import load_generator, save_generator
+    from transgan.models.serialization import load_generator, save_generator
 
     path = plan.load().paths.run(RUN) / "generator.safetensors"
     saved = load_generator(path)

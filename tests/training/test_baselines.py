@@ -18,7 +18,7 @@ from tests.training.test_together import free_port
 from transgan.config import plan as plans
 from transgan.cost.estimate import estimate
 from transgan.models import build_discriminator, build_generator
-from transgan.models.saved import load_generator
+from transgan.models.serialization import load_generator
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.training.draws import Drawer
 from transgan.training.loop import train

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.training.trajectory import Recorded
-from transgan.models import learnt_bias, linear, plain_attention
+from transgan.models.kernels import blockwise_attention, double_backward_attention, linear
 
 NAMES = ["released", "clean"]
 
@@ -35,8 +35,8 @@ def test_recomputed_activations_give_the_same_trajectory():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_ways_of_large_networks_give_the_same_trajectory(name, monkeypatch):
     monkeypatch.setattr(linear, "ONEDNN_FROM", 0)
-    monkeypatch.setattr(learnt_bias, "PARTS_FROM", 0)
-    monkeypatch.setattr(plain_attention, "PLAIN_FROM", 0)
+    monkeypatch.setattr(blockwise_attention, "PARTS_FROM", 0)
+    monkeypatch.setattr(double_backward_attention, "PLAIN_FROM", 0)
     recorded = Recorded(name)
     recorded.check(recorded.trainer())
 

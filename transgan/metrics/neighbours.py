@@ -18,7 +18,7 @@ from transgan.data.pack import Pack
 from transgan.hardware.device import prepare_compute
 from transgan.metrics import extractors, image_sources, samples, weights
 from transgan.metrics.functional import evenly
-from transgan.models.saved import load_generator
+from transgan.models.serialization import load_generator
 
 CHUNK = 500
 Parts = Callable[[], Iterator[Tensor]]

@@ -1,12 +1,12 @@
 """Networks: TransGAN's, the convolutional baselines, and the authors' checkpoints. Built from a configuration by its `family`."""
 
-from transgan.models.autogan import AutoGANGenerator
 from transgan.models.base import DiscriminatorNetwork, GeneratorNetwork
-from transgan.models.derivatives import double_backward
+from transgan.models.baselines.autogan import AutoGANGenerator
+from transgan.models.baselines.resnet import ResNetDiscriminator, ResNetGenerator
+from transgan.models.baselines.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from transgan.models.discriminator import Discriminator
 from transgan.models.generator import Generator
-from transgan.models.resnet import ResNetDiscriminator, ResNetGenerator
-from transgan.models.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
+from transgan.models.kernels.double_backward import double_backward
 from transgan.schema import baselines, stylegan2
 from transgan.schema.model import DiscriminatorConfig, GeneratorConfig, TransformerDiscriminator, TransformerGenerator
 

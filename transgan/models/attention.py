@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transgan.models.learnt_bias import attention_in_parts, suits_parts
-from transgan.models.linear import Linear
-from transgan.models.plain_attention import plain_attention, suits_plain
+from transgan.models.kernels.blockwise_attention import attention_in_parts, suits_parts
+from transgan.models.kernels.double_backward_attention import plain_attention, suits_plain
+from transgan.models.kernels.linear import Linear
 from transgan.schema.model import Attention, Blocks
 
 PSEUDO_INVERSE_STEPS = 6

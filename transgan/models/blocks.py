@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from transgan.models.attention import CrossAttention, Form, Layout, SelfAttention
-from transgan.models.derivatives import differentiated_twice
-from transgan.models.linear import Linear
+from transgan.models.kernels.double_backward import differentiated_twice
+from transgan.models.kernels.linear import Linear
 from transgan.schema.model import Norm
 
 PIXEL_NORM_EPS = 1e-8

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from transgan.models.attention import forms
 from transgan.models.base import GeneratorNetwork
 from transgan.models.blocks import BlockShape, Pass, Stage, split_noise
-from transgan.models.linear import Linear
+from transgan.models.kernels.linear import Linear
 from transgan.models.resampling import bicubic, blur, pixel_shuffle
 from transgan.schema.model import TransformerGenerator
 

@@ -117,8 +117,8 @@ def _sources(plan: Plan, target: str, config: ProtocolConfig, resolution: int | 
 
 def open_generator(plan: Plan, target: str) -> "GeneratorNetwork | None":
     """The generator that `target` names: a run, a .safetensors of ours, a .pth of the authors; None: it names no generator."""
-    from transgan.models.official import import_official
-    from transgan.models.saved import load_generator
+    from transgan.models.official_checkpoints import import_official
+    from transgan.models.serialization import load_generator
 
     path = Path(target)
     if target in plan.runs and not path.exists():

@@ -37,7 +37,7 @@ def score(plan: Plan, run_name: str) -> None:
     require_reference(plan, run)
 
     def work(folder: Path) -> None:
-        from transgan.models.saved import load_generator
+        from transgan.models.serialization import load_generator
 
         history = files.read_json(trained / "run.json")
         found = _measured(plan, run, load_generator(generator_path).module, path, weights_digest, f"score {run_name}")

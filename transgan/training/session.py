@@ -17,7 +17,7 @@ from transgan.data.pack import Pack
 from transgan.errors import Diverged, UserError
 from transgan.hardware.device import prepare_compute, set_precision
 from transgan.models import build_discriminator, build_generator
-from transgan.models.saved import save_generator
+from transgan.models.serialization import save_generator
 from transgan.pipeline.provenance import collect
 from transgan.schema import RecipeConfig
 from transgan.tracking.tracker import Tracker

@@ -12,7 +12,7 @@ from transgan.metrics.score_file import read_scores
 from transgan.scoring.reference import read_arrays
 
 if TYPE_CHECKING:
-    from transgan.models.saved import Saved
+    from transgan.models.serialization import Saved
 
 
 def history(plan: Plan, run: str) -> dict[str, np.ndarray]:
@@ -31,7 +31,7 @@ def dynamics(plan: Plan, run: str) -> dict[str, np.ndarray]:
 def generator(plan: Plan, run: str) -> "Saved":
     """The trained generator (moving average), in evaluation mode on the CPU; one thread, so that figures are the same bytes each time."""
     from transgan.hardware.device import prepare_compute
-    from transgan.models.saved import load_generator
+    from transgan.models.serialization import load_generator
 
     prepare_compute(threads=1, device="cpu")
     return load_generator(_there(plan, plan.paths.run(run) / "generator.safetensors", run))

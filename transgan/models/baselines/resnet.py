@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from transgan.models.base import DiscriminatorNetwork, GeneratorNetwork
-from transgan.models.recompute import apply_block
+from transgan.models.baselines.recompute import apply_block
 from transgan.schema import baselines
 
 

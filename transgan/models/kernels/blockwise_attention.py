@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from transgan.models.eager import in_eager_float32_on_cpu
-from transgan.models.onednn import products_in_onednn
+from transgan.models.kernels.eligibility import in_eager_float32_on_cpu
+from transgan.models.kernels.onednn import products_in_onednn
 
 PARTS_FROM = 2**20  # attention weights of an image's head, 1,024 tokens; below, one product for all images and heads is the faster
 

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from transgan.models import double_backward, linear
-from transgan.models.linear import Linear
+from transgan.models import double_backward
+from transgan.models.kernels import linear
+from transgan.models.kernels.linear import Linear
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from transgan.models.eager import in_eager_float32_on_cpu
+from transgan.models.kernels.eligibility import in_eager_float32_on_cpu
 
 
 def test_tensors_and_parameters_in_float32_qualify():

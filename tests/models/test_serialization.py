@@ -6,7 +6,7 @@ import torch
 
 from transgan.errors import UserError
 from transgan.models import build_generator
-from transgan.models.saved import load_generator, save_generator
+from transgan.models.serialization import load_generator, save_generator
 
 from .test_networks import randomized, small_generator
 

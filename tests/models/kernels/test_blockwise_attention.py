@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from transgan.models.attention import dense_attention
-from transgan.models.learnt_bias import attention_in_parts, suits_parts
+from transgan.models.kernels.blockwise_attention import attention_in_parts, suits_parts
 
 IMAGES, HEADS, TOKENS, WIDTH = 3, 2, 12, 5
 

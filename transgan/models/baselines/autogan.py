@@ -1,11 +1,11 @@
-"""AutoGAN's searched generator (Gong et al. 2019; paper.md 5). Its discriminator is SN-GAN's: transgan.models.resnet."""
+"""AutoGAN's searched generator (Gong et al. 2019; paper.md 5). Its discriminator is SN-GAN's: transgan.models.baselines.resnet."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transgan.models.base import GeneratorNetwork
-from transgan.models.recompute import apply_block
-from transgan.models.resnet import convolution, rgb_head, upsampled
+from transgan.models.baselines.recompute import apply_block
+from transgan.models.baselines.resnet import convolution, rgb_head, upsampled
 from transgan.schema import baselines
 
 

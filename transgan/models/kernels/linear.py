@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
-from transgan.models.derivatives import differentiated_twice
-from transgan.models.eager import in_eager_float32_on_cpu
-from transgan.models.onednn import products_in_onednn
+from transgan.models.kernels.double_backward import differentiated_twice
+from transgan.models.kernels.eligibility import in_eager_float32_on_cpu
+from transgan.models.kernels.onednn import products_in_onednn
 
 ONEDNN_FROM = 2**28  # multiplications and additions of a product
 TALL = 2**9  # outputs per row of the input from which the weight is convolved with the input: reading it is then most of what there is to do

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from transgan.models.base import DiscriminatorNetwork, StyledGenerator
-from transgan.models.blocks import split_noise
-from transgan.models.recompute import apply_block
-from transgan.models.stylegan2_layers import (
+from transgan.models.baselines.recompute import apply_block
+from transgan.models.baselines.stylegan2_layers import (
     ROOT_HALF,
     EqualizedConv,
     EqualizedLinear,
@@ -20,6 +19,7 @@ from transgan.models.stylegan2_layers import (
     unit_length,
     upsample,
 )
+from transgan.models.blocks import split_noise
 from transgan.schema import stylegan2
 
 MEAN_STYLE_LATENTS = 10_000

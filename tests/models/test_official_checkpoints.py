@@ -11,8 +11,8 @@ import torch
 
 from transgan.errors import UserError
 from transgan.models import build_discriminator, build_generator
-from transgan.models.official import from_state_dict, import_official
-from transgan.models.saved import load_generator
+from transgan.models.official_checkpoints import from_state_dict, import_official
+from transgan.models.serialization import load_generator
 from transgan.schema.model import TransformerDiscriminator, TransformerGenerator
 
 

@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from transgan.models import build_discriminator, build_generator
-from transgan.models.saved import load_generator, save_generator
-from transgan.models.stylegan2_layers import (
+from transgan.models.baselines.stylegan2_layers import (
     EqualizedConv,
     EqualizedLinear,
     ModulatedConv,
@@ -19,6 +18,7 @@ from transgan.models.stylegan2_layers import (
     minibatch_deviation,
     upsample,
 )
+from transgan.models.serialization import load_generator, save_generator
 from transgan.schema.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
 SIZES = {32: 4, 48: 3, 128: 4}

@@ -22,7 +22,7 @@ from transgan.errors import UserError
 from transgan.models.base import DiscriminatorNetwork, GeneratorNetwork
 from transgan.models.discriminator import Discriminator
 from transgan.models.generator import Generator
-from transgan.models.saved import save_generator
+from transgan.models.serialization import save_generator
 from transgan.schema.model import TransformerDiscriminator, TransformerGenerator
 from transgan.utils import files
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from transgan.models import plain_attention
 from transgan.models.attention import dense_attention
-from transgan.models.plain_attention import suits_plain
+from transgan.models.kernels import double_backward_attention
+from transgan.models.kernels.double_backward_attention import suits_plain
 
 IMAGES, HEADS, TOKENS, WIDTH = 3, 2, 7, 5
 
@@ -28,7 +28,7 @@ def given(inputs: tuple[Tensor | None, ...]) -> list[Tensor]:
 
 
 def ours(*inputs: Tensor, twice: bool = True) -> Tensor:
-    return plain_attention.plain_attention(*inputs, *(None,) * (4 - len(inputs)), twice)
+    return double_backward_attention.plain_attention(*inputs, *(None,) * (4 - len(inputs)), twice)
 
 
 def by_operators(*inputs: Tensor) -> Tensor:

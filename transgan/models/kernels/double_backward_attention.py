@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from transgan.models.eager import in_eager_float32_on_cpu
-from transgan.models.onednn import products_in_onednn
+from transgan.models.kernels.eligibility import in_eager_float32_on_cpu
+from transgan.models.kernels.onednn import products_in_onednn
 
 PLAIN_FROM = 2**19  # multiplications and additions of each of its products for an image's head, 64 tokens of 64 columns
 

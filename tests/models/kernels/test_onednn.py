@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from transgan.models import onednn
-from transgan.models.onednn import products_in_onednn
+from transgan.models.kernels import onednn
+from transgan.models.kernels.onednn import products_in_onednn
 
 
 @pytest.fixture

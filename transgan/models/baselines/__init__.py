@@ -1,0 +1,1 @@
+"""The convolutional GANs that the paper compares with."""

@@ -1,0 +1,1 @@
+"""Faster ways to compute what the networks define; every function here has a plain equivalent in torch."""
