@@ -27,8 +27,8 @@ from transgan.hardware.device import prepare_compute
 from transgan.models import build_discriminator, build_generator
 from transgan.pipeline.provenance import hardware, versions
 from transgan.report.plots import style
-from transgan.training.draws import Drawer
-from transgan.training.processes import Processes
+from transgan.training.distributed.process_group import Processes
+from transgan.training.random_inputs import Drawer
 from transgan.training.step import Trainer
 from transgan.utils import files
 from transgan.utils.image_grid import save_grid

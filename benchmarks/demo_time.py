@@ -29,7 +29,7 @@ IMPORTS = {
     "prepare": "transgan.data.prepare",
     "classifier": "transgan.scoring.classifier, torch",
     "reference": "transgan.scoring.reference, transgan.metrics.extractors, transgan.metrics.functional",
-    "train": "transgan.training.loop, transgan.training.session, mlflow",
+    "train": "transgan.training.train, transgan.training.loop, mlflow",
     "score": "transgan.scoring.score, transgan.models.serialization, transgan.metrics.extractors, transgan.metrics.functional, transgan.tracking, mlflow",
     "table": "transgan.report.tables",
     "figure": "transgan.report.figures, transgan.report.plots.style, transgan.models.serialization",

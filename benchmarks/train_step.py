@@ -41,9 +41,9 @@ from transgan.models.kernels import linear
 from transgan.pipeline.provenance import hardware, versions
 from transgan.schema import RecipeConfig
 from transgan.schema.recipe import Precision
-from transgan.training.batches import Batches
-from transgan.training.draws import DiscriminatorDraws, Drawer, GeneratorDraws
-from transgan.training.processes import Processes
+from transgan.training.data_loader import Batches
+from transgan.training.distributed.process_group import Processes
+from transgan.training.random_inputs import DiscriminatorDraws, Drawer, GeneratorDraws
 from transgan.training.step import Trainer
 from transgan.utils import files
 from transgan.utils.random import Streams

@@ -62,24 +62,24 @@ def test_a_misspelt_key_is_one_line_and_exit_2(project: Path, monkeypatch: pytes
 
 
 def test_divergence_is_exit_3(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from transgan.training import loop
+    from transgan.training import train
 
     def diverge(plan: object, run: str) -> None:
         raise Diverged(f"train {run}: d_loss is not finite after 640 images;\nlast good checkpoint kept")
 
-    monkeypatch.setattr(loop, "train", diverge)
+    monkeypatch.setattr(train, "train", diverge)
     code, _, err = call(monkeypatch, capsys, "train", "one-cifar10")
     assert code == 3
     assert err.count("\n") == 1
 
 
 def test_a_bug_of_ours_shows_its_traceback(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transgan.training import loop
+    from transgan.training import train
 
     def bug(plan: object, run: str) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(loop, "train", bug)
+    monkeypatch.setattr(train, "train", bug)
     monkeypatch.setattr(sys, "argv", ["transgan", "train", "one-cifar10"])
     with pytest.raises(ZeroDivisionError):
         cli.main()

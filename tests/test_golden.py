@@ -29,7 +29,7 @@ def compute() -> dict[str, dict[str, float]]:
 
     from transgan.data import fetch, prepare
     from transgan.scoring import classifier, reference, score
-    from transgan.training import loop
+    from transgan.training import train
 
     plan = plans.load()
     for dataset in plan.datasets:
@@ -37,7 +37,7 @@ def compute() -> dict[str, dict[str, float]]:
         prepare.prepare(plan, dataset)
     classifier.train(plan, "digits")
     reference.make(plan, "cifar10-few")
-    loop.train(plan, RUN)
+    train.train(plan, RUN)
     score.score(plan, RUN)
 
     manifest = files.read_json(plan.paths.data("cifar10") / "manifest.json")

@@ -102,7 +102,7 @@ def reference(
 @app.command(rich_help_panel=STAGES)
 def train(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Train a run; goes on where it was interrupted."""
-    from transgan.training import loop as stage
+    from transgan.training import train as stage
 
     stage.train(_plan(params, scale), run)
 

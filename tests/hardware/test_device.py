@@ -10,7 +10,7 @@ from transgan.config import plan as plans
 from transgan.hardware.device import prepare_compute, set_precision
 from transgan.metrics import evaluator, weights
 from transgan.scoring import reference
-from transgan.training.small_fid import small_fid
+from transgan.training.snapshot_fid import small_fid
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from transgan.config import plan as plans
 from transgan.data.fetch import fetch
 from transgan.data.prepare import prepare
 from transgan.tracking.tracker import Tracker
-from transgan.training import session
-from transgan.training.loop import OUTPUTS, train
+from transgan.training import loop
+from transgan.training.train import OUTPUTS, train
 from transgan.utils import files
 
 RUN = "one-cifar10"
@@ -36,7 +36,7 @@ def digests(folder: Path) -> dict[str, str]:
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread, and no MLflow: tests/test_tracking.py has that."""
     torch.set_num_threads(1)
-    monkeypatch.setattr(session.Session, "_open_tracker", lambda _: Tracker())
+    monkeypatch.setattr(loop.Session, "_open_tracker", lambda _: Tracker())
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +64,6 @@ def undisturbed(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     folder = make_project(tmp_path_factory.mktemp("undisturbed"), packed, 1000)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(session.Session, "_open_tracker", lambda _: Tracker())
+        patch.setattr(loop.Session, "_open_tracker", lambda _: Tracker())
         train(plans.load(), RUN)
     return digests(folder)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from transgan.models import build_discriminator, build_generator
 from transgan.models.base import StyledGenerator
 from transgan.schema import ModelConfig, RecipeConfig
-from transgan.training.draws import Drawer
-from transgan.training.processes import Processes
+from transgan.training.distributed.process_group import Processes
+from transgan.training.random_inputs import Drawer
 from transgan.training.step import Trainer
 from transgan.utils.random import Streams
 

@@ -13,17 +13,17 @@ import yaml
 from torch import nn
 
 from tests.training.conftest import HASHED, RUN, digests
-from tests.training.test_session import stopped_at
-from tests.training.test_together import free_port
+from tests.training.distributed.test_launch import free_port
+from tests.training.test_loop import stopped_at
 from transgan.config import plan as plans
 from transgan.cost.estimate import estimate
 from transgan.models import build_discriminator, build_generator
 from transgan.models.serialization import load_generator
 from transgan.schema import ModelConfig, RecipeConfig
-from transgan.training.draws import Drawer
-from transgan.training.loop import train
-from transgan.training.processes import Processes, join
+from transgan.training.distributed.process_group import Processes, join
+from transgan.training.random_inputs import Drawer
 from transgan.training.step import Trainer
+from transgan.training.train import train
 from transgan.utils.random import Streams
 
 WGAN_GP = {

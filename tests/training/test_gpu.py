@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from tests.training.conftest import RUN
-from tests.training.test_session import stopped_at
+from tests.training.test_loop import stopped_at
 from tests.training.trajectory import Recorded
 from transgan.config import plan as plans
 from transgan.data.pack import Pack
 from transgan.hardware.device import set_precision
 from transgan.models import build_discriminator, build_generator
-from transgan.training.batches import Batches
-from transgan.training.draws import Drawer
-from transgan.training.loop import train
-from transgan.training.processes import Processes
+from transgan.training.data_loader import Batches
+from transgan.training.distributed.process_group import Processes
+from transgan.training.random_inputs import Drawer
 from transgan.training.step import Trainer
+from transgan.training.train import train
 from transgan.utils.random import Streams
 
 pytestmark = pytest.mark.gpu

@@ -16,19 +16,19 @@ import torch
 from tests.training.conftest import RUN, digests
 from transgan.config import plan as plans
 from transgan.tracking.tracker import Tracker
-from transgan.training import session
-from transgan.training.loop import train
+from transgan.training import loop
+from transgan.training.train import train
 
 # Children come from a process that has imported these and computed nothing: autograd refuses to work in a fork of one that has used its threads.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["transgan.training.loop", "transgan.training.session"])
+CONTEXT.set_forkserver_preload(["transgan.training.train", "transgan.training.loop"])
 
 
 def train_here(folder: Path) -> None:
     """What a child does, in a project folder: as tests here do, with one thread and no MLflow."""
     os.chdir(folder)
     torch.set_num_threads(1)
-    session.Session._open_tracker = lambda _: Tracker()  # type: ignore[method-assign]
+    loop.Session._open_tracker = lambda _: Tracker()  # type: ignore[method-assign]
     train(plans.load(), RUN)
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from tests.training.conftest import RUN, digests
 from tests.training.styled import MODEL, REGULARIZERS, Linear, Training, recipe
-from tests.training.test_session import stopped_at
+from tests.training.test_loop import stopped_at
 from transgan.config import plan as plans
 from transgan.cost.estimate import estimate
 from transgan.errors import UserError
@@ -18,11 +18,11 @@ from transgan.models import DiscriminatorNetwork, build_generator
 from transgan.schema.model import generator_config
 from transgan.schema.recipe import Regularizer
 from transgan.training.augmentation import Augmentation
-from transgan.training.draws import DiscriminatorDraws, Drawer, GeneratorDraws, Mixing
-from transgan.training.loop import train
+from transgan.training.random_inputs import DiscriminatorDraws, Drawer, GeneratorDraws, Mixing
 from transgan.training.regularizers import REGULARIZERS as TERMS
 from transgan.training.regularizers import Context
-from transgan.training.styles import generate, styles_of
+from transgan.training.style_mixing import generate, styles_of
+from transgan.training.train import train
 from transgan.utils.random import Streams
 
 
@@ -306,7 +306,7 @@ def test_an_estimate_counts_such_a_run(project):
 def replay(rank: int, count: int, port: int, expected: dict) -> None:
     import os
 
-    from transgan.training.processes import join
+    from transgan.training.distributed.process_group import join
 
     torch.set_num_threads(1)
     os.environ.update(WORLD_SIZE=str(count), RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
@@ -323,7 +323,7 @@ def replay(rank: int, count: int, port: int, expected: dict) -> None:
 
 @pytest.mark.slow
 def test_two_processes_keep_the_same_average_length_as_one():
-    from tests.training.test_together import free_port
+    from tests.training.distributed.test_launch import free_port
 
     alone = Training()
     alone.advance(3)

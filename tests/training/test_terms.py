@@ -8,10 +8,10 @@ from torch import nn
 
 from transgan.schema.recipe import EmaConfig, Regularizer
 from transgan.training.augmentation import Augmentation
-from transgan.training.draws import DiscriminatorDraws, normalized
 from transgan.training.ema import ema_beta, update_ema
 from transgan.training.losses import LOSSES
 from transgan.training.meter import Meter
+from transgan.training.random_inputs import DiscriminatorDraws, normalized
 from transgan.training.regularizers import REGULARIZERS, Context
 
 

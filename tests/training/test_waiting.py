@@ -11,8 +11,8 @@ from transgan.config import plan as plans
 from transgan.config.plan import Run
 from transgan.models import build_discriminator, build_generator
 from transgan.training.augmentation import OPERATIONS, Augmentation
-from transgan.training.draws import Drawer
-from transgan.training.processes import Processes
+from transgan.training.distributed.process_group import Processes
+from transgan.training.random_inputs import Drawer
 from transgan.training.step import Trainer
 from transgan.utils.random import Streams
 

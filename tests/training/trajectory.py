@@ -12,8 +12,8 @@ from torch import nn
 
 from transgan.models import build_discriminator, build_generator
 from transgan.schema import RecipeConfig, TransformerDiscriminator, TransformerGenerator
-from transgan.training.draws import DiscriminatorDraws, GeneratorDraws
-from transgan.training.processes import Processes
+from transgan.training.distributed.process_group import Processes
+from transgan.training.random_inputs import DiscriminatorDraws, GeneratorDraws
 from transgan.training.step import Trainer
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -20,8 +20,8 @@ from transgan.models import build_discriminator, build_generator
 from transgan.pipeline.freshness import carried
 from transgan.schema import RecipeConfig
 from transgan.schema.recipe import Precision
-from transgan.training.draws import Drawer
-from transgan.training.processes import Processes
+from transgan.training.distributed.process_group import Processes
+from transgan.training.random_inputs import Drawer
 from transgan.training.step import Trainer
 from transgan.utils import files
 from transgan.utils.console import say

@@ -23,8 +23,8 @@ from transgan.config.plan import Run
 from transgan.models import build_discriminator, build_generator, double_backward
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.schema.recipe import DynamicsConfig
-from transgan.training.draws import Drawer
-from transgan.training.processes import Processes
+from transgan.training.distributed.process_group import Processes
+from transgan.training.random_inputs import Drawer
 from transgan.training.step import Trainer
 from transgan.utils.random import Streams
 

@@ -16,8 +16,8 @@ from transgan.models import double_backward
 from transgan.models.base import StyledGenerator
 from transgan.schema.recipe import Regularizer
 from transgan.training.augmentation import Augmentation
-from transgan.training.draws import DiscriminatorDraws, GeneratorDraws
-from transgan.training.styles import styles_of
+from transgan.training.random_inputs import DiscriminatorDraws, GeneratorDraws
+from transgan.training.style_mixing import styles_of
 
 
 @dataclass

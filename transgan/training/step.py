@@ -14,13 +14,13 @@ from transgan.models import DiscriminatorNetwork, GeneratorNetwork
 from transgan.schema import OptimizerConfig, RecipeConfig
 from transgan.schema.recipe import Net
 from transgan.training.augmentation import Augmentation
-from transgan.training.draws import DiscriminatorDraws, GeneratorDraws
+from transgan.training.distributed.process_group import Processes
 from transgan.training.ema import ema_beta, update_ema
 from transgan.training.losses import LOSSES
 from transgan.training.meter import Meter
-from transgan.training.processes import Processes
+from transgan.training.random_inputs import DiscriminatorDraws, GeneratorDraws
 from transgan.training.regularizers import REGULARIZERS, REMEMBERED, Context, measured_names
-from transgan.training.styles import generate
+from transgan.training.style_mixing import generate
 
 Names = tuple[str, ...]
 Loss = tuple[Tensor, Tensor]  # what to differentiate, and what was measured on the way

@@ -12,10 +12,9 @@ import torch
 
 from transgan.config.plan import Plan
 from transgan.schema import RecipeConfig
-from transgan.training.loop import finish
-from transgan.training.processes import join
-from transgan.training.session import Session
+from transgan.training.distributed.process_group import join
 from transgan.training.signals import stop_request
+from transgan.training.train import Session, finish
 from transgan.utils.console import say
 
 GRACE_SECONDS = 20.0
@@ -55,7 +54,7 @@ def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
     if device_type(plan) == "cuda" and torch.cuda.device_count() < count:
         count = most_processes(recipe, torch.cuda.device_count())
         say(f"train {run_name}: the recipe is for {recipe.devices} GPUs, of those here it takes {count}; the batches stay the same, it takes longer")
-    arguments = [sys.executable, "-m", "transgan.training.worker", str(plan.file), plan.scale_name, run_name, str(folder), str(os.getpid())]
+    arguments = [sys.executable, "-m", "transgan.training.distributed.worker", str(plan.file), plan.scale_name, run_name, str(folder), str(os.getpid())]
     own = {key: value for key, value in os.environ.items() if not key.startswith("TORCHELASTIC_")}  # torchrun's, if it started this one alone
     shared = {**own, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     with stop_request() as stop:

@@ -10,9 +10,9 @@ from transgan.utils.console import say
 
 def main(params: str, scale: str, run_name: str, folder: str, parent: str) -> int:
     """Train in `folder`; returns the exit code."""
-    from transgan.training.processes import join
-    from transgan.training.session import Session
-    from transgan.training.together import device_type, orphaned
+    from transgan.training.distributed.launch import device_type, orphaned
+    from transgan.training.distributed.process_group import join
+    from transgan.training.train import Session
 
     plan = plans.load(Path(params), scale)
     processes = join(device_type(plan))

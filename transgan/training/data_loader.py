@@ -13,7 +13,7 @@ from torch import Tensor
 
 from transgan.data.pack import Pack
 from transgan.hardware.device import send
-from transgan.training.processes import Processes
+from transgan.training.distributed.process_group import Processes
 from transgan.utils.random import Streams
 
 AHEAD = 4

@@ -16,9 +16,9 @@ import safetensors
 from tests.training.conftest import RUN, digests
 from transgan.config import plan as plans
 from transgan.errors import Diverged, UserError
-from transgan.training.loop import train
 from transgan.training.signals import Stopped
 from transgan.training.step import Trainer
+from transgan.training.train import train
 from transgan.utils import files
 
 
@@ -156,6 +156,6 @@ def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(project, cha
 def test_finished_work_is_passed_on_without_torch(project):
     train(plans.load(), RUN)
     (project / "results/tiny/runs" / RUN / "run.json").unlink()
-    check = f"import sys; from transgan import plan; from transgan.training.loop import train;train(plan.load(), '{RUN}'); sys.exit('torch' in sys.modules)"
+    check = f"import sys; from transgan import plan; from transgan.training.train import train;train(plan.load(), '{RUN}'); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)
     assert (project / "results/tiny/runs" / RUN / "run.json").exists()

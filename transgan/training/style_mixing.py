@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from transgan.models.base import GeneratorNetwork, StyledGenerator
-from transgan.training.draws import DiscriminatorDraws, GeneratorDraws
+from transgan.training.random_inputs import DiscriminatorDraws, GeneratorDraws
 
 Draws = DiscriminatorDraws | GeneratorDraws
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from transgan.data.pack import Pack
-from transgan.training import batches as module
-from transgan.training.batches import Batches
-from transgan.training.processes import Processes
+from transgan.training import data_loader as module
+from transgan.training.data_loader import Batches
+from transgan.training.distributed.process_group import Processes
 from transgan.utils.random import Streams
 
 

@@ -20,10 +20,9 @@ from transgan.errors import UserError
 from transgan.hardware.device import lease
 from transgan.schema.params import ExecutionConfig
 from transgan.training.checkpoint import Checkpoints
-from transgan.training.loop import train
-from transgan.training.processes import Processes, join
-from transgan.training.session import Session, _check_processes
-from transgan.training.together import most_processes, start_processes
+from transgan.training.distributed.launch import most_processes, start_processes
+from transgan.training.distributed.process_group import Processes, join
+from transgan.training.train import Session, _check_processes, train
 
 STEP = 1e-4  # final weights of runs that are equal but for rounding
 
@@ -102,15 +101,15 @@ class Workers:
 @pytest.fixture
 def together(project, tmp_path, monkeypatch):
     """start_processes for two processes that run the given commands; returns the exit code and what they were started with."""
-    monkeypatch.setattr("transgan.training.together.GRACE_SECONDS", 0.2)
-    monkeypatch.setattr("transgan.training.together.device_type", lambda plan: "cpu")
+    monkeypatch.setattr("transgan.training.distributed.launch.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("transgan.training.distributed.launch.device_type", lambda plan: "cpu")
     plan = plans.load()
     run = plan.run(RUN)
     monkeypatch.setitem(plan.runs, RUN, run.model_copy(update={"recipe": run.recipe.model_copy(update={"devices": 2})}))
 
     def start(*commands: str) -> tuple[int, Workers]:
         workers = Workers(*commands)
-        monkeypatch.setattr("transgan.training.together.subprocess.Popen", workers)
+        monkeypatch.setattr("transgan.training.distributed.launch.subprocess.Popen", workers)
         try:
             start_processes(plan, RUN, tmp_path)
         except SystemExit as end:
