@@ -11,9 +11,9 @@ from PIL import Image
 
 from transgan.errors import UserError
 from transgan.report import figures
+from transgan.report.paper_numbers import curve as authors_curve
 from transgan.report.plots import curve, sources, style
 from transgan.report.plots.samples import grid
-from transgan.report.reported import curve as authors_curve
 from transgan.schema import FigureConfig
 from transgan.utils import files
 

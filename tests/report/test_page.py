@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from transgan.errors import UserError
-from transgan.report import cost, page, tables, trace
+from transgan.report import cost_table, page, tables, trace
 from transgan.utils import files
 
 from ..chromium import needs_chromium, probed
@@ -35,7 +35,7 @@ class Page(HTMLParser):
 def reported(project, scored, monkeypatch):
     """A demo with one scored run of known provenance, its tables, and the report; MLflow is left out."""
     monkeypatch.setattr("transgan.tracking.record_tables", lambda plan: None)
-    monkeypatch.setattr("transgan.report.cost.counted", lambda plan, run: dict.fromkeys(cost.COLUMNS, 2.0))
+    monkeypatch.setattr("transgan.report.cost_table.counted", lambda plan, run: dict.fromkeys(cost_table.COLUMNS, 2.0))
     plan = project("demo")
 
     def make(dirty=False, commits=(COMMIT,)):
@@ -138,7 +138,7 @@ def test_cost_is_measured_where_trained_and_estimated_elsewhere(reported):
 def test_hours_of_another_configuration_are_not_those_of_this_one(reported):
     plan, _ = reported()
     files.write_json(plan.paths.run(RUN) / "run.json", {"fingerprint": "0123456789abcdef"})
-    lines = cost.write_measured(plan).read_text().splitlines()
+    lines = cost_table.write_measured(plan).read_text().splitlines()
     assert not any("measured" in line for line in lines)
 
 

@@ -13,7 +13,7 @@ from transgan.cost import counts
 from transgan.errors import UserError
 from transgan.report import tables
 from transgan.report.cells import cells, metric_label
-from transgan.report.reported import reported
+from transgan.report.paper_numbers import reported
 from transgan.report.verdict import Verdict
 
 RUN = "transgan-cifar10"

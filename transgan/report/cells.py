@@ -11,7 +11,7 @@ from typing import Any
 from transgan.config.plan import Plan, Run
 from transgan.cost import counts
 from transgan.metrics.score_file import read_scores
-from transgan.report.reported import Reported, reported
+from transgan.report.paper_numbers import Reported, reported
 from transgan.report.verdict import Verdict, judge
 from transgan.schema import TableConfig
 from transgan.schema.report import Column, Row

@@ -17,7 +17,7 @@ import jinja2
 from transgan import __version__
 from transgan.config.plan import Plan
 from transgan.metrics.score_file import read_scores
-from transgan.report import cost, trace
+from transgan.report import cost_table, trace
 from transgan.report.cells import Cell, cells
 from transgan.report.layout import Layout
 from transgan.report.tables import OURS, lay_out, share, warning
@@ -60,7 +60,7 @@ def make(plan: Plan) -> None:
     from transgan import tracking
 
     provenance = trace.write(plan)
-    cost.write_measured(plan)
+    cost_table.write_measured(plan)
     files.write_text(plan.paths.results / "report.html", render(plan, files.read_json(provenance)))
     tracking.record_tables(plan)
 
@@ -129,7 +129,7 @@ def _run(plan: Plan, name: str) -> dict[str, Any]:
 def _table(plan: Plan, name: str) -> TableView:
     config = plan.table(name)
     if config.kind == "cost":
-        return TableView(cost.lay_out(plan, name), [], [])
+        return TableView(cost_table.lay_out(plan, name), [], [])
     found = cells(plan, name)
     layout = lay_out(plan, name, found)
     traced = [(f"trace-{name}-{i}", each) for i, each in enumerate(trace.traced(plan, name))]

@@ -6,10 +6,10 @@ from typing import Any
 
 from transgan.config.plan import Plan
 from transgan.cost import budget
-from transgan.report import cost
+from transgan.report import cost_table
 from transgan.report.cells import Cell, cells
 from transgan.report.layout import Footnotes, Grid, Group, Layout, Text, latex, markdown
-from transgan.report.reported import Reported
+from transgan.report.paper_numbers import Reported
 from transgan.report.verdict import Verdict
 from transgan.schema import TableConfig
 from transgan.utils import files
@@ -25,7 +25,7 @@ def make(plan: Plan, table: str) -> None:
     A run without scores leaves cells that say so. Raises UserError for an unknown table or damaged scores.
     """
     if plan.table(table).kind == "cost":
-        cost.make(plan, table)
+        cost_table.make(plan, table)
         return
     found = cells(plan, table)
     layout = lay_out(plan, table, found)

@@ -7,9 +7,9 @@ from matplotlib.ticker import EngFormatter
 
 from transgan.config.plan import Plan
 from transgan.report.cells import metric_label
+from transgan.report.paper_numbers import curve
 from transgan.report.plots import sources
 from transgan.report.plots.style import COLOURS, GREY, canvas, spread_axis
-from transgan.report.reported import curve
 from transgan.schema import FigureConfig
 
 # The authors evaluated the end of their run some 35 times: 10.82 to 11.06 (paper.md, section 2), an evaluation noise of about this.
