@@ -67,7 +67,9 @@ class Contender:
         started = time.perf_counter()
         for _ in range(STEPS):
             step = self.trainer.step
-            self.trainer.advance(self.real, self.drawer.discriminator(step), lambda step=step: self.drawer.generator(step))
+            self.trainer.advance(
+                self.real, self.drawer.discriminator(step), lambda step=step: self.drawer.generator(step)
+            )
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return STEPS * self.run.recipe.batch / (time.perf_counter() - started)
@@ -96,14 +98,20 @@ def speed(rounds: int, device_name: str, threads: int) -> None:
         for contender in contenders
     }
     machine = {**hardware(), "device": str(device), "threads": threads, "load_before": before}
-    files.write_json(RESULTS / "baselines-speed.json", {"rounds": rounds, "steps": STEPS, "runs": found, "machine": machine, "versions": versions()})
+    files.write_json(
+        RESULTS / "baselines-speed.json",
+        {"rounds": rounds, "steps": STEPS, "runs": found, "machine": machine, "versions": versions()},
+    )
 
 
 def collect() -> None:
     """Keep what the runs of both params files came to, and draw it."""
     jpeg, digits = plans.load(JPEG), plans.load(DIGITS)
     curves = {name: results_of(jpeg, name) for name in jpeg.runs}
-    scored = {name: {**results_of(digits, name), "scores": files.read_json(digits.paths.score(name))["protocols"]} for name in digits.runs}
+    scored = {
+        name: {**results_of(digits, name), "scores": files.read_json(digits.paths.score(name))["protocols"]}
+        for name in digits.runs
+    }
     files.write_json(RESULTS / "baselines-jpeg.json", curves)
     files.write_json(RESULTS / "baselines-digits.json", scored)
     with style.styled():
@@ -126,7 +134,9 @@ def results_of(plan: Plan, name: str) -> dict[str, Any]:
         "images": run["images"],
         "parameters": run["parameters"],
         "fingerprint": run["fingerprint"],
-        "provenance": {key: provenance[key] for key in ("commit", "dirty", "hardware", "training", "versions") if key in provenance},
+        "provenance": {
+            key: provenance[key] for key in ("commit", "dirty", "hardware", "training", "versions") if key in provenance
+        },
     }
 
 
@@ -169,7 +179,9 @@ def page() -> str:
     for name, make in makers.items():
         there = name == "sizes" or (RESULTS / f"baselines-{name}.json").exists()
         text = text.replace(f"<!-- {name} -->", "\n".join(make()) if there else "(Not measured yet.)")
-    pictures = {line: IMAGES / line.split("](images/")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")}
+    pictures = {
+        line: IMAGES / line.split("](images/")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")
+    }
     kept = [line for line in text.splitlines() if line not in pictures or pictures[line].exists()]
     return "\n".join(kept).rstrip() + "\n"
 
@@ -202,7 +214,9 @@ def speeds() -> list[str]:
     for name, run in in_order(found["runs"]).items():
         counts = f"{run['generator_parameters']:,} | {run['discriminator_parameters']:,} | {run['gflop_per_image']:.3f}"
         rate = f"{run['images_per_second']:.1f} ({run['lowest']:.1f} to {run['highest']:.1f})"
-        rows.append(f"| {TITLES[family(name)]} | {counts} | {rate} | {run['images_per_second'] * run['gflop_per_image']:.0f} |")
+        rows.append(
+            f"| {TITLES[family(name)]} | {counts} | {rate} | {run['images_per_second'] * run['gflop_per_image']:.0f} |"
+        )
     machine = found["machine"]
     said = f"{found['rounds']} turns of {found['steps']} discriminator steps each, in one process, on {machine['threads']} thread(s) of {machine['cpu']}"
     return [*rows, "", f"{said}; load average {machine['load_before']:.1f} when it began."]
@@ -212,13 +226,22 @@ def on_pictures() -> list[str]:
     """FID-768 of every run at every point."""
     found = in_order(files.read_json(RESULTS / "baselines-jpeg.json"))
     points = sorted({images for run in found.values() for images in run["curve"]["images"]})
-    rows = [f"| | {' | '.join(f'{images:,}' for images in points)} | training, minutes |", f"|---|{'---:|' * (len(points) + 1)}"]
+    rows = [
+        f"| | {' | '.join(f'{images:,}' for images in points)} | training, minutes |",
+        f"|---|{'---:|' * (len(points) + 1)}",
+    ]
     for name, run in found.items():
         at = dict(zip(run["curve"]["images"], run["curve"]["fid"], strict=True))
         cells = [f"{at[images]:.3f}" if images in at else "" for images in points]
-        rows.append(f"| {TITLES[family(name)]} | {' | '.join(cells)} | {run['provenance']['training']['training_seconds'] / 60:.0f} |")
+        rows.append(
+            f"| {TITLES[family(name)]} | {' | '.join(cells)} | {run['provenance']['training']['training_seconds'] / 60:.0f} |"
+        )
     commits = {run["provenance"]["commit"][:12] for run in found.values()}
-    return [*rows, "", f"Commit {', '.join(sorted(commits))}; the minutes include the measurements of FID-768 along training."]
+    return [
+        *rows,
+        "",
+        f"Commit {', '.join(sorted(commits))}; the minutes include the measurements of FID-768 along training.",
+    ]
 
 
 def on_digits() -> list[str]:

@@ -49,7 +49,9 @@ PIECES = 20  # of bare Pillow's work, for each process
 def picture(seed: int, height: int, width: int) -> np.ndarray:
     """Something as hard to decode as a photograph: smooth shapes and a little noise."""
     random = np.random.default_rng(seed)
-    shapes = Image.fromarray(random.integers(0, 256, (height // 12, width // 12, 3), dtype=np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
+    shapes = Image.fromarray(random.integers(0, 256, (height // 12, width // 12, 3), dtype=np.uint8)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
     return (np.asarray(shapes) + random.normal(0, 4, (height, width, 3))).clip(0, 255).astype(np.uint8)
 
 
@@ -123,7 +125,11 @@ Case = tuple[str, dict[str, Any], list[bytes]]
 def cases(root: Path, count: int) -> list[Case]:
     """(title, dataset, its encoded pictures) of every format, written below `root`, which is the project's folder."""
     # Enough that what is done once (starting workers, the contact sheet) counts little; CelebA has three times as many.
-    small, faces, churches = encoded("JPEG", 32, 32, count), encoded("JPEG", 218, 178, 2 * count), encoded("WEBP", 256, 341, count // 4)
+    small, faces, churches = (
+        encoded("JPEG", 32, 32, count),
+        encoded("JPEG", 218, 178, 2 * count),
+        encoded("WEBP", 256, 341, count // 4),
+    )
     pngs, large = encoded("PNG", 256, 256, count // 8), encoded("JPEG", 1024, 1024, count // 16)
     write_tar(root / "small.tar", small, "jpg")
     write_celeba(root / "lab", faces)
@@ -132,11 +138,23 @@ def cases(root: Path, count: int) -> list[Case]:
     write_tar(root / "data/incoming/celebahq.tar", large, "jpg")
     return [
         ("tar of 32-pixel JPEGs, not resized", {"source": "folder", "path": "small.tar", "resolution": 32}, small),
-        ("CelebA zip, 178 x 218 JPEG, face148, 64", {"source": "celeba", "resolution": 64, "resize": "bilinear", "crop": "face148"}, faces),
-        ("CelebA zip, 178 x 218 JPEG, face148, 128", {"source": "celeba", "resolution": 128, "resize": "bilinear", "crop": "face148"}, faces),
+        (
+            "CelebA zip, 178 x 218 JPEG, face148, 64",
+            {"source": "celeba", "resolution": 64, "resize": "bilinear", "crop": "face148"},
+            faces,
+        ),
+        (
+            "CelebA zip, 178 x 218 JPEG, face148, 128",
+            {"source": "celeba", "resolution": 128, "resize": "bilinear", "crop": "face148"},
+            faces,
+        ),
         ("folder of 256-pixel PNGs to 128", {"source": "folder", "path": "pngs", "resolution": 128}, pngs),
         ("LSUN lmdb, 341 x 256 WebP to 256", {"source": "lsun", "resolution": 256, "resize": "bilinear"}, churches),
-        ("CelebA-HQ tar, 1024-pixel JPEG to 256", {"source": "celebahq", "resolution": 256, "resize": "bilinear"}, large),
+        (
+            "CelebA-HQ tar, 1024-pixel JPEG to 256",
+            {"source": "celebahq", "resolution": 256, "resize": "bilinear"},
+            large,
+        ),
     ]
 
 
@@ -164,7 +182,9 @@ def processor_time() -> float:
 def pillow_seconds(shares: list[tuple[list[bytes], int, str, str]], workers: int) -> tuple[float, float]:
     """Seconds, and of processor time, that bare Pillow takes in new processes."""
     with multiprocessing.get_context("spawn").Pool(workers, keep_huge_pages, (KEPT_BYTES,)) as pool:
-        pool.map(bare_pillow, [(shares[0][0][:1], *shares[0][1:])] * workers, chunksize=1)  # started, and its decoders loaded
+        pool.map(
+            bare_pillow, [(shares[0][0][:1], *shares[0][1:])] * workers, chunksize=1
+        )  # started, and its decoders loaded
         start = time.perf_counter()
         used = sum(pool.map(bare_pillow, shares, chunksize=1))
         return time.perf_counter() - start, used
@@ -178,7 +198,9 @@ def rates(case: Case, rounds: int, workers: int) -> dict[str, Any]:
     title, dataset, pictures = case
     plan = plan_of(dataset, len(pictures))
     config = plan.dataset("it")
-    pieces = PIECES * workers  # handed out one by one: with a half each, the faster of two uneven cores would wait for the other
+    pieces = (
+        PIECES * workers
+    )  # handed out one by one: with a half each, the faster of two uneven cores would wait for the other
     shares = [(pictures[i::pieces], config.resolution, config.resize, config.crop) for i in range(pieces)]
     fetch(plan, "it")
     ours, pillow, ours_cpu, pillow_cpu = [], [], [], []
@@ -216,7 +238,9 @@ def loader_rate(folder: Path, batch: int = 64, seconds: float = 3.0) -> float:
     folder.mkdir()
     np.save(folder / "images.npy", random.integers(0, 256, (50_000, 32, 32, 3), dtype=np.uint8))
     np.save(folder / "labels.npy", np.full(50_000, -1, np.int64))
-    (folder / "manifest.json").write_text(json.dumps({"count": 50_000, "resolution": 32, "splits": {"train": [0, 50_000]}}))
+    (folder / "manifest.json").write_text(
+        json.dumps({"count": 50_000, "resolution": 32, "splits": {"train": [0, 50_000]}})
+    )
     pack = Pack.open(folder)
     order = random.permutation(50_000)
     read, start = 0, time.perf_counter()
@@ -238,7 +262,9 @@ def whole_tar(path: Path) -> dict[str, float]:
         "print(b - a, c - b)"
     )
     root = str(Path(__file__).resolve().parent.parent)
-    process = subprocess.Popen([sys.executable, "-c", code, root, str(path.resolve())], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, root, str(path.resolve())], stdout=subprocess.PIPE, text=True
+    )
     peak = watch(process)
     fetched, prepared = map(float, process.communicate()[0].split())
     return {"fetch_seconds": fetched, "prepare_seconds": prepared, "peak_megabytes": peak / 1e6}
@@ -252,11 +278,15 @@ def main() -> None:
     arguments = parser.parse_args()
     tar = arguments.tar.resolve() if arguments.tar else None
     workers = len(os.sched_getaffinity(0))
-    result: dict[str, Any] = {"machine": f"{platform.machine()}, {workers} cores, Python {platform.python_version()}, Pillow {Image.__version__}"}
+    result: dict[str, Any] = {
+        "machine": f"{platform.machine()}, {workers} cores, Python {platform.python_version()}, Pillow {Image.__version__}"
+    }
     with tempfile.TemporaryDirectory() as temporary:
         os.chdir(temporary)
         result["load_average_before"] = os.getloadavg()[0]
-        result["prepare"] = {case[0]: rates(case, arguments.rounds, workers) for case in cases(Path(temporary), arguments.pictures)}
+        result["prepare"] = {
+            case[0]: rates(case, arguments.rounds, workers) for case in cases(Path(temporary), arguments.pictures)
+        }
         result["loader_per_second"] = loader_rate(Path("pack"))
         print(f"loader: {result['loader_per_second']:,.0f} pictures of 32 pixels a second", flush=True)
         if tar:

@@ -39,7 +39,15 @@ def main() -> None:
         *times(),
     ]
     for name in plan.params.tables:
-        lines += [plan.paths.table(name).with_suffix(".md").read_text().strip().replace("\n# ", "\n## ").replace("# ", "## ", 1), ""]
+        lines += [
+            plan.paths.table(name)
+            .with_suffix(".md")
+            .read_text()
+            .strip()
+            .replace("\n# ", "\n## ")
+            .replace("# ", "## ", 1),
+            "",
+        ]
     for figure in figures:
         lines += [f"![{figure.stem}](images/demo-{figure.name})", ""]
     files.write_text(PAGE, "\n".join(lines))
@@ -47,7 +55,11 @@ def main() -> None:
 
 def machine(provenance: dict[str, object]) -> str:
     described = provenance["hardware"]
-    return ", ".join(f"{key} {value}" for key, value in described.items() if value) if isinstance(described, dict) else str(described)
+    return (
+        ", ".join(f"{key} {value}" for key, value in described.items() if value)
+        if isinstance(described, dict)
+        else str(described)
+    )
 
 
 def scores(plan: Plan) -> list[str]:
@@ -75,7 +87,10 @@ def times() -> list[str]:
         "",
         "| | core-seconds | share |",
         "| --- | ---: | ---: |",
-        *(f"| {what} | {seconds:,.0f} | {found['share'][what]:.0%} |" for what, seconds in found["core_seconds"].items()),
+        *(
+            f"| {what} | {seconds:,.0f} | {found['share'][what]:.0%} |"
+            for what, seconds in found["core_seconds"].items()
+        ),
         "",
         "| command | calls | core-seconds | of these, before a call works |",
         "| --- | ---: | ---: | ---: |",

@@ -77,9 +77,14 @@ def _is_ours(path: Path, plan: Plan) -> bool:
 def wall(jobs: list[Job]) -> tuple[float, float]:
     """When Snakemake began and ended, from its log around these jobs; where there is none, the jobs' own first and last moment."""
     first, last = jobs[0].started, max(job.ended for job in jobs)
-    begun = [datetime.strptime(path.name.split(".snakemake")[0], "%Y-%m-%dT%H%M%S.%f").timestamp() for path in LOGS.glob("*.snakemake.log")]
+    begun = [
+        datetime.strptime(path.name.split(".snakemake")[0], "%Y-%m-%dT%H%M%S.%f").timestamp()
+        for path in LOGS.glob("*.snakemake.log")
+    ]
     ended = [path.stat().st_mtime for path in LOGS.glob("*.snakemake.log")]
-    return max((moment for moment in begun if moment <= first), default=first), min((moment for moment in ended if moment >= last), default=last)
+    return max((moment for moment in begun if moment <= first), default=first), min(
+        (moment for moment in ended if moment >= last), default=last
+    )
 
 
 def import_seconds(modules: str) -> float:
@@ -132,7 +137,10 @@ def main() -> None:
     found = {**account(plan, jobs, int(machine["cores"])), "machine": machine, **source()}
     missing = set(stages(plan)) - {f"{job.verb}@{job.name}" for job in jobs}
     if missing:
-        print(f"no record of {len(missing)} stages, e.g. {min(missing)}: were they made by something else?", file=sys.stderr)
+        print(
+            f"no record of {len(missing)} stages, e.g. {min(missing)}: were they made by something else?",
+            file=sys.stderr,
+        )
     files.write_json(RESULT, found)
     print(files.dumps(found), end="")
 

@@ -46,7 +46,12 @@ def count(generator_config: TransformerGenerator) -> dict[str, float]:
         flop, peak = counter.count(lambda: generator(torch.empty(1, generator.latent)))
         with double_backward():
             _, plain_peak = counter.count(lambda: generator(torch.empty(1, generator.latent)))
-    return {"gmac": flop / 2e9, "weights_gib": weights / GIB, "activations_gib": peak / GIB, "plain_activations_gib": plain_peak / GIB}
+    return {
+        "gmac": flop / 2e9,
+        "weights_gib": weights / GIB,
+        "activations_gib": peak / GIB,
+        "plain_activations_gib": plain_peak / GIB,
+    }
 
 
 def run(attention: str, threads: int) -> dict[str, float]:

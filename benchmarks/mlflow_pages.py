@@ -40,7 +40,18 @@ def server() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(), "--port", str(port), "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "ui",
+        "--backend-store-uri",
+        tracking_uri(),
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:
@@ -90,7 +101,14 @@ def photograph(chromium: str, url: str, target: Path, height: int) -> None:
     """One page as a PNG with a palette: pictures in the repository should be small."""
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "page.png"
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-background-networking"]
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--no-first-run",
+            "--disable-background-networking",
+        ]
         flags += [f"--user-data-dir={folder}/profile", f"--window-size={WIDTH},{height}", f"--screenshot={shot}"]
         flags += [f"--virtual-time-budget={SETTLE}", "--run-all-compositor-stages-before-draw"]
         subprocess.run([chromium, *flags, url], check=True, capture_output=True, timeout=PAGE_SECONDS)

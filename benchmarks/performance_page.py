@@ -99,7 +99,8 @@ def page(folder: Path) -> str:
             f"{setting['run']} ({setting['scale']})",
             setting["device"],
             setting["precision"] + (", compiled" if setting["compile"] else ""),
-            f"{setting['batch']}/{setting['generator_batch']}" + (f" by {setting['micro_batch']}" if setting.get("micro_batch") else ""),
+            f"{setting['batch']}/{setting['generator_batch']}"
+            + (f" by {setting['micro_batch']}" if setting.get("micro_batch") else ""),
             *(f"{found['images_per_second'][who]:.3g}" for who in ("ours", "plain")),
             f"{found['ratio']:.2f}",
             f"{found['tflops']['ours']:.3g}",

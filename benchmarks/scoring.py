@@ -42,7 +42,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring.json"))
     parser.add_argument("--figure", type=Path, default=Path("docs/images/scoring-fid768.png"))
     given = parser.parse_args()
-    protocol = ProtocolConfig(metrics=("fid",), feature_layer="768", samples=given.count, threads=given.threads, allow_few_samples=True)
+    protocol = ProtocolConfig(
+        metrics=("fid",), feature_layer="768", samples=given.count, threads=given.threads, allow_few_samples=True
+    )
     extractor = extractors.build(protocol, given.weights, ["768"], prepare_compute(given.threads, "cpu"))
     originals = image_sources.array(given.lossless)
     results: dict[str, object] = {"layer": "768", "count": given.count, "threads": given.threads}
@@ -104,7 +106,10 @@ def speed(extractor: extractors.Extractor, images: Images, batch: int = 20, batc
     for _ in range(SPEED_ROUNDS):
         bare.append(len(some) / seconds(lambda: forward(extractor, ready)))
         source = image_sources.of_array(some, "speed")
-        scoring.append(len(some) / seconds(lambda source=source: extractors.extract(extractor, source.batches(batch), len(some), "speed")))
+        scoring.append(
+            len(some)
+            / seconds(lambda source=source: extractors.extract(extractor, source.batches(batch), len(some), "speed"))
+        )
     return {
         "images_per_cpu_second_bare": bare,
         "images_per_cpu_second_scoring": scoring,
@@ -131,7 +136,9 @@ def draw(results: dict[str, object], path: Path) -> None:
 
     found: dict[str, object] = results["fid768"]  # type: ignore[assignment]
     figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained", sharey=True)
-    for panel, (name, unit) in zip(panels, (("noise", "standard deviation in grey levels"), ("blur", "radius in pixels")), strict=False):
+    for panel, (name, unit) in zip(
+        panels, (("noise", "standard deviation in grey levels"), ("blur", "radius in pixels")), strict=False
+    ):
         levels, values = zip(*found[name], strict=True)  # type: ignore[misc]
         panel.plot(levels, values, "o-")
         panel.set(title=name.capitalize(), xlabel=unit, yscale="log")

@@ -59,7 +59,12 @@ class PlainLoop:
     """The released loop's way: three D passes, G under grad, loops over parameters, D's gradients left over from the G step."""
 
     def __init__(self, recipe: RecipeConfig, generator: nn.Module, discriminator: nn.Module, trainer: Trainer) -> None:
-        self.recipe, self.generator, self.discriminator, self.augmentation = recipe, generator, discriminator, trainer.augmentation
+        self.recipe, self.generator, self.discriminator, self.augmentation = (
+            recipe,
+            generator,
+            discriminator,
+            trainer.augmentation,
+        )
         self.average = [parameter.detach().cpu().clone() for parameter in generator.parameters()]
         adam = {"lr": recipe.generator.lr, "betas": recipe.generator.betas, "foreach": False, "fused": False}
         self.g_optimizer = torch.optim.Adam(generator.parameters(), **adam)
@@ -79,7 +84,9 @@ class PlainLoop:
         fake_logits = self._judge(fake.detach(), draws, 1)
         between = (draws.alpha * real + (1 - draws.alpha) * fake.detach()).requires_grad_(True)
         logits = self._judge(between, draws, 2)
-        (gradient,) = torch.autograd.grad(logits, between, torch.ones_like(logits), create_graph=True, retain_graph=True)
+        (gradient,) = torch.autograd.grad(
+            logits, between, torch.ones_like(logits), create_graph=True, retain_graph=True
+        )
         penalty = ((gradient.reshape(len(gradient), -1).norm(2, dim=1) - 1) ** 2).mean()
         loss: Tensor = -real_logits.mean() + fake_logits.mean() + 10 * penalty + 0.001 * real_logits.mean() ** 2
         return loss
@@ -153,7 +160,9 @@ def double_float32() -> Iterator[None]:
 
 def gathered_bias(table: Tensor, height: int, width: int) -> Tensor:
     """The (heads, N, N) bias gathered by an index of N x N entries, whose backward pass is a scatter."""
-    row, column = torch.meshgrid(torch.arange(height, device=table.device), torch.arange(width, device=table.device), indexing="ij")
+    row, column = torch.meshgrid(
+        torch.arange(height, device=table.device), torch.arange(width, device=table.device), indexing="ij"
+    )
     row, column = row.flatten(), column.flatten()
     index = (row[:, None] - row[None] + height - 1) * (2 * width - 1) + column[:, None] - column[None] + width - 1
     return table[index.view(-1)].view(len(row), len(row), -1).permute(2, 0, 1)
@@ -291,7 +300,9 @@ def main() -> None:
     parser.add_argument("run", nargs="?", default="transgan-cifar10")
     parser.add_argument("--scale", default="paper")
     parser.add_argument("--batch", type=int, help="D's batch; G's keeps its ratio to it (default: the recipe's)")
-    parser.add_argument("--micro-batch", type=int, help="pictures computed at once, of both nets (default: the recipe's)")
+    parser.add_argument(
+        "--micro-batch", type=int, help="pictures computed at once, of both nets (default: the recipe's)"
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=get_args(Precision), default="float32")
@@ -307,15 +318,32 @@ def main() -> None:
         micro_batch = arguments.micro_batch or run.recipe.micro_batch
         group = math.gcd(run.recipe.batch_group, batch)
         sizes = {"batch": batch, "generator_batch": generator_batch, "batch_group": group, "micro_batch": micro_batch}
-        recipe = run.recipe.model_copy(update={**sizes, "precision": arguments.precision, "compile": arguments.compile, "devices": 1})
+        recipe = run.recipe.model_copy(
+            update={**sizes, "precision": arguments.precision, "compile": arguments.compile, "devices": 1}
+        )
         device = prepare_compute(arguments.threads, arguments.device)
         load = os.getloadavg()[0]
         measured = measure(run, recipe, device, arguments.rounds)
         name = torch.cuda.get_device_name() if device.type == "cuda" else f"{arguments.threads} CPU threads"
-        setting = {"run": run.name, "scale": arguments.scale, "device": name, "precision": recipe.precision, "compile": recipe.compile, **sizes}
-        machine = {**hardware(), "python": platform.python_version(), "libraries": versions(), "load_before": round(load, 1)}
+        setting = {
+            "run": run.name,
+            "scale": arguments.scale,
+            "device": name,
+            "precision": recipe.precision,
+            "compile": recipe.compile,
+            **sizes,
+        }
+        machine = {
+            **hardware(),
+            "python": platform.python_version(),
+            "libraries": versions(),
+            "load_before": round(load, 1),
+        }
         suffix = f"{device.type}-{recipe.precision}{'-compiled' if recipe.compile else ''}"
-        path = RESULTS / f"train_step-{run.name}-{arguments.scale}-{suffix}-b{batch}{f'-micro{micro_batch}' if micro_batch else ''}.json"
+        path = (
+            RESULTS
+            / f"train_step-{run.name}-{arguments.scale}-{suffix}-b{batch}{f'-micro{micro_batch}' if micro_batch else ''}.json"
+        )
         files.write_json(path, {"setting": setting, "measured": measured, "machine": machine})
         print(path, json.dumps(measured, indent=1))
     files.write_text(PAGE, page(RESULTS))

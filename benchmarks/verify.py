@@ -26,7 +26,11 @@ COMMANDS = {
 def make(name: str, folder: Path) -> float:
     """Clone HEAD into `folder` and run the main job there through one front-end; seconds it took."""
     subprocess.run(["git", "clone", "--quiet", str(Path.cwd()), str(folder)], check=True)
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(folder),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     environment.pop("MLFLOW_TRACKING_URI", None)
     started = time.monotonic()
     subprocess.run(COMMANDS[name], cwd=folder, env=environment, check=True)

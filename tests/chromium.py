@@ -38,10 +38,24 @@ def probed(html: str, probe: str, folder: Path, width: int = 1400, settle: int =
     }});</script>"""
     page = folder / "probe.html"
     page.write_text(html.replace("<head>", f"<head>{catch}", 1) + run)
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--window-size={width},900", f"--virtual-time-budget={settle}"]
-    shown = subprocess.run([*command, "--dump-dom", f"file://{page}"], capture_output=True, text=True, timeout=180, check=True)
+    command = [
+        CHROMIUM,
+        *FLAGS,
+        f"--user-data-dir={folder / 'profile'}",
+        f"--window-size={width},900",
+        f"--virtual-time-budget={settle}",
+    ]
+    shown = subprocess.run(
+        [*command, "--dump-dom", f"file://{page}"], capture_output=True, text=True, timeout=180, check=True
+    )
     match = re.search(r'data-probe="([^"]*)"', shown.stdout)
     assert match, shown.stderr
-    said = json.loads(match.group(1).replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-    console = [line for line in shown.stderr.splitlines() if "CONSOLE" in line and re.search(r"error|refused|failed", line, re.I)]
+    said = json.loads(
+        match.group(1).replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    )
+    console = [
+        line
+        for line in shown.stderr.splitlines()
+        if "CONSOLE" in line and re.search(r"error|refused|failed", line, re.I)
+    ]
     return said["found"], [*said["errors"], *console]

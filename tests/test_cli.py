@@ -52,7 +52,9 @@ def test_bad_input_is_one_line_and_exit_2(
     assert err.count("\n") == 1
 
 
-def test_a_misspelt_key_is_one_line_and_exit_2(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelt_key_is_one_line_and_exit_2(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     content = yaml.safe_load(Path("params.yaml").read_text())
     content["recipes"]["short"]["imges"] = 3
     Path("params.yaml").write_text(yaml.safe_dump(content))
@@ -61,7 +63,9 @@ def test_a_misspelt_key_is_one_line_and_exit_2(project: Path, monkeypatch: pytes
     assert err == "transgan: params.yaml: recipes.short.imges: unknown key; did you mean 'images'?\n"
 
 
-def test_divergence_is_exit_3(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_divergence_is_exit_3(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from transgan.training import train
 
     def diverge(plan: object, run: str) -> None:
@@ -94,11 +98,26 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
         "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    for verb in ("fetch", "prepare", "reference", "classifier", "train", "score", "table", "figure", "plan", "sync", "clean", "doctor"):
+    for verb in (
+        "fetch",
+        "prepare",
+        "reference",
+        "classifier",
+        "train",
+        "score",
+        "table",
+        "figure",
+        "plan",
+        "sync",
+        "clean",
+        "doctor",
+    ):
         assert verb in done.stdout
 
 
-def test_a_read_only_results_folder_is_one_line(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_read_only_results_folder_is_one_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Injected where everything is written, since tests may run as root, whom no permission stops."""
     from transgan.data import fetch as stage
 

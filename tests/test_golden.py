@@ -49,7 +49,9 @@ def compute() -> dict[str, dict[str, float]]:
     scores = files.read_json(plan.paths.score(RUN))["protocols"]["few"]
     return {
         "prepare": {"content": int(manifest["sha256"][:12], 16), "count": manifest["count"]},
-        "classifier": {"weights": float(sum(abs(value).sum() for value in load_file(plan.paths.classifier("digits")).values()))},
+        "classifier": {
+            "weights": float(sum(abs(value).sum() for value in load_file(plan.paths.classifier("digits")).values()))
+        },
         "reference": {"mu": float(np.linalg.norm(mu)), "trace": float(np.trace(sigma))},
         "train": {
             "weights": float(sum(abs(value.astype(np.float64)).sum() for value in weights.values())),
@@ -74,8 +76,12 @@ def test_stages_compute_what_their_versions_say(project: Path) -> None:
     found, golden = compute(), json.loads(GOLDEN.read_text())
     for stage, numbers in found.items():
         where = f"STAGE_VERSION[{stage!r}]"
-        assert golden["versions"][stage] == STAGE_VERSION[stage], f"{where} was raised: renew the numbers with `python -m tests.test_golden`"
-        assert numbers == pytest.approx(golden["numbers"][stage], rel=TOLERANCE[stage], abs=1e-3), f"what {stage} computes has changed: raise {where}"
+        assert golden["versions"][stage] == STAGE_VERSION[stage], (
+            f"{where} was raised: renew the numbers with `python -m tests.test_golden`"
+        )
+        assert numbers == pytest.approx(golden["numbers"][stage], rel=TOLERANCE[stage], abs=1e-3), (
+            f"what {stage} computes has changed: raise {where}"
+        )
 
 
 if __name__ == "__main__":

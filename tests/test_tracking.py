@@ -49,14 +49,23 @@ def finished_run(demo, mlflow_run_id=None, images=(1600, 3200)):
     fingerprint = demo.fingerprint("train", RUN)
     files.write_json(folder / "run.json", {"run": RUN, "fingerprint": fingerprint, "data": DATA, "images": images[-1]})
     header = ["images", "step", "d_loss", "gap", "late"]
-    files.write_csv(folder / "history.csv", header, [[r["images"], r["step"], r["d_loss"], r["gap"], ""] for r in rows(*images)])
+    files.write_csv(
+        folder / "history.csv", header, [[r["images"], r["step"], r["d_loss"], r["gap"], ""] for r in rows(*images)]
+    )
     now = datetime.now(UTC).isoformat()
     files.write_json(folder / "provenance.json", {"mlflow_run_id": mlflow_run_id, "started": now, "finished": now})
     Image.new("RGB", (16, 16), "teal").save(folder / "samples.png")
     protocols = {"fid50k-train": {"fid": {"values": [3.0, 5.0]}, "is": {"values": [7.0, 8.0], "split_std": [0.1, 0.2]}}}
     files.write_json(
         demo.paths.score(RUN),
-        {"run": RUN, "fingerprint": "s", "train_fingerprint": fingerprint, "images": images[-1], "data": DATA, "protocols": protocols},
+        {
+            "run": RUN,
+            "fingerprint": "s",
+            "train_fingerprint": fingerprint,
+            "images": images[-1],
+            "data": DATA,
+            "protocols": protocols,
+        },
     )
 
 
@@ -77,14 +86,18 @@ def test_a_training_run_is_found_by_table_row_and_holds_what_was_trained(demo, t
         tracker.picture(tmp_path / "grid.png", "samples/start.png")
         tracker.picture(tmp_path / "grid.png", "samples", images=1600)
     store = connect("demo")
-    found = store.client.search_runs([store.experiment], "tags.`table.unconditional` = 'TransGAN' and tags.scale = 'demo'")
+    found = store.client.search_runs(
+        [store.experiment], "tags.`table.unconditional` = 'TransGAN' and tags.scale = 'demo'"
+    )
     assert [run.info.run_name for run in found] == [RUN]
     run = found[0]
     assert store.client.get_experiment(store.experiment).name == "transgan-demo"
     assert run.info.status == "FINISHED"
     trained = demo.runs[RUN]
     assert run.data.params["recipe.generator.lr"] == str(trained.recipe.generator.lr)
-    assert run.data.params["model.discriminator.stages.1.blocks.0.depth"] == str(trained.model.discriminator.stages[1].blocks[0].depth)
+    assert run.data.params["model.discriminator.stages.1.blocks.0.depth"] == str(
+        trained.model.discriminator.stages[1].blocks[0].depth
+    )
     assert run.data.tags["fingerprint"] == demo.fingerprint("train", RUN)
     assert "unconditional: TransGAN" in run.data.tags["feeds"].split("; ")
     assert run.inputs.dataset_inputs[0].dataset.digest == DATA[:16]
@@ -92,7 +105,9 @@ def test_a_training_run_is_found_by_table_row_and_holds_what_was_trained(demo, t
     assert "step" not in run.data.metrics
     stored = [item.path for item in store.client.list_artifacts(run.info.run_id, "samples")]
     assert stored == ["samples/start.png"]
-    assert any(item.path.startswith("images/samples") for item in store.client.list_artifacts(run.info.run_id, "images"))
+    assert any(
+        item.path.startswith("images/samples") for item in store.client.list_artifacts(run.info.run_id, "images")
+    )
 
 
 def test_a_resumed_run_stores_no_step_twice(demo):
@@ -147,7 +162,11 @@ def test_a_database_that_goes_away_and_comes_back_gets_every_row(demo, monkeypat
     with opened(demo) as tracker:
         store = tracker._open_store
         real = store.client.log_batch
-        monkeypatch.setattr(store.client, "log_batch", lambda *a, **k: (_ for _ in ()).throw(OSError("attempt to write a readonly database")))
+        monkeypatch.setattr(
+            store.client,
+            "log_batch",
+            lambda *a, **k: (_ for _ in ()).throw(OSError("attempt to write a readonly database")),
+        )
         tracker.log(rows(32))
         tracker.log(rows(64))
         monkeypatch.setattr(store.client, "log_batch", real)
@@ -164,7 +183,9 @@ def test_sync_completes_the_run_that_training_began(demo):
     sync(demo)
     sync(demo)
     store = connect("demo")
-    assert [run.info.run_id for run in store.client.search_runs([store.experiment], "tags.stage = 'train'")] == [tracker.run_id]
+    assert [run.info.run_id for run in store.client.search_runs([store.experiment], "tags.stage = 'train'")] == [
+        tracker.run_id
+    ]
     assert history(tracker.run_id, "gap") == [(1600, 800.0), (3200, 1600.0)]
     assert history(tracker.run_id, "late") == []
     assert history(tracker.run_id, "fid/cifar10/fid50k-train") == [(3200, 4.0)]
@@ -230,7 +251,7 @@ def test_tables_are_kept_once_per_content(demo):
 @pytest.mark.slow
 def test_eight_processes_may_make_the_database_at_once(demo, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from transgan import plan; from transgan.tracking import Tracker\n"
+        "import sys; from pathlib import Path; from transgan.config import plan; from transgan.tracking import Tracker\n"
         f"p = plan.load(Path({str(PARAMS)!r}), 'demo'); r = p.runs[{RUN!r}]\n"
         "with Tracker.open(p, r, p.fingerprint('train', r.name), 'd' * 64, None) as t:\n"
         "    t.log([{'images': i, 'gap': float(i)} for i in range(100)])\n"
@@ -238,7 +259,14 @@ def test_eight_processes_may_make_the_database_at_once(demo, tmp_path):
     )
     environment = {**os.environ, "PYTHONPATH": str(PARAMS.parent)}
     started = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for _ in range(8)
     ]
     ended = [process.communicate(timeout=300) for process in started]

@@ -25,7 +25,10 @@ app = typer.Typer(
 
 STAGES, TOOLS = "Stages", "Tools"
 
-Scale = Annotated[str | None, typer.Option("--scale", help="Scale of the params file: demo, quick, paper. Default: its `scale`.", metavar="S")]
+Scale = Annotated[
+    str | None,
+    typer.Option("--scale", help="Scale of the params file: demo, quick, paper. Default: its `scale`.", metavar="S"),
+]
 ParamsFile = Annotated[Path | None, typer.Option("--params", help="Another params file.", metavar="FILE")]
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET")]
 RunName = Annotated[str, typer.Argument(metavar="RUN")]
@@ -77,7 +80,9 @@ def prepare(dataset: DatasetName, scale: Scale = None, params: ParamsFile = None
 
 
 @app.command(rich_help_panel=STAGES)
-def classifier(name: Annotated[str, typer.Argument(metavar="NAME")], scale: Scale = None, params: ParamsFile = None) -> None:
+def classifier(
+    name: Annotated[str, typer.Argument(metavar="NAME")], scale: Scale = None, params: ParamsFile = None
+) -> None:
     """Train the demo's digit classifier, which stands in for Inception."""
     from transgan.scoring import classifier as stage
 
@@ -109,8 +114,16 @@ def train(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
 
 @app.command(rich_help_panel=STAGES)
 def score(
-    target: Annotated[str, typer.Argument(metavar="RUN", help="A run; or a .safetensors of ours or .pth of the authors, scored like a run.")],
-    like: Annotated[str | None, typer.Option("--like", metavar="RUN", help="For a file: whose data and protocol. Default: by resolution.")] = None,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run; or a .safetensors of ours or .pth of the authors, scored like a run."
+        ),
+    ],
+    like: Annotated[
+        str | None,
+        typer.Option("--like", metavar="RUN", help="For a file: whose data and protocol. Default: by resolution."),
+    ] = None,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
@@ -129,7 +142,9 @@ def score(
 
 
 @app.command(rich_help_panel=STAGES)
-def table(name: Annotated[str, typer.Argument(metavar="TABLE")], scale: Scale = None, params: ParamsFile = None) -> None:
+def table(
+    name: Annotated[str, typer.Argument(metavar="TABLE")], scale: Scale = None, params: ParamsFile = None
+) -> None:
     """Make a table: csv, Markdown and LaTeX."""
     from transgan.report import tables as stage
 
@@ -139,7 +154,9 @@ def table(name: Annotated[str, typer.Argument(metavar="TABLE")], scale: Scale = 
 
 
 @app.command(rich_help_panel=STAGES)
-def figure(name: Annotated[str, typer.Argument(metavar="FIGURE")], scale: Scale = None, params: ParamsFile = None) -> None:
+def figure(
+    name: Annotated[str, typer.Argument(metavar="FIGURE")], scale: Scale = None, params: ParamsFile = None
+) -> None:
     """Make a figure: png and pdf."""
     from transgan.report import figures as stage
 
@@ -180,9 +197,15 @@ def trace(
 def show_plan(
     scale: Scale = None,
     params: ParamsFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable: an object with `runs`, `tables` and `total`.")] = False,
-    device: Annotated[str | None, typer.Option("--device", help="Hours on H200, H100, A100, RTX 4090 or V100.", metavar="NAME")] = None,
-    calibrate: Annotated[bool, typer.Option("--calibrate", help="First measure the device at hand, in about a minute; remembered.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Machine-readable: an object with `runs`, `tables` and `total`.")
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Hours on H200, H100, A100, RTX 4090 or V100.", metavar="NAME")
+    ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="First measure the device at hand, in about a minute; remembered.")
+    ] = False,
 ) -> None:
     """Every run of a scale: sizes, cost, memory, hours, disk, and where it stands; and what each table takes."""
     from transgan.commands import show_plan
@@ -195,7 +218,9 @@ def show_plan(
 def show_data(
     scale: Scale = None,
     params: ParamsFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable: an object whose `datasets` is a list.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Machine-readable: an object whose `datasets` is a list.")
+    ] = False,
 ) -> None:
     """Every dataset of a scale: where it stands, its size, terms, and what to do next."""
     from transgan.commands import show_data
@@ -241,7 +266,9 @@ def summary(scale: Scale = None, params: ParamsFile = None) -> None:
 
 @app.command(rich_help_panel=TOOLS)
 def sample(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A run, a .safetensors of ours, or a .pth of the authors.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A run, a .safetensors of ours, or a .pth of the authors.")
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="x.png: a grid; x.npz: an array; else a folder of PNGs.")],
     count: Annotated[int, typer.Option("--count", help="Number of pictures.")] = 64,
     seed: Annotated[int, typer.Option("--seed", help="Evaluation seed of the latents.")] = 0,
@@ -256,14 +283,31 @@ def sample(
 
 @app.command(rich_help_panel=TOOLS)
 def evaluate(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A run, a generator file, a folder, an archive or an .npz of pictures.")],
-    reference: Annotated[str, typer.Option("--reference", metavar="REF", help="A dataset, a pack, a folder or an .npz of statistics.")],
-    protocol: Annotated[str | None, typer.Option("--protocol", help="A protocol of the params file. Default: the target's or reference's own.")] = None,
-    metrics: Annotated[str | None, typer.Option("--metrics", help="Comma-separated: is, fid, kid, prc. Default: the protocol's.")] = None,
-    samples: Annotated[int | None, typer.Option("--samples", help="Number of pictures, instead of the protocol's.")] = None,
-    weights: Annotated[str | None, typer.Option("--weights", help="Extractor weights, instead of the protocol's.")] = None,
+    target: Annotated[
+        str,
+        typer.Argument(metavar="TARGET", help="A run, a generator file, a folder, an archive or an .npz of pictures."),
+    ],
+    reference: Annotated[
+        str, typer.Option("--reference", metavar="REF", help="A dataset, a pack, a folder or an .npz of statistics.")
+    ],
+    protocol: Annotated[
+        str | None,
+        typer.Option("--protocol", help="A protocol of the params file. Default: the target's or reference's own."),
+    ] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", help="Comma-separated: is, fid, kid, prc. Default: the protocol's.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", help="Number of pictures, instead of the protocol's.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Extractor weights, instead of the protocol's.")
+    ] = None,
     layer: Annotated[str | None, typer.Option("--layer", help="Feature layer, instead of the protocol's.")] = None,
-    resize: Annotated[str | None, typer.Option("--resize", help="Filter for pictures of another size: lanczos, bicubic, bilinear, box.")] = None,
+    resize: Annotated[
+        str | None,
+        typer.Option("--resize", help="Filter for pictures of another size: lanczos, bicubic, bilinear, box."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
     scale: Scale = None,
     params: ParamsFile = None,
@@ -282,8 +326,12 @@ def evaluate(
 
 @app.command(rich_help_panel=TOOLS)
 def references(
-    remove: Annotated[str | None, typer.Option("--remove", metavar="NAME", help="Remove what is kept of this reference.")] = None,
-    export: Annotated[str | None, typer.Option("--export", metavar="NAME", help="Write mu and sigma of this reference to --to.")] = None,
+    remove: Annotated[
+        str | None, typer.Option("--remove", metavar="NAME", help="Remove what is kept of this reference.")
+    ] = None,
+    export: Annotated[
+        str | None, typer.Option("--export", metavar="NAME", help="Write mu and sigma of this reference to --to.")
+    ] = None,
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where --export writes.")] = Path("statistics.npz"),
     scale: Scale = None,
     params: ParamsFile = None,
@@ -299,18 +347,28 @@ def references(
         print(f"{to}: mu and sigma of {export}")
     else:
         for kept in scoring.kept(plan):
-            print(f"{kept.size / 2**20:10.1f} MiB  {'in use' if kept.current else 'unused'}  {kept.name}  {kept.folder}")
+            print(
+                f"{kept.size / 2**20:10.1f} MiB  {'in use' if kept.current else 'unused'}  {kept.name}  {kept.folder}"
+            )
 
 
 @app.command(name="import-official", rich_help_panel=TOOLS)
 def import_official(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint as the authors publish it (.pth).")],
     out: Annotated[Path | None, typer.Option("--out", help="Where to write. Default: FILE with .safetensors.")] = None,
-    norm: Annotated[str | None, typer.Option("--norm", help="layer, pixel or none, where the file cannot tell.")] = None,
-    window: Annotated[int | None, typer.Option("--window", help="Side of the tiles, where the file cannot tell.")] = None,
+    norm: Annotated[
+        str | None, typer.Option("--norm", help="layer, pixel or none, where the file cannot tell.")
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option("--window", help="Side of the tiles, where the file cannot tell.")
+    ] = None,
     heads: Annotated[int | None, typer.Option("--heads", help="Attention heads, where the file cannot tell.")] = None,
 ) -> None:
     """Turn a checkpoint of the authors into a generator of ours, which sample, score and evaluate take."""
     from transgan.models import official_checkpoints
 
-    print(official_checkpoints.import_official(file, out or file.with_suffix(".safetensors"), norm=norm, window=window, heads=heads))
+    print(
+        official_checkpoints.import_official(
+            file, out or file.with_suffix(".safetensors"), norm=norm, window=window, heads=heads
+        )
+    )

@@ -30,9 +30,17 @@ def draw_resize() -> None:
         ("crop: none\n(squashed)", Shaper(64, "bilinear", "none").shape(photograph)),
         ("crop: center", Shaper(64, "bilinear", "center").shape(photograph)),
     ]
-    panels += [(f"resize: {name}\n(center)", Shaper(64, name, "center").shape(photograph)) for name in ("lanczos", "bicubic", "box")]
+    panels += [
+        (f"resize: {name}\n(center)", Shaper(64, name, "center").shape(photograph))
+        for name in ("lanczos", "bicubic", "box")
+    ]
     square = photograph[:, 106:533]
-    panels.append(("not antialiased\n(never used)", np.asarray(Image.fromarray(square).resize((64, 64), Image.Resampling.NEAREST))))
+    panels.append(
+        (
+            "not antialiased\n(never used)",
+            np.asarray(Image.fromarray(square).resize((64, 64), Image.Resampling.NEAREST)),
+        )
+    )
     figure, axes = plt.subplots(1, len(panels), figsize=(14, 2.5), width_ratios=[1.5] + [1] * (len(panels) - 1))
     for axis, (title, image) in zip(axes, panels, strict=True):
         axis.imshow(image, interpolation="nearest")
@@ -47,11 +55,17 @@ def draw_crops() -> None:
     axis.add_patch(Rectangle((0, 0), 178, 218, facecolor="#eeeeee", edgecolor="black"))
     axis.add_patch(Ellipse((88, 125), 92, 124, facecolor="#d8c3ae", edgecolor="none"))
     axis.plot(LANDMARKS[0::2], LANDMARKS[1::2], "ko", markersize=4)
-    boxes = {crop: crop_box(crop, 178, 218) for crop in ("center", "face148", "face128", "face108")} | {"landmarks": landmark_box(LANDMARKS)}
+    boxes = {crop: crop_box(crop, 178, 218) for crop in ("center", "face148", "face128", "face108")} | {
+        "landmarks": landmark_box(LANDMARKS)
+    }
     colours = ["#666666", "#1b6ca8", "#c0392b", "#2e8b57", "#8e44ad"]
     for (crop, box), colour in zip(boxes.items(), colours, strict=True):
         if box is not None:
-            axis.add_patch(Rectangle(box[:2], box[2] - box[0], box[3] - box[1], fill=False, edgecolor=colour, linewidth=1.8, label=crop))
+            axis.add_patch(
+                Rectangle(
+                    box[:2], box[2] - box[0], box[3] - box[1], fill=False, edgecolor=colour, linewidth=1.8, label=crop
+                )
+            )
     axis.set(xlim=(-4, 300), ylim=(222, -4), aspect="equal")
     axis.legend(loc="center right", fontsize=9, frameon=False)
     axis.axis("off")

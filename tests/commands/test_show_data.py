@@ -24,7 +24,10 @@ def row(plan: Plan, dataset: str) -> dict[str, Any]:
 
 
 def test_nothing_is_there_yet(make_plan: MakePlan) -> None:
-    plan = make_plan(small_datasets() | {"mine": {"source": "folder", "path": "gone", "resolution": 8, "splits": [{"name": "train"}]}})
+    plan = make_plan(
+        small_datasets()
+        | {"mine": {"source": "folder", "path": "gone", "resolution": 8, "splits": [{"name": "train"}]}}
+    )
     rows = status(plan)
     assert [row["dataset"] for row in rows] == list(plan.datasets)
     assert all(set(row) == KEYS and row["licence"] and row["next"] for row in rows)
@@ -52,7 +55,11 @@ def test_the_way_of_a_dataset(make_plan: MakePlan, monkeypatch: pytest.MonkeyPat
         context.setattr(packing, "BATCH_PICTURES", 4)
         context.setattr(packing, "finish_images", None)
         original = packing.pack_batch
-        context.setattr(packing, "pack_batch", lambda shaper, rows, batch: original(shaper, rows, batch) if batch[0][0] < 12 else 1 / 0)
+        context.setattr(
+            packing,
+            "pack_batch",
+            lambda shaper, rows, batch: original(shaper, rows, batch) if batch[0][0] < 12 else 1 / 0,
+        )
         with pytest.raises(ZeroDivisionError):
             prepare(plan, "cifar10")
     assert row(plan, "cifar10")["state"] == "packing, 50% done"
@@ -70,7 +77,10 @@ def test_the_way_of_a_dataset(make_plan: MakePlan, monkeypatch: pytest.MonkeyPat
 
 
 def test_what_a_person_placed_and_ones_own_folder(make_plan: MakePlan) -> None:
-    plan = make_plan(small_datasets() | {"mine": {"source": "folder", "path": "mine", "resolution": 8, "splits": [{"name": "train"}]}})
+    plan = make_plan(
+        small_datasets()
+        | {"mine": {"source": "folder", "path": "mine", "resolution": 8, "splits": [{"name": "train"}]}}
+    )
     INCOMING.mkdir(parents=True)
     (INCOMING / "celebahq.zip").write_bytes(celebahq()["celebahq.zip"])
     Path("mine").mkdir()
@@ -82,7 +92,9 @@ def test_what_a_person_placed_and_ones_own_folder(make_plan: MakePlan) -> None:
         assert row(plan, dataset)["state"] == "fetched"
 
 
-def test_the_table_names_every_dataset_its_terms_and_the_next_step(make_plan: MakePlan, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_names_every_dataset_its_terms_and_the_next_step(
+    make_plan: MakePlan, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = make_plan(small_datasets())
     show(plan)
     text = " ".join(capsys.readouterr().out.split())

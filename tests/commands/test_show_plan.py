@@ -26,13 +26,17 @@ def test_json_has_what_a_script_needs(project: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("scale", ["demo", "quick", "paper"])
-def test_every_run_of_the_product_is_priced_at_once(scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_run_of_the_product_is_priced_at_once(
+    scale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     plan = plans.load(ROOT / "params.yaml", scale)
     show_plan.show(plan, as_json=True, device="H100")
     shown = json.loads(capsys.readouterr().out)
     assert [row["run"] for row in shown["runs"]] == list(plan.runs)
-    assert shown["total"]["eflop"] == pytest.approx(sum(row["total_eflop"] for row in shown["runs"] if row["run"] in plan.made))
+    assert shown["total"]["eflop"] == pytest.approx(
+        sum(row["total_eflop"] for row in shown["runs"] if row["run"] in plan.made)
+    )
     assert not list(tmp_path.rglob("counts"))  # nothing had to be counted
 
 
@@ -52,6 +56,8 @@ def test_the_table_is_readable(project: Path, capsys: pytest.CaptureFixture[str]
     assert max(map(len, out.splitlines())) <= 150
 
 
-@pytest.mark.parametrize(("number", "said"), [(0, "0"), (999, "999"), (1000, "1k"), (83_312_495, "83.3M"), (1.28e8, "128M"), (2e9, "2G")])
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0"), (999, "999"), (1000, "1k"), (83_312_495, "83.3M"), (1.28e8, "128M"), (2e9, "2G")]
+)
 def test_numbers_are_short(number: float, said: str) -> None:
     assert show_plan._short(number) == said

@@ -94,7 +94,11 @@ def set_in(content: dict[str, Any], where: str, value: Any) -> None:
     [
         ("recipes.short.n_critik", 3, "recipes.short.n_critik: unknown key; did you mean 'n_critic'?"),
         ("models.small.generator.wdth", 3, "models.small.generator.wdth: unknown key; did you mean 'width'?"),
-        ("models.small.generator.family", "resnt", "models.small.generator: Input tag 'resnt' found using 'family' does not match"),
+        (
+            "models.small.generator.family",
+            "resnt",
+            "models.small.generator: Input tag 'resnt' found using 'family' does not match",
+        ),
         (
             "models.small.discriminator",
             {"family": "resnet", "blocks": [{"widht": 8}]},
@@ -111,18 +115,38 @@ def set_in(content: dict[str, Any], where: str, value: Any) -> None:
         ("recipes.short.ema", {"kimg": 1.0, "beta": 0.9}, "recipes.short.ema: give exactly one of `kimg` and `beta`"),
         ("runs.one-cifar10.dataset", "cifar", "runs.one-cifar10.dataset: no dataset 'cifar'; did you mean 'cifar10'?"),
         ("runs.One", {}, "runs.One: String should match pattern"),
-        ("tables.small.rows", [{"name": "x", "runs": {"cifar10": ["one-cifar1"]}}], "tables.small: no run 'one-cifar1'; did you mean 'one-cifar10'?"),
-        ("datasets.cifar10.resolution", 12, "runs.one-cifar10 at scale tiny: the generator makes 8 pixels, the dataset cifar10 has 12"),
+        (
+            "tables.small.rows",
+            [{"name": "x", "runs": {"cifar10": ["one-cifar1"]}}],
+            "tables.small: no run 'one-cifar1'; did you mean 'one-cifar10'?",
+        ),
+        (
+            "datasets.cifar10.resolution",
+            12,
+            "runs.one-cifar10 at scale tiny: the generator makes 8 pixels, the dataset cifar10 has 12",
+        ),
         ("models.small.generator.bottom_width", 3, "the generator makes 12 pixels"),
         ("models.small.discriminator.patch", 3, "model.discriminator: 8 pixels do not divide into patches of 6"),
         ("protocols.few.splits", ["valid"], "protocol few wants the split 'valid' of cifar10, which has: train, test"),
-        ("scales.tiny.recipes.short", {"images": -1}, "scales.tiny.recipes.short: images: Input should be greater than or equal to 1 (is -1)"),
+        (
+            "scales.tiny.recipes.short",
+            {"images": -1},
+            "scales.tiny.recipes.short: images: Input should be greater than or equal to 1 (is -1)",
+        ),
         ("scales.tiny.recipes.shorty", {}, "scales.tiny.recipes: no recipe 'shorty'; did you mean 'short'?"),
         ("scales.tiny.runs", {"one-cifar10": {}, "two-cifar10": {}}, "scales.tiny.runs: three-cifar10 is missing"),
         ("scale", "tinny", "no scale 'tinny'; did you mean 'tiny'?"),
-        ("recipes.short.discriminator", {"betas": [0.5, 2]}, "recipes.short.discriminator.betas.1: Input should be less than 1 (is 2)"),
+        (
+            "recipes.short.discriminator",
+            {"betas": [0.5, 2]},
+            "recipes.short.discriminator.betas.1: Input should be less than 1 (is 2)",
+        ),
         ("runs.one-cifar10.changes", {"recipe": {"images": "1e6"}}, "images: Input should be a valid integer"),
-        ("recipes.short.discriminator", {"lr": float("nan")}, "recipes.short.discriminator.lr: Input should be a finite number"),
+        (
+            "recipes.short.discriminator",
+            {"lr": float("nan")},
+            "recipes.short.discriminator.lr: Input should be a finite number",
+        ),
     ],
 )
 def test_mistakes_are_named(content: dict[str, Any], tmp_path: Path, where: str, value: Any, said: str) -> None:
@@ -159,7 +183,11 @@ def test_the_product_s_params_resolve_at_every_scale() -> None:
         plan = plans.load(ROOT / "params.yaml", scale)
         assert plan.runs
         assert all(0 < run.share <= 1 for run in plan.runs.values())
-    assert all(run.share == 1 for run in plans.load(ROOT / "params.yaml", "paper").runs.values() if not run.name.startswith("ablation"))
+    assert all(
+        run.share == 1
+        for run in plans.load(ROOT / "params.yaml", "paper").runs.values()
+        if not run.name.startswith("ablation")
+    )
 
 
 def test_a_skipped_run_is_planned_and_made_by_no_stage(content: dict[str, Any], tmp_path: Path) -> None:
@@ -191,7 +219,9 @@ def test_no_test_scale_is_a_scale_of_the_product(content: dict[str, Any]) -> Non
 def test_every_dataset_of_the_product_is_used() -> None:
     """DVC prepares every dataset of the file, so none may be there that nothing needs."""
     plan = plans.load(ROOT / "params.yaml")
-    used = {run.dataset_name for run in plan.runs.values()} | {classifier.dataset for classifier in plan.classifiers.values()}
+    used = {run.dataset_name for run in plan.runs.values()} | {
+        classifier.dataset for classifier in plan.classifiers.values()
+    }
     assert set(plan.datasets) == used
 
 
@@ -199,7 +229,7 @@ def test_plan_imports_no_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys; from transgan import plan, stages, freshness, frontend, cli; sys.exit('torch' in sys.modules or 'mlflow' in sys.modules)"
+    code = "import sys; from transgan import cli; from transgan.config import plan; from transgan.pipeline import stages, freshness, snakemake_inputs; sys.exit('torch' in sys.modules or 'mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 
@@ -215,14 +245,18 @@ def test_a_misspelt_key_is_named_though_the_right_one_is_required(tmp_path: Path
         plans.load(write(tmp_path, content))
 
 
-def test_a_full_schedule_that_is_no_number_is_refused_where_the_scale_says_another(tmp_path: Path, content: dict[str, Any]) -> None:
+def test_a_full_schedule_that_is_no_number_is_refused_where_the_scale_says_another(
+    tmp_path: Path, content: dict[str, Any]
+) -> None:
     content["runs"]["one-cifar10"]["changes"] = {"recipe": {"images": "1e6"}}
     content["scales"]["tiny"]["runs"]["one-cifar10"] = {"recipe": {"images": 512}}
     with pytest.raises(UserError, match=r"runs.one-cifar10.changes.recipe: images: Input should be a valid integer"):
         plans.load(write(tmp_path, content))
 
 
-@pytest.mark.parametrize("text", ["scale: tiny\n{}scale: tiny\n", "{}\nfigures: {{}}\n", "{}", "a: [{{b: 1, b: 2}}]\n{}"])
+@pytest.mark.parametrize(
+    "text", ["scale: tiny\n{}scale: tiny\n", "{}\nfigures: {{}}\n", "{}", "a: [{{b: 1, b: 2}}]\n{}"]
+)
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text.format(TINY.read_text()))
@@ -239,7 +273,9 @@ def test_keys_that_merging_repeats_stand_once(tmp_path: Path) -> None:
     assert plans.read(path) == {"top": {"a": 4, "b": 3}, "last": {"a": 1, "b": 5}, "same": {"a": 1, "b": 3}}
 
 
-def test_another_file_keeps_off_the_scales_of_params_yaml(tmp_path: Path, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_file_keeps_off_the_scales_of_params_yaml(
+    tmp_path: Path, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path, content)
     (tmp_path / "other.yaml").write_text((tmp_path / "params.yaml").read_text())
@@ -248,7 +284,9 @@ def test_another_file_keeps_off_the_scales_of_params_yaml(tmp_path: Path, conten
     assert plans.load(tmp_path / "params.yaml").scale_name == "tiny"
 
 
-def test_commands_to_type_name_what_is_not_the_default(tmp_path: Path, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_to_type_name_what_is_not_the_default(
+    tmp_path: Path, content: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     content["scales"]["other"] = content["scales"]["tiny"]
     write(tmp_path, content)

@@ -27,7 +27,15 @@ def shown(capsys: pytest.CaptureFixture[str], device: str | None = None) -> dict
 
 
 def calibrated(plan: plans.Plan, device: str = MACHINE, **products: float) -> None:
-    found = {"run": "one-cifar10", "precision": "float32", "batch": 8, "threads": 1, "cpu": True, "training_tflops": 0.5, "share": 0.25}
+    found = {
+        "run": "one-cifar10",
+        "precision": "float32",
+        "batch": 8,
+        "threads": 1,
+        "cpu": True,
+        "training_tflops": 0.5,
+        "share": 0.25,
+    }
     files.write_json(budget.calibration_file(plan), {device: {**found, "product_tflops": products or {"float32": 2.0}}})
 
 
@@ -45,7 +53,9 @@ def test_an_unknown_device_names_those_there_are() -> None:
         budget.named("B200")
 
 
-def test_hours_are_unknown_until_calibrated_and_never_of_another_machine(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hours_are_unknown_until_calibrated_and_never_of_another_machine(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan = plans.load()
     assert shown(capsys)["total"]["hours"] is None
     calibrated(plan, device="another processor")
@@ -67,7 +77,9 @@ def test_a_calibration_holds_for_other_precisions_by_their_products(project: Pat
     assert rate.hours(rounded, 1.0) is None  # not measured, not guessed
 
 
-def test_runs_and_data_that_tables_share_are_counted_once_in_all(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_and_data_that_tables_share_are_counted_once_in_all(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     content = yaml.safe_load(Path("params.yaml").read_text())
     content["tables"]["again"] = content["tables"]["small"]
     Path("params.yaml").write_text(yaml.safe_dump(content))
@@ -111,7 +123,9 @@ def test_a_named_device_cannot_be_calibrated(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_calibration_trains_and_is_remembered(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calibration_trains_and_is_remembered(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in (("SECONDS", 0.2), ("PRODUCT_SIDE", 128), ("CPU_ITERATION_FLOP", 1e7)):
         monkeypatch.setattr(calibrate, name, value)
     show_plan.show(plans.load(), as_json=True, calibrate=True)

@@ -74,7 +74,9 @@ def test_another_run_is_counted_once(project: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["v1-s-cifar10", "transgan-cifar10"])  # the latter's layers have ways of their own on this CPU
+@pytest.mark.parametrize(
+    "name", ["v1-s-cifar10", "transgan-cifar10"]
+)  # the latter's layers have ways of their own on this CPU
 def test_a_shipped_count_is_what_counting_gives(demo: Plan, name: str) -> None:
     run = counts.in_full(demo, name)
     assert run is not None

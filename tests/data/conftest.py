@@ -43,7 +43,14 @@ def make_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakePlan:
     def make(datasets: dict[str, Any], mirror: str | Path | None = None) -> Plan:
         nothing: dict[str, Any] = {kind: {} for kind in ("models", "recipes", "protocols", "classifiers", "runs")}
         scale = {"description": "tests", "comparable": False, **nothing, "datasets": {name: {} for name in datasets}}
-        content = {"scale": "small", "scales": {"small": scale}, **nothing, "datasets": datasets, "tables": {}, "figures": {}}
+        content = {
+            "scale": "small",
+            "scales": {"small": scale},
+            **nothing,
+            "datasets": datasets,
+            "tables": {},
+            "figures": {},
+        }
         params = Params.model_validate({**content, "data": {"mirror": str(mirror) if mirror else None}})
         return Plan(params, "small", Path("params.yaml"))
 
@@ -60,7 +67,15 @@ def photographs(tmp_path: Path) -> Path:
 
 
 def folder_of(path: Path, count: int, **options: Any) -> dict[str, Any]:
-    return {"mine": {"source": "folder", "path": str(path), "resolution": 16, "splits": [{"name": "train", "count": count}], **options}}
+    return {
+        "mine": {
+            "source": "folder",
+            "path": str(path),
+            "resolution": 16,
+            "splits": [{"name": "train", "count": count}],
+            **options,
+        }
+    }
 
 
 def make(plan: Plan, dataset: str) -> Pack:
@@ -75,7 +90,9 @@ def content(plan: Plan, dataset: str) -> dict[str, bytes]:
 
 def process_of(code: str, plan: Plan) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.Popen([sys.executable, "-c", code, plan.params.model_dump_json()], env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, plan.params.model_dump_json()], env=environment, stdout=subprocess.PIPE, text=True
+    )
 
 
 @pytest.fixture

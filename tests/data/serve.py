@@ -57,7 +57,14 @@ class _PythonTwoPickler(pickle._Pickler):
 
     def save_bytes(self, value: bytes) -> None:
         short = len(value) < 256
-        self.write((pickle.SHORT_BINSTRING + bytes([len(value)]) if short else pickle.BINSTRING + struct.pack("<i", len(value))) + value)
+        self.write(
+            (
+                pickle.SHORT_BINSTRING + bytes([len(value)])
+                if short
+                else pickle.BINSTRING + struct.pack("<i", len(value))
+            )
+            + value
+        )
         self.memoize(value)
 
     dispatch[bytes] = save_bytes
@@ -73,10 +80,18 @@ CIFAR_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
 
 
 def cifar10(per_batch: int = 4, size: int = 32) -> dict[str, bytes]:
-    members = {"cifar-10-batches-py/batches.meta": python_two_pickle({b"label_names": [name.encode() for name in CIFAR_CLASSES]})}
+    members = {
+        "cifar-10-batches-py/batches.meta": python_two_pickle(
+            {b"label_names": [name.encode() for name in CIFAR_CLASSES]}
+        )
+    }
     for number, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
         rows = [pixels(number * 1000 + i, 32, 32).transpose(2, 0, 1).ravel() for i in range(per_batch)]
-        batch = {b"batch_label": name.encode(), b"labels": [(number + i) % 10 for i in range(per_batch)], b"data": np.stack(rows)}
+        batch = {
+            b"batch_label": name.encode(),
+            b"labels": [(number + i) % 10 for i in range(per_batch)],
+            b"data": np.stack(rows),
+        }
         members[f"cifar-10-batches-py/{name}"] = python_two_pickle(batch)
     return {"cifar-10-python.tar.gz": tar_bytes(members)}
 
@@ -84,7 +99,9 @@ def cifar10(per_batch: int = 4, size: int = 32) -> dict[str, bytes]:
 def stl10(train: int = 6, unlabeled: int = 8, test: int = 4) -> dict[str, bytes]:
     members = {}
     for part, count in (("test", test), ("train", train), ("unlabeled", unlabeled)):
-        images = [pixels(len(part) * 1000 + i, 96, 96).transpose(2, 1, 0) for i in range(count)]  # planes in column-major order
+        images = [
+            pixels(len(part) * 1000 + i, 96, 96).transpose(2, 1, 0) for i in range(count)
+        ]  # planes in column-major order
         members[f"stl10_binary/{part}_X.bin"] = np.stack(images).tobytes()
         if part != "unlabeled":
             members[f"stl10_binary/{part}_y.bin"] = bytes(1 + i % 10 for i in range(count))
@@ -95,10 +112,14 @@ def stl10(train: int = 6, unlabeled: int = 8, test: int = 4) -> dict[str, bytes]
 def celeba(count: int = 6) -> dict[str, bytes]:
     names = [f"{i + 1:06d}.jpg" for i in range(count)]
     partition = "".join(f"{name} {min(i * 3 // count, 2)}\n" for i, name in enumerate(names))
-    columns = "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
+    columns = (
+        "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
+    )
     points = "".join(f"{name}  69 111 108 111 {86 + i} 136 73 152 105 152\n" for i, name in enumerate(names))
     return {
-        "img_align_celeba.zip": zip_bytes({f"img_align_celeba/{name}": encode(pixels(i, 218, 178)) for i, name in enumerate(names)}),
+        "img_align_celeba.zip": zip_bytes(
+            {f"img_align_celeba/{name}": encode(pixels(i, 218, 178)) for i, name in enumerate(names)}
+        ),
         "list_eval_partition.txt": partition.encode(),
         "list_landmarks_align_celeba.txt": f"{count}\n{columns}\n{points}".encode(),
     }
@@ -106,7 +127,11 @@ def celeba(count: int = 6) -> dict[str, bytes]:
 
 def celebahq(count: int = 4, size: int = 300) -> dict[str, bytes]:
     members = {f"CelebAMask-HQ/CelebA-HQ-img/{i}.jpg": encode(pixels(i, size, size)) for i in range(count)}
-    return {"celebahq.zip": zip_bytes(members | {"CelebAMask-HQ/CelebAMask-HQ-mask-anno/0/00000_hair.png": encode(pixels(99, 8, 8), "PNG")})}
+    return {
+        "celebahq.zip": zip_bytes(
+            members | {"CelebAMask-HQ/CelebAMask-HQ-mask-anno/0/00000_hair.png": encode(pixels(99, 8, 8), "PNG")}
+        )
+    }
 
 
 def lmdb_folder(folder: Path, count: int = 5) -> None:
@@ -136,7 +161,12 @@ def with_sums(files: dict[str, bytes]) -> dict[str, bytes]:
 
 def small_datasets() -> dict[str, dict[str, Any]]:
     """`datasets:` of a params file for `every_archive`: the product's own entries with small counts."""
-    splits = {"cifar10": {"train": 20, "test": 4}, "stl10": {"train": 6, "unlabeled": 8}, "celebahq256": {"train": 4}, "church256": {"train": 5}}
+    splits = {
+        "cifar10": {"train": 20, "test": 4},
+        "stl10": {"train": 6, "unlabeled": 8},
+        "celebahq256": {"train": 4},
+        "church256": {"train": 5},
+    }
     datasets: dict[str, dict[str, Any]] = {
         "cifar10": {"source": "cifar10", "resolution": 32},
         "stl10": {"source": "stl10", "resolution": 48, "resize": "bilinear", "train_splits": ["train", "unlabeled"]},
@@ -147,7 +177,13 @@ def small_datasets() -> dict[str, dict[str, Any]]:
         datasets[name]["splits"] = [{"name": split, "count": count} for split, count in counts.items()]
     for side in (64, 128):
         everything = [{"name": "train", "parts": ["train", "valid", "test"], "count": 6}]
-        datasets[f"celeba{side}"] = {"source": "celeba", "resolution": side, "resize": "bilinear", "crop": "face148", "splits": everything}
+        datasets[f"celeba{side}"] = {
+            "source": "celeba",
+            "resolution": side,
+            "resize": "bilinear",
+            "crop": "face148",
+            "splits": everything,
+        }
     return datasets
 
 

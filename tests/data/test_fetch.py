@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 
 from tests.data.conftest import MakePlan
-from tests.data.serve import Server, celebahq, cifar10, every_archive, lmdb_folder, lsun, serving, small_datasets, status, with_sums
+from tests.data.serve import (
+    Server,
+    celebahq,
+    cifar10,
+    every_archive,
+    lmdb_folder,
+    lsun,
+    serving,
+    small_datasets,
+    status,
+    with_sums,
+)
 from transgan.data.fetch import fetch
 from transgan.data.sources import catalog, download
 from transgan.data.sources.catalog import ARCHIVES, INCOMING, RemoteFile, Source
@@ -32,7 +43,13 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def publish(server: Server, source: str, content: dict[str, bytes], known: bool = True) -> None:
         files = tuple(
-            RemoteFile(name, (f"{server.url}/{name}",), f"md5:{hashlib.md5(data).hexdigest()}" if known else None, len(data), old.others)
+            RemoteFile(
+                name,
+                (f"{server.url}/{name}",),
+                f"md5:{hashlib.md5(data).hexdigest()}" if known else None,
+                len(data),
+                old.others,
+            )
             for (name, data), old in zip(content.items(), catalog.CATALOG[source].files, strict=True)
         )
         old = catalog.CATALOG[source]
@@ -58,7 +75,11 @@ def test_every_published_digest_is_well_formed_and_every_source_has_terms() -> N
 def test_published_digests_are_those_of_torchvision() -> None:
     from torchvision.datasets import CIFAR10, STL10, CelebA
 
-    published = {CIFAR10.filename: CIFAR10.tgz_md5, STL10.filename: STL10.tgz_md5, **{name: md5 for _, md5, name in CelebA.file_list}}
+    published = {
+        CIFAR10.filename: CIFAR10.tgz_md5,
+        STL10.filename: STL10.tgz_md5,
+        **{name: md5 for _, md5, name in CelebA.file_list},
+    }
     ours = {file.name: file.digest for source in catalog.CATALOG.values() for file in source.files if file.digest}
     assert ours == {name: f"md5:{published[name]}" for name in ours}
 
@@ -152,7 +173,13 @@ def test_when_the_hosts_refuse_one_line_says_what_to_place_where(make_plan: Make
             fetch(plan, "celeba64")
     message = str(error.value)
     assert "\n" not in message
-    for needed in ("img_align_celeba.zip, checked by md5 c4ca4238a0b923820dcc509a6f75849b", "HTTP 403", "list_landmarks", "data/incoming/", "mmlab"):
+    for needed in (
+        "img_align_celeba.zip, checked by md5 c4ca4238a0b923820dcc509a6f75849b",
+        "HTTP 403",
+        "list_landmarks",
+        "data/incoming/",
+        "mmlab",
+    ):
         assert needed in message
     assert "list_eval_partition.txt, checked" not in message
     assert (ARCHIVES / "celeba" / "list_eval_partition.txt").read_bytes() == b"2"  # what came is kept
@@ -176,7 +203,10 @@ def test_what_a_person_placed_is_checked_used_and_left_alone(make_plan: MakePlan
 
 def test_a_set_that_needs_an_agreement_asks_a_person(make_plan: MakePlan) -> None:
     plan = make_plan(small_datasets())
-    with pytest.raises(UserError, match=r"agreement.*data/incoming/: celebahq.zip or celebahq or .*CelebAMask-HQ.zip.*number of pictures"):
+    with pytest.raises(
+        UserError,
+        match=r"agreement.*data/incoming/: celebahq.zip or celebahq or .*CelebAMask-HQ.zip.*number of pictures",
+    ):
         fetch(plan, "celebahq256")
     INCOMING.mkdir(parents=True)
     (INCOMING / "CelebAMask-HQ.zip").write_bytes(celebahq()["celebahq.zip"])
@@ -202,8 +232,20 @@ def _fetch_with(mirror: str, root: str) -> None:
 
     os.chdir(root)
     nothing: dict[str, Any] = {kind: {} for kind in ("models", "recipes", "protocols", "classifiers", "runs")}
-    scale = {"description": "tests", "comparable": False, **nothing, "datasets": {name: {} for name in small_datasets()}}
-    content = {"scale": "small", "scales": {"small": scale}, **nothing, "datasets": small_datasets(), "tables": {}, "figures": {}}
+    scale = {
+        "description": "tests",
+        "comparable": False,
+        **nothing,
+        "datasets": {name: {} for name in small_datasets()},
+    }
+    content = {
+        "scale": "small",
+        "scales": {"small": scale},
+        **nothing,
+        "datasets": small_datasets(),
+        "tables": {},
+        "figures": {},
+    }
     params = Params.model_validate({**content, "data": {"mirror": mirror}})
     fetch(Plan(params, "small", Path("params.yaml")), "cifar10")
 

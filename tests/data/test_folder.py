@@ -16,7 +16,12 @@ from transgan.errors import UserError
 
 TRAIN = [{"name": "train"}]
 BOTH = [{"name": "train", "count": 4}, {"name": "test", "count": 2}]
-LAYOUT = {f"{split}/{kind}/{i}.png": 10 * i + len(kind) + len(split) for split, n in (("train", 2), ("test", 1)) for kind in ("cat", "horse") for i in range(n)}
+LAYOUT = {
+    f"{split}/{kind}/{i}.png": 10 * i + len(kind) + len(split)
+    for split, n in (("train", 2), ("test", 1))
+    for kind in ("cat", "horse")
+    for i in range(n)
+}
 
 
 def pictures(layout: dict[str, int]) -> dict[str, bytes]:
@@ -51,7 +56,12 @@ def test_split_and_class_folders_in_any_container(make_plan: MakePlan, tmp_path:
     assert found.manifest["splits"] == {"train": [0, 4], "test": [4, 6]}
     assert found.manifest["classes"] == ["cat", "horse"]
     assert found.labels.tolist() == [0, 0, 1, 1, 0, 1]
-    expected = [LAYOUT[f"{split}/{kind}/{i}.png"] for split, n in (("train", 2), ("test", 1)) for kind in ("cat", "horse") for i in range(n)]
+    expected = [
+        LAYOUT[f"{split}/{kind}/{i}.png"]
+        for split, n in (("train", 2), ("test", 1))
+        for kind in ("cat", "horse")
+        for i in range(n)
+    ]
     np.testing.assert_array_equal(found.images, np.stack([pixels(seed, 12, 12) for seed in expected]))
     np.testing.assert_array_equal(found.rows(["test", "train"]), [4, 5, 0, 1, 2, 3])
 
@@ -97,7 +107,9 @@ def test_unreadable_pictures_are_named(make_plan: MakePlan, tmp_path: Path) -> N
     assert "on_error: skip" in message
 
 
-def test_unreadable_pictures_can_be_skipped(make_plan: MakePlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_pictures_can_be_skipped(
+    make_plan: MakePlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tree(tmp_path / "mine", pictures({f"good/{i:02d}.png": i for i in range(70)}) | BAD)
     found = pack(make_plan, path, on_error="skip")
     assert found.manifest["count"] == 70
@@ -135,7 +147,9 @@ def test_changed_pictures_are_packed_again_and_the_old_pack_is_kept(make_plan: M
         ({"notes.txt": b"no pictures here"}, TRAIN, "no pictures for the split 'train'"),
     ],
 )
-def test_folders_that_do_not_fit(make_plan: MakePlan, tmp_path: Path, files: dict[str, bytes], splits: Any, message: str) -> None:
+def test_folders_that_do_not_fit(
+    make_plan: MakePlan, tmp_path: Path, files: dict[str, bytes], splits: Any, message: str
+) -> None:
     (tmp_path / "mine").mkdir()
     with pytest.raises(UserError, match=message):
         pack(make_plan, tree(tmp_path / "mine", files), splits)
@@ -161,7 +175,10 @@ def test_a_file_of_another_kind_is_refused(make_plan: MakePlan, tmp_path: Path) 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.7])
 def test_truncated_archives_are_noticed(make_plan: MakePlan, tmp_path: Path, kind: str, share: float) -> None:
-    files = {f"{i}.png": encode(np.random.default_rng(i).integers(0, 256, (24, 24, 3), dtype=np.uint8), "PNG") for i in range(12)}
+    files = {
+        f"{i}.png": encode(np.random.default_rng(i).integers(0, 256, (24, 24, 3), dtype=np.uint8), "PNG")
+        for i in range(12)
+    }
     whole = zip_bytes(files) if kind == "zip" else tar_bytes(files, f"w:{kind[4:]}")
     content = whole[: int(len(whole) * share)]
     path = tmp_path / f"source.{kind}"

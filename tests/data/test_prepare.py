@@ -23,7 +23,13 @@ from transgan.data.prepare import prepare
 from transgan.errors import UserError
 from transgan.utils import files
 
-DIGITS = {"digits": {"source": "digits", "resolution": 8, "splits": [{"name": "train", "count": 1437}, {"name": "test", "count": 360}]}}
+DIGITS = {
+    "digits": {
+        "source": "digits",
+        "resolution": 8,
+        "splits": [{"name": "train", "count": 1437}, {"name": "test", "count": 360}],
+    }
+}
 
 
 def test_every_dataset_from_a_server_to_a_pack(make_plan: MakePlan, tmp_path: Path) -> None:
@@ -33,7 +39,12 @@ def test_every_dataset_from_a_server_to_a_pack(make_plan: MakePlan, tmp_path: Pa
     for dataset, pack in packs.items():
         config = plan.dataset(dataset)
         assert pack.images.dtype == np.uint8
-        assert pack.images.shape == (sum(split.count or 0 for split in config.splits), config.resolution, config.resolution, 3)
+        assert pack.images.shape == (
+            sum(split.count or 0 for split in config.splits),
+            config.resolution,
+            config.resolution,
+            3,
+        )
         assert pack.images.std() > 20
         assert pack.manifest["resize"] == config.resize
         assert pack.manifest["crop"] == config.crop
@@ -89,7 +100,9 @@ def test_datasets_that_are_alike_share_one_pack(make_plan: MakePlan, capsys: pyt
     assert content(plan, "digits") == content(plan, "cifar10")
 
 
-def test_a_deleted_output_comes_back_at_once(make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deleted_output_comes_back_at_once(
+    make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = make_plan(folder_of(photographs, 600))
     make(plan, "mine")
     before = content(plan, "mine")
@@ -135,7 +148,9 @@ class Boom(Exception):
     pass
 
 
-def test_an_interruption_at_any_batch_is_gone_on_with(make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_at_any_batch_is_gone_on_with(
+    make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = make_plan(folder_of(photographs, 600))
     make(plan, "mine")
     whole = content(plan, "mine")
@@ -183,7 +198,9 @@ def test_a_full_disk_while_packing(make_plan: MakePlan, photographs: Path, monke
     np.testing.assert_array_equal(pack.images[:50], pack.images[550:])
 
 
-def test_a_disk_that_fills_while_the_manifest_is_written(make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_while_the_manifest_is_written(
+    make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = make_plan(folder_of(photographs, 600))
     fetch(plan, "mine")
 
@@ -199,7 +216,9 @@ def test_a_disk_that_fills_while_the_manifest_is_written(make_plan: MakePlan, ph
     assert make(plan, "mine").manifest["count"] == 600
 
 
-def test_too_little_room_is_said_before_anything_is_written(make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_room_is_said_before_anything_is_written(
+    make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = make_plan(folder_of(photographs, 600))
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
     with pytest.raises(UserError, match=r"needs 0\.5 MB.*0\.0 MB are free"):
@@ -209,7 +228,13 @@ def test_too_little_room_is_said_before_anything_is_written(make_plan: MakePlan,
 
 def test_the_digest_is_that_of_pictures_and_labels(make_plan: MakePlan) -> None:
     pack = make(make_plan(DIGITS), "digits")
-    sums = subprocess.run("sha256sum images.npy labels.npy | sha256sum", shell=True, cwd="data/small/digits", capture_output=True, check=True)
+    sums = subprocess.run(
+        "sha256sum images.npy labels.npy | sha256sum",
+        shell=True,
+        cwd="data/small/digits",
+        capture_output=True,
+        check=True,
+    )
     assert pack.sha256 == sums.stdout.decode().split()[0]
 
 
@@ -218,16 +243,23 @@ def test_finished_work_holds_the_digests_of_its_files(make_plan: MakePlan, photo
     backwards = tmp_path / "backwards"
     backwards.mkdir()
     for i in range(300):
-        (backwards / f"{'ba'[i % 2]}{i:03d}.png").write_bytes(encode(pixels(i % 50, 24, 20), "PNG") if i % 7 else b"broken")
+        (backwards / f"{'ba'[i % 2]}{i:03d}.png").write_bytes(
+            encode(pixels(i % 50, 24, 20), "PNG") if i % 7 else b"broken"
+        )
     parts = [{"name": "train", "parts": ["b"]}, {"name": "test", "parts": ["a"]}]
     for kind in "ab":
         (backwards / kind).mkdir()
     for path in backwards.glob("*.png"):
         path.rename(backwards / path.name[0] / path.name)
-    plan = make_plan(folder_of(photographs, 600) | {"other": {**folder_of(backwards, 0)["mine"], "splits": parts, "on_error": "skip"}})
+    plan = make_plan(
+        folder_of(photographs, 600)
+        | {"other": {**folder_of(backwards, 0)["mine"], "splits": parts, "on_error": "skip"}}
+    )
     for dataset in plan.datasets:
         make(plan, dataset)
-        finished = files.read_json(Path("data/store") / plan.fingerprint("prepare", dataset) / "finished.json")["outputs"]
+        finished = files.read_json(Path("data/store") / plan.fingerprint("prepare", dataset) / "finished.json")[
+            "outputs"
+        ]
         assert finished == {name: files.sha256(plan.paths.data(dataset) / name) for name in OUTPUTS}
     assert plan.paths.data("other").joinpath("images.npy").stat().st_size == 128 + 257 * 768
 
@@ -325,7 +357,9 @@ def test_celebahq_as_npy_files_is_packed(make_plan: MakePlan) -> None:
     for i in range(3):
         np.save(folder / f"imgHQ{i:05d}.npy", pixels(i, 16, 16).transpose(2, 0, 1)[None])
     split = {"name": "train", "count": 3, "parts": ["train"]}
-    plan = make_plan({"hq": {"source": "celebahq", "resolution": 16, "resize": "box", "splits": [split], "train_splits": ["train"]}})
+    plan = make_plan(
+        {"hq": {"source": "celebahq", "resolution": 16, "resize": "box", "splits": [split], "train_splits": ["train"]}}
+    )
     fetch(plan, "hq")
     prepare(plan, "hq")
     np.testing.assert_array_equal(Pack.open(plan.paths.data("hq")).images, [pixels(i, 16, 16) for i in range(3)])

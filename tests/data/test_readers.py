@@ -25,7 +25,9 @@ from transgan.schema import DatasetConfig
 
 def config(source: str, splits: list[str], **options: object) -> DatasetConfig:
     names = [{"name": name} for name in splits]
-    return DatasetConfig.model_validate({"source": source, "resolution": 8, "splits": names, "train_splits": splits[:1], **options})
+    return DatasetConfig.model_validate(
+        {"source": source, "resolution": 8, "splits": names, "train_splits": splits[:1], **options}
+    )
 
 
 def write(folder: Path, files: dict[str, bytes]) -> dict[str, Path]:
@@ -92,7 +94,9 @@ def test_stl10(tmp_path: Path) -> None:
     assert reader.classes[7] == "monkey"
     assert [entry.split for entry in reader.entries] == ["train"] * 6 + ["unlabeled"] * 8
     assert [entry.label for entry in reader.entries] == [0, 1, 2, 3, 4, 5] + [-1] * 8
-    np.testing.assert_array_equal(images(reader), [pixels(5000 + i, 96, 96) for i in range(6)] + [pixels(9000 + i, 96, 96) for i in range(8)])
+    np.testing.assert_array_equal(
+        images(reader), [pixels(5000 + i, 96, 96) for i in range(6)] + [pixels(9000 + i, 96, 96) for i in range(8)]
+    )
     for start in (2, 6, 9):
         np.testing.assert_array_equal(images(reader, start), images(reader)[start:])
 
@@ -102,7 +106,9 @@ def test_stl10_with_a_label_too_few(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="same number"):
         StlReader(config("stl10", ["train"]), write(tmp_path, {"stl.tar.gz": tar_bytes(members)})["stl.tar.gz"])
     with pytest.raises(UserError, match=r"has no class_names\.txt"):
-        StlReader(config("stl10", ["train"]), write(tmp_path, {"stl.tar.gz": tar_bytes({"s/train_X.bin": b""})})["stl.tar.gz"])
+        StlReader(
+            config("stl10", ["train"]), write(tmp_path, {"stl.tar.gz": tar_bytes({"s/train_X.bin": b""})})["stl.tar.gz"]
+        )
 
 
 def test_celeba(tmp_path: Path) -> None:
@@ -185,7 +191,11 @@ def test_celebahq_inside_celebamask_hq_leaves_the_masks(tmp_path: Path) -> None:
 def test_lsun(tmp_path: Path, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transgan.data.readers.lsun.REOPEN_BYTES", 20_000)  # several times
     path = write(tmp_path, serve.lsun(tmp_path / "made", 7))["church_outdoor_train_lmdb.zip"]
-    reader = LsunReader(config("lsun", ["train"]), path if packed else tmp_path / "made" / "church_outdoor_train_lmdb", tmp_path / "scratch")
+    reader = LsunReader(
+        config("lsun", ["train"]),
+        path if packed else tmp_path / "made" / "church_outdoor_train_lmdb",
+        tmp_path / "scratch",
+    )
     names = [entry.name for entry in reader.entries]
     assert names == sorted(names)
     assert len(names) == 7
@@ -199,7 +209,9 @@ def test_lsun_damaged(tmp_path: Path) -> None:
         "broken.zip": zip_bytes({"church_outdoor_train_lmdb/data.mdb": b"nothing of lmdb" * 1000}),
         "cut.zip": serve.lsun(tmp_path / "made")["church_outdoor_train_lmdb.zip"][:-100],
     }
-    for number, (name, message) in enumerate((("empty.zip", "has no data.mdb"), ("broken.zip", "damaged database"), ("cut.zip", "damaged or truncated"))):
+    for number, (name, message) in enumerate(
+        (("empty.zip", "has no data.mdb"), ("broken.zip", "damaged database"), ("cut.zip", "damaged or truncated"))
+    ):
         with pytest.raises(UserError, match=message):
             LsunReader(config("lsun", ["train"]), write(tmp_path, files)[name], tmp_path / f"scratch{number}")
 
@@ -227,10 +239,16 @@ def test_digits_are_those_of_load_digits() -> None:
 
 
 def test_digits_are_not_taken_twice() -> None:
-    reader = DigitsReader(DatasetConfig.model_validate({"source": "digits", "resolution": 8, "splits": [{"name": "train"}]}))
+    reader = DigitsReader(
+        DatasetConfig.model_validate({"source": "digits", "resolution": 8, "splits": [{"name": "train"}]})
+    )
     assert sorted(reader._rows) == list(range(1797))
     with pytest.raises(UserError, match="there are 1,797"):
-        DigitsReader(DatasetConfig.model_validate({"source": "digits", "resolution": 8, "splits": [{"name": "train", "count": 1798}]}))
+        DigitsReader(
+            DatasetConfig.model_validate(
+                {"source": "digits", "resolution": 8, "splits": [{"name": "train", "count": 1798}]}
+            )
+        )
 
 
 def test_every_range_of_the_stratified_order_has_even_classes() -> None:
@@ -238,5 +256,7 @@ def test_every_range_of_the_stratified_order_has_even_classes() -> None:
     order = stratified_order(labels)
     assert sorted(order) == list(range(800))
     for start in range(0, 800, 80):
-        np.testing.assert_allclose(np.bincount(labels[order[start : start + 80]], minlength=4), [40, 10, 10, 20], atol=1.01)
+        np.testing.assert_allclose(
+            np.bincount(labels[order[start : start + 80]], minlength=4), [40, 10, 10, 20], atol=1.01
+        )
     np.testing.assert_array_equal(order, stratified_order(labels))

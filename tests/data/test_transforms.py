@@ -25,7 +25,9 @@ def test_a_picture_of_the_right_size_is_what_pillow_decodes(kind: str) -> None:
     np.testing.assert_array_equal(Shaper(16, "lanczos", "none").shape(encoded), expected)
 
 
-@pytest.mark.parametrize(("resize", "mode"), [("bilinear", v2.InterpolationMode.BILINEAR), ("bicubic", v2.InterpolationMode.BICUBIC)])
+@pytest.mark.parametrize(
+    ("resize", "mode"), [("bilinear", v2.InterpolationMode.BILINEAR), ("bicubic", v2.InterpolationMode.BICUBIC)]
+)
 def test_resize_is_torchvisions_on_pillow_pictures(resize: str, mode: v2.InterpolationMode) -> None:
     """The released code: Resize((256, 256)) squashes; CelebA: CenterCrop(148), Resize."""
     image = pixels(2, 218, 178)
@@ -69,7 +71,9 @@ def test_modes_become_rgb() -> None:
     shaper = Shaper(8, "box", "none")
     expected = np.repeat(grey[..., None], 3, axis=2)
     np.testing.assert_array_equal(shaper.shape(png(Image.fromarray(grey))), expected)
-    np.testing.assert_array_equal(shaper.shape(png(Image.fromarray(grey.astype(np.uint16) * 257))), expected)  # 16 bits are scaled, not clipped
+    np.testing.assert_array_equal(
+        shaper.shape(png(Image.fromarray(grey.astype(np.uint16) * 257))), expected
+    )  # 16 bits are scaled, not clipped
     transparent = Image.fromarray(np.dstack([expected, np.full_like(grey, 7)]), "RGBA")
     np.testing.assert_array_equal(shaper.shape(png(transparent)), expected)
     palette = Image.fromarray(expected).quantize(64)

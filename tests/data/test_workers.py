@@ -41,7 +41,9 @@ packing._batches = slow
 """
 
 
-def test_processes_make_the_same_pack_as_threads(make_plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_make_the_same_pack_as_threads(
+    make_plan: MakePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     for i in range(40):
@@ -64,10 +66,16 @@ def begin(code: str, plan: Plan) -> subprocess.Popen[str]:
     """`code` in a process (and a process group) of its own, its pack begun and its first rows safe."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", code, plan.params.model_dump_json()]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     progress = Path("data/store") / plan.fingerprint("prepare", "mine") / PROGRESS
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None and not (progress.exists() and files.read_json(progress)["done"] >= 32):
+    while (
+        time.monotonic() < deadline
+        and process.poll() is None
+        and not (progress.exists() and files.read_json(progress)["done"] >= 32)
+    ):
         time.sleep(0.02)
     assert process.poll() is None, "it ended before anything was done to it"
     return process
@@ -86,7 +94,9 @@ def members(group: int) -> list[int]:
     return found
 
 
-def test_killed_with_9_it_leaves_no_process_and_goes_on(whole: tuple[Plan, dict[str, bytes]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_with_9_it_leaves_no_process_and_goes_on(
+    whole: tuple[Plan, dict[str, bytes]], capsys: pytest.CaptureFixture[str]
+) -> None:
     plan, expected = whole
     process = begin(IMPORTS + PROCESSES + SLOWLY + PREPARE, plan)
     assert len(members(process.pid)) > 2

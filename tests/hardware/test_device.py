@@ -41,7 +41,13 @@ def test_stages_compute_in_float32():
 def test_training_goes_on_in_its_precision_after_a_small_fid(monkeypatch):
     run = plans.load(scale="quick").run("transgan-cifar10")
     recipe = run.recipe.model_copy(update={"dynamics": run.recipe.dynamics.model_copy(update={"fid_samples": 10})})
-    run = SimpleNamespace(name=run.name, recipe=recipe, protocol=run.protocol, protocol_name=run.protocol_name, dataset_name=run.dataset_name)
+    run = SimpleNamespace(
+        name=run.name,
+        recipe=recipe,
+        protocol=run.protocol,
+        protocol_name=run.protocol_name,
+        dataset_name=run.dataset_name,
+    )
     plan = SimpleNamespace(paths=SimpleNamespace(reference=lambda *_: None))
     during = []
 

@@ -68,7 +68,9 @@ def huge_pages_are_granted() -> bool:
     return setting.exists() and "[never]" not in setting.read_text()
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or not huge_pages_are_granted(), reason="another malloc, or no huge pages")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc" or not huge_pages_are_granted(), reason="another malloc, or no huge pages"
+)
 def test_the_next_blocks_lie_where_huge_pages_are_asked_for() -> None:
     """All behind the first border of a huge page, before which three of 1 MiB fit. Whether the kernel has any left is its affair."""
     behind, advised = map(int, subprocess.check_output([sys.executable, "-c", HUGE], text=True).split())

@@ -74,7 +74,9 @@ def test_fid_equals_torch_fidelity_called_by_hand(weights: Path) -> None:
 
 
 def test_the_batch_changes_nothing_that_counts(weights: Path) -> None:
-    np.testing.assert_allclose(features(weights, some(7), batch=7), features(weights, some(7), batch=2), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        features(weights, some(7), batch=7), features(weights, some(7), batch=2), rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.gpu
@@ -87,7 +89,10 @@ def test_nan_features_end_in_a_clear_error(weights: Path, tmp_path: Path) -> Non
     state = torch.load(weights, weights_only=True)
     state["Conv2d_2b_3x3.conv.weight"].fill_(float("nan"))
     torch.save(state, tmp_path / "partial.pth")
-    with pytest.raises(UserError, match=r"features of layer 64 of inception-v3-compat \(.*partial\.pth\) are not finite; the weights file is partial"):
+    with pytest.raises(
+        UserError,
+        match=r"features of layer 64 of inception-v3-compat \(.*partial\.pth\) are not finite; the weights file is partial",
+    ):
         features(tmp_path / "partial.pth", some(4))
 
 
@@ -98,11 +103,15 @@ def test_weights_of_another_network_are_one_line(tmp_path: Path) -> None:
 
 
 def test_an_unknown_layer_is_named(weights: Path) -> None:
-    with pytest.raises(UserError, match="feature_layer '1024' is not a layer of inception-v3-compat, which has: 64, 192, 768, 2048"):
+    with pytest.raises(
+        UserError, match="feature_layer '1024' is not a layer of inception-v3-compat, which has: 64, 192, 768, 2048"
+    ):
         extractors.build(PROTOCOL, weights, ["1024"], CPU)
 
 
 def test_only_layer_2048_may_be_called_fid() -> None:
-    names = {layer: title("fid", PROTOCOL.model_copy(update={"feature_layer": layer})) for layer in ("64", "768", "2048")}
+    names = {
+        layer: title("fid", PROTOCOL.model_copy(update={"feature_layer": layer})) for layer in ("64", "768", "2048")
+    }
     assert names == {"64": "FID-64", "768": "FID-768", "2048": "FID"}
     assert title("is", PROTOCOL) == "IS"

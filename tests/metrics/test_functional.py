@@ -32,7 +32,9 @@ def test_fid_of_correlated_gaussians_is_the_analytic_one() -> None:
 
 
 def test_fid_from_features_converges_to_the_analytic_one() -> None:
-    found = functional.frechet(Statistics.of(gaussian(50000, 4, 0)), Statistics.of(gaussian(50000, 4, 1, mean=1.0, scale=1.5)))
+    found = functional.frechet(
+        Statistics.of(gaussian(50000, 4, 0)), Statistics.of(gaussian(50000, 4, 1, mean=1.0, scale=1.5))
+    )
     assert found == pytest.approx(4 * (1.0 + 0.25), rel=0.02)
 
 
@@ -44,7 +46,9 @@ def test_fid_of_a_set_against_itself_is_nothing() -> None:
 def test_fid_does_not_depend_on_the_order_of_pictures() -> None:
     features, reference = gaussian(300, 16, 0), Statistics.of(gaussian(300, 16, 1))
     shuffled = features[torch.randperm(300, generator=torch.Generator().manual_seed(2))]
-    assert functional.frechet(Statistics.of(features), reference) == pytest.approx(functional.frechet(Statistics.of(shuffled), reference), abs=1e-5)
+    assert functional.frechet(Statistics.of(features), reference) == pytest.approx(
+        functional.frechet(Statistics.of(shuffled), reference), abs=1e-5
+    )
 
 
 def test_fid_falls_with_the_number_of_samples_and_extrapolates_below() -> None:
@@ -89,7 +93,10 @@ def test_inception_score_of_one_class_is_one() -> None:
 
 def test_kid_of_equal_distributions_is_unbiased_around_zero() -> None:
     protocol = ProtocolConfig(metrics=("kid",), samples=2000, kid_subsets=50, kid_subset_size=200)
-    found = [functional.kernel_distance(gaussian(2000, 8, 2 * i), gaussian(2000, 8, 2 * i + 1), protocol).value for i in range(10)]
+    found = [
+        functional.kernel_distance(gaussian(2000, 8, 2 * i), gaussian(2000, 8, 2 * i + 1), protocol).value
+        for i in range(10)
+    ]
     error = np.std(found, ddof=1) / np.sqrt(len(found))
     assert abs(np.mean(found)) < 4 * error
     assert min(found) < 0 < max(found)
@@ -121,21 +128,31 @@ def test_every_metric_equals_torch_fidelity_called_by_hand() -> None:
     from torch_fidelity.metric_prc import prc_features_to_metric
 
     generated, real, logits = gaussian(400, 16, 0, mean=0.3), gaussian(500, 16, 1), gaussian(400, 10, 2, scale=3.0)
-    protocol = ProtocolConfig(metrics=("is", "fid", "kid", "prc"), samples=400, kid_subsets=10, kid_subset_size=100, feature_layer="features")
-    found = functional.measure(protocol, protocol.metrics, {"features": generated, "logits": logits}, "logits", Statistics.of(real), real)
+    protocol = ProtocolConfig(
+        metrics=("is", "fid", "kid", "prc"), samples=400, kid_subsets=10, kid_subset_size=100, feature_layer="features"
+    )
+    found = functional.measure(
+        protocol, protocol.metrics, {"features": generated, "logits": logits}, "logits", Statistics.of(real), real
+    )
     fid = fid_statistics_to_metric(fid_features_to_statistics(generated), fid_features_to_statistics(real), False)
     isc = isc_features_to_metric(logits, 10)
     kid = kid_features_to_metric(generated, real, kid_subsets=10, kid_subset_size=100, verbose=False)
     prc = prc_features_to_metric(generated, real, verbose=False)
     assert found["fid"].value == pytest.approx(fid["frechet_inception_distance"], abs=1e-6)
-    assert (found["is"].value, found["is"].spread) == pytest.approx((isc["inception_score_mean"], isc["inception_score_std"]), abs=1e-6)
+    assert (found["is"].value, found["is"].spread) == pytest.approx(
+        (isc["inception_score_mean"], isc["inception_score_std"]), abs=1e-6
+    )
     assert (found["kid"].value, found["kid"].spread) == pytest.approx(tuple(kid.values()), abs=1e-6)
-    assert (found["precision"].value, found["recall"].value) == pytest.approx((prc["precision"], prc["recall"]), abs=1e-6)
+    assert (found["precision"].value, found["recall"].value) == pytest.approx(
+        (prc["precision"], prc["recall"]), abs=1e-6
+    )
 
 
 def test_fewer_pictures_than_features_are_refused_by_name() -> None:
     protocol = ProtocolConfig(samples=100)
-    with pytest.raises(UserError, match=r"reference: 100 pictures are fewer than the 2,048 features.*allow_few_samples"):
+    with pytest.raises(
+        UserError, match=r"reference: 100 pictures are fewer than the 2,048 features.*allow_few_samples"
+    ):
         functional.check_counts(protocol, ["fid"], 2048, {"reference": 100})
 
 
@@ -186,7 +203,9 @@ def test_a_reference_for_precision_and_recall_keeps_only_what_they_use() -> None
     protocol = ProtocolConfig(metrics=("fid", "prc"), extractor="digits", feature_layer="features", prc_samples=20)
     kept = torch.from_numpy(reference.summarize(protocol, real, {})["features"])
     assert len(kept) == 20
-    assert functional.precision_recall(generated, kept, protocol) == functional.precision_recall(generated, real, protocol)
+    assert functional.precision_recall(generated, kept, protocol) == functional.precision_recall(
+        generated, real, protocol
+    )
     everything = protocol.model_copy(update={"metrics": ("kid", "prc")})
     assert len(reference.summarize(everything, real, {})["features"]) == 90
     assert protocol.is_served_by(everything)

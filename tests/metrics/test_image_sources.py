@@ -31,7 +31,9 @@ def read(found: image_sources.Pictures, batch: int = 3) -> NDArray[np.uint8]:
     return torch.cat(batches).permute(0, 2, 3, 1).numpy()
 
 
-def open_all(path: Path, count: int | None = None, resolution: int | None = None, resize: str = "none") -> NDArray[np.uint8]:
+def open_all(
+    path: Path, count: int | None = None, resolution: int | None = None, resize: str = "none"
+) -> NDArray[np.uint8]:
     return read(image_sources.from_path(path, count, resolution, resize))
 
 
@@ -82,7 +84,10 @@ def test_lossy_pictures_are_known(tmp_path: Path) -> None:
 
 
 def test_the_digest_is_of_content_not_of_time(tmp_path: Path) -> None:
-    digests = [image_sources.from_path(save(tmp_path / name, images(3, seed=seed)), None, None, "none").digest for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+    digests = [
+        image_sources.from_path(save(tmp_path / name, images(3, seed=seed)), None, None, "none").digest
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
     assert digests[0] == digests[1] != digests[2]
 
 

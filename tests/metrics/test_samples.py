@@ -50,7 +50,9 @@ def test_latents_are_standard_normal() -> None:
     assert float(numbers.std()) == pytest.approx(1.0, abs=0.03)
 
 
-@pytest.mark.parametrize(("quantize", "expected"), [("truncate", [0, 0, 63, 127, 191, 255, 255]), ("round", [0, 0, 64, 128, 191, 255, 255])])
+@pytest.mark.parametrize(
+    ("quantize", "expected"), [("truncate", [0, 0, 63, 127, 191, 255, 255]), ("round", [0, 0, 64, 128, 191, 255, 255])]
+)
 def test_quantization_clamps_and_truncates_or_rounds(quantize: samples.Quantize, expected: list[int]) -> None:
     values = torch.tensor([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 7.0])  # scaled: -, 0, 63.75, 127.5, 191.25, 255, -
     found = samples.quantized(values, quantize)

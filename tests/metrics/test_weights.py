@@ -48,10 +48,16 @@ def test_a_wrong_file_that_a_person_placed_is_refused_and_kept(inception: plan.P
     assert path.exists()
 
 
-def test_a_damaged_download_is_fetched_again_from_the_mirror(inception: plan.Plan, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_download_is_fetched_again_from_the_mirror(
+    inception: plan.Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = place(ARCHIVES, GENUINE[:-1])
     place(Path("mirror"), GENUINE)
-    inception = plan.Plan(inception.params.model_copy(update={"data": inception.params.data.model_copy(update={"mirror": "mirror"})}), "tiny", Path("p"))
+    inception = plan.Plan(
+        inception.params.model_copy(update={"data": inception.params.data.model_copy(update={"mirror": "mirror"})}),
+        "tiny",
+        Path("p"),
+    )
     assert weights.locate(inception, inception.protocol("few"))[0] == path
     assert path.read_bytes() == GENUINE
     assert "damaged" in capsys.readouterr().err
@@ -67,7 +73,9 @@ def test_offline_one_line_names_the_file_and_the_place(inception: plan.Plan, mon
     assert "put it into data/incoming/" in message
 
 
-def test_a_mirror_with_another_file_is_passed_over(inception: plan.Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mirror_with_another_file_is_passed_over(
+    inception: plan.Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     place(Path("mirror"), b"something else")
     with serving({INCEPTION_NAME: GENUINE}) as server:
         monkeypatch.setattr(weights, "INCEPTION_URL", f"{server.url}/{INCEPTION_NAME}")
@@ -76,7 +84,9 @@ def test_a_mirror_with_another_file_is_passed_over(inception: plan.Plan, monkeyp
     assert "passed over" in capsys.readouterr().err
 
 
-def test_another_file_from_every_address_is_refused_and_not_kept(inception: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_file_from_every_address_is_refused_and_not_kept(
+    inception: plan.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.0)
     with serving({INCEPTION_NAME: b"something else"}) as server:
         monkeypatch.setattr(weights, "INCEPTION_URL", f"{server.url}/{INCEPTION_NAME}")

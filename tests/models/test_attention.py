@@ -67,10 +67,19 @@ def test_every_dense_form_is_masked_dense_attention(form, relative, twice):
 
 def test_configurations_name_the_forms():
     assert forms((blocks("standard", 1),), GRID, SIDE) == [Form(Layout(SIDE, 8, 8))]
-    assert forms((blocks("grid", 1, window=4), blocks("wide", 1)), Attention(), SIDE) == [Form(Layout(SIDE, 4, 4)), Form(Layout(SIDE, 8, 8))]
-    assert forms((blocks("axis", 3),), GRID, SIDE) == [Form(Layout(SIDE, 1, 8)), Form(Layout(SIDE, 8, 1)), Form(Layout(SIDE, 1, 8))]
+    assert forms((blocks("grid", 1, window=4), blocks("wide", 1)), Attention(), SIDE) == [
+        Form(Layout(SIDE, 4, 4)),
+        Form(Layout(SIDE, 8, 8)),
+    ]
+    assert forms((blocks("axis", 3),), GRID, SIDE) == [
+        Form(Layout(SIDE, 1, 8)),
+        Form(Layout(SIDE, 8, 1)),
+        Form(Layout(SIDE, 1, 8)),
+    ]
     assert forms((blocks("nystrom", 1, landmarks=16),), GRID, SIDE) == [Form(Layout(SIDE, 8, 8), 16)]
-    assert forms((blocks("grid", 1, window=16),), GRID, SIDE) == [Form(Layout(SIDE, 8, 8))]  # a map no larger is one tile
+    assert forms((blocks("grid", 1, window=16),), GRID, SIDE) == [
+        Form(Layout(SIDE, 8, 8))
+    ]  # a map no larger is one tile
 
 
 def test_layouts_gather_tiles_and_come_back():
@@ -109,13 +118,17 @@ def test_every_form_differentiates_twice(form):
     (curvature,) = torch.autograd.grad((slope * first).sum(), x)
     step = 1e-4
     ahead, behind = (torch.autograd.grad(loss(x + sign * step * second), x)[0] for sign in (1, -1))
-    torch.testing.assert_close((curvature * second).sum(), ((ahead - behind) / (2 * step) * first).sum(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        (curvature * second).sum(), ((ahead - behind) / (2 * step) * first).sum(), atol=1e-4, rtol=1e-4
+    )
 
 
 def test_a_fused_kernel_serves_where_it_can_and_only_there(monkeypatch):
     calls = []
     fused = F.scaled_dot_product_attention
-    monkeypatch.setattr(F, "scaled_dot_product_attention", lambda *args, **kwargs: calls.append(1) or fused(*args, **kwargs))
+    monkeypatch.setattr(
+        F, "scaled_dot_product_attention", lambda *args, **kwargs: calls.append(1) or fused(*args, **kwargs)
+    )
     query, key, value = (torch.randn(2, HEADS, 16, 4, requires_grad=True) for _ in range(3))
     bias = torch.randn(HEADS, 16, 16)
     outputs = [dense_attention(query, key, value, bias, twice) for twice in (False, True)]
@@ -137,7 +150,9 @@ def test_fused_kernels_of_a_gpu_give_every_gradient(tokens, dtype, tolerance):
     direction = torch.randn(outputs[0].shape)
     for output in outputs:
         output.backward(direction.to(output))
-    for ours, theirs in zip([outputs[1], *(x.grad for x in fused)], [outputs[0], *(x.grad for x in exact)], strict=True):
+    for ours, theirs in zip(
+        [outputs[1], *(x.grad for x in fused)], [outputs[0], *(x.grad for x in exact)], strict=True
+    ):
         assert (ours.cpu().double() - theirs).norm() < tolerance * theirs.norm()
 
 
@@ -145,7 +160,10 @@ def test_nystrom_error_falls_as_landmarks_grow():
     smooth = torch.randn(2, 2, 8, 16).repeat_interleave(32, 2) + 0.3 * torch.randn(2, 2, 256, 16)
     query, key, value = smooth, smooth.roll(5, 2), torch.randn(2, 2, 256, 16)
     exact = dense_attention(query, key, value, None, True)
-    errors = [(nystrom_attention(query, key, value, landmarks) - exact).norm() / exact.norm() for landmarks in (4, 16, 64, 256)]
+    errors = [
+        (nystrom_attention(query, key, value, landmarks) - exact).norm() / exact.norm()
+        for landmarks in (4, 16, 64, 256)
+    ]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.1  # as many landmarks as tokens: what is left is the pseudo-inverse's own error
 
@@ -176,14 +194,19 @@ def test_under_bfloat16_autocast_outputs_stay_near_float32(form):
             assert (rough - exact).abs().max() < 0.05 * exact.abs().max().clamp(min=1)
 
 
-@pytest.mark.parametrize(("twice", "tokens", "way"), [(True, 16, "plain_attention"), (False, 16, "attention_in_parts"), (False, 17, "plain_attention")])
+@pytest.mark.parametrize(
+    ("twice", "tokens", "way"),
+    [(True, 16, "plain_attention"), (False, 16, "attention_in_parts"), (False, 17, "plain_attention")],
+)
 def test_large_attention_on_a_cpu_goes_the_way_that_its_size_and_derivatives_want(twice, tokens, way, monkeypatch):
     """`tokens`: from how many on an image's weights are so many that they are had in parts."""
     module, x = SelfAttention(WIDTH, HEADS, Form(Layout(4, 4, 4)), True, noise=False), torch.randn(2, 16, WIDTH)
     served: list[str] = []
     for name in ("attention_in_parts", "plain_attention"):
         original = getattr(attention, name)
-        monkeypatch.setattr(attention, name, lambda *inputs, name=name, original=original: served.append(name) or original(*inputs))
+        monkeypatch.setattr(
+            attention, name, lambda *inputs, name=name, original=original: served.append(name) or original(*inputs)
+        )
 
     def run() -> tuple[torch.Tensor, ...]:
         output = module(x, None, twice)
@@ -206,5 +229,7 @@ def test_heads_filled_up_for_a_fused_kernel_attend_the_same(width, unit):
     assert filled.shape == plain.shape
     torch.testing.assert_close(filled, plain)
     direction = torch.randn_like(plain)
-    for one, other in zip(*(torch.autograd.grad(mixed, (query, key, value), direction) for mixed in (filled, plain)), strict=True):
+    for one, other in zip(
+        *(torch.autograd.grad(mixed, (query, key, value), direction) for mixed in (filled, plain)), strict=True
+    ):
         torch.testing.assert_close(one, other)

@@ -13,7 +13,9 @@ from transgan.schema.model import ModelConfig
 
 PLAN = plan.load(Path(__file__).parents[2] / "params.yaml", "paper")
 ALL = PLAN.models
-MODELS = {name: model for name, model in ALL.items() if model.generator.family == model.discriminator.family == "transformer"}
+MODELS = {
+    name: model for name, model in ALL.items() if model.generator.family == model.discriminator.family == "transformer"
+}
 
 # paper.md 4.6, counted in the authors' modules; the discriminators of the first version have no published count.
 PARAMETERS = {
@@ -78,7 +80,11 @@ def reduce_net(net: dict[str, Any]) -> dict[str, Any]:
             net.update(width=64)
         case "transformer":
             shuffles = sum(stage["upsample"] == "pixel_shuffle" for stage in net["stages"][1:])
-            net.update(latent=8, width=4 * 4**shuffles, locality_band=[{"until": 2, "width": 3}] if net["locality_band"] else [])
+            net.update(
+                latent=8,
+                width=4 * 4**shuffles,
+                locality_band=[{"until": 2, "width": 3}] if net["locality_band"] else [],
+            )
         case "resnet" if "latent" in net:
             net.update(latent=8, width=8, blocks=[8] * len(net["blocks"]))
         case "resnet":
@@ -126,10 +132,14 @@ def test_rows_of_the_ablation_differ_in_the_wide_form_only():
     """What the table's runs change: `wide.attention` of both networks, with tiles and landmarks already there."""
     for name in ("ablation64", "ablation128", "ablation256"):
         for attention in ("standard", "grid", "axis", "nystrom"):
-            change: dict[str, Any] = {part: {"wide": {"attention": attention}} for part in ("generator", "discriminator")}
+            change: dict[str, Any] = {
+                part: {"wide": {"attention": attention}} for part in ("generator", "discriminator")
+            }
             model = ModelConfig.model_validate(plan.merge(MODELS[name].plain(), change))
             model.discriminator.check_resolution(model.generator.resolution)
             for side, stage in zip(model.generator.sides, model.generator.stages, strict=True):
-                assert [group.form(model.generator.wide).attention for group in stage.blocks] == [attention if side > 32 else "standard"]
+                assert [group.form(model.generator.wide).attention for group in stage.blocks] == [
+                    attention if side > 32 else "standard"
+                ]
             assert not model.generator.relative_position
             assert len(model.discriminator.stages) == 1

@@ -17,12 +17,24 @@ def small_generator(**changes: Any) -> TransformerGenerator:
         {"upsample": "pixel_shuffle", "blur": True, "blocks": [{"depth": 1, "attention": "wide"}]},
     ]
     wide = {"attention": "grid", "window": 4}
-    content = {"latent": 6, "width": 32, "bottom_width": 2, "norm": "pixel", "noise": True, "latent_attention": True, "wide": wide, "stages": stages}
+    content = {
+        "latent": 6,
+        "width": 32,
+        "bottom_width": 2,
+        "norm": "pixel",
+        "noise": True,
+        "latent_attention": True,
+        "wide": wide,
+        "stages": stages,
+    }
     return TransformerGenerator.model_validate({**content, **changes})
 
 
 def small_discriminator(**changes: Any) -> TransformerDiscriminator:
-    stages = [{"share": 0.5, "blocks": [{"depth": 1, "attention": "grid", "window": 2}, {"depth": 1}]}, {"share": 0.5, "blocks": [{"depth": 1}]}]
+    stages = [
+        {"share": 0.5, "blocks": [{"depth": 1, "attention": "grid", "window": 2}, {"depth": 1}]},
+        {"share": 0.5, "blocks": [{"depth": 1}]},
+    ]
     return TransformerDiscriminator.model_validate({"width": 16, "patch": 2, "stages": stages, **changes})
 
 
@@ -39,7 +51,9 @@ def test_noise_has_one_number_per_token_in_block_order():
     assert build_generator(small_generator(noise=False)).noise_width == 0
 
 
-@pytest.mark.parametrize("build", [lambda: build_generator(small_generator()), lambda: build_discriminator(small_discriminator(), 8)])
+@pytest.mark.parametrize(
+    "build", [lambda: build_generator(small_generator()), lambda: build_discriminator(small_discriminator(), 8)]
+)
 def test_given_noise_decides_and_rows_do_not_depend_on_the_batch(build):
     module = randomized(build())
     given = torch.randn(3, 6) if hasattr(module, "latent") else torch.randn(3, 3, 8, 8)
@@ -82,7 +96,12 @@ def test_the_locality_band_follows_the_images_shown():
 
 
 def test_a_class_token_first_goes_through_every_block():
-    changes = {"class_token": "first", "relative_position": False, "noise": True, "stages": [{"share": 1.0, "blocks": [{"depth": 3}]}]}
+    changes = {
+        "class_token": "first",
+        "relative_position": False,
+        "noise": True,
+        "stages": [{"share": 1.0, "blocks": [{"depth": 3}]}],
+    }
     module = randomized(build_discriminator(small_discriminator(**changes), 8))
     assert module.last_block is None
     assert module.noise_width == 3 * 17
@@ -143,7 +162,11 @@ def test_recomputation_saves_memory():
 
 def test_bfloat16_autocast_trains_and_stays_near_float32():
     generator, discriminator = build_generator(small_generator()), build_discriminator(small_discriminator(), 8)
-    z, g_noise, d_noise = torch.randn(4, 6), torch.zeros(4, generator.noise_width), torch.zeros(4, discriminator.noise_width)
+    z, g_noise, d_noise = (
+        torch.randn(4, 6),
+        torch.zeros(4, generator.noise_width),
+        torch.zeros(4, discriminator.noise_width),
+    )
     exact = discriminator(generator(z, g_noise), d_noise)
     with torch.autocast("cpu", torch.bfloat16):
         rough = discriminator(generator(z, g_noise), d_noise)

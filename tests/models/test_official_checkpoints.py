@@ -16,7 +16,9 @@ from transgan.models.serialization import load_generator
 from transgan.schema.model import TransformerDiscriminator, TransformerGenerator
 
 
-def released_keys(module: torch.nn.Module, further: dict[int, int] | None = None, numbered: bool = True) -> dict[str, torch.Tensor]:
+def released_keys(
+    module: torch.nn.Module, further: dict[int, int] | None = None, numbered: bool = True
+) -> dict[str, torch.Tensor]:
     """The state of a network of ours under the authors' names. `further`: stage -> its first block that is in blocks_<stage>1."""
     is_generator = hasattr(module, "to_rgb")
     state = {}
@@ -62,7 +64,9 @@ def generator(**changes: Any) -> TransformerGenerator:
         {"upsample": "bicubic", "blocks": [{"depth": 3}]},
         {"upsample": "pixel_shuffle", "blocks": [{"depth": 2, "attention": "grid", "window": 4}]},
     ]
-    return TransformerGenerator.model_validate({"latent": 5, "width": 48, "bottom_width": 3, "norm": "pixel", "stages": stages, **changes})
+    return TransformerGenerator.model_validate(
+        {"latent": 5, "width": 48, "bottom_width": 3, "norm": "pixel", "stages": stages, **changes}
+    )
 
 
 def discriminator(**changes: Any) -> TransformerDiscriminator:
@@ -76,17 +80,25 @@ def randomized(module: torch.nn.Module) -> torch.nn.Module:
     return module.eval()
 
 
-def assert_same_output(module: torch.nn.Module, state: dict[str, torch.Tensor], shape: tuple[int, ...], **known: Any) -> None:
+def assert_same_output(
+    module: torch.nn.Module, state: dict[str, torch.Tensor], shape: tuple[int, ...], **known: Any
+) -> None:
     given = torch.randn(shape)
     with torch.no_grad():
-        torch.testing.assert_close(from_state_dict(state, **known)(given).flatten(), module(given).flatten(), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            from_state_dict(state, **known)(given).flatten(), module(given).flatten(), atol=1e-5, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("norm", ["layer", "pixel", "none"])
 @pytest.mark.parametrize("noise", [True, False])
 def test_generators_of_other_widths_depths_and_norms_are_recognised(norm, noise):
     stages = [{"blocks": [{"depth": 1}]}, {"blocks": [{"depth": 0}]}, {"upsample": "bicubic", "blocks": [{"depth": 2}]}]
-    module = randomized(build_generator(generator(norm=norm, noise=noise, width=80, bottom_width=2, heads=5, mlp_ratio=2, stages=stages)))
+    module = randomized(
+        build_generator(
+            generator(norm=norm, noise=noise, width=80, bottom_width=2, heads=5, mlp_ratio=2, stages=stages)
+        )
+    )
     assert_same_output(module, released_keys(module), (2, 5), **({"norm": "none"} if norm == "none" else {}))
 
 
@@ -108,7 +120,9 @@ def test_without_tables_tiles_of_shuffled_stages_take_the_released_window_or_the
 
 def test_the_32_pixel_names_mean_full_attention_and_the_authors_arguments_are_understood():
     stages = [{"blocks": [{"depth": 2}]}, {"blocks": [{"depth": 1}]}, {"blocks": [{"depth": 1}]}]
-    module = randomized(build_generator(generator(width=64, norm="layer", relative_position=False, noise=True, stages=stages)))
+    module = randomized(
+        build_generator(generator(width=64, norm="layer", relative_position=False, noise=True, stages=stages))
+    )
     known = {"gf_dim": 64, "g_depth": "2,1,1", "latent_dim": 5, "img_size": 12, "bottom_width": 3}
     assert_same_output(module, released_keys(module, numbered=False), (2, 5), **known)
 
@@ -120,7 +134,9 @@ def test_the_cross_attention_generator_is_recognised():
         {"blocks": [{"depth": 1, "attention": "grid", "window": 4}]},
         {"blur": True, "blocks": [{"depth": 2, "attention": "grid", "window": 4}]},
     ]
-    module = randomized(build_generator(generator(width=64, bottom_width=4, noise=True, latent_attention=True, stages=stages)))
+    module = randomized(
+        build_generator(generator(width=64, bottom_width=4, noise=True, latent_attention=True, stages=stages))
+    )
     assert_same_output(module, released_keys(module), (2, 5))
 
 
@@ -195,7 +211,10 @@ def test_a_side_that_is_no_multiple_of_the_window_is_refused():
         from_state_dict(state)
 
 
-@pytest.mark.parametrize(("known", "message"), [({"nrom": "pixel"}, "no keyword 'nrom'"), ({"norm": "batch"}, "is none of"), ({"latent": 6}, "latent is 5")])
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [({"nrom": "pixel"}, "no keyword 'nrom'"), ({"norm": "batch"}, "is none of"), ({"latent": 6}, "latent is 5")],
+)
 def test_keywords_that_are_unknown_or_contradicted_are_refused(known, message):
     with pytest.raises(UserError, match=message):
         from_state_dict(released_keys(build_generator(generator())), **known)
@@ -266,7 +285,11 @@ def test_damaged_and_hostile_files_are_refused_in_one_line(tmp_path):
         assert "()" not in str(caught.value)
     torch.save({"gen_state_dict": Evil()}, tmp_path / "zipped-code")
     torch.save(torch.nn.Linear(1, 1), tmp_path / "module")
-    for name, said in (("zipped-code", "is code"), ("module", "torch.nn.modules.linear.Linear, which is code"), ("missing.pth", "not there")):
+    for name, said in (
+        ("zipped-code", "is code"),
+        ("module", "torch.nn.modules.linear.Linear, which is code"),
+        ("missing.pth", "not there"),
+    ):
         with pytest.raises(UserError, match=said) as caught:
             import_official(tmp_path / name, tmp_path / "out.safetensors")
         assert "weights_only" not in str(caught.value)

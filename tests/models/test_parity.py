@@ -12,7 +12,11 @@ from transgan.models.official_checkpoints import from_state_dict
 from .test_named import MODELS, reduced
 
 FIXTURES = Path(__file__).parent / "fixtures"
-RELEASED = [f"{dataset}_{net}" for dataset in ("cifar10", "stl10", "church256", "celebahq256") for net in ("generator", "discriminator")]
+RELEASED = [
+    f"{dataset}_{net}"
+    for dataset in ("cifar10", "stl10", "church256", "celebahq256")
+    for net in ("generator", "discriminator")
+]
 
 
 def fixture(name: str):
@@ -20,7 +24,11 @@ def fixture(name: str):
     if not path.exists():
         pytest.skip(f"{path.name} is too large for the repository; put it into {FIXTURES} to run this")
     content = np.load(path)
-    state = {key.removeprefix("state/"): torch.from_numpy(content[key]).float() for key in content.files if key.startswith("state/")}
+    state = {
+        key.removeprefix("state/"): torch.from_numpy(content[key]).float()
+        for key in content.files
+        if key.startswith("state/")
+    }
     return state, torch.from_numpy(content["input"]), torch.from_numpy(content["output"])
 
 

@@ -18,7 +18,9 @@ def test_each_agrees_with_the_library_on_maps():
     x = torch.randn(2, SIDE * SIDE, 8)
     torch.testing.assert_close(pixel_shuffle(x, SIDE), to_tokens(F.pixel_shuffle(to_map(x), 2)))
     torch.testing.assert_close(average_pool(x, SIDE), to_tokens(F.avg_pool2d(to_map(x), 2)))
-    torch.testing.assert_close(bicubic(x, SIDE), to_tokens(F.interpolate(to_map(x), scale_factor=2, mode="bicubic", align_corners=False)))
+    torch.testing.assert_close(
+        bicubic(x, SIDE), to_tokens(F.interpolate(to_map(x), scale_factor=2, mode="bicubic", align_corners=False))
+    )
 
 
 def test_the_blur_is_bicubic_times_four_and_back_by_averages():

@@ -37,7 +37,9 @@ def test_the_same_weights_give_the_same_bytes_with_one_metadata_key(tmp_path):
 
 def test_a_schedule_stands_where_training_left_it(tmp_path):
     stages = [{"blocks": [{"depth": 1}]}, {"blocks": [{"depth": 1}]}]
-    config = small_generator(latent_attention=False, noise=False, stages=stages, locality_band=[{"until": 100, "width": 1}])
+    config = small_generator(
+        latent_attention=False, noise=False, stages=stages, locality_band=[{"until": 100, "width": 1}]
+    )
     module = randomized(build_generator(config))
     z = torch.randn(1, 6)
     banded = module(z)
@@ -53,8 +55,12 @@ def test_files_that_are_no_generator_are_refused_in_one_line(tmp_path):
     (tmp_path / "truncated").write_bytes((tmp_path / "whole").read_bytes()[:-100])
     (tmp_path / "text").write_text("hello")
     safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "foreign")
-    safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "keys", {"transgan": json.dumps({"generator": config.plain()})})
-    safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "config", {"transgan": json.dumps({"generator": {"latent": 0}})})
+    safetensors.torch.save_file(
+        {"a": torch.zeros(1)}, tmp_path / "keys", {"transgan": json.dumps({"generator": config.plain()})}
+    )
+    safetensors.torch.save_file(
+        {"a": torch.zeros(1)}, tmp_path / "config", {"transgan": json.dumps({"generator": {"latent": 0}})}
+    )
     safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "json", {"transgan": "{"})
     for name in ("missing", "truncated", "text", "foreign", "keys", "config", "json"):
         with pytest.raises(UserError) as caught:

@@ -68,7 +68,13 @@ def test_changed_pictures_make_everything_made_from_them_stale(project: Path) ->
     source = stage(plan, "fetch", "cifar10").outputs[0]
     files.write_json(source, {**files.read_json(source), "digest": "other"})
     stale = {key for key, value in judged(plan).items() if value == "stale"}
-    assert {"prepare@cifar10", "reference@cifar10-few", "train@one-cifar10", "score@one-cifar10", "table@small"} <= stale
+    assert {
+        "prepare@cifar10",
+        "reference@cifar10-few",
+        "train@one-cifar10",
+        "score@one-cifar10",
+        "table@small",
+    } <= stale
     assert not {"prepare@digits", "classifier@digits"} & stale
 
 

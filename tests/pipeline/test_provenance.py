@@ -28,7 +28,13 @@ def clone(tmp_path: Path) -> Path:
     """A clone's worth of sources: this tree's package, committed."""
     folder = tmp_path / "clone"
     folder.mkdir()
-    files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "transgan"], cwd=ROOT, check=True, capture_output=True, text=True)
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "transgan"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     for name in files.stdout.split():
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

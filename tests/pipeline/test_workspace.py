@@ -58,7 +58,9 @@ def test_finished_work_is_exported_again_without_working(go: Callable[..., bool]
     assert work.calls == 1
 
 
-def test_an_edit_starts_elsewhere_and_says_what_changed(go: Callable[..., bool], work: Work, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_edit_starts_elsewhere_and_says_what_changed(
+    go: Callable[..., bool], work: Work, capsys: pytest.CaptureFixture[str]
+) -> None:
     go()
     edit(0.5)
     assert go()
@@ -125,7 +127,10 @@ def test_a_folder_of_another_configuration_is_refused(go: Callable[..., bool]) -
 
 def test_a_second_process_is_told(go: Callable[..., bool]) -> None:
     state = folder(plans.load())
-    with files.lock(state.with_name(f".{state.name}.lock"), "x"), pytest.raises(UserError, match="train one-cifar10: another process"):
+    with (
+        files.lock(state.with_name(f".{state.name}.lock"), "x"),
+        pytest.raises(UserError, match="train one-cifar10: another process"),
+    ):
         go()
 
 

@@ -67,7 +67,11 @@ def test_every_link_of_the_page_leads_somewhere_and_nothing_is_fetched(reported)
 
 def test_the_page_says_what_was_run_and_what_not(reported):
     _, html = reported()
-    lines = {line.split("</td>")[0].removeprefix("<tr><td>"): line for line in html.splitlines() if line.startswith("<tr><td>transgan-")}
+    lines = {
+        line.split("</td>")[0].removeprefix("<tr><td>"): line
+        for line in html.splitlines()
+        if line.startswith("<tr><td>transgan-")
+    }
     assert "<td>scored</td>" in lines[RUN]
     assert "3,600 s" in lines[RUN]
     assert "<td>not run</td>" in lines["transgan-celeba128"]
@@ -90,7 +94,9 @@ def test_provenance_maps_each_cell_to_its_run(reported):
     held = json.loads((plan.paths.results / "provenance.json").read_text())
     assert held["commits"] == [COMMIT]
     wanted = ("unconditional", "TransGAN", "cifar10", "fid")
-    cell = next(cell for cell in held["cells"] if (cell["table"], cell["row"], cell["dataset"], cell["metric"]) == wanted)
+    cell = next(
+        cell for cell in held["cells"] if (cell["table"], cell["row"], cell["dataset"], cell["metric"]) == wanted
+    )
     (run,) = cell["runs"]
     assert (run["run"], run["commit"], run["mlflow_run_id"]) == (RUN, COMMIT, "m" * 32)
     assert run["score_fingerprint"] == plan.fingerprint("score", RUN)
@@ -109,7 +115,11 @@ def test_a_dirty_tree_and_mixed_commits_are_said(reported):
 def test_scores_without_provenance_are_doubted(reported):
     plan, _ = reported()
     (plan.paths.run(RUN) / "provenance.json").unlink()
-    each = next(each for each in trace.traced(plan, "unconditional") if (each.cell.row, each.cell.dataset) == ("TransGAN", "cifar10"))
+    each = next(
+        each
+        for each in trace.traced(plan, "unconditional")
+        if (each.cell.row, each.cell.dataset) == ("TransGAN", "cifar10")
+    )
     assert each.doubts == ["without provenance: the run's provenance.json is not here"]
 
 

@@ -67,7 +67,11 @@ def test_a_training_picture_is_its_own_neighbour_also_when_compared_small(monkey
 def test_attention_maps_sum_to_one_and_stay_in_their_tile(generator):
     plan, _ = generator
     found = attention.maps(plan, RUN)
-    assert {name: stage.shape[1:] for name, stage in found.stages.items()} == {"stage 1": (2, 2), "stage 2": (4, 4), "stage 3": (8, 8)}
+    assert {name: stage.shape[1:] for name, stage in found.stages.items()} == {
+        "stage 1": (2, 2),
+        "stage 2": (4, 4),
+        "stage 3": (8, 8),
+    }
     for stage in found.stages.values():
         np.testing.assert_allclose(stage.sum((1, 2)), 1, atol=1e-5)
     # The last stage attends in 4 x 4 tiles; the second pixel lies at a quarter of the side, in the first tile.

@@ -30,7 +30,12 @@ def made(plan, table="unconditional"):
 
 def test_every_number_of_the_paper_is_in_exactly_one_cell_of_a_table(project):
     plan = project()
-    found = Counter((cell.table, cell.row, cell.dataset, cell.metric) for name in plan.params.tables for cell in cells(plan, name) if cell.paper)
+    found = Counter(
+        (cell.table, cell.row, cell.dataset, cell.metric)
+        for name in plan.params.tables
+        for cell in cells(plan, name)
+        if cell.paper
+    )
     known = {key for key in reported() if key[0] in plan.params.tables}
     assert found == Counter(dict.fromkeys(known, 1))
     assert set(plan.params.tables) >= {key[0] for key in reported()}
@@ -75,7 +80,9 @@ def test_every_cell_of_ours_shows_its_own_protocol(project, scored):
     assert lines["StyleGAN-V2", "stl10", "fid"]["protocol"] == "fid50k-trainunlabeled-48"
     assert lines["TransGAN", "cifar10", "fid"]["protocol"] == "fid50k-train"
     (detail,) = [
-        line for line in markdown.splitlines() if line.startswith("| StyleGAN-V2 |") and "CIFAR-10" in line and "fid10k-test" in line and "9.80" in line
+        line
+        for line in markdown.splitlines()
+        if line.startswith("| StyleGAN-V2 |") and "CIFAR-10" in line and "fid10k-test" in line and "9.80" in line
     ]
     assert "stylegan2-cifar10" in detail
 
@@ -144,7 +151,11 @@ def test_two_training_seeds_are_averaged_and_their_spread_judges(project, scored
     plan = project("paper", tmp_path / "params.yaml")
     scored(plan, RUN, fid={"values": [9.0, 9.2]})
     scored(plan, "transgan-cifar10-s1", fid={"values": [11.0, 11.2]})
-    cell = next(cell for cell in cells(plan, "unconditional") if cell.row == "TransGAN" and cell.dataset == "cifar10" and cell.metric == "fid")
+    cell = next(
+        cell
+        for cell in cells(plan, "unconditional")
+        if cell.row == "TransGAN" and cell.dataset == "cifar10" and cell.metric == "fid"
+    )
     assert cell.ours is not None
     assert cell.ours.mean == pytest.approx(10.1)
     assert cell.ours.std_training == pytest.approx(statistics.stdev([9.1, 11.1]))
@@ -218,5 +229,7 @@ def test_a_damaged_score_file_is_one_line(project, scored, content):
     if content == {"values": []}:
         found["protocols"]["fid50k-train"]["fid"] = content
     path.write_text(json.dumps(found if content == {"values": []} else content))
-    with pytest.raises(UserError, match=r"transgan-cifar10.json: damaged .*; delete it and run `transgan score transgan-cifar10"):
+    with pytest.raises(
+        UserError, match=r"transgan-cifar10.json: damaged .*; delete it and run `transgan score transgan-cifar10"
+    ):
         tables.make(plan, "unconditional")

@@ -42,7 +42,10 @@ def save_untrained(current: Plan, run_name: str = RUN) -> Path:
     folder = current.paths.run(run_name)
     save_generator(folder / "generator.safetensors", module, run.model.generator, {"images": 0})
     manifest = files.read_json(current.paths.data(run.dataset_name) / "manifest.json")
-    files.write_json(folder / "run.json", {"fingerprint": current.fingerprint("train", run_name), "images": 0, "data": manifest["sha256"]})
+    files.write_json(
+        folder / "run.json",
+        {"fingerprint": current.fingerprint("train", run_name), "images": 0, "data": manifest["sha256"]},
+    )
     return folder / "generator.safetensors"
 
 

@@ -17,7 +17,10 @@ from transgan.scoring import classifier
 
 def parts() -> dict[str, digit_classifier.Pictures]:
     pack = Pack.open(plan.load().paths.data("digits"))
-    return {name: digit_classifier.Pictures.of(pack.images[pack.rows([name])], pack.labels[pack.rows([name])]) for name in ("train", "test")}
+    return {
+        name: digit_classifier.Pictures.of(pack.images[pack.rows([name])], pack.labels[pack.rows([name])])
+        for name in ("train", "test")
+    }
 
 
 @pytest.mark.slow
@@ -44,7 +47,10 @@ def test_the_same_configuration_gives_the_same_weights(project: Path) -> None:
 def test_training_leaves_the_global_random_state_alone(project: Path) -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    digit_classifier.train(ClassifierConfig(dataset="digits", epochs=1), digit_classifier.Pictures(torch.zeros(8, 3, 8, 8, dtype=torch.uint8), torch.arange(8)))
+    digit_classifier.train(
+        ClassifierConfig(dataset="digits", epochs=1),
+        digit_classifier.Pictures(torch.zeros(8, 3, 8, 8, dtype=torch.uint8), torch.arange(8)),
+    )
     assert torch.equal(before, torch.get_rng_state())
 
 

@@ -55,7 +55,9 @@ def test_folder_npz_pack_and_dataset_of_the_same_pictures_agree(project: Path) -
     current = plan.load()
     images = digits("test")
     targets = [npz(images), folder(images), "cifar10:test", f"{current.paths.data('cifar10')}:test"]
-    found = [evaluate(current, target, "cifar10", metrics=["fid"], changes={"samples": 360})["metrics"] for target in targets]
+    found = [
+        evaluate(current, target, "cifar10", metrics=["fid"], changes={"samples": 360})["metrics"] for target in targets
+    ]
     assert all(each == found[0] for each in found)
 
 
@@ -106,9 +108,13 @@ def test_the_order_of_an_archive_changes_no_score(project: Path) -> None:
         for path in sorted(pictures.iterdir(), key=lambda path: path.name[::-1]):
             archive.write(path, path.name)
     options = {"metrics": ["is", "kid", "fid"], "changes": {"samples": 360}}
-    in_folder, in_zip = (evaluate(plan.load(), target, "cifar10", **options)["metrics"] for target in ("pictures", "pictures.zip"))
+    in_folder, in_zip = (
+        evaluate(plan.load(), target, "cifar10", **options)["metrics"] for target in ("pictures", "pictures.zip")
+    )
     assert in_zip == in_folder
-    by_folder, by_zip = (evaluate(plan.load(), RUN, name, metrics=["kid"])["metrics"] for name in ("pictures", "pictures.zip"))
+    by_folder, by_zip = (
+        evaluate(plan.load(), RUN, name, metrics=["kid"])["metrics"] for name in ("pictures", "pictures.zip")
+    )
     assert by_zip == by_folder
 
 
@@ -144,7 +150,9 @@ def test_a_damaged_kept_reference_is_made_again_and_said(project: Path, capsys: 
     assert "missing or damaged; made again" in capsys.readouterr().err
 
 
-def test_a_damaged_reference_of_the_stage_is_made_again_and_said(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_reference_of_the_stage_is_made_again_and_said(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     current = plan.load()
     declared = current.paths.reference("cifar10", "few")
     good = declared.read_bytes()
@@ -196,7 +204,12 @@ def test_pictures_of_another_size_than_the_reference_are_refused(project: Path) 
         evaluate(plan.load(), npz(large), "cifar10")
     with pytest.raises(UserError, match="16 x 16 pixels, 8 x 8 are wanted"):
         evaluate(plan.load(), folder(large), "cifar10")
-    assert evaluate(plan.load(), "pictures", "cifar10", metrics=["fid"], changes={"resize": "box"})["summary"]["fid"]["mean"] > 0
+    assert (
+        evaluate(plan.load(), "pictures", "cifar10", metrics=["fid"], changes={"resize": "box"})["summary"]["fid"][
+            "mean"
+        ]
+        > 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -241,4 +254,7 @@ def test_the_result_says_how_numbers_must_be_called(project: Path) -> None:
 def test_threads_of_torch_are_the_protocols(project: Path) -> None:
     evaluate(plan.load(), "cifar10:test", "cifar10", metrics=["fid"])
     assert torch.get_num_threads() == 1
-    assert subprocess.run(["ls", "state/tiny/reference"], capture_output=True, text=True, check=True).stdout.strip() == REFERENCE
+    assert (
+        subprocess.run(["ls", "state/tiny/reference"], capture_output=True, text=True, check=True).stdout.strip()
+        == REFERENCE
+    )

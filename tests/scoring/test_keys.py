@@ -42,7 +42,9 @@ def test_every_field_of_a_protocol_is_tried() -> None:
 
 
 @pytest.mark.parametrize("field", sorted(OTHER))
-def test_every_field_of_a_protocol_changes_the_key_of_what_depends_on_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+def test_every_field_of_a_protocol_changes_the_key_of_what_depends_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_params(tmp_path)
     before = plan.load()
@@ -54,7 +56,9 @@ def test_every_field_of_a_protocol_changes_the_key_of_what_depends_on_it(tmp_pat
     assert changed == (field in REFERENCE_FIELDS)
 
 
-def test_a_reference_keeps_features_only_where_a_metric_needs_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reference_keeps_features_only_where_a_metric_needs_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write_params(tmp_path)
     before = plan.load().fingerprint("reference", REFERENCE)

@@ -107,7 +107,7 @@ def test_scoring_again_makes_the_same_bytes_in_another_process(project: Path) ->
 def test_finished_scores_need_no_torch(project: Path) -> None:
     made()
     code = (
-        "import sys; from transgan import plan; from transgan.scoring import score, reference, classifier; current = plan.load();"
+        "import sys; from transgan.config import plan; from transgan.scoring import score, reference, classifier; current = plan.load();"
         f"score.score(current, {RUN!r}); reference.make(current, {REFERENCE!r}); classifier.train(current, 'digits');"
         "sys.exit('torch' in sys.modules)"
     )
@@ -162,11 +162,16 @@ def test_what_was_made_under_another_configuration_is_not_scored_as_this_one(pro
     current = plan.load()
     path = current.paths.run(RUN) / "run.json"
     files.write_json(path, {**files.read_json(path), "fingerprint": "0123456789abcdef"})
-    with pytest.raises(UserError, match=f"run.json: made under another configuration .0123456789abcdef.; run `transgan train {RUN}` first"):
+    with pytest.raises(
+        UserError,
+        match=f"run.json: made under another configuration .0123456789abcdef.; run `transgan train {RUN}` first",
+    ):
         made()
     save_untrained(current)
     write_params(project, feature_layer="logits")  # the reference that lies there is of another layer
-    with pytest.raises(UserError, match=r"few.npz: made under another configuration .*; run `transgan reference cifar10 few` first"):
+    with pytest.raises(
+        UserError, match=r"few.npz: made under another configuration .*; run `transgan reference cifar10 few` first"
+    ):
         made()
 
 

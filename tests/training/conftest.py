@@ -22,8 +22,15 @@ HASHED = [name for name in OUTPUTS if name != "provenance.json"]
 def make_project(folder: Path, packed: Path, checkpoint_minutes: float) -> Path:
     """A project with packed data; its run takes 8 discriminator steps of 16 pictures."""
     shutil.copytree(packed / "data", folder / "data")
-    text = TINY.read_text().replace("images: 512", "images: 128").replace("log_images: 128", "log_images: 32").replace("first: 128", "first: 32")
-    (folder / "params.yaml").write_text(text.replace("checkpoint_minutes: 0.02", f"checkpoint_minutes: {checkpoint_minutes:.9f}"))
+    text = (
+        TINY.read_text()
+        .replace("images: 512", "images: 128")
+        .replace("log_images: 128", "log_images: 32")
+        .replace("first: 128", "first: 32")
+    )
+    (folder / "params.yaml").write_text(
+        text.replace("checkpoint_minutes: 0.02", f"checkpoint_minutes: {checkpoint_minutes:.9f}")
+    )
     return folder
 
 

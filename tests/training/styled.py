@@ -28,7 +28,15 @@ MODEL = {
 }
 REGULARIZERS: dict[str, dict[str, Any]] = {
     "r1": {"kind": "r1", "weight": 0.05, "interval": 2, "own_step": True},
-    "path": {"kind": "path_length", "net": "generator", "weight": 2.0, "interval": 2, "own_step": True, "one_in": 2, "decay": 0.9},
+    "path": {
+        "kind": "path_length",
+        "net": "generator",
+        "weight": 2.0,
+        "interval": 2,
+        "own_step": True,
+        "one_in": 2,
+        "decay": 0.9,
+    },
 }
 
 
@@ -79,7 +87,11 @@ class Training:
             real = self.streams.normal("real", trainer.step, trainer.recipe.batch, 3, 8, 8)[rows] / 2
             trainer.meter.clear()
             step = trainer.step
-            trainer.advance(real, self.drawer.discriminator(step).rows(rows), lambda step=step: self.drawer.generator(step).rows(rows))
+            trainer.advance(
+                real,
+                self.drawer.discriminator(step).rows(rows),
+                lambda step=step: self.drawer.generator(step).rows(rows),
+            )
         return trainer.meter.means()
 
 

@@ -61,7 +61,9 @@ def test_cutout_blanks_a_square_of_half_the_side_clipped_at_the_borders(name, sh
     assert (min(starts), max(starts)) == (-8, 24) or name == "cutout"
 
 
-@pytest.mark.parametrize(("name", "side", "low", "high"), [("erase_ratio", 64, 12, 44), ("stl_erase_ratio", 48, 20, 44)])
+@pytest.mark.parametrize(
+    ("name", "side", "low", "high"), [("erase_ratio", 64, 12, 44), ("stl_erase_ratio", 48, 20, 44)]
+)
 def test_erasing_draws_height_and_width_per_group(name, side, low, high):
     result = augmented(name, torch.ones(4 * N, 3, side, side), probability=1.0, group=4)
     blank = result[:, 0] == 0
@@ -73,7 +75,10 @@ def test_erasing_draws_height_and_width_per_group(name, side, low, high):
         inside = sizes.view(-1, 4).amax(1)
         assert inside.min() >= low // 2  # clipped at most to half
         assert len(inside.unique()) > 0.7 * (high - low)
-    assert abs((augmented(name, torch.ones(4 * N, 3, side, side), group=1) == 0).flatten(1).any(1).float().mean() - 0.3) < 0.04
+    assert (
+        abs((augmented(name, torch.ones(4 * N, 3, side, side), group=1) == 0).flatten(1).any(1).float().mean() - 0.3)
+        < 0.04
+    )
 
 
 def test_coins_are_tossed_per_batch_group():
@@ -157,7 +162,9 @@ def test_every_operation_has_gradients_of_gradients_and_takes_rows_of_its_number
     augmentation = Augmentation([name, "translation"], 32, 0.5)
     numbers = augmentation.draw(Streams(1), "test", 0, 1, 6, 2)[0]
     result = augmentation(images, numbers)
-    assert torch.allclose(torch.cat([augmentation(images[:2], numbers[:2]), augmentation(images[2:], numbers[2:])]), result, atol=1e-6)
+    assert torch.allclose(
+        torch.cat([augmentation(images[:2], numbers[:2]), augmentation(images[2:], numbers[2:])]), result, atol=1e-6
+    )
     (gradient,) = torch.autograd.grad(result.square().sum(), images, create_graph=True)
     (second,) = torch.autograd.grad(gradient.square().sum(), images)
     assert torch.isfinite(second).all()

@@ -75,7 +75,9 @@ def steps(trainer: Trainer, count: int) -> dict[str, float]:
         step = trainer.step
         trainer.meter.clear()
         real = streams.uniform("real", step, recipe.batch, 3, 8, 8) * 2 - 1
-        trainer.advance(real[rows], drawer.discriminator(step).rows(rows), functools.partial(drawn, drawer, step, generator_rows))
+        trainer.advance(
+            real[rows], drawer.discriminator(step).rows(rows), functools.partial(drawn, drawer, step, generator_rows)
+        )
     return trainer.meter.means()
 
 
@@ -91,7 +93,11 @@ def everything(trainer: Trainer) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("augment", [[], ["diffaug_color", "diffaug_translation", "diffaug_cutout"]])
 @pytest.mark.parametrize("name", MODELS)
 def test_steps_change_every_parameter(name, augment):
-    trainer = trainer_of(MODELS[name], augment=augment, **({"d_loss": "wasserstein", "regularizers": PENALTY} if name == "wgan-gp" else {}))
+    trainer = trainer_of(
+        MODELS[name],
+        augment=augment,
+        **({"d_loss": "wasserstein", "regularizers": PENALTY} if name == "wgan-gp" else {}),
+    )
     before = everything(trainer)
     measured = steps(trainer, 3)
     assert all(np.isfinite(value) for value in measured.values())
@@ -114,7 +120,10 @@ def test_the_average_takes_the_running_statistics_as_they_are(name):
 @pytest.mark.parametrize("changes", [{"micro_batch": 4}, {"micro_batch": 3}, {"checkpoint_activations": True}])
 def test_with_spectral_norm_the_result_does_not_depend_on_how_a_batch_is_worked(changes):
     """Without batch norm: its statistics are those of one forward pass."""
-    whole, split = trainer_of(NO_BATCH_NORM, regularizers=PENALTY), trainer_of(NO_BATCH_NORM, regularizers=PENALTY, **changes)
+    whole, split = (
+        trainer_of(NO_BATCH_NORM, regularizers=PENALTY),
+        trainer_of(NO_BATCH_NORM, regularizers=PENALTY, **changes),
+    )
     for trainer in (whole, split):
         steps(trainer, 4)
     torch.testing.assert_close(everything(split), everything(whole), atol=2e-4, rtol=0)
@@ -122,7 +131,10 @@ def test_with_spectral_norm_the_result_does_not_depend_on_how_a_batch_is_worked(
 
 @pytest.mark.parametrize("name", MODELS)
 def test_recomputed_activations_give_the_same_training(name):
-    whole, recomputed = trainer_of(MODELS[name], regularizers=PENALTY), trainer_of(MODELS[name], regularizers=PENALTY, checkpoint_activations=True)
+    whole, recomputed = (
+        trainer_of(MODELS[name], regularizers=PENALTY),
+        trainer_of(MODELS[name], regularizers=PENALTY, checkpoint_activations=True),
+    )
     for trainer in (whole, recomputed):
         steps(trainer, 3)
     torch.testing.assert_close(everything(recomputed), everything(whole), atol=2e-4, rtol=0)
@@ -143,11 +155,16 @@ def test_going_on_from_a_saved_state_is_going_on(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_the_losses_are_whole_graphs_with_the_same_training(name, monkeypatch):
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
-    eager, compiled = trainer_of(MODELS[name], regularizers=PENALTY), trainer_of(MODELS[name], regularizers=PENALTY, compile=True)
+    eager, compiled = (
+        trainer_of(MODELS[name], regularizers=PENALTY),
+        trainer_of(MODELS[name], regularizers=PENALTY, compile=True),
+    )
     measured = [steps(trainer, 3) for trainer in (eager, compiled)]
     assert measured[1] == pytest.approx(measured[0], abs=1e-3)
     # Biases before a batch norm have no gradient but rounding, which Adam makes a step of.
-    weights = [{key: value for key, value in everything(trainer).items() if "weight" in key} for trainer in (eager, compiled)]
+    weights = [
+        {key: value for key, value in everything(trainer).items() if "weight" in key} for trainer in (eager, compiled)
+    ]
     torch.testing.assert_close(weights[1], weights[0], atol=2e-4, rtol=0)
 
 
@@ -205,5 +222,7 @@ def test_costs_are_counted_without_allocating(baseline, model):
     content["models"]["small"] = model
     (baseline / "params.yaml").write_text(yaml.safe_dump(content))
     found = estimate(plans.load().run(RUN))
-    assert found.generator_parameters == sum(parameter.numel() for parameter in build_generator(ModelConfig.model_validate(model).generator).parameters())
+    assert found.generator_parameters == sum(
+        parameter.numel() for parameter in build_generator(ModelConfig.model_validate(model).generator).parameters()
+    )
     assert found.gflop_per_image > 0

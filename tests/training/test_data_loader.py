@@ -17,7 +17,9 @@ def pack() -> Pack:
     return Pack(images, np.full(30, -1), {"splits": {"train": [0, 20], "test": [20, 30]}})
 
 
-def batches(pack: Pack, processes: Processes | None = None, flip: bool = False, resident: bool | None = None, splits=("train",)) -> Batches:
+def batches(
+    pack: Pack, processes: Processes | None = None, flip: bool = False, resident: bool | None = None, splits=("train",)
+) -> Batches:
     return Batches(pack, splits, 6, flip, Streams(3), processes or Processes(), resident)
 
 

@@ -43,4 +43,6 @@ def test_even_attention_reaches_the_mean_distance():
     row, column = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
     position = torch.stack([row.flatten(), column.flatten()], 1).double()
     expected = (position[:, None] - position[None]).norm(dim=2).mean() * 4
-    torch.testing.assert_close(dynamics._weighted_distance(attention, x, None, None, 32).double(), expected.expand(HEADS), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        dynamics._weighted_distance(attention, x, None, None, 32).double(), expected.expand(HEADS), rtol=1e-4, atol=0
+    )

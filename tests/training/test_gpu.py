@@ -55,11 +55,15 @@ def test_lower_precision_stays_near(precision, tolerance, compile):
     trainer = recorded.trainer(precision=precision, compile=compile)
     measured = [recorded.advance(trainer) for _ in range(2)]
     assert [row["d_loss"] for row in measured] == pytest.approx(recorded.arrays["d_loss"][:2].tolist(), rel=tolerance)
-    assert {parameter.dtype for net in (trainer.generator, trainer.average) for parameter in net.parameters()} == {torch.float32}
+    assert {parameter.dtype for net in (trainer.generator, trainer.average) for parameter in net.parameters()} == {
+        torch.float32
+    }
 
 
 @pytest.mark.parametrize("resident", [False, True])
-@pytest.mark.parametrize("name", ["transgan-cifar10", "released-celebahq256", "wgan-gp-cifar10", "autogan-cifar10", "stylegan2-cifar10"])
+@pytest.mark.parametrize(
+    "name", ["transgan-cifar10", "released-celebahq256", "wgan-gp-cifar10", "autogan-cifar10", "stylegan2-cifar10"]
+)
 def test_no_step_waits(name, resident):
     run = plans.load(scale="demo").run(name)
     streams, side = Streams(0, DEVICE), run.dataset.resolution
@@ -71,7 +75,9 @@ def test_no_step_waits(name, resident):
     pack = Pack(images, np.full(200, -1), {"splits": {"train": [0, 200]}})
     batches = Batches(pack, ("train",), run.recipe.batch, True, streams, Processes(), resident)
     for step in range(2 * run.recipe.n_critic):
-        torch.cuda.set_sync_debug_mode("error" if step > 1 else "default")  # the first steps take memory, which may wait
+        torch.cuda.set_sync_debug_mode(
+            "error" if step > 1 else "default"
+        )  # the first steps take memory, which may wait
         try:
             trainer.advance(batches(step), drawer.discriminator(step), lambda step=step: drawer.generator(step))
         finally:
@@ -84,7 +90,9 @@ def test_no_step_waits(name, resident):
 def test_pictures_arrive_as_on_a_cpu(resident):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     pack = Pack(images, np.full(40, -1), {"splits": {"train": [0, 40]}})
-    here, there = (Batches(pack, ("train",), 16, False, Streams(3, device), Processes(), resident) for device in ("cpu", DEVICE))
+    here, there = (
+        Batches(pack, ("train",), 16, False, Streams(3, device), Processes(), resident) for device in ("cpu", DEVICE)
+    )
     for step in range(6):
         assert torch.equal(there(step).cpu(), here(step))
     for each in (here, there):

@@ -144,7 +144,9 @@ def test_a_full_disk_while_saving_loses_nothing(project, undisturbed, monkeypatc
     assert digests(project) == undisturbed
 
 
-@pytest.mark.parametrize(("change", "reason"), [("gap_limit: 1.0e-9", "beyond recipe.gap_limit"), ("discriminator: {lr: 1.0e+30}", "is nan")])
+@pytest.mark.parametrize(
+    ("change", "reason"), [("gap_limit: 1.0e-9", "beyond recipe.gap_limit"), ("discriminator: {lr: 1.0e+30}", "is nan")]
+)
 def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(project, change, reason):
     text = (project / "params.yaml").read_text().replace("    batch: 16\n", f"    batch: 16\n    {change}\n")
     (project / "params.yaml").write_text(text)
@@ -156,6 +158,6 @@ def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(project, cha
 def test_finished_work_is_passed_on_without_torch(project):
     train(plans.load(), RUN)
     (project / "results/tiny/runs" / RUN / "run.json").unlink()
-    check = f"import sys; from transgan import plan; from transgan.training.train import train;train(plan.load(), '{RUN}'); sys.exit('torch' in sys.modules)"
+    check = f"import sys; from transgan.config import plan; from transgan.training.train import train;train(plan.load(), '{RUN}'); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)
     assert (project / "results/tiny/runs" / RUN / "run.json").exists()

@@ -47,7 +47,9 @@ def term(**changes) -> Regularizer:
 def test_path_lengths_of_a_linear_generator_are_known(traceable):
     generator = Linear()
     draws = GeneratorDraws(torch.randn(4, 6), directions=torch.randn(4, 3, 4, 4))
-    lengths = torch.einsum("lpw,bp->blw", generator.matrices, draws.directions.flatten(1) / 4).square().sum(2).mean(1).sqrt()
+    lengths = (
+        torch.einsum("lpw,bp->blw", generator.matrices, draws.directions.flatten(1) / 4).square().sum(2).mean(1).sqrt()
+    )
     part = context(generator, draws, 1.5, traceable=traceable)
     torch.testing.assert_close(part.path_lengths(draws), lengths)
     value = TERMS["path_length"](term(), part)
@@ -63,14 +65,18 @@ def test_path_lengths_of_a_linear_generator_are_known(traceable):
 
 
 def test_path_length_and_its_gradient_are_those_of_finite_differences():
-    torch.manual_seed(0)  # path lengths jump at the leaky ReLU's kinks: one draw in sixty has one within a finite difference
+    torch.manual_seed(
+        0
+    )  # path lengths jump at the leaky ReLU's kinks: one draw in sixty has one within a finite difference
     generator = build_generator(generator_config.validate_python(MODEL["generator"])).double()
     with torch.no_grad():
         for name, parameter in generator.named_parameters():
             if name.endswith("noise_strength"):
                 parameter.fill_(0.3)
     double = functools.partial(torch.randn, dtype=torch.float64)
-    draws = GeneratorDraws(double(2, 8), generator_noise=double(2, generator.noise_width), directions=double(2, 3, 8, 8))
+    draws = GeneratorDraws(
+        double(2, 8), generator_noise=double(2, generator.noise_width), directions=double(2, 3, 8, 8)
+    )
     part = context(generator, draws, 0.4)
     styles, h = generator.map(draws.z).detach(), 1e-5
     squares = torch.zeros(2, dtype=torch.float64)
@@ -79,12 +85,22 @@ def test_path_length_and_its_gradient_are_those_of_finite_differences():
             for component in range(8):
                 step = torch.zeros_like(styles)
                 step[:, layer, component] = h
-                moved = generator.synthesize(styles + step, draws.generator_noise) - generator.synthesize(styles - step, draws.generator_noise)
+                moved = generator.synthesize(styles + step, draws.generator_noise) - generator.synthesize(
+                    styles - step, draws.generator_noise
+                )
                 squares += ((moved / (2 * h) * draws.directions).sum((1, 2, 3)) / 8).square() / generator.styles
     torch.testing.assert_close(part.path_lengths(draws).detach(), squares.sqrt(), atol=0, rtol=1e-6)
     value = TERMS["path_length"](term(), part)
-    names = ["mapping.0.weight", "constant", "blocks.0.conv.conv.weight", "blocks.1.up.conv.affine.weight", "blocks.1.to_rgb.conv.weight"]
-    for name, slope in zip(names, torch.autograd.grad(value, [generator.get_parameter(name) for name in names]), strict=True):
+    names = [
+        "mapping.0.weight",
+        "constant",
+        "blocks.0.conv.conv.weight",
+        "blocks.1.up.conv.affine.weight",
+        "blocks.1.to_rgb.conv.weight",
+    ]
+    for name, slope in zip(
+        names, torch.autograd.grad(value, [generator.get_parameter(name) for name in names]), strict=True
+    ):
         parameter, along, values = generator.get_parameter(name), torch.randn_like(slope), []
         for sign in (h, -h):
             with torch.no_grad():
@@ -123,11 +139,16 @@ def test_styles_cross_at_the_layer_drawn():
     torch.testing.assert_close(images[2], generator(z, noise)[2])  # beyond the last layer: no mixing
     assert not torch.allclose(images[1], generator(z, noise)[1])
     # The crossing is at the third layer: what the 4 x 4 block makes of the first latent is still there.
-    changed = generate(generator, GeneratorDraws(z, generator_noise=noise, mixing=Mixing(other + 1, torch.tensor([1, 3, 4]))))
+    changed = generate(
+        generator, GeneratorDraws(z, generator_noise=noise, mixing=Mixing(other + 1, torch.tensor([1, 3, 4])))
+    )
     with torch.no_grad():
         for block in generator.blocks[1:]:
             block.to_rgb.conv.weight.zero_()
-    coarse = [generate(generator, GeneratorDraws(z, generator_noise=noise, mixing=Mixing(second, torch.tensor([1, 3, 4])))) for second in (other, z)]
+    coarse = [
+        generate(generator, GeneratorDraws(z, generator_noise=noise, mixing=Mixing(second, torch.tensor([1, 3, 4]))))
+        for second in (other, z)
+    ]
     assert not torch.allclose(images[1], changed[1])
     torch.testing.assert_close(coarse[0][1:], coarse[1][1:])
     assert not torch.allclose(coarse[0][0], coarse[1][0])
@@ -137,7 +158,9 @@ def test_nine_in_ten_pictures_are_mixed_at_layers_that_are_all_as_likely():
     training = Training(batch=4096, generator_batch=4096, regularizers={})
     crossings = torch.cat([training.drawer.discriminator(step).mixing.crossing for step in range(5)])
     counts = torch.bincount(crossings, minlength=5) / len(crossings)
-    torch.testing.assert_close(counts, torch.tensor([0, 0.3, 0.3, 0.3, 0.1]), atol=0.015, rtol=0)  # 4 styles: crossings 1, 2, 3, or none (4)
+    torch.testing.assert_close(
+        counts, torch.tensor([0, 0.3, 0.3, 0.3, 0.1]), atol=0.015, rtol=0
+    )  # 4 styles: crossings 1, 2, 3, or none (4)
     part = training.drawer.generator(3).rows(slice(10, 20))
     assert torch.equal(part.mixing.crossing, training.drawer.generator(3).mixing.crossing[10:20])
     assert torch.equal(part.mixing.z, training.drawer.generator(3).mixing.z[10:20])
@@ -149,14 +172,24 @@ def test_directions_are_drawn_for_the_steps_that_measure_paths():
 
 
 def test_a_generator_without_styles_cannot_mix_them():
-    transformer = generator_config.validate_python({"latent": 8, "width": 16, "bottom_width": 8, "stages": [{"blocks": [{"depth": 1}]}]})
+    transformer = generator_config.validate_python(
+        {"latent": 8, "width": 16, "bottom_width": 8, "stages": [{"blocks": [{"depth": 1}]}]}
+    )
     for changes in ({"style_mixing": 0.0}, {"regularizers": {}}):
         with pytest.raises(UserError, match="generator with styles"):
-            Drawer(Streams(0), recipe(**changes), Augmentation([], 8, 0.3), build_generator(transformer), DiscriminatorNetwork())
+            Drawer(
+                Streams(0),
+                recipe(**changes),
+                Augmentation([], 8, 0.3),
+                build_generator(transformer),
+                DiscriminatorNetwork(),
+            )
 
 
 def test_steps_of_their_own_correct_adam():
-    config = recipe(regularizers={"r1": {**REGULARIZERS["r1"], "interval": 16}, "path": {**REGULARIZERS["path"], "interval": 4}})
+    config = recipe(
+        regularizers={"r1": {**REGULARIZERS["r1"], "interval": 16}, "path": {**REGULARIZERS["path"], "interval": 4}}
+    )
     critic, generator = config.optimizer("discriminator"), config.optimizer("generator")
     assert (critic.lr, critic.betas) == (pytest.approx(0.002 * 16 / 17), (0, pytest.approx(0.99 ** (16 / 17))))
     assert (generator.lr, generator.betas) == (pytest.approx(0.0016), (0, pytest.approx(0.99**0.8)))
@@ -173,7 +206,9 @@ def test_steps_of_their_own_correct_adam():
 def test_lazy_regularization_is_the_eager_one_in_expectation(own_step):
     def summed(interval: int, own_step: bool) -> torch.Tensor:
         """Gradient of all losses of 4 steps by one weight, the net, pictures and draws staying the same."""
-        training = Training(regularizers={"r1": {"kind": "r1", "weight": 0.5, "interval": interval, "own_step": own_step}})
+        training = Training(
+            regularizers={"r1": {"kind": "r1", "weight": 0.5, "interval": interval, "own_step": own_step}}
+        )
         trainer, weight = training.trainer, training.trainer.discriminator.conv.weight
         draws, real = training.drawer.discriminator(0), training.streams.normal("real", 0, 8, 3, 8, 8)
         total = torch.zeros_like(weight)
@@ -185,7 +220,9 @@ def test_lazy_regularization_is_the_eager_one_in_expectation(own_step):
 
     eager = summed(1, False)
     torch.testing.assert_close(summed(4, own_step), eager, atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(summed(3, own_step), eager, atol=1e-5, rtol=1e-4)  # due at 0 and 3: six steps' worth in four
+    assert not torch.allclose(
+        summed(3, own_step), eager, atol=1e-5, rtol=1e-4
+    )  # due at 0 and 3: six steps' worth in four
 
 
 def test_r1_of_a_quadratic_discriminator_before_and_after_augmentation():
@@ -207,7 +244,11 @@ def test_r1_of_a_quadratic_discriminator_before_and_after_augmentation():
 
 
 def test_terms_are_of_their_net():
-    for mistake in ({"net": "discriminator"}, {"kind": "r1"}, {"kind": "drift", "net": "discriminator", "own_step": True}):
+    for mistake in (
+        {"net": "discriminator"},
+        {"kind": "r1"},
+        {"kind": "drift", "net": "discriminator", "own_step": True},
+    ):
         with pytest.raises(ValueError, match=r"is a term of the|cannot have a step of its own"):
             term(**mistake)
     with pytest.raises(ValueError, match="must divide the generator_batch"):
@@ -219,7 +260,9 @@ def test_micro_batches_follow_the_same_trajectory_and_whole_groups_are_asked_for
     for _ in range(3):
         one, other = whole.advance(), parts.advance()
         assert other == pytest.approx(one, rel=1e-3, abs=1e-4)
-    torch.testing.assert_close(parts.trainer.regularizer_state["path"]["mean"], whole.trainer.regularizer_state["path"]["mean"])
+    torch.testing.assert_close(
+        parts.trainer.regularizer_state["path"]["mean"], whole.trainer.regularizer_state["path"]["mean"]
+    )
     with pytest.raises(UserError, match="judges 2 pictures together"):
         Training(micro_batch=3, regularizers={}).advance()
 
@@ -264,7 +307,10 @@ def styled_project(project) -> None:
     """Have the project's run train a StyleGAN2."""
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["models"]["small"] = MODEL
-    kept = {key: params["recipes"]["short"][key] for key in ("images", "batch", "generator_batch", "log_images", "dynamics", "threads", "flip")}
+    kept = {
+        key: params["recipes"]["short"][key]
+        for key in ("images", "batch", "generator_batch", "log_images", "dynamics", "threads", "flip")
+    }
     params["recipes"]["short"] = {**recipe().plain(), **kept}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
 
@@ -294,7 +340,9 @@ def test_an_estimate_counts_such_a_run(project):
 
     def without(*names: str) -> float:
         terms = {name: value for name, value in run.recipe.regularizers.items() if name not in names}
-        return estimate(run.model_copy(update={"recipe": run.recipe.model_copy(update={"regularizers": terms})})).gflop_per_image
+        return estimate(
+            run.model_copy(update={"recipe": run.recipe.model_copy(update={"regularizers": terms})})
+        ).gflop_per_image
 
     assert whole.generator_parameters == sum(p.numel() for p in Training().trainer.generator.parameters())
     extra = [whole.gflop_per_image - without(name) for name in ("r1", "path")]
@@ -313,7 +361,9 @@ def replay(rank: int, count: int, port: int, expected: dict) -> None:
     processes = join("cpu")
     training = Training(processes)
     training.advance(3)
-    torch.testing.assert_close(training.trainer.regularizer_state["path"]["mean"], expected["regularizers"]["path"]["mean"], atol=0, rtol=1e-5)
+    torch.testing.assert_close(
+        training.trainer.regularizer_state["path"]["mean"], expected["regularizers"]["path"]["mean"], atol=0, rtol=1e-5
+    )
     means = processes.gather_rows(training.trainer.regularizer_state["path"]["mean"].view(1))
     assert means.unique().numel() == 1  # the same bits in every process
     for name, value in expected["average"].items():

@@ -58,12 +58,18 @@ def test_bfloat16_keeps_weights_and_losses_in_float32():
 
 def test_linear_schedule_falls_to_zero_over_the_images_of_the_recipe():
     recorded = Recorded("clean")
-    trainer = recorded.trainer(generator={"lr": 0.1, "schedule": "linear"}, discriminator={"lr": 0.1, "schedule": "linear"})
+    trainer = recorded.trainer(
+        generator={"lr": 0.1, "schedule": "linear"}, discriminator={"lr": 0.1, "schedule": "linear"}
+    )
     rates = []
     for _ in range(3):
         recorded.advance(trainer)
         rates.append((trainer.d_optimizer.param_groups[0]["lr"], trainer.g_optimizer.param_groups[0]["lr"]))
-    assert rates == [(0.1, 0.1), (pytest.approx(0.1 * 5 / 6), 0.1), (pytest.approx(0.1 * 4 / 6), pytest.approx(0.1 * 4 / 6))]
+    assert rates == [
+        (0.1, 0.1),
+        (pytest.approx(0.1 * 5 / 6), 0.1),
+        (pytest.approx(0.1 * 4 / 6), pytest.approx(0.1 * 4 / 6)),
+    ]
 
 
 def test_regularizers_are_due_at_their_interval_and_weigh_the_more_then():
@@ -72,7 +78,9 @@ def test_regularizers_are_due_at_their_interval_and_weigh_the_more_then():
     trainer = recorded.trainer(regularizers=penalty, d_loss="hinge", g_loss="non_saturating")
     rows = [recorded.advance(trainer) for _ in range(3)]
     assert ["gradient_penalty" in row for row in rows] == [True, False, True]
-    assert rows[0]["d_loss"] - 2 * 2 * rows[0]["gradient_penalty"] == pytest.approx(2, abs=0.3)  # hinge of logits near 0
+    assert rows[0]["d_loss"] - 2 * 2 * rows[0]["gradient_penalty"] == pytest.approx(
+        2, abs=0.3
+    )  # hinge of logits near 0
 
 
 def test_compiling_recomputed_blocks_is_refused():

@@ -20,7 +20,14 @@ PARAMS = Path(__file__).parents[2] / "params.yaml"
 DEMO = plans.load(PARAMS, "demo")
 aten = torch.ops.aten
 # A value for the host; results whose size the host must know; numbers of the host made a tensor.
-WAITS = {aten._local_scalar_dense, aten.equal, aten.nonzero, aten.masked_select, aten.repeat_interleave.Tensor, aten.lift_fresh}
+WAITS = {
+    aten._local_scalar_dense,
+    aten.equal,
+    aten.nonzero,
+    aten.masked_select,
+    aten.repeat_interleave.Tensor,
+    aten.lift_fresh,
+}
 INDEXING = {aten.index, aten.index_put, aten.index_put_}
 
 
@@ -39,7 +46,14 @@ def iteration(run: Run) -> tuple[Trainer, Drawer, torch.Tensor]:
     discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution)
     generators = [build_generator(run.model.generator) for _ in range(2)]
     batch = 2 * discriminator.group
-    sizes = {"batch": batch, "generator_batch": batch, "batch_group": 0, "micro_batch": None, "n_critic": 1, "devices": 1}
+    sizes = {
+        "batch": batch,
+        "generator_batch": batch,
+        "batch_group": 0,
+        "micro_batch": None,
+        "n_critic": 1,
+        "devices": 1,
+    }
     recipe = run.recipe.model_copy(update=sizes)
     trainer = Trainer(recipe, generators[0], discriminator, generators[1], Processes())
     drawer = Drawer(Streams(0), recipe, trainer.augmentation, generators[0], discriminator)
@@ -63,7 +77,9 @@ def test_no_augmentation_waits(name):
         augmentation(images, augmentation.draw(Streams(0), "test", 0, 1, 4, 2)[0])
 
 
-@pytest.mark.parametrize("wait", [lambda x: x[0].item(), lambda x: bool(x[0] > 0), lambda x: x.new_tensor([1.0]), lambda x: x[x > 0]])
+@pytest.mark.parametrize(
+    "wait", [lambda x: x[0].item(), lambda x: bool(x[0] > 0), lambda x: x.new_tensor([1.0]), lambda x: x[x > 0]]
+)
 def test_waiting_is_seen(wait):
     x = torch.ones(3)
     with pytest.raises(AssertionError, match="aten"), NoWaiting():

@@ -79,10 +79,14 @@ class Recorded:
 
     def nets(self) -> tuple[nn.Module, nn.Module]:
         generator = build_generator(
-            TransformerGenerator.model_validate({"latent": 32, "width": 64, "bottom_width": 8, "stages": [{"blocks": [{"depth": 1}]}] * 3})
+            TransformerGenerator.model_validate(
+                {"latent": 32, "width": 64, "bottom_width": 8, "stages": [{"blocks": [{"depth": 1}]}] * 3}
+            )
         )
         stages = [{"share": 0.75, "blocks": [{"depth": 1}]}, {"share": 0.25, "blocks": [{"depth": 1}]}]
-        discriminator = build_discriminator(TransformerDiscriminator.model_validate({"width": 64, "patch": 2, "stages": stages}), 32)
+        discriminator = build_discriminator(
+            TransformerDiscriminator.model_validate({"width": 64, "patch": 2, "stages": stages}), 32
+        )
         generator.load_state_dict(self.state("initial", "generator", generator))
         discriminator.load_state_dict(self.state("initial", "discriminator", discriminator))
         return generator, discriminator
@@ -113,7 +117,9 @@ class Recorded:
         numbers = {key: self.arrays[key][step].astype(np.float32) for key in ("real", "z", "alpha", "gz")}
         tensor = {key: torch.from_numpy(array).to(self.device) for key, array in numbers.items()}
         width = trainer.discriminator.noise_width
-        draws = DiscriminatorDraws(z=tensor["z"], alpha=tensor["alpha"].view(8, 1, 1, 1), noise=torch.zeros(3, 8, width, device=self.device))
+        draws = DiscriminatorDraws(
+            z=tensor["z"], alpha=tensor["alpha"].view(8, 1, 1, 1), noise=torch.zeros(3, 8, width, device=self.device)
+        )
         trainer.meter.clear()
         generator_draws = GeneratorDraws(tensor["gz"], noise=torch.zeros(12, width, device=self.device))
         trainer.advance(tensor["real"][rows], draws.rows(rows), lambda: generator_draws.rows(generator_rows))
@@ -125,9 +131,17 @@ class Recorded:
         for key in ("d_loss", "gradient_penalty"):
             np.testing.assert_allclose([row[key] for row in measured], self.arrays[key], atol=tolerance, rtol=0)
         for key in ("g_loss", "ema_beta"):
-            np.testing.assert_allclose([row[key] for row in measured if key in row], self.arrays[key], atol=tolerance, rtol=0)
-        for name, module in (("generator", trainer.generator), ("discriminator", trainer.discriminator), ("ema", trainer.average)):
+            np.testing.assert_allclose(
+                [row[key] for row in measured if key in row], self.arrays[key], atol=tolerance, rtol=0
+            )
+        for name, module in (
+            ("generator", trainer.generator),
+            ("discriminator", trainer.discriminator),
+            ("ema", trainer.average),
+        ):
             state = module.state_dict()
             for key, value in self.state("final", name, module).items():
                 where = f"{name}.{key}"
-                torch.testing.assert_close(state[key].cpu(), value, atol=tolerance, rtol=0, msg=lambda text, where=where: f"{where}: {text}")
+                torch.testing.assert_close(
+                    state[key].cpu(), value, atol=tolerance, rtol=0, msg=lambda text, where=where: f"{where}: {text}"
+                )

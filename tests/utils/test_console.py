@@ -18,7 +18,9 @@ sys.exit(143)
 
 def test_work_goes_on_where_nobody_reads_its_news(tmp_path):
     reading, writing = os.pipe()
-    worker = subprocess.Popen([sys.executable, "-c", WORK, str(tmp_path / "result")], stdin=subprocess.PIPE, stderr=writing)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORK, str(tmp_path / "result")], stdin=subprocess.PIPE, stderr=writing
+    )
     os.close(writing)
     os.close(reading)
     worker.communicate(b"")

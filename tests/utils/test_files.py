@@ -83,7 +83,9 @@ def test_a_growing_digest_is_that_of_the_whole_file(tmp_path: Path) -> None:
     for end in (10, files.DIGEST_PIECE + 7, len(content)):
         path.write_bytes(content[:end])
         digest.advance(end, most=files.DIGEST_PIECE)
-    assert digest.hexdigest() == hashlib.sha256(content[: 2 * files.DIGEST_PIECE + 7]).hexdigest()  # it lags, and catches up
+    assert (
+        digest.hexdigest() == hashlib.sha256(content[: 2 * files.DIGEST_PIECE + 7]).hexdigest()
+    )  # it lags, and catches up
     digest.advance(len(content))
     assert digest.hexdigest() == files.sha256(path)
 

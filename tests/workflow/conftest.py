@@ -30,7 +30,9 @@ class Project:
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
         environment.pop("MLFLOW_TRACKING_URI", None)
-        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, env=environment, timeout=600, check=False)
+        done = subprocess.run(
+            command, cwd=self.root, capture_output=True, text=True, env=environment, timeout=600, check=False
+        )
         output = done.stdout + done.stderr
         if check:
             assert done.returncode == 0, output
@@ -47,12 +49,20 @@ class Project:
     def work(self, stage: str) -> dict[str, int]:
         """When each finished result of a stage was worked out: changes exactly when work is repeated."""
         folders = "data/store/*" if stage == "prepare" else f"state/tiny/{stage}/*/*"
-        return {str(path.relative_to(self.root)): path.stat().st_mtime_ns for path in self.root.glob(f"{folders}/finished.json")}
+        return {
+            str(path.relative_to(self.root)): path.stat().st_mtime_ns
+            for path in self.root.glob(f"{folders}/finished.json")
+        }
 
     def bytes(self) -> dict[str, bytes]:
         """Every declared output but provenance, which holds times."""
         folders = (self.root / "results", self.root / "data" / "tiny")
-        paths = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.name not in ("provenance.json", "README.md")]
+        paths = [
+            path
+            for folder in folders
+            for path in folder.rglob("*")
+            if path.is_file() and path.name not in ("provenance.json", "README.md")
+        ]
         return {str(path.relative_to(self.root)): path.read_bytes() for path in paths}
 
     def edit(self, old: str, new: str) -> None:

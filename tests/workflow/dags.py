@@ -53,5 +53,7 @@ def dvc_stages(root: Path) -> dict[frozenset[str], Seen]:
             outputs = frozenset(str(Path(out.fs_path).relative_to(root)) for out in stage.outs)
             parameters = [dep for dep in stage.deps if type(dep).__name__ == "ParamsDependency"]
             inputs = frozenset(str(Path(dep.fs_path).relative_to(root)) for dep in stage.deps if dep not in parameters)
-            found[outputs] = Seen(stage.cmd, inputs, outputs, frozenset(key for dep in parameters for key in dep.params))
+            found[outputs] = Seen(
+                stage.cmd, inputs, outputs, frozenset(key for dep in parameters for key in dep.params)
+            )
         return found

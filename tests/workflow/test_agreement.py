@@ -112,17 +112,28 @@ def prints(plan: Plan) -> dict[str, str]:
     return {key: stage.fingerprint for key, stage in stages(plan).items()}
 
 
-@pytest.mark.parametrize("file", [TINY, pytest.param(ROOT / "params.yaml", marks=pytest.mark.slow)], ids=["tiny", "product"])
+@pytest.mark.parametrize(
+    "file", [TINY, pytest.param(ROOT / "params.yaml", marks=pytest.mark.slow)], ids=["tiny", "product"]
+)
 def test_every_leaf_reruns_what_it_changes_and_no_more(file: Path, tmp_path: Path) -> None:
     """Alter each leaf in turn: the stages whose fingerprint changes are what DVC would run again, give or take what the scale overrides."""
-    content = json.loads(json.dumps(yaml.safe_load(file.read_text())))  # anchors expanded: an alias is a leaf of its own
+    content = json.loads(
+        json.dumps(yaml.safe_load(file.read_text()))
+    )  # anchors expanded: an alias is a leaf of its own
     before = plans.load(file)
     graph, old = stages(before), prints(before)
     tried = 0
     for where, value in leaves(content):
         if where[0] == "scale":
             continue
-        changed_content = next((c for c in (with_leaf(content, where, other) for other in altered(value) if other != value) if loads(c, tmp_path)), None)
+        changed_content = next(
+            (
+                c
+                for c in (with_leaf(content, where, other) for other in altered(value) if other != value)
+                if loads(c, tmp_path)
+            ),
+            None,
+        )
         if changed_content is None:
             continue
         tried += 1
@@ -130,11 +141,17 @@ def test_every_leaf_reruns_what_it_changes_and_no_more(file: Path, tmp_path: Pat
         assert after is not None
         new = prints(after)
         changed = {key for key in old if new.get(key) != old[key]}
-        tracked = {key for key, stage in graph.items() if any(".".join(where).startswith((f"{p}.", p)) and covers(p, where) for p in stage.parameters)}
+        tracked = {
+            key
+            for key, stage in graph.items()
+            if any(".".join(where).startswith((f"{p}.", p)) and covers(p, where) for p in stage.parameters)
+        }
         missed = changed - reached(graph, tracked, changed)
         assert not missed, f"{'.'.join(where)}: DVC would not rerun {missed}"
         if tracked and not changed:
-            assert neutral(content, where, before.scale_name), f"{'.'.join(where)} is tracked by {sorted(tracked)} and changes nothing"
+            assert neutral(content, where, before.scale_name), (
+                f"{'.'.join(where)} is tracked by {sorted(tracked)} and changes nothing"
+            )
     assert tried > 30
 
 
@@ -159,9 +176,19 @@ def neutral(content: dict[str, Any], where: tuple[str, ...], scale: str) -> bool
     singular = kind.removesuffix("s")
     for run_name, run in content["runs"].items():
         if run.get(singular) == name:
-            layers += [run.get("changes", {}).get(singular, {}), content["scales"][scale]["runs"][run_name].get(singular, {})]
-    used = kind not in ("models", "recipes", "protocols", "datasets") or any(run[singular] == name for run in content["runs"].values())
-    return not used or any(_has(layer, rest) for layer in layers) or rest[-1] in ("kind",) or rest[-1] == "checkpoint_activations"
+            layers += [
+                run.get("changes", {}).get(singular, {}),
+                content["scales"][scale]["runs"][run_name].get(singular, {}),
+            ]
+    used = kind not in ("models", "recipes", "protocols", "datasets") or any(
+        run[singular] == name for run in content["runs"].values()
+    )
+    return (
+        not used
+        or any(_has(layer, rest) for layer in layers)
+        or rest[-1] in ("kind",)
+        or rest[-1] == "checkpoint_activations"
+    )
 
 
 def _has(layer: Any, keys: list[str]) -> bool:

@@ -26,7 +26,9 @@ EDIT = ("protocol: few, seed: 1}", "protocol: few, seed: 5}")
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Everything made by Snakemake, adopted by DVC and committed."""
-    project = make_project(tmp_path_factory.mktemp("compare") / "project", TINY.read_text().replace("figures: {}\n", FIGURES))
+    project = make_project(
+        tmp_path_factory.mktemp("compare") / "project", TINY.read_text().replace("figures: {}\n", FIGURES)
+    )
     project.run("snakemake", "--cores", "all", "--", "report_page")
     project.dvc("repro")
     commit(project, "Results")
@@ -101,14 +103,20 @@ def test_dvc_shows_and_compares_scores_parameters_and_curves(project: Project) -
     assert project.run("dvc", "metrics", "diff", "--json").strip() == "{}"
 
 
-def test_a_clean_clone_makes_every_table_and_figure_from_the_remote_without_training(project: Project, tmp_path: Path) -> None:
+def test_a_clean_clone_makes_every_table_and_figure_from_the_remote_without_training(
+    project: Project, tmp_path: Path
+) -> None:
     project.dvc("remote", "add", "-f", "-d", "lab", str(tmp_path / "remote"))
     commit(project, "A remote")
     project.dvc("push")
     clone = Project(tmp_path / "clone")
     project.run("git", "clone", "-q", str(project.root), str(clone.root))
     clone.run("make", "restore", "STAMP=")
-    made = {path: content for path, content in project.bytes().items() if not path.endswith(("report.html", "cost_measured.csv"))}
+    made = {
+        path: content
+        for path, content in project.bytes().items()
+        if not path.endswith(("report.html", "cost_measured.csv"))
+    }
     for folder in ("tables", "figures"):
         shutil.rmtree(clone.root / "results/tiny" / folder)
     output = clone.snakemake()

@@ -49,7 +49,13 @@ PUBLISHED_CHURCHES = 126_227
 
 def archives(scratch: Path) -> dict[str, bytes]:
     """What the server has: every source's files, with the numbers of pictures of COUNTS."""
-    return serve.with_sums(serve.cifar10(per_batch=15) | serve.stl10(30, 50) | serve.celeba(CELEBA_TRAIN) | serve.celebahq(70, 64) | serve.lsun(scratch, 68))
+    return serve.with_sums(
+        serve.cifar10(per_batch=15)
+        | serve.stl10(30, 50)
+        | serve.celeba(CELEBA_TRAIN)
+        | serve.celebahq(70, 64)
+        | serve.lsun(scratch, 68)
+    )
 
 
 def params(mirror: str) -> str:
@@ -57,21 +63,33 @@ def params(mirror: str) -> str:
     content = yaml.safe_load(TINY.read_text())
     content["data"]["mirror"] = mirror
     datasets = {
-        name: source | {"resolution": SIDE, "splits": [{"name": split, "count": count} for split, count in COUNTS[name].items()]}
+        name: source
+        | {"resolution": SIDE, "splits": [{"name": split, "count": count} for split, count in COUNTS[name].items()]}
         for name, source in SOURCES.items()
     }
     datasets["celeba64"]["splits"][0]["parts"] = ["train", "valid", "test"]
     datasets["church256"]["splits"][0]["count"] = PUBLISHED_CHURCHES
     content["datasets"] = {"digits": content["datasets"]["digits"], **datasets}
-    content["recipes"]["short"] |= {"images": 64, "log_images": 32, "dynamics": {"points": 2, "first": 32, "latents": 4}}
+    content["recipes"]["short"] |= {
+        "images": 64,
+        "log_images": 32,
+        "dynamics": {"points": 2, "first": 32, "latents": 4},
+    }
     few = content["protocols"]["few"] | {"samples": 100, "kid_subset_size": 50, "seeds": [0]}
     content["protocols"] = {"few": few, "both": few | {"splits": ["train", "unlabeled"]}}
     protocols = {name: "both" if name == "stl10" else "few" for name in datasets}
-    content["runs"] = {f"on-{name}": {"dataset": name, "model": "small", "recipe": "short", "protocol": protocols[name]} for name in datasets}
+    content["runs"] = {
+        f"on-{name}": {"dataset": name, "model": "small", "recipe": "short", "protocol": protocols[name]}
+        for name in datasets
+    }
     columns = [{"dataset": name, "title": name, "metrics": ["is", "fid"]} for name in datasets]
     row = {"name": "Tiny", "runs": {name: [f"on-{name}"] for name in datasets}}
-    content["tables"] = {"all": {"title": "One run on each dataset", "source": "no paper", "columns": columns, "rows": [row]}}
-    content["scales"]["tiny"] |= {kind: {name: {} for name in content[kind]} for kind in ("datasets", "protocols", "runs")}
+    content["tables"] = {
+        "all": {"title": "One run on each dataset", "source": "no paper", "columns": columns, "rows": [row]}
+    }
+    content["scales"]["tiny"] |= {
+        kind: {name: {} for name in content[kind]} for kind in ("datasets", "protocols", "runs")
+    }
     return yaml.safe_dump(content, sort_keys=False)
 
 
@@ -141,7 +159,13 @@ def test_a_run_was_trained_and_scored_on_each(reproduced: Project) -> None:
 
 def test_dvc_makes_the_same_and_repeats_nothing(reproduced: Project, server: serve.Server) -> None:
     work = {stage: reproduced.work(stage) for stage in COSTLY}
-    assert {stage: len(done) for stage, done in work.items()} == {"prepare": 7, "classifier": 1, "reference": 6, "train": 6, "score": 6}
+    assert {stage: len(done) for stage, done in work.items()} == {
+        "prepare": 7,
+        "classifier": 1,
+        "reference": 6,
+        "train": 6,
+        "score": 6,
+    }
     made, requests = reproduced.bytes(), Counter(name for name, _ in server.requests)
     reproduced.dvc("repro")
     assert {stage: reproduced.work(stage) for stage in COSTLY} == work

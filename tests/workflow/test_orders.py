@@ -49,12 +49,18 @@ def test_an_edit_of_one_run_trains_that_run_only(checkout: Project) -> None:
     after = checkout.bytes()
     changed = {path for path in made if made[path] != after[path]}
     run = "results/tiny/runs/two-cifar10"
-    assert changed <= {f"{run}/{name}" for name in ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz")} | {
+    assert changed <= {
+        f"{run}/{name}" for name in ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz")
+    } | {
         "results/tiny/scores/two-cifar10.json",
         "results/tiny/metrics/two-cifar10.json",
         *(f"results/tiny/tables/small.{suffix}" for suffix in ("csv", "md", "tex")),
     }
-    assert {f"{run}/generator.safetensors", "results/tiny/scores/two-cifar10.json", "results/tiny/tables/small.csv"} <= changed
+    assert {
+        f"{run}/generator.safetensors",
+        "results/tiny/scores/two-cifar10.json",
+        "results/tiny/tables/small.csv",
+    } <= changed
     assert "Nothing to be done" in checkout.snakemake()
 
 

@@ -29,7 +29,13 @@ def clean(plan: Plan, delete: bool) -> None:
         print(f"{_size(folder) / 2**20:10.1f} MiB  {folder}")
         if delete:
             _remove(folder)
-    verb = "removed" if delete else "no run uses; `transgan clean --delete` removes them" if unused else "nothing to remove"
+    verb = (
+        "removed"
+        if delete
+        else "no run uses; `transgan clean --delete` removes them"
+        if unused
+        else "nothing to remove"
+    )
     print(f"{len(unused)} folders {verb}" if unused else verb)
 
 
@@ -56,12 +62,18 @@ def _used(plan: Plan) -> set[Path]:
             "train": list(other.runs),
             "score": list(other.runs),
         }
-        used |= {other.paths.workspace(stage, name, other.fingerprint(stage, name)) for stage, all_names in names.items() for name in all_names}
+        used |= {
+            other.paths.workspace(stage, name, other.fingerprint(stage, name))
+            for stage, all_names in names.items()
+            for name in all_names
+        }
     return used
 
 
 def _state_folders(plan: Plan) -> list[Path]:
-    folders = [folder for stage in _STATE_STAGES for folder in (plan.paths.state / stage).glob("*/*") if folder.is_dir()]
+    folders = [
+        folder for stage in _STATE_STAGES for folder in (plan.paths.state / stage).glob("*/*") if folder.is_dir()
+    ]
     return sorted(folders + [folder for folder in Path("data/store").glob("*") if folder.is_dir()])
 
 
@@ -80,7 +92,9 @@ def doctor(plan: Plan) -> None:
         "git": _git_state(),
         "scale": f"{plan.scale_name} of {plan.file}: {plan.scale.description}",
         "mlflow": os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db in this folder"),
-        "browser": shutil.which("chromium") or shutil.which("google-chrome") or "no Chromium: browser tests will be skipped",
+        "browser": shutil.which("chromium")
+        or shutil.which("google-chrome")
+        or "no Chromium: browser tests will be skipped",
     }
     for key, value in lines.items():
         print(f"{key:9} {value}")
@@ -102,4 +116,6 @@ def summary(plan: Plan) -> None:
             print(path.read_text().split(DETAILS)[0])
     results = plan.paths.results
     print(f"Tables: {results / 'tables'}   figures: {results / 'figures'}   samples: {results / 'runs'}/*/samples.png")
-    print("Next: `mlflow ui` to compare runs; `transgan plan --scale paper` for the price of the real thing; README.md for the way there.")
+    print(
+        "Next: `mlflow ui` to compare runs; `transgan plan --scale paper` for the price of the real thing; README.md for the way there."
+    )

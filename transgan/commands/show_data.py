@@ -36,10 +36,21 @@ def show(plan: Plan, as_json: bool = False) -> None:
     if as_json:
         print(files.dumps({"datasets": rows}), end="")
         return
-    table = Table("dataset", "source", "state", "on disk", "pictures", "digest", title=f"datasets at scale {plan.scale_name}", title_justify="left")
+    table = Table(
+        "dataset",
+        "source",
+        "state",
+        "on disk",
+        "pictures",
+        "digest",
+        title=f"datasets at scale {plan.scale_name}",
+        title_justify="left",
+    )
     for row in rows:
         count = f"{row['count']:,}" if row["count"] else ""
-        table.add_row(row["dataset"], row["source"], row["state"], f"{row['bytes'] / 1e6:,.1f} MB", count, row["digest"] or "")
+        table.add_row(
+            row["dataset"], row["source"], row["state"], f"{row['bytes'] / 1e6:,.1f} MB", count, row["digest"] or ""
+        )
     console = Console()
     console.print(table)
     for row in rows:
@@ -60,7 +71,10 @@ def _row(plan: Plan, dataset: str) -> dict[str, Any]:
         state, action = "packed from other data or settings", plan.command("prepare", dataset)
     elif (store / PROGRESS).exists():
         progress = _read(store / PROGRESS)
-        state, action = f"packing, {progress.get('done', 0) / max(progress.get('entries', 1), 1):.0%} done", plan.command("prepare", dataset)
+        state, action = (
+            f"packing, {progress.get('done', 0) / max(progress.get('entries', 1), 1):.0%} done",
+            plan.command("prepare", dataset),
+        )
     elif source and not _missing(config.source, config.path):
         state, action = "fetched", plan.command("prepare", dataset)
     else:
@@ -70,7 +84,9 @@ def _row(plan: Plan, dataset: str) -> dict[str, Any]:
         "dataset": dataset,
         "source": config.path or config.source,
         "state": state,
-        "bytes": _bytes(ARCHIVES / config.source) + sum(_bytes(path) for path in _placed(config.source)) + _bytes(store),
+        "bytes": _bytes(ARCHIVES / config.source)
+        + sum(_bytes(path) for path in _placed(config.source))
+        + _bytes(store),
         "count": manifest.get("count") if packed else None,
         "digest": str(digest)[:12] if digest else None,
         "licence": CATALOG[config.source].licence if config.source in CATALOG else OWN_TERMS[config.source],

@@ -56,7 +56,9 @@ def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool =
 def run_status(plan: Plan) -> dict[str, str]:
     """Run -> done, trained (not scored yet), resumable at n%, missing, or skipped; told from what the outputs and state folders carry."""
     judged = freshness(plan, stages(plan))
-    made = {name: _status(plan, run, judged[f"train@{name}"], judged[f"score@{name}"]) for name, run in plan.made.items()}
+    made = {
+        name: _status(plan, run, judged[f"train@{name}"], judged[f"score@{name}"]) for name, run in plan.made.items()
+    }
     return {name: made.get(name, "skipped") for name in plan.runs}
 
 
@@ -68,7 +70,9 @@ def _status(plan: Plan, run: Run, trained: str, scored: str) -> str:
     return f"resumable at {100 * images // run.recipe.images}%" if images else "missing"
 
 
-def _row(plan: Plan, run: Run, cost: dict[str, Any], rate: budget.Rate | None, need: budget.Need, status: str) -> dict[str, Any]:
+def _row(
+    plan: Plan, run: Run, cost: dict[str, Any], rate: budget.Rate | None, need: budget.Need, status: str
+) -> dict[str, Any]:
     return {
         "run": run.name,
         "dataset": run.dataset_name,
@@ -115,7 +119,12 @@ def _print(plan: Plan, shown: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console(width=None if Console().is_terminal else 150)
-    runs = Table(title=f"{plan.file} at scale {plan.scale_name}: {plan.scale.description}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    runs = Table(
+        title=f"{plan.file} at scale {plan.scale_name}: {plan.scale.description}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for column, justify in _COLUMNS:
         runs.add_column(column, justify=justify, no_wrap=column in ("run", "dataset, pixels"))
     for row in shown["runs"]:
@@ -134,7 +143,12 @@ def _print(plan: Plan, shown: dict[str, Any]) -> None:
             row["status"],
         )
     console.print(runs)
-    tables = Table(title="By table (what several share counts in each, once in all)", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    tables = Table(
+        title="By table (what several share counts in each, once in all)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for column in ("table", "runs", "images", "EFLOP", "hours", "GiB on disk"):
         tables.add_column(column, justify="left" if column == "table" else "right")
     for row in [*shown["tables"], {"table": "in all", **shown["total"]}]:

@@ -28,6 +28,8 @@ def _check_keys(node: yaml.Node | None, seen: set[int]) -> None:
         keys: set[str] = set()
         for key, inner in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in keys:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
             keys.add(str(key.value))
             _check_keys(inner, seen)

@@ -18,7 +18,16 @@ from transgan.config import params_file
 from transgan.config.paths import Paths, StageName
 from transgan.config.validation import lookup, validated
 from transgan.errors import UserError
-from transgan.schema import ClassifierConfig, DatasetConfig, FigureConfig, ModelConfig, Params, ProtocolConfig, RecipeConfig, TableConfig
+from transgan.schema import (
+    ClassifierConfig,
+    DatasetConfig,
+    FigureConfig,
+    ModelConfig,
+    Params,
+    ProtocolConfig,
+    RecipeConfig,
+    TableConfig,
+)
 from transgan.schema.base import Strict
 from transgan.schema.params import Scale
 
@@ -35,7 +44,16 @@ STAGE_VERSION: dict[StageName, int] = {
 }
 
 # The part of a protocol that the reference statistics depend on; the rest concerns the generated samples only.
-REFERENCE_FIELDS = ("extractor", "weights", "feature_layer", "splits", "reference_samples", "batch", "precision", "threads")
+REFERENCE_FIELDS = (
+    "extractor",
+    "weights",
+    "feature_layer",
+    "splits",
+    "reference_samples",
+    "batch",
+    "precision",
+    "threads",
+)
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -168,7 +186,9 @@ class Plan:
 
     def reference(self, name: str) -> tuple[str, str]:
         """(dataset, protocol) of the reference `name`, whether or not a run is scored with it, or UserError naming the nearest one."""
-        others = {f"{dataset}-{protocol}": (dataset, protocol) for dataset in self.datasets for protocol in self.protocols}
+        others = {
+            f"{dataset}-{protocol}": (dataset, protocol) for dataset in self.datasets for protocol in self.protocols
+        }
         return lookup({**self.references, **others}, name, "reference", self.file)
 
     def command(self, *words: str) -> str:
@@ -205,7 +225,11 @@ class Plan:
                 return {"dataset": self.dataset(name).plain()}
             case "classifier":
                 classifier = self.classifier(name)
-                return {"classifier": classifier.plain(), "needed": self.classifier_needed, "data": self.fingerprint("prepare", classifier.dataset)}
+                return {
+                    "classifier": classifier.plain(),
+                    "needed": self.classifier_needed,
+                    "data": self.fingerprint("prepare", classifier.dataset),
+                }
             case "reference":
                 dataset_name, protocol_name = self.reference(name)
                 protocol = self.protocol(protocol_name)
@@ -276,7 +300,10 @@ class Plan:
         base: dict[str, Config] = getattr(self.params, kind)
         changes: dict[str, dict[str, Any]] = getattr(self.scale, kind)
         return {
-            name: validated(config, merge(entry.plain(), changes[name]), self.file, f"scales.{self.scale_name}.{kind}.{name}") for name, entry in base.items()
+            name: validated(
+                config, merge(entry.plain(), changes[name]), self.file, f"scales.{self.scale_name}.{kind}.{name}"
+            )
+            for name, entry in base.items()
         }
 
     def _resolve(self, name: str) -> Run:
@@ -317,7 +344,9 @@ def load(file: Path | None = None, scale: str | None = None) -> Plan:
         _ = plan.runs, plan.classifiers
         for figure in params.figures:
             if not plan.feeding("figures", figure):
-                raise UserError(f"{file}: figures.{figure}: scale {plan.scale_name} skips all of its runs; name one that it makes")
+                raise UserError(
+                    f"{file}: figures.{figure}: scale {plan.scale_name} skips all of its runs; name one that it makes"
+                )
     found = lookup(plans, scale or params.scale, "scale", file)
     _check_scale_is_its_own(found)
     return found
@@ -328,7 +357,9 @@ def _check_scale_is_its_own(plan: Plan) -> None:
     if plan.file == PARAMS_FILE or not PARAMS_FILE.exists() or plan.file.samefile(PARAMS_FILE):
         return
     if plan.scale_name in (read(PARAMS_FILE).get("scales") or {}):
-        raise UserError(f"{plan.file}: scales.{plan.scale_name}: {PARAMS_FILE} has a scale of that name, whose results these would replace; rename it here")
+        raise UserError(
+            f"{plan.file}: scales.{plan.scale_name}: {PARAMS_FILE} has a scale of that name, whose results these would replace; rename it here"
+        )
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -358,7 +389,10 @@ def parse(content: dict[str, Any], file: Path) -> Params:
             lookup(entries, getattr(run, kind), kind, file, where=f"runs.{name}.{kind}: ")
     for name, classifier in params.classifiers.items():
         lookup(params.datasets, classifier.dataset, "dataset", file, where=f"classifiers.{name}.dataset: ")
-    for kind, users in (("tables", {k: v.run_names for k, v in params.tables.items()}), ("figures", {k: v.runs for k, v in params.figures.items()})):
+    for kind, users in (
+        ("tables", {k: v.run_names for k, v in params.tables.items()}),
+        ("figures", {k: v.runs for k, v in params.figures.items()}),
+    ):
         for name, runs in users.items():
             for run_name in runs:
                 lookup(params.runs, run_name, "run", file, where=f"{kind}.{name}: ")
@@ -372,14 +406,18 @@ def parse(content: dict[str, Any], file: Path) -> Params:
                 lookup(entries, name, kind.removesuffix("s"), file, where=f"scales.{scale_name}.{kind}: ")
             for name in entries:
                 if name not in changes:
-                    raise UserError(f"{file}: scales.{scale_name}.{kind}: {name} is missing; list it, with {{}} if the scale changes nothing")
+                    raise UserError(
+                        f"{file}: scales.{scale_name}.{kind}: {name} is missing; list it, with {{}} if the scale changes nothing"
+                    )
     return params
 
 
 def _check_sizes(run: Run, where: str) -> None:
     model, resolution = run.model, run.dataset.resolution
     if model.generator.resolution != resolution:
-        raise UserError(f"{where}: the generator makes {model.generator.resolution} pixels, the dataset {run.dataset_name} has {resolution}")
+        raise UserError(
+            f"{where}: the generator makes {model.generator.resolution} pixels, the dataset {run.dataset_name} has {resolution}"
+        )
     try:
         model.discriminator.check_resolution(resolution)
     except ValueError as error:
@@ -387,4 +425,6 @@ def _check_sizes(run: Run, where: str) -> None:
     splits = [split.name for split in run.dataset.splits]
     for name in run.protocol.splits:
         if name not in splits:
-            raise UserError(f"{where}: protocol {run.protocol_name} wants the split {name!r} of {run.dataset_name}, which has: {', '.join(splits)}")
+            raise UserError(
+                f"{where}: protocol {run.protocol_name} wants the split {name!r} of {run.dataset_name}, which has: {', '.join(splits)}"
+            )

@@ -41,7 +41,11 @@ def _walk(config: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
     keys: list[str] = []
     holder, current = config, cast(Any, config)
     for part in location:
-        members = {get_args(member.model_fields[FAMILY].annotation)[0]: member for member in get_args(current) if _has_family(member)}
+        members = {
+            get_args(member.model_fields[FAMILY].annotation)[0]: member
+            for member in get_args(current)
+            if _has_family(member)
+        }
         if part == "[key]":
             continue
         if part in members:
@@ -49,7 +53,10 @@ def _walk(config: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
             continue
         keys.append(str(part))
         if isinstance(current, type) and issubclass(current, BaseModel):
-            holder, current = current, current.model_fields[str(part)].annotation if str(part) in current.model_fields else None
+            holder, current = (
+                current,
+                current.model_fields[str(part)].annotation if str(part) in current.model_fields else None,
+            )
         else:
             current = next((inner for inner in reversed(get_args(current)) if inner is not Ellipsis), None)
     return keys, holder

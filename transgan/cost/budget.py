@@ -45,7 +45,11 @@ DEVICES: dict[str, Device] = {
     "H100": Device("NVIDIA H100 SXM 80 GB", {"float32": 67.0, "tf32": 494.7, "bfloat16": 989.4}, 80),
     "A100": Device("NVIDIA A100 SXM 80 GB", {"float32": 19.5, "tf32": 156.0, "bfloat16": 312.0}, 80),
     "RTX 4090": Device("NVIDIA GeForce RTX 4090", {"float32": 82.6, "tf32": 82.6, "bfloat16": 165.2}, 24),
-    "V100": Device("NVIDIA V100 SXM2 32 GB (no TF32, no bfloat16: at float32's rate)", {"float32": 15.7, "tf32": 15.7, "bfloat16": 15.7}, 32),
+    "V100": Device(
+        "NVIDIA V100 SXM2 32 GB (no TF32, no bfloat16: at float32's rate)",
+        {"float32": 15.7, "tf32": 15.7, "bfloat16": 15.7},
+        32,
+    ),
 }
 
 
@@ -66,7 +70,12 @@ class Rate:
 
     def plain(self) -> dict[str, Any]:
         """As JSON-compatible data."""
-        return {"name": self.device, "measured": self.measured, "tflops": {key: value / 1e12 for key, value in self.flops.items()}, "said": self.said}
+        return {
+            "name": self.device,
+            "measured": self.measured,
+            "tflops": {key: value / 1e12 for key, value in self.flops.items()},
+            "said": self.said,
+        }
 
 
 def named(name: str) -> Rate:
@@ -74,7 +83,9 @@ def named(name: str) -> Rate:
     spelt = {_letters(known): device for known, device in DEVICES.items()}
     device = spelt.get(_letters(name))
     if device is None:
-        raise UserError(f"--device {name}: not known; known are {', '.join(DEVICES)}; for the device at hand use --calibrate instead")
+        raise UserError(
+            f"--device {name}: not known; known are {', '.join(DEVICES)}; for the device at hand use --calibrate instead"
+        )
     shares = ", ".join(f"{precision} {share:.0%}" for precision, share in ASSUMED_SHARE.items())
     return Rate(
         device.title,
@@ -97,7 +108,13 @@ def at_hand(plan: Plan) -> Rate | None:
         f"measured: {found['training_tflops']:.3g} TFLOP/s in training steps of {found['run']} at batch {found['batch']} in {own}, "
         f"{found['share']:.0%} of what matrix products reach; assumed of every other run, and not compiled"
     )
-    return Rate(f"{device}, {found['threads']} thread{'s' * (found['threads'] > 1)}" if found["cpu"] else device, True, flops, device_bytes(), said)
+    return Rate(
+        f"{device}, {found['threads']} thread{'s' * (found['threads'] > 1)}" if found["cpu"] else device,
+        True,
+        flops,
+        device_bytes(),
+        said,
+    )
 
 
 def calibration_file(plan: Plan) -> Path:
@@ -133,7 +150,11 @@ def united(needs: Iterable[Need]) -> Need:
 
 def _reference_bytes(plan: Plan, protocol: ProtocolConfig, pictures: int) -> int:
     layer = protocol.feature_layer
-    width = int(layer) if layer.isdigit() else max((classifier.features for classifier in plan.classifiers.values()), default=0)
+    width = (
+        int(layer)
+        if layer.isdigit()
+        else max((classifier.features for classifier in plan.classifiers.values()), default=0)
+    )
     kept = protocol.kept_features
     features = pictures if kept is True else min(kept, pictures)
     return 8 * width * (width + 1) + 4 * width * features

@@ -49,7 +49,10 @@ def calibrate(plan: Plan, run: Run, gflop_per_image: float) -> None:
                 raise
             recipe = _with_batch(recipe, recipe.batch // 2)
     training = recipe.batch * recipe.n_critic * gflop_per_image * 1e9 / seconds
-    products = {precision: _product_flops(precision, device) for precision in sorted({other.recipe.precision for other in plan.runs.values()})}
+    products = {
+        precision: _product_flops(precision, device)
+        for precision in sorted({other.recipe.precision for other in plan.runs.values()})
+    }
     found = {
         "run": run.name,
         "precision": recipe.precision,
@@ -75,7 +78,9 @@ def _reduced(recipe: RecipeConfig, gflop_per_image: float, device: torch.device)
 def _with_batch(recipe: RecipeConfig, batch: int) -> RecipeConfig:
     generated = max(1, batch * recipe.generator_batch // recipe.batch)
     group = math.gcd(recipe.batch_group, batch, generated)
-    return recipe.model_copy(update={"batch": batch, "generator_batch": generated, "batch_group": group, "devices": 1, "compile": False})
+    return recipe.model_copy(
+        update={"batch": batch, "generator_batch": generated, "batch_group": group, "devices": 1, "compile": False}
+    )
 
 
 def _iteration_seconds(run: Run, recipe: RecipeConfig, device: torch.device) -> float:

@@ -69,7 +69,9 @@ def in_full(plan: Plan, run_name: str) -> Run | None:
         recipe = RecipeConfig.model_validate(merge(plan.params.recipes[entry.recipe].plain(), entry.changes.recipe))
     except ValidationError:
         return None
-    return plan.run(run_name).model_copy(update={"model": model, "recipe": recipe, "dataset": plan.params.datasets[entry.dataset]})
+    return plan.run(run_name).model_copy(
+        update={"model": model, "recipe": recipe, "dataset": plan.params.datasets[entry.dataset]}
+    )
 
 
 def key(run: Run) -> str:
@@ -89,7 +91,9 @@ def key(run: Run) -> str:
 @cache
 def shipped() -> dict[str, dict[str, Any]]:
     """Key -> what was counted, as transgan.cost.estimate.Estimate has it."""
-    found: dict[str, dict[str, Any]] = json.loads(resources.files("transgan").joinpath(FILE).read_text(encoding="utf-8"))
+    found: dict[str, dict[str, Any]] = json.loads(
+        resources.files("transgan").joinpath(FILE).read_text(encoding="utf-8")
+    )
     return {entry: {name: value for name, value in counts.items() if name != "run"} for entry, counts in found.items()}
 
 

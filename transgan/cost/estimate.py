@@ -71,8 +71,12 @@ def gflop_per_image(run: Run) -> float:
         if name not in frequent:
             more = _measure(run.model, resolution, _one_pass(recipe, {*frequent, name}))
             flop[term.net] += (more.flop[term.net] - base.flop[term.net]) / term.interval
-    generated = recipe.generator_batch / (recipe.batch * recipe.n_critic)  # generated images per real one in generator steps
-    per_image = flop["discriminator"] / _pass_size(recipe, recipe.batch) + generated * flop["generator"] / _pass_size(recipe, recipe.generator_batch)
+    generated = recipe.generator_batch / (
+        recipe.batch * recipe.n_critic
+    )  # generated images per real one in generator steps
+    per_image = flop["discriminator"] / _pass_size(recipe, recipe.batch) + generated * flop["generator"] / _pass_size(
+        recipe, recipe.generator_batch
+    )
     return per_image / 1e9
 
 
@@ -133,8 +137,14 @@ def _measure_once(model_json: str, resolution: int, recipe_json: str, plain: boo
         g_flop, g_peak = counter.count(lambda: trainer.generator_step(draws.generator(0)))
         # By now every gradient and every optimizer state exists: a later step needs them all, and at its worst so much on top.
         memory = counter.live + max(d_peak, g_peak)
-    g_parameters, d_parameters = (sum(parameter.numel() for parameter in net.parameters()) for net in (networks[0], discriminator))
-    return _Measured({"generator": g_parameters, "discriminator": d_parameters}, {"generator": g_flop, "discriminator": d_flop}, memory)
+    g_parameters, d_parameters = (
+        sum(parameter.numel() for parameter in net.parameters()) for net in (networks[0], discriminator)
+    )
+    return _Measured(
+        {"generator": g_parameters, "discriminator": d_parameters},
+        {"generator": g_flop, "discriminator": d_flop},
+        memory,
+    )
 
 
 class _Shapes(Streams):

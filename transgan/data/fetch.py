@@ -29,7 +29,12 @@ def fetch(plan: Plan, dataset: str) -> None:
     config = plan.dataset(dataset)
     found = _found(config, plan.params.data.mirror)
     digest = hashlib.sha256(files.dumps(found).encode()).hexdigest()
-    content = {"source": config.source, "files": found, "digest": digest, "fingerprint": plan.fingerprint("fetch", dataset)}
+    content = {
+        "source": config.source,
+        "files": found,
+        "digest": digest,
+        "fingerprint": plan.fingerprint("fetch", dataset),
+    }
     files.write_json(plan.paths.data(dataset) / SOURCE, content)
 
 
@@ -57,7 +62,9 @@ def _published(name: str, mirror: str | None) -> list[dict[str, object]]:
                 failures = [answer for answer in pool.map(lambda file: archives.obtain(file, count), missing) if answer]
             if failures:
                 raise UserError(by_hand(source, failures))
-        return [_description(archives, file.name, places[file.name] or archives.folder / file.name) for file in source.files]
+        return [
+            _description(archives, file.name, places[file.name] or archives.folder / file.name) for file in source.files
+        ]
 
 
 def _description(archives: Archives, name: str, path: Path) -> dict[str, object]:
@@ -77,7 +84,12 @@ def _placed(path: Path) -> dict[str, object]:
     tree = hashlib.sha256()
     for name, size in zip(container.names, container.sizes, strict=True):
         tree.update(f"{name}\0{size}\0{_content_digest(path / name)}\n".encode())
-    return {"name": f"{path.name}/", "size": sum(container.sizes), "sha256": tree.hexdigest(), "count": len(container.names)}
+    return {
+        "name": f"{path.name}/",
+        "size": sum(container.sizes),
+        "sha256": tree.hexdigest(),
+        "count": len(container.names),
+    }
 
 
 def _content_digest(path: Path) -> str:

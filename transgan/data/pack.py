@@ -30,8 +30,15 @@ class Pack:
         manifest = files.read_json(folder / MANIFEST)
         images, labels = _load(folder / IMAGES, mapped=True), _load(folder / LABELS, mapped=False)
         side, count = manifest["resolution"], manifest["count"]
-        if images.dtype != np.uint8 or images.shape != (count, side, side, 3) or labels.dtype != np.int64 or labels.shape != (count,):
-            raise UserError(f"{folder}: {IMAGES} and {LABELS} do not fit {MANIFEST}; delete that folder and run {_maker(folder)}")
+        if (
+            images.dtype != np.uint8
+            or images.shape != (count, side, side, 3)
+            or labels.dtype != np.int64
+            or labels.shape != (count,)
+        ):
+            raise UserError(
+                f"{folder}: {IMAGES} and {LABELS} do not fit {MANIFEST}; delete that folder and run {_maker(folder)}"
+            )
         return Pack(images, labels, manifest)
 
     @property

@@ -33,7 +33,9 @@ BATCH_BYTES = 8 * 2**20  # encoded
 DECODED_BYTES = 2 * 2**20  # a worker writes its decoded pictures while they are in a cache
 SAVE_EVERY_SECONDS = 5.0
 COPY_BYTES = 32 * 2**20
-DIGEST_BYTES = 64 * 2**20  # most that is hashed between two batches: after an interruption there is much to catch up with
+DIGEST_BYTES = (
+    64 * 2**20
+)  # most that is hashed between two batches: after an interruption there is much to catch up with
 CONTACT_SIDE = 8
 
 
@@ -53,7 +55,9 @@ class Job:
     def __post_init__(self) -> None:
         order = {name: rank for rank, name in enumerate(self.splits)}
         self.entries = self.reader.entries
-        by_row = sorted(range(len(self.entries)), key=lambda index: (order[self.entries[index].split], self.entries[index].name))
+        by_row = sorted(
+            range(len(self.entries)), key=lambda index: (order[self.entries[index].split], self.entries[index].name)
+        )
         self.row_of = np.empty(len(by_row), dtype=np.int64)
         self.row_of[by_row] = np.arange(len(by_row))
         self.by_row = by_row
@@ -90,7 +94,11 @@ class Job:
 
     def good_entries(self) -> list[tuple[int, Entry]]:
         """(row, entry) of every picture that could be read, in the order of rows."""
-        return [(row, self.entries[index]) for row, index in enumerate(self.by_row) if self.entries[index].name not in self.bad]
+        return [
+            (row, self.entries[index])
+            for row, index in enumerate(self.by_row)
+            if self.entries[index].name not in self.bad
+        ]
 
 
 def pack_pictures(job: Job, folder: Path, what: str) -> str:
@@ -103,7 +111,11 @@ def pack_pictures(job: Job, folder: Path, what: str) -> str:
     _check_room(job, rows, what)
     _write_header(job, rows)
     digest = files.GrowingDigest(rows.path)
-    with workers(count - job.done) as pool, progress(what, count, "pictures", job.done) as bar, _Saver(job, folder) as saver:
+    with (
+        workers(count - job.done) as pool,
+        progress(what, count, "pictures", job.done) as bar,
+        _Saver(job, folder) as saver,
+    ):
         for done, bad in _results(job, rows, pool):
             job.finish(done, bad)
             bar.advance(done)
@@ -117,7 +129,9 @@ def _check_room(job: Job, rows: Rows, what: str) -> None:
     there = rows.path.stat().st_size if rows.path.exists() else 0
     needed, free = len(job.entries) * rows.row_bytes - there, shutil.disk_usage(rows.path.parent).free
     if needed > free:
-        raise UserError(f"{what}: needs {needed / 1e6:,.1f} MB in {rows.path.parent}, {free / 1e6:,.1f} MB are free; make room or link data/ elsewhere")
+        raise UserError(
+            f"{what}: needs {needed / 1e6:,.1f} MB in {rows.path.parent}, {free / 1e6:,.1f} MB are free; make room or link data/ elsewhere"
+        )
 
 
 def _write_header(job: Job, rows: Rows) -> None:
@@ -199,7 +213,11 @@ def _restore(job: Job, folder: Path) -> None:
     """Take up what an interrupted call left; anything that does not fit is begun anew."""
     try:
         state = files.read_json(folder / PROGRESS)
-        fits = state["entries"] == len(job.entries) and (folder / PARTIAL).exists() and 0 < state["done"] <= len(job.entries)
+        fits = (
+            state["entries"] == len(job.entries)
+            and (folder / PARTIAL).exists()
+            and 0 < state["done"] <= len(job.entries)
+        )
     except (UserError, KeyError, TypeError, OSError, ValueError):
         fits = False
     if not fits:

@@ -56,7 +56,9 @@ def source_digest(plan: Plan, dataset: str) -> str:
     return str(found["digest"])
 
 
-def _make(config: DatasetConfig, reader: Reader, store: Path, dataset: str, source: str, fingerprint: str) -> dict[str, str]:
+def _make(
+    config: DatasetConfig, reader: Reader, store: Path, dataset: str, source: str, fingerprint: str
+) -> dict[str, str]:
     """The pack in `store`; returns the digests of its large files."""
     where = f"dataset {dataset} ({config.path or config.source})"
     expected = Counter(entry.split for entry in reader.entries if _looks_like_picture(entry.name, config))
@@ -84,7 +86,9 @@ def _judge_unreadable(job: Job, config: DatasetConfig, store: Path, where: str) 
         return
     lines = [f"{name}: {reason}" for name, reason in sorted(job.bad.items())]
     files.write_text(store / UNREADABLE, "\n".join(lines) + "\n")
-    first = "; ".join(lines[:NAMED]) + (f"; {len(lines) - NAMED} more in {store / UNREADABLE}" if len(lines) > NAMED else "")
+    first = "; ".join(lines[:NAMED]) + (
+        f"; {len(lines) - NAMED} more in {store / UNREADABLE}" if len(lines) > NAMED else ""
+    )
     what = f"{where}: {len(lines):,} of {len(job.entries):,} pictures cannot be read: {first}"
     if config.on_error == "fail":
         (store / "progress.json").unlink()  # the next call must look at them again

@@ -56,7 +56,9 @@ def workers(count: int) -> Iterator[Executor]:
         with ProcessPoolExecutor(size, context, _begin, (context.Lock(),)) as processes:
             yield processes
     except BrokenProcessPool:
-        raise UserError("a process that packs pictures was killed, perhaps for want of memory; run the same command again to go on") from None
+        raise UserError(
+            "a process that packs pictures was killed, perhaps for want of memory; run the same command again to go on"
+        ) from None
 
 
 def worker_count() -> int:
@@ -94,7 +96,9 @@ def pack_batch(shaper: Shaper, rows: Rows, batch: Sequence[Item]) -> dict[int, s
     with PieceReader() as pieces, rows.path.open("rb+", buffering=0) as file:
         for position, (row, box, content) in enumerate(batch):
             try:
-                pixels = np.ascontiguousarray(shaper.shape(pieces.read(content) if isinstance(content, Piece) else content, box)).data
+                pixels = np.ascontiguousarray(
+                    shaper.shape(pieces.read(content) if isinstance(content, Piece) else content, box)
+                ).data
             except PictureError as error:
                 bad[position] = str(error)
                 continue

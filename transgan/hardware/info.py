@@ -37,7 +37,9 @@ def _first_gpu() -> tuple[str, int] | None:
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(0)
             name = pynvml.nvmlDeviceGetName(handle)
-            return (name.decode() if isinstance(name, bytes) else str(name)), int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+            return (name.decode() if isinstance(name, bytes) else str(name)), int(
+                pynvml.nvmlDeviceGetMemoryInfo(handle).total
+            )
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError:

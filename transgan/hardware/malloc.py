@@ -37,7 +37,11 @@ def keep_huge_pages(size: int) -> None:
     if libc is None:
         return
     libc.sbrk.restype = libc.malloc.restype = ctypes.c_void_p
-    libc.sbrk.argtypes, libc.malloc.argtypes, libc.free.argtypes = [ctypes.c_ssize_t], [ctypes.c_size_t], [ctypes.c_void_p]
+    libc.sbrk.argtypes, libc.malloc.argtypes, libc.free.argtypes = (
+        [ctypes.c_ssize_t],
+        [ctypes.c_size_t],
+        [ctypes.c_void_p],
+    )
     libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     start = libc.sbrk(0)
     libc.free(libc.malloc(size - HUGE_PAGE))  # the heap grows by it and keeps it

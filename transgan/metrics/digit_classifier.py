@@ -22,7 +22,9 @@ class Pictures:
     @classmethod
     def of(cls, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> "Pictures":
         """From a pack's arrays: images (N, H, W, 3), labels (N,)."""
-        return cls(torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(np.array(labels)))
+        return cls(
+            torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(np.array(labels))
+        )
 
 
 class DigitNet(nn.Module):
@@ -57,7 +59,9 @@ def train(config: ClassifierConfig, data: Pictures) -> DigitNet:
     """Train with Adam, a linearly falling rate and shifts by up to one pixel; the same configuration and data give the same bytes on a CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)  # of the initial weights and of dropout
-        return _fitted(DigitNet(data.images.shape[-1], config.width, config.features, int(data.labels.max()) + 1), config, data).eval()
+        return _fitted(
+            DigitNet(data.images.shape[-1], config.width, config.features, int(data.labels.max()) + 1), config, data
+        ).eval()
 
 
 def _fitted(net: DigitNet, config: ClassifierConfig, data: Pictures) -> DigitNet:

@@ -30,7 +30,9 @@ class Source:
     in_order: Callable[["torch.Tensor"], "torch.Tensor"] = lambda features: features
 
 
-def measure(plan: Plan, protocol: ProtocolConfig, sources: Sequence[Source], against: "Reference", path: Path, what: str) -> dict[str, Any]:
+def measure(
+    plan: Plan, protocol: ProtocolConfig, sources: Sequence[Source], against: "Reference", path: Path, what: str
+) -> dict[str, Any]:
     """Metrics (a value per source), settings and warnings; the extractor's weights lie in `path`.
 
     Raises UserError when the counts would mislead, features or a score are not finite, or the reference is of another layer.
@@ -44,14 +46,20 @@ def measure(plan: Plan, protocol: ProtocolConfig, sources: Sequence[Source], aga
     counts = {"samples": min(source.count for source in sources), "reference": against.statistics.count}
     warnings = functional.check_counts(protocol, protocol.metrics, extractor.widths[protocol.feature_layer], counts)
     if counts["samples"] < protocol.samples:
-        warnings.append(f"{counts['samples']:,} pictures, the protocol asks for {protocol.samples:,}: FID is biased upwards, IS downwards")
+        warnings.append(
+            f"{counts['samples']:,} pictures, the protocol asks for {protocol.samples:,}: FID is biased upwards, IS downwards"
+        )
     for warning in warnings:
         say(f"warning: {what}: {warning}")
     measured = []
     for source in sources:
-        features = extractors.extract(extractor, source.batches(device), source.count, f"{what} ({source.name})" if source.name else what)
+        features = extractors.extract(
+            extractor, source.batches(device), source.count, f"{what} ({source.name})" if source.name else what
+        )
         features = {layer: source.in_order(found) for layer, found in features.items()}
-        measured.append(functional.measure(protocol, protocol.metrics, features, logits, against.statistics, against.features))
+        measured.append(
+            functional.measure(protocol, protocol.metrics, features, logits, against.statistics, against.features)
+        )
     return {
         "metrics": tabulate(protocol, measured),
         "settings": {**settings(protocol, against), "samples": counts["samples"]},

@@ -25,7 +25,10 @@ from transgan.scoring import classifier
 from transgan.utils.console import duration, progress, say
 
 INCEPTION_LAYERS = {"64": 64, "192": 192, "768": 768, "2048": 2048}
-LOGITS = {"inception-v3-compat": "logits_unbiased", "digits": "logits"}  # the Inception score has always used logits without the bias
+LOGITS = {
+    "inception-v3-compat": "logits_unbiased",
+    "digits": "logits",
+}  # the Inception score has always used logits without the bias
 SLOW_SECONDS = 60.0
 
 
@@ -79,7 +82,9 @@ class Extractor:
 
     def __call__(self, images: Tensor) -> dict[str, Tensor]:
         """Features float32 (B, width) per layer, on the device, of uint8 images (B, 3, H, W) in [0, 255]."""
-        mode: AbstractContextManager[Any] = torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
+        mode: AbstractContextManager[Any] = (
+            torch.autocast(self.device.type, torch.bfloat16) if self.autocast else nullcontext()
+        )
         with torch.inference_mode(), mode:
             found: tuple[Tensor, ...] = self.module(images)
         return {name: values.float() for name, values in zip(self.layers, found, strict=True)}
@@ -94,16 +99,24 @@ def build(protocol: ProtocolConfig, weights: Path, layers: Iterable[str], device
     known = FEATURE_EXTRACTORS_REGISTRY[protocol.extractor].get_provided_features_list()
     for name in names:
         if name not in known:
-            raise UserError(f"protocol: feature_layer {name!r} is not a layer of {protocol.extractor}, which has: {', '.join(known)}")
+            raise UserError(
+                f"protocol: feature_layer {name!r} is not a layer of {protocol.extractor}, which has: {', '.join(known)}"
+            )
     content = str(weights) if protocol.extractor == "digits" else inception_bytes(weights)
     try:
-        module = create_feature_extractor(protocol.extractor, names, cuda=device.type == "cuda", feature_extractor_weights_path=content, verbose=False)
+        module = create_feature_extractor(
+            protocol.extractor, names, cuda=device.type == "cuda", feature_extractor_weights_path=content, verbose=False
+        )
     except RuntimeError as error:
-        raise UserError(f"{weights}: not the weights of {protocol.extractor} ({str(error).splitlines()[0]}); delete or replace it") from error
+        raise UserError(
+            f"{weights}: not the weights of {protocol.extractor} ({str(error).splitlines()[0]}); delete or replace it"
+        ) from error
     if protocol.extractor != "digits":
         module = module.to(memory_format=torch.channels_last)  # half as slow again without, on a CPU too
     widths = {"features": module.net.head.in_features} if protocol.extractor == "digits" else INCEPTION_LAYERS
-    return Extractor(module, tuple(names), widths, device, protocol.precision == "bfloat16", f"{protocol.extractor} ({weights})")
+    return Extractor(
+        module, tuple(names), widths, device, protocol.precision == "bfloat16", f"{protocol.extractor} ({weights})"
+    )
 
 
 def extract(extractor: Extractor, batches: Iterable[Tensor], total: int, what: str) -> dict[str, Tensor]:

@@ -65,7 +65,10 @@ def check_counts(protocol: ProtocolConfig, metrics: Sequence[str], width: int, c
             f"protocol: {name}: {count:,} pictures are fewer than the {width:,} features of layer {protocol.feature_layer}: such a FID misleads; "
             "take more, a smaller layer, or set allow_few_samples: true"
         )
-    return [f"{name}: {count:,} pictures are fewer than the {width:,} features; this FID is far too high" for name, count in few.items()]
+    return [
+        f"{name}: {count:,} pictures are fewer than the {width:,} features; this FID is far too high"
+        for name, count in few.items()
+    ]
 
 
 def measure(
@@ -85,14 +88,18 @@ def measure(
     if "is" in metrics:
         found["is"] = inception_score(features[logits], protocol.is_splits)
     if "fid" in metrics and generated is not None and reference is not None:
-        found["fid"] = Measured(frechet(Statistics.of(generated), reference), by_count=by_count(generated, reference, protocol.fid_counts))
+        found["fid"] = Measured(
+            frechet(Statistics.of(generated), reference), by_count=by_count(generated, reference, protocol.fid_counts)
+        )
     if "kid" in metrics and generated is not None:
         found["kid"] = kernel_distance(generated, _needed(reference_features, "kid"), protocol)
     if "prc" in metrics and generated is not None:
         found |= precision_recall(generated, _needed(reference_features, "precision and recall"), protocol)
     for name, measured in found.items():
         if not math.isfinite(measured.value):
-            raise UserError(f"{name} is {measured.value}: a score must be finite; the pictures or the reference statistics are degenerate")
+            raise UserError(
+                f"{name} is {measured.value}: a score must be finite; the pictures or the reference statistics are degenerate"
+            )
     return found
 
 
@@ -105,7 +112,9 @@ def inception_score(logits: Tensor, splits: int) -> Measured:
 def frechet(generated: Statistics, reference: Statistics) -> float:
     """FID between two Gaussians; in double precision where one of them is imported in another precision. Raises UserError on other widths."""
     if generated.mu.shape != reference.mu.shape:
-        raise UserError(f"reference statistics have {len(reference.mu)} features, the protocol's layer has {len(generated.mu)}: not the same layer")
+        raise UserError(
+            f"reference statistics have {len(reference.mu)} features, the protocol's layer has {len(generated.mu)}: not the same layer"
+        )
     if generated.mu.dtype != reference.mu.dtype:
         generated, reference = (replace(part, mu=part.mu.astype(np.float64)) for part in (generated, reference))
     pair = [{"mu": part.mu, "sigma": part.sigma} for part in (generated, reference)]
@@ -127,7 +136,9 @@ def kernel_distance(generated: Tensor, reference: Tensor, protocol: ProtocolConf
     """KID between features (N, D) and (M, D): mean and std over random subsets; a little below zero is right for equal distributions."""
     smaller = min(len(generated), len(reference))
     if smaller < protocol.kid_subset_size:
-        raise UserError(f"protocol: kid_subset_size {protocol.kid_subset_size:,} is more than the {smaller:,} pictures there are; make it smaller")
+        raise UserError(
+            f"protocol: kid_subset_size {protocol.kid_subset_size:,} is more than the {smaller:,} pictures there are; make it smaller"
+        )
     sizes = {"kid_subsets": protocol.kid_subsets, "kid_subset_size": protocol.kid_subset_size}
     found = kid_features_to_metric(generated, reference, verbose=False, **sizes)
     return Measured(found[KEY_METRIC_KID_MEAN], found[KEY_METRIC_KID_STD])
@@ -137,8 +148,12 @@ def precision_recall(generated: Tensor, reference: Tensor, protocol: ProtocolCon
     """Precision and recall of features (N, D) against (M, D), from at most prc_samples of each, evenly spaced."""
     pair = [part[evenly(len(part), protocol.prc_samples)] for part in (generated, reference)]
     if min(map(len, pair)) <= protocol.prc_neighborhood:
-        raise UserError(f"protocol: prc_neighborhood {protocol.prc_neighborhood} needs more pictures than the {min(map(len, pair))} there are")
-    found = prc_features_to_metric(*pair, prc_neighborhood=protocol.prc_neighborhood, prc_batch_size=10000, save_cpu_ram=True, verbose=False)
+        raise UserError(
+            f"protocol: prc_neighborhood {protocol.prc_neighborhood} needs more pictures than the {min(map(len, pair))} there are"
+        )
+    found = prc_features_to_metric(
+        *pair, prc_neighborhood=protocol.prc_neighborhood, prc_batch_size=10000, save_cpu_ram=True, verbose=False
+    )
     return {"precision": Measured(found[KEY_METRIC_PRECISION]), "recall": Measured(found[KEY_METRIC_RECALL])}
 
 
@@ -158,5 +173,7 @@ def halves(features: Tensor) -> tuple[Tensor, Tensor]:
 
 def _needed(features: Tensor | None, what: str) -> Tensor:
     if features is None:
-        raise UserError(f"{what} need the reference's features, statistics alone do not do; give pictures as reference, or --metrics is,fid")
+        raise UserError(
+            f"{what} need the reference's features, statistics alone do not do; give pictures as reference, or --metrics is,fid"
+        )
     return features

@@ -87,7 +87,9 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
     if path.suffix == ".npz":
         images = array(path)
         if resolution not in (None, images.shape[1]):
-            raise UserError(f"{path}: pictures of {images.shape[1]} pixels, {resolution} are wanted; resize them or name another reference")
+            raise UserError(
+                f"{path}: pictures of {images.shape[1]} pixels, {resolution} are wanted; resize them or name another reference"
+            )
         return of_rows(images, evenly(len(images), count), str(path), files.sha256(path))
     container = open_container(path)
     names = [index for index, name in enumerate(container.names) if Path(name).suffix.lower() in SUFFIXES]
@@ -99,7 +101,9 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
     position = {index: place for place, index in enumerate(chosen)}
     order = None if chosen == wanted else torch.tensor([position[index] for index in wanted])
     side = resolution or _side(container, chosen[0])
-    stream = partial(_decoded, path, chosen, Shaper(side, "lanczos" if resize == "none" else resize, "none"), resize == "none")
+    stream = partial(
+        _decoded, path, chosen, Shaper(side, "lanczos" if resize == "none" else resize, "none"), resize == "none"
+    )
     lossy = any(Path(container.names[index]).suffix.lower() != ".png" for index in chosen)
     return Pictures(len(chosen), side, stream, str(path), _digest(container), lossy, order)
 
@@ -109,12 +113,16 @@ def array(path: Path) -> NDArray[np.uint8]:
     arrays = read_arrays(path)
     name = next((key for key in NPZ_KEYS if key in arrays), None)
     if name is None:
-        raise UserError(f"{path}: has no array {' or '.join(NPZ_KEYS)} of pictures (it has: {', '.join(sorted(arrays))})")
+        raise UserError(
+            f"{path}: has no array {' or '.join(NPZ_KEYS)} of pictures (it has: {', '.join(sorted(arrays))})"
+        )
     images = arrays[name]
     if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2] or len(images) == 0:
         raise UserError(f"{path}: {name} has shape {images.shape}, must be (N, H, H, 3): squares, channels last")
     if images.dtype != np.uint8:
-        raise UserError(f"{path}: {name} is {images.dtype}, must be uint8 in 0 ... 255: how it is rounded changes the score, so do it yourself")
+        raise UserError(
+            f"{path}: {name} is {images.dtype}, must be uint8 in 0 ... 255: how it is rounded changes the score, so do it yourself"
+        )
     if images.max() <= 1:
         raise UserError(f"{path}: {name} has no value above 1, pictures are wanted in 0 ... 255")
     return images
@@ -128,7 +136,9 @@ def _decoded(path: Path, chosen: Sequence[int], shaper: Shaper, exact: bool, bat
             for start in range(0, len(chosen), batch):
                 part = chosen[start : start + batch]
                 names = [container.names[index] for index in part]
-                yield np.stack(list(pool.map(partial(_picture, path, shaper, exact), names, [next(contents) for _ in part])))
+                yield np.stack(
+                    list(pool.map(partial(_picture, path, shaper, exact), names, [next(contents) for _ in part]))
+                )
     finally:
         container.close()
 
@@ -137,7 +147,9 @@ def _picture(path: Path, shaper: Shaper, exact: bool, name: str, content: bytes 
     try:
         width, height = _size(content)
         if exact and (width, height) != (shaper.resolution, shaper.resolution):
-            raise PictureError(f"{width} x {height} pixels, {shaper.resolution} x {shaper.resolution} are wanted; resize it, or name a filter as `resize`")
+            raise PictureError(
+                f"{width} x {height} pixels, {shaper.resolution} x {shaper.resolution} are wanted; resize it, or name a filter as `resize`"
+            )
         if width != height:
             raise PictureError(f"{width} x {height} pixels, squares are wanted; crop it")
         return shaper.shape(content)
@@ -162,7 +174,9 @@ def _side(container: Container, index: int) -> int:
     except PictureError as error:
         raise UserError(f"{container.path}: {name}: {error}") from error
     if width != height:
-        raise UserError(f"{container.path}: {name}: {width} x {height} pixels, squares are wanted; crop them, or make a pack with `transgan prepare`")
+        raise UserError(
+            f"{container.path}: {name}: {width} x {height} pixels, squares are wanted; crop them, or make a pack with `transgan prepare`"
+        )
     return width
 
 

@@ -32,7 +32,9 @@ class Nearest:
     distances: NDArray[np.float32]
 
 
-def find(plan: Plan, run_name: str, count: int = 16, k: int = 5, among: int | None = None, seed: int = 0) -> dict[str, NDArray[Any]]:
+def find(
+    plan: Plan, run_name: str, count: int = 16, k: int = 5, among: int | None = None, seed: int = 0
+) -> dict[str, NDArray[Any]]:
     """Neighbours of the first `count` samples of a run among its training pictures (`among`: only so many, evenly spaced), as arrays for an .npz.
 
     samples uint8 (count, H, W, 3); for space in pixel, feature: <space>_rows int64 (count, k) of the pack, <space>_distances float32 (count, k),
@@ -47,13 +49,20 @@ def find(plan: Plan, run_name: str, count: int = 16, k: int = 5, among: int | No
     rows = pack.rows(run.dataset.train_splits)
     rows = rows[evenly(len(rows), among)]
     generator = load_generator(plan.paths.run(run_name) / "generator.safetensors").module
-    sampled = torch.cat([part.cpu() for part in samples.uint8_samples(generator, seed, count, protocol.batch, protocol.quantize, device)])
+    sampled = torch.cat(
+        [
+            part.cpu()
+            for part in samples.uint8_samples(generator, seed, count, protocol.batch, protocol.quantize, device)
+        ]
+    )
     some = evenly(len(rows), count)
     training = image_sources.of_pack(pack, rows)
     extractor = extractors.build(protocol, path, [protocol.feature_layer], device)
 
     def features(batches: Iterable[Tensor], total: int, what: str) -> Tensor:
-        return extractors.extract(extractor, batches, total, f"neighbours of {run_name}: {what}")[protocol.feature_layer]
+        return extractors.extract(extractor, batches, total, f"neighbours of {run_name}: {what}")[
+            protocol.feature_layer
+        ]
 
     known = features(training.batches(protocol.batch), len(rows), "training pictures")
     arrays: dict[str, NDArray[Any]] = {"samples": sampled.permute(0, 2, 3, 1).contiguous().numpy()}
@@ -67,7 +76,12 @@ def find(plan: Plan, run_name: str, count: int = 16, k: int = 5, among: int | No
 
     real = torch.from_numpy(pack.read(rows[some])).permute(0, 3, 1, 2)
     search("pixel", _flat(sampled), lambda: (_flat(part) for part in training.batches(CHUNK)), _flat(real))
-    search("feature", features([sampled], count, "samples"), lambda: (known[i : i + CHUNK] for i in range(0, len(known), CHUNK)), known[some])
+    search(
+        "feature",
+        features([sampled], count, "samples"),
+        lambda: (known[i : i + CHUNK] for i in range(0, len(known), CHUNK)),
+        known[some],
+    )
     return arrays
 
 

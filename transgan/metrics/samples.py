@@ -19,7 +19,9 @@ from transgan.utils.random import Streams
 Quantize = Literal["truncate", "round"]
 
 
-def generate(generator: nn.Module, seed: int, start: int, stop: int, batch: int, device: torch.device) -> Iterator[Tensor]:
+def generate(
+    generator: nn.Module, seed: int, start: int, stop: int, batch: int, device: torch.device
+) -> Iterator[Tensor]:
     """Pictures start ... stop-1 of an evaluation seed, in batches: float (B, 3, H, W) on `device`, about [-1, 1], unbounded.
 
     Raises UserError when a picture is not finite, after the last batch: asking sooner would stall a GPU.
@@ -37,7 +39,9 @@ def generate(generator: nn.Module, seed: int, start: int, stop: int, batch: int,
         finite = finite & torch.isfinite(images).all()
         yield images
     if not bool(finite):
-        raise UserError(f"the generator's pictures of evaluation seed {seed} are not all finite: it has diverged; train it again")
+        raise UserError(
+            f"the generator's pictures of evaluation seed {seed} are not all finite: it has diverged; train it again"
+        )
 
 
 def quantized(images: Tensor, quantize: Quantize) -> Tensor:
@@ -46,7 +50,9 @@ def quantized(images: Tensor, quantize: Quantize) -> Tensor:
     return (scaled.round() if quantize == "round" else scaled).to(torch.uint8)
 
 
-def uint8_samples(generator: nn.Module, seed: int, count: int, batch: int, quantize: Quantize, device: torch.device) -> Iterator[Tensor]:
+def uint8_samples(
+    generator: nn.Module, seed: int, count: int, batch: int, quantize: Quantize, device: torch.device
+) -> Iterator[Tensor]:
     """The first `count` pictures of an evaluation seed as uint8 (B, 3, H, W) on `device`."""
     for images in generate(generator, seed, 0, count, batch, device):
         yield quantized(images, quantize)
@@ -55,7 +61,10 @@ def uint8_samples(generator: nn.Module, seed: int, count: int, batch: int, quant
 def sources(generator: nn.Module, protocol: ProtocolConfig) -> list[Source]:
     """The protocol's samples of a generator: one source per evaluation seed."""
     count, batch, quantize = protocol.samples, protocol.batch, protocol.quantize
-    return [Source(f"evaluation seed {seed}", count, partial(uint8_samples, generator, seed, count, batch, quantize)) for seed in protocol.seeds]
+    return [
+        Source(f"evaluation seed {seed}", count, partial(uint8_samples, generator, seed, count, batch, quantize))
+        for seed in protocol.seeds
+    ]
 
 
 def _noise(streams: Streams, start: int, stop: int, width: int, device: torch.device) -> Tensor:

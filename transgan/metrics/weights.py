@@ -16,7 +16,9 @@ from transgan.utils.console import progress, say
 
 INCEPTION_NAME = "weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_NAME}"
-INCEPTION_DIGEST = "6726825d"  # the file's name carries the first digits of its SHA-256, as torch.hub's convention has it
+INCEPTION_DIGEST = (
+    "6726825d"  # the file's name carries the first digits of its SHA-256, as torch.hub's convention has it
+)
 INCEPTION_BYTES = 95_700_000  # about; for the progress bar only
 INCOMING, ARCHIVES = Path("data/incoming"), Path("data/archives")
 
@@ -30,14 +32,18 @@ def locate(plan: Plan, protocol: ProtocolConfig) -> tuple[Path, str]:
     if protocol.weights is not None:
         path = Path(protocol.weights)
         if not path.is_file():
-            raise UserError(f"{plan.file}: protocol weights {path}: not there; name a file of weights of {protocol.extractor}, or null")
+            raise UserError(
+                f"{plan.file}: protocol weights {path}: not there; name a file of weights of {protocol.extractor}, or null"
+            )
         return path, files.sha256(path)
     if protocol.extractor == "digits":
         path = plan.paths.classifier(next(iter(plan.classifiers)))
         if not path.exists():
             raise UserError(f"{path}: not there; make it with `{plan.command('classifier', path.stem)}`")
         return path, files.sha256(path)
-    with files.lock(ARCHIVES / f".{INCEPTION_NAME}.lock", f"weights {INCEPTION_NAME}", wait=True):  # stages that run side by side all come here
+    with files.lock(
+        ARCHIVES / f".{INCEPTION_NAME}.lock", f"weights {INCEPTION_NAME}", wait=True
+    ):  # stages that run side by side all come here
         return _inception(plan.params.data.mirror)
 
 
@@ -53,7 +59,9 @@ def inception_bytes(path: Path) -> io.BytesIO:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-            raise UserError(f"{path}: is no state dict of tensors; name a file of Inception weights in torch-fidelity's format")
+            raise UserError(
+                f"{path}: is no state dict of tensors; name a file of Inception weights in torch-fidelity's format"
+            )
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, KeyError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: truncated or no weights file ({first}); delete it and get it again") from error
@@ -71,7 +79,9 @@ def _inception(mirror: str | None) -> tuple[Path, str]:
             if digest.startswith(INCEPTION_DIGEST):
                 return path, digest
             if folder == INCOMING:
-                raise UserError(f"{path}: its SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}: partial or another file; replace it")
+                raise UserError(
+                    f"{path}: its SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}: partial or another file; replace it"
+                )
             say(f"{path}: damaged (SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); downloaded again")
             path.unlink()
     return _fetched(mirror)
@@ -94,7 +104,9 @@ def _fetched(mirror: str | None) -> tuple[Path, str]:
         with progress(INCEPTION_NAME, INCEPTION_BYTES, "B") as bar:
             download(urls, target, f"sha256:{INCEPTION_DIGEST}", bar.advance)
     except Unavailable as error:
-        raise UserError(f"{INCEPTION_NAME}: cannot be downloaded ({error}); get it from {INCEPTION_URL} and put it into {INCOMING}/") from None
+        raise UserError(
+            f"{INCEPTION_NAME}: cannot be downloaded ({error}); get it from {INCEPTION_URL} and put it into {INCOMING}/"
+        ) from None
     return _checked(target)
 
 
@@ -103,5 +115,7 @@ def _checked(path: Path) -> tuple[Path, str]:
     digest = files.sha256(path)
     if not digest.startswith(INCEPTION_DIGEST):
         path.unlink()
-        raise UserError(f"{path}: got another file (SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); get it from {INCEPTION_URL}")
+        raise UserError(
+            f"{path}: got another file (SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); get it from {INCEPTION_URL}"
+        )
     return path, digest

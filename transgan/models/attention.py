@@ -147,7 +147,9 @@ def relative_bias(table: Tensor, height: int, width: int) -> Tensor:
     entries would, with a backward pass that is no scatter (paper.md 4).
     """
     grid = table.view(2 * height - 1, 2 * width - 1, -1).permute(2, 0, 1).contiguous()
-    windows = grid.unfold(1, height, 1).unfold(2, width, 1)  # head, query row, query column, and of keys the same from the last to the first
+    windows = grid.unfold(1, height, 1).unfold(
+        2, width, 1
+    )  # head, query row, query column, and of keys the same from the last to the first
     return windows.reshape(-1, height * width, height * width).flip(2)
 
 
@@ -160,7 +162,11 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | No
     """
     learnt_on_cpu = bias is not None and bias.requires_grad and bias.device.type == "cpu"
     if not twice and not learnt_on_cpu:
-        return F.scaled_dot_product_attention(query, key, value) if bias is None else biased_attention(query, key, value, bias)
+        return (
+            F.scaled_dot_product_attention(query, key, value)
+            if bias is None
+            else biased_attention(query, key, value, bias)
+        )
     if not twice and bias is not None and suits_parts(query, bias):
         return attention_in_parts(query, key, value, bias)
     if suits_plain(query, bias):
@@ -207,7 +213,9 @@ def pseudo_inverse(matrix: Tensor) -> Tensor:
     with torch.autocast(matrix.device.type, enabled=False):
         matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
         identity = torch.eye(matrix.shape[-1], device=matrix.device, dtype=matrix.dtype)
-        bound = matrix.sum(-2).amax(-1) * matrix.sum(-1).amax(-1)  # of the largest singular value squared: entries are positive
+        bound = matrix.sum(-2).amax(-1) * matrix.sum(-1).amax(
+            -1
+        )  # of the largest singular value squared: entries are positive
         inverse: Tensor = matrix.transpose(-2, -1) / bound[..., None, None]
         for _ in range(PSEUDO_INVERSE_STEPS):
             product = matrix @ inverse

@@ -66,7 +66,9 @@ class Block(nn.Module):
     def __init__(self, shape: BlockShape, form: Form | None, relative_position: bool) -> None:
         super().__init__()
         self.gain = shape.gain
-        self.cross_attention = None if shape.context_width is None else CrossAttention(shape.width, shape.context_width, shape.heads)
+        self.cross_attention = (
+            None if shape.context_width is None else CrossAttention(shape.width, shape.context_width, shape.heads)
+        )
         self.norm1 = build_norm(shape.norm, shape.width)
         self.attention = SelfAttention(shape.width, shape.heads, form, relative_position, shape.noise)
         self.norm2 = build_norm(shape.norm, shape.width)
@@ -79,10 +81,14 @@ class Block(nn.Module):
         # Settled here, not inside: a recomputation must take the path that the forward pass took.
         twice = differentiated_twice()
         if shared.recompute and torch.is_grad_enabled():
-            return checkpoint(self._compute, x, noise, shared.context, twice, band, use_reentrant=False, preserve_rng_state=False)
+            return checkpoint(
+                self._compute, x, noise, shared.context, twice, band, use_reentrant=False, preserve_rng_state=False
+            )
         return self._compute(x, noise, shared.context, twice, band)
 
-    def _compute(self, x: Tensor, noise: Tensor | None, context: Tensor | None, twice: bool, band: int | None) -> Tensor:
+    def _compute(
+        self, x: Tensor, noise: Tensor | None, context: Tensor | None, twice: bool, band: int | None
+    ) -> Tensor:
         if self.cross_attention is not None and context is not None:
             x = x + self.cross_attention(x, context, twice)
         x = self._add(x, self.attention(self.norm1(x), noise, twice, band))
@@ -110,15 +116,23 @@ class Stage(nn.Module):
         super().__init__()
         self.side = side
         self.norm = shape.norm
-        self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, side * side, shape.width), std=0.02)) if absolute_position else None
+        self.position = (
+            nn.Parameter(nn.init.trunc_normal_(torch.empty(1, side * side, shape.width), std=0.02))
+            if absolute_position
+            else None
+        )
         self.layouts = [form.layout for form in block_forms]
-        self.blocks = nn.ModuleList(Block(shape, None if class_token else form, relative_position) for form in block_forms)
+        self.blocks = nn.ModuleList(
+            Block(shape, None if class_token else form, relative_position) for form in block_forms
+        )
         self.noise_tokens = [side * side + class_token if shape.noise else 0] * len(block_forms)
 
     def forward(self, x: Tensor, shared: Pass, band: int | None = None, class_token: Tensor | None = None) -> Tensor:
         """(B, side * side, C) -> the same, or one token more where `class_token` (1, 1, C) is given; `band`: the last block's locality mask."""
         if self.norm == "layer":
-            x = x.contiguous()  # as the transpose of a map it would stay one from sum to sum, and every layer norm would copy it
+            x = (
+                x.contiguous()
+            )  # as the transpose of a map it would stay one from sum to sum, and every layer norm would copy it
         if self.position is not None:
             x = x + self.position
         if class_token is not None:

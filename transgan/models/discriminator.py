@@ -38,7 +38,9 @@ class Discriminator(DiscriminatorNetwork):
         ]
         self.stages = nn.ModuleList(stages)
         self.class_token = nn.Parameter(torch.empty(1, 1, config.width))
-        self.last_block = Block(self._shape(config.width), None, relative_position=False) if config.class_token == "last" else None
+        self.last_block = (
+            Block(self._shape(config.width), None, relative_position=False) if config.class_token == "last" else None
+        )
         self.norm = build_norm(config.norm, config.width)
         self.head = nn.Linear(config.width, 1)
         self._noise_tokens = [tokens for stage in stages for tokens in stage.noise_tokens]
@@ -60,7 +62,9 @@ class Discriminator(DiscriminatorNetwork):
         token_first = self.class_token if self.last_block is None else None
         for i, (embed, stage, side) in enumerate(zip(self.patches, self.stages, self._sides, strict=True)):
             tokens = embed(images).flatten(2).transpose(1, 2)
-            x = stage(torch.cat([average_pool(x, 2 * side), tokens], 2) if i else tokens, shared, class_token=token_first)
+            x = stage(
+                torch.cat([average_pool(x, 2 * side), tokens], 2) if i else tokens, shared, class_token=token_first
+            )
         if self.last_block is not None:
             x = self.last_block(torch.cat([self.class_token.expand(len(x), -1, -1), x], 1), shared)
         return self.head(self.norm(x[:, 0])).squeeze(1)  # type: ignore[no-any-return]

@@ -55,7 +55,11 @@ class Generator(GeneratorNetwork):
 
     def forward(self, z: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, latent) -> (B, 3, H, W). `noise` (B, noise_width), standard normal, is drawn here unless given."""
-        shared = Pass(split_noise(z, noise, self._noise_tokens), None if self.embed is None else self.embed(z), self.checkpoint_activations)
+        shared = Pass(
+            split_noise(z, noise, self._noise_tokens),
+            None if self.embed is None else self.embed(z),
+            self.checkpoint_activations,
+        )
         side = self.config.bottom_width
         x = self.project(z).view(len(z), side * side, self.config.width)
         for i, (stage, module) in enumerate(zip(self.config.stages, self.stages, strict=True)):

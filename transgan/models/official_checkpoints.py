@@ -30,8 +30,14 @@ HEADS, TILE, OVERLAPPING_TILE = 4, 16, 4
 
 # What may be given besides the state: our name of it, by ours and by the authors' names, and the net it is about (none: either).
 KEYWORDS: dict[str, tuple[str, str | None]] = {
-    **{name: (name, None) for name in ("norm", "heads", "window", "patch", "resolution", "latent", "width", "bottom_width")},
-    **{name: (name.split("_")[1], name.split("_")[0]) for name in ("generator_norm", "generator_window", "discriminator_norm", "discriminator_window")},
+    **{
+        name: (name, None)
+        for name in ("norm", "heads", "window", "patch", "resolution", "latent", "width", "bottom_width")
+    },
+    **{
+        name: (name.split("_")[1], name.split("_")[0])
+        for name in ("generator_norm", "generator_window", "discriminator_norm", "discriminator_window")
+    },
     "g_norm": ("norm", "generator"),
     "d_norm": ("norm", "discriminator"),
     "g_window_size": ("window", "generator"),
@@ -74,7 +80,9 @@ RENAMED = (
 
 # Blocks of a stage: `blocks_2.block.0` (generators), `blocks.block.0` and `upsample_blocks.0.block.0` (the 32-pixel generator),
 # `blocks_2.0` and, further blocks of the same stage, `blocks_21.0` (discriminators).
-BLOCK = re.compile(r"^(?:(?P<first>blocks)|upsample_blocks\.(?P<upsampled>\d+)|blocks_(?P<stage>\d)(?P<further>1?))\.(?:block\.)?(?P<index>\d+)\.")
+BLOCK = re.compile(
+    r"^(?:(?P<first>blocks)|upsample_blocks\.(?P<upsampled>\d+)|blocks_(?P<stage>\d)(?P<further>1?))\.(?:block\.)?(?P<index>\d+)\."
+)
 
 
 class OfficialDiscriminator(Discriminator):
@@ -107,8 +115,12 @@ def import_official(file: Path, out: Path, **known: Any) -> Path:
     except UserError as error:
         raise UserError(f"{file}: {entry}: {error}") from None
     if not isinstance(module, Generator):
-        raise UserError(f"{file}: {entry} holds a discriminator; a checkpoint with one of {', '.join(GENERATOR_ENTRIES)} is needed")
-    save_generator(out, module, module.config, {"imported": {"entry": entry, "file": file.name, "sha256": files.sha256(file)}})
+        raise UserError(
+            f"{file}: {entry} holds a discriminator; a checkpoint with one of {', '.join(GENERATOR_ENTRIES)} is needed"
+        )
+    save_generator(
+        out, module, module.config, {"imported": {"entry": entry, "file": file.name, "sha256": files.sha256(file)}}
+    )
     return out
 
 
@@ -122,7 +134,9 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         # torch's own words go on for a page, and advise to load it unsafely.
         found = re.search(r"(?:GLOBAL|global|class) ([\w.]+)", str(error))
-        reason = f"it names {found[1]}, which is code" if found else "its content cannot be read as tensors and plain values"
+        reason = (
+            f"it names {found[1]}, which is code" if found else "its content cannot be read as tensors and plain values"
+        )
         raise UserError(f"{file}: refused, damaged or more than weights: {reason}; download it again") from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:160] or type(error).__name__
@@ -138,7 +152,13 @@ def _numpy_scalars() -> list[Any]:
 
     scalar = np.float64(0).__reduce__()[0]
     dtypes = [type(np.dtype(name)) for name in ("float64", "float32", "int64")]
-    return [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar"), np.dtype, *dtypes, _codecs.encode]
+    return [
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
+        np.dtype,
+        *dtypes,
+        _codecs.encode,
+    ]
 
 
 def _generator_state(content: dict[str, Any], file: Path) -> tuple[str, Mapping[str, Any]]:
@@ -148,7 +168,9 @@ def _generator_state(content: dict[str, Any], file: Path) -> tuple[str, Mapping[
     if any(isinstance(value, Tensor) for value in content.values()):
         return "state", content
     keys = ", ".join(map(str, list(content)[:5])) or "nothing"
-    raise UserError(f"{file}: has none of {', '.join(GENERATOR_ENTRIES)} (holds {keys}); give a checkpoint that the authors' repository publishes")
+    raise UserError(
+        f"{file}: has none of {', '.join(GENERATOR_ENTRIES)} (holds {keys}); give a checkpoint that the authors' repository publishes"
+    )
 
 
 class _Released:
@@ -185,7 +207,9 @@ class _Released:
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a tensor that every family has."""
         if name not in self.tensors:
-            raise UserError(f"no released network: {released_name(name)} is missing; first keys: {', '.join(list(self.original.values())[:3])}")
+            raise UserError(
+                f"no released network: {released_name(name)} is missing; first keys: {', '.join(list(self.original.values())[:3])}"
+            )
         return tuple(self.tensors[name].shape)
 
     def count(self, pattern: str) -> int:
@@ -216,7 +240,9 @@ class _Released:
 
     def mlp_ratio(self) -> int:
         """Of any block."""
-        hidden, width = next((tuple(tensor.shape) for name, tensor in self.tensors.items() if name.endswith(".expand.weight")), (4, 1))
+        hidden, width = next(
+            (tuple(tensor.shape) for name, tensor in self.tensors.items() if name.endswith(".expand.weight")), (4, 1)
+        )
         return hidden // width
 
     def blocks(self, stage: int, side: int, tile_of_first: int | None) -> list[dict[str, Any]]:
@@ -225,9 +251,23 @@ class _Released:
         for index in range(self.count(rf"stages\.{stage}\.blocks\.(\d+)\.")):
             name = f"stages.{stage}.blocks.{index}"
             table = self.tensors.get(f"{name}.attention.relative_table")
-            window = (math.isqrt(len(table)) + 1) // 2 if table is not None else None if name in self.further else tile_of_first
-            form = {"attention": "standard"} if window is None or window >= side else {"attention": "grid", "window": window}
-            if groups and {key: groups[-1][key] for key in form} == form and groups[-1]["attention"] == form["attention"]:
+            window = (
+                (math.isqrt(len(table)) + 1) // 2
+                if table is not None
+                else None
+                if name in self.further
+                else tile_of_first
+            )
+            form = (
+                {"attention": "standard"}
+                if window is None or window >= side
+                else {"attention": "grid", "window": window}
+            )
+            if (
+                groups
+                and {key: groups[-1][key] for key in form} == form
+                and groups[-1]["attention"] == form["attention"]
+            ):
                 groups[-1]["depth"] += 1
             else:
                 groups.append({"depth": 1, **form})
@@ -268,7 +308,12 @@ def _first_group_sizes(state: Mapping[str, Any]) -> dict[int, int]:
 
 def released_name(name: str) -> str:
     """The released name of one of the tensors that every family has."""
-    released = {"project.weight": "l1.weight", "to_rgb.weight": "deconv.0.weight", "class_token": "cls_token", "head.weight": "head.weight"}
+    released = {
+        "project.weight": "l1.weight",
+        "to_rgb.weight": "deconv.0.weight",
+        "class_token": "cls_token",
+        "head.weight": "head.weight",
+    }
     if found := re.match(r"stages\.(\d+)\.position", name):
         return f"pos_embed_{int(found[1]) + 1}"
     if found := re.match(r"patches\.(\d+)\.weight", name):
@@ -305,7 +350,11 @@ def _check_keys(released: _Released, module: torch.nn.Module) -> None:
     held = {name: tuple(tensor.shape) for name, tensor in released.tensors.items()}
     unexpected = [f"unexpected {released.original[name]}" for name in held if name not in wanted]
     missing = [f"missing {released_name(name)}" for name in wanted if name not in held]
-    shapes = [f"{released.original[name]} is {held[name]}, expected {wanted[name]}" for name in held if name in wanted and held[name] != wanted[name]]
+    shapes = [
+        f"{released.original[name]} is {held[name]}, expected {wanted[name]}"
+        for name in held
+        if name in wanted and held[name] != wanted[name]
+    ]
     if differences := unexpected + missing + shapes:
         more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise UserError(f"no released network: {'; '.join(differences[:3])}{more}")
@@ -352,7 +401,10 @@ def _discriminator_config(released: _Released) -> tuple[TransformerDiscriminator
     sides = [released.side(f"stages.{i}.position") for i in range(scales)]
     # Without relative tables: with three scales the first is in tiles, and so are the first blocks of a stage that has further ones.
     tile = int(released.known.get("window", OVERLAPPING_TILE if overlapping else TILE))
-    tiled = [(scales == 3 and i == 0) or any(name.startswith(f"stages.{i}.") for name in released.further) for i in range(scales)]
+    tiled = [
+        (scales == 3 and i == 0) or any(name.startswith(f"stages.{i}.") for name in released.further)
+        for i in range(scales)
+    ]
     config = {
         "width": width,
         "heads": released.heads(),
@@ -362,6 +414,9 @@ def _discriminator_config(released: _Released) -> tuple[TransformerDiscriminator
         "overlapping": overlapping,
         "relative_position": released.has(r"\.relative_table$"),
         "noise": released.has(r"\.noise_strength$"),
-        "stages": [{"share": embeddings[i][0] / width, "blocks": released.blocks(i, sides[i], tile if tiled[i] else None)} for i in range(scales)],
+        "stages": [
+            {"share": embeddings[i][0] / width, "blocks": released.blocks(i, sides[i], tile if tiled[i] else None)}
+            for i in range(scales)
+        ],
     }
     return TransformerDiscriminator.model_validate(config), sides[0] * patch

@@ -49,7 +49,9 @@ def load_generator(path: Path) -> Saved:
         module.load_state_dict(state, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: does not hold the generator that its metadata describes ({reason}); make it again") from error
+        raise UserError(
+            f"{path}: does not hold the generator that its metadata describes ({reason}); make it again"
+        ) from error
     module.set_progress(metadata.get("images", 2**63))
     return Saved(module.eval(), config, metadata)
 
@@ -64,5 +66,7 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], str]:
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f"{path}: damaged or not a safetensors file ({error}); make it again") from error
     if metadata is None:
-        raise UserError(f"{path}: not a generator of ours (no metadata key {METADATA_KEY!r}); an authors' checkpoint goes through import-official")
+        raise UserError(
+            f"{path}: not a generator of ours (no metadata key {METADATA_KEY!r}); an authors' checkpoint goes through import-official"
+        )
     return state, metadata

@@ -19,7 +19,11 @@ def render(written: str) -> str:
     """dvc.yaml with the part below the line made anew; `written` is its present text."""
     head = written.split(LINE)[0]
     current = plan.load()
-    generated = [_stage(current.scale_name, stage) for stage in stages(current).values() if stage.verb in ("reference", "table", "figure")]
+    generated = [
+        _stage(current.scale_name, stage)
+        for stage in stages(current).values()
+        if stage.verb in ("reference", "table", "figure")
+    ]
     return head + LINE + "".join(generated) + _vars(current)
 
 
@@ -27,7 +31,12 @@ def _vars(current: Plan) -> str:
     """What the stages above the line go through: run -> the names it refers to."""
     lines = ["vars:", "  - made:"]
     for name, run in current.made.items():
-        names = {"dataset": run.dataset_name, "model": run.model_name, "recipe": run.recipe_name, "protocol": run.protocol_name}
+        names = {
+            "dataset": run.dataset_name,
+            "model": run.model_name,
+            "recipe": run.recipe_name,
+            "protocol": run.protocol_name,
+        }
         lines.append(f"      {name}: {{{', '.join(f'{key}: {value}' for key, value in names.items())}}}")
     return "\n".join(lines) + "\n"
 
@@ -39,8 +48,13 @@ def _stage(scale: str, stage: Stage) -> str:
         parts = str(value).replace(".", "/").split("/")
         return str(value).replace(scale, "${scale}", 1) if scale in parts else str(value)
 
-    lines = [f"  {stage.verb}-{stage.name}:", f"    cmd: transgan {stage.verb} {' '.join(stage.arguments)} --scale ${{scale}}"]
-    pictures = tuple(path for path in stage.outputs if path.suffix == ".png")  # `dvc plots` shows them, two versions side by side
+    lines = [
+        f"  {stage.verb}-{stage.name}:",
+        f"    cmd: transgan {stage.verb} {' '.join(stage.arguments)} --scale ${{scale}}",
+    ]
+    pictures = tuple(
+        path for path in stage.outputs if path.suffix == ".png"
+    )  # `dvc plots` shows them, two versions side by side
     others = tuple(path for path in stage.outputs if path not in pictures)
     for key, values in (("deps", stage.inputs), ("params", stage.parameters), ("outs", others), ("plots", pictures)):
         if values:  # a table that only quotes the paper depends on no run, and DVC refuses an empty list

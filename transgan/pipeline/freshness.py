@@ -73,7 +73,9 @@ def require(plan: Plan, stage: StageName, name: str, path: Path, *command: str) 
         raise UserError(f"{path}: not there; run `{plan.command(*command)}` first")
     found = carried(path).get("fingerprint")
     if found != plan.fingerprint(stage, name):
-        raise UserError(f"{path}: made under another configuration ({found or 'none that it names'}); run `{plan.command(*command)}` first")
+        raise UserError(
+            f"{path}: made under another configuration ({found or 'none that it names'}); run `{plan.command(*command)}` first"
+        )
 
 
 def require_reference(plan: Plan, run: Run) -> Path:

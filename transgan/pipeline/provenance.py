@@ -88,7 +88,9 @@ def _clone() -> Path | None:
 def _git(folder: Path, *arguments: str) -> str | None:
     """What git prints, or None where it fails, does not answer, or is not installed."""
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -124,9 +124,17 @@ def _train(plan: Plan, name: str) -> Stage:
         name=name,
         arguments=(name,),
         # The reference comes first: weights that are missing are missed before GPU-days are spent, not after.
-        inputs=(*_pack(plan, run.dataset_name), plan.paths.reference(run.dataset_name, run.protocol_name), *_classifiers(plan)),
+        inputs=(
+            *_pack(plan, run.dataset_name),
+            plan.paths.reference(run.dataset_name, run.protocol_name),
+            *_classifiers(plan),
+        ),
         outputs=tuple(plan.paths.run(name) / file for file in RUN_FILES),
-        parameters=(*_tracked(plan, "runs", name), *_tracked(plan, "models", run.model_name), *_tracked(plan, "recipes", run.recipe_name)),
+        parameters=(
+            *_tracked(plan, "runs", name),
+            *_tracked(plan, "models", run.model_name),
+            *_tracked(plan, "recipes", run.recipe_name),
+        ),
         fingerprint=plan.fingerprint("train", name),
         threads=run.recipe.threads * run.recipe.devices,
         devices=run.recipe.devices,
@@ -162,7 +170,12 @@ def _table(plan: Plan, name: str) -> Stage:
         arguments=(name,),
         inputs=tuple(plan.paths.score(run) for run in plan.feeding("tables", name)),
         outputs=tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("csv", "md", "tex")),
-        parameters=(f"tables.{name}", *_said_of_scale(plan), *_shares(plan, name), *_skipped(plan, plan.table(name).run_names)),
+        parameters=(
+            f"tables.{name}",
+            *_said_of_scale(plan),
+            *_shares(plan, name),
+            *_skipped(plan, plan.table(name).run_names),
+        ),
         fingerprint=plan.fingerprint("table", name),
     )
 
@@ -170,9 +183,17 @@ def _table(plan: Plan, name: str) -> Stage:
 def _figure(plan: Plan, name: str) -> Stage:
     base = plan.paths.figure(name)
     config, runs = plan.figure(name), plan.feeding("figures", name)
-    per_run = [plan.paths.run(run) / file for run in runs for file in ("generator.safetensors", "run.json", "history.csv", "dynamics.npz")]
+    per_run = [
+        plan.paths.run(run) / file
+        for run in runs
+        for file in ("generator.safetensors", "run.json", "history.csv", "dynamics.npz")
+    ]
     if config.kind == "neighbours":
-        per_run += [path for dataset in dict.fromkeys(plan.run(run).dataset_name for run in runs) for path in _pack(plan, dataset)]
+        per_run += [
+            path
+            for dataset in dict.fromkeys(plan.run(run).dataset_name for run in runs)
+            for path in _pack(plan, dataset)
+        ]
     return Stage(
         verb="figure",
         name=name,
@@ -200,14 +221,21 @@ def _said_of_scale(plan: Plan) -> tuple[str, ...]:
 def _shares(plan: Plan, table: str) -> tuple[str, ...]:
     """What the full schedule of the runs of a table follows from: it changes what their scores mean, and nothing in their files."""
     runs = [plan.run(run) for run in plan.feeding("tables", table)]
-    return tuple(dict.fromkeys([*(f"recipes.{run.recipe_name}.images" for run in runs), *(f"runs.{run.name}" for run in runs)]))
+    return tuple(
+        dict.fromkeys([*(f"recipes.{run.recipe_name}.images" for run in runs), *(f"runs.{run.name}" for run in runs)])
+    )
 
 
 def _skipped(plan: Plan, runs: tuple[str, ...]) -> tuple[str, ...]:
     """Where it is said that the scale skips some of `runs`, and what their cost follows from, which their cells say instead."""
     skipped = [plan.run(run) for run in runs if run not in plan.made]
-    found = [(("runs", run.name), ("datasets", run.dataset_name), ("models", run.model_name), ("recipes", run.recipe_name)) for run in skipped]
-    return tuple(dict.fromkeys(parameter for each in found for kind, name in each for parameter in _tracked(plan, kind, name)))
+    found = [
+        (("runs", run.name), ("datasets", run.dataset_name), ("models", run.model_name), ("recipes", run.recipe_name))
+        for run in skipped
+    ]
+    return tuple(
+        dict.fromkeys(parameter for each in found for kind, name in each for parameter in _tracked(plan, kind, name))
+    )
 
 
 def _pack(plan: Plan, dataset: str) -> tuple[Path, ...]:

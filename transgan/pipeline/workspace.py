@@ -36,13 +36,18 @@ def run_stage(
     Returns whether `work` was called. Raises UserError when another process holds the folder or when it belongs to another configuration.
     """
     folder = plan.paths.workspace(stage, name, plan.fingerprint(stage, name))
-    with locked(folder, f"{stage} {name}", wait=stage == "prepare"):  # one pack may serve several datasets: the second waits for it
+    with locked(
+        folder, f"{stage} {name}", wait=stage == "prepare"
+    ):  # one pack may serve several datasets: the second waits for it
         _claim(plan, stage, name, folder, dict(inputs or {}))
         worked = not is_finished(folder, outputs)
         if worked:
             (folder / "finished.json").unlink(missing_ok=True)
             known = work(folder) or {}
-            files.write_json(folder / "finished.json", {"outputs": {key: known.get(key) or files.sha256(folder / key) for key in outputs}})
+            files.write_json(
+                folder / "finished.json",
+                {"outputs": {key: known.get(key) or files.sha256(folder / key) for key in outputs}},
+            )
         else:
             say(f"{stage} {name}: already finished ({folder})")
         for key, target in outputs.items():
@@ -63,7 +68,9 @@ def is_finished(folder: Path, outputs: Mapping[str, Path] | None = None) -> bool
     recorded: dict[str, str] = files.read_json(marker)["outputs"]
     if outputs is not None and set(recorded) != set(outputs):
         return False
-    damaged = [key for key, digest in recorded.items() if not (folder / key).exists() or files.sha256(folder / key) != digest]
+    damaged = [
+        key for key, digest in recorded.items() if not (folder / key).exists() or files.sha256(folder / key) != digest
+    ]
     if damaged:
         say(f"{folder}: {', '.join(damaged)} missing or damaged; made again")
     return not damaged
@@ -79,7 +86,9 @@ def _claim(plan: Plan, stage: StageName, name: str, folder: Path, inputs: dict[s
         return
     held = files.read_json(marker)
     if held["ingredients"] != ingredients:
-        raise UserError(f"{folder}: holds work of another configuration ({_first_difference(held['ingredients'], ingredients)}); move that folder away")
+        raise UserError(
+            f"{folder}: holds work of another configuration ({_first_difference(held['ingredients'], ingredients)}); move that folder away"
+        )
     if held["inputs"] != inputs:
         _swap_inputs(folder, held["inputs"], inputs, ingredients)
 
@@ -108,7 +117,9 @@ def _say_difference(plan: Plan, stage: StageName, name: str, folder: Path, ingre
     others = sorted(folder.parent.glob("*/ingredients.json"), key=lambda path: path.stat().st_mtime)
     if others:
         held = files.read_json(others[-1])["ingredients"]
-        say(f"{stage} {name}: starting anew in {folder.name}; changed since {others[-1].parent.name}: {_first_difference(held, ingredients)}")
+        say(
+            f"{stage} {name}: starting anew in {folder.name}; changed since {others[-1].parent.name}: {_first_difference(held, ingredients)}"
+        )
 
 
 def differences(old: Any, new: Any, at: str = "") -> list[str]:

@@ -62,7 +62,12 @@ class Cell:
     @property
     def difference(self) -> float | None:
         """Ours minus the paper's; None where one is missing or the two may not be compared."""
-        if self.ours is None or self.paper is None or self.paper.value is None or self.verdict is Verdict.NOT_COMPARABLE:
+        if (
+            self.ours is None
+            or self.paper is None
+            or self.paper.value is None
+            or self.verdict is Verdict.NOT_COMPARABLE
+        ):
             return None
         return self.ours.mean - self.paper.value
 
@@ -83,7 +88,12 @@ def metric_label(metric: str, settings: Mapping[str, Any]) -> str:
 def cells(plan: Plan, name: str) -> list[Cell]:
     """Every cell of a table, row by row, in the order of params.yaml; cells that neither the paper nor we fill are left out."""
     table = plan.table(name)
-    made = [_cell(plan, name, table, row, column, metric) for row in table.rows for column in table.columns for metric in column.metrics]
+    made = [
+        _cell(plan, name, table, row, column, metric)
+        for row in table.rows
+        for column in table.columns
+        for metric in column.metrics
+    ]
     return [cell for cell in made if cell.paper is not None or cell.runs]
 
 
@@ -113,15 +123,28 @@ def _would_cost(plan: Plan, unmade: Sequence[str]) -> float | None:
     return sum(known) if unmade and len(known) == len(costs) else None
 
 
-def _verdict(plan: Plan, row: Row, dataset: str, metric: str, paper: Reported | None, ours: Measured | None, quoted: bool) -> Verdict:
+def _verdict(
+    plan: Plan, row: Row, dataset: str, metric: str, paper: Reported | None, ours: Measured | None, quoted: bool
+) -> Verdict:
     if quoted:
         return Verdict.QUOTED
     if ours is None:
         return Verdict.NOT_RUN
     spread = {str(key): value for key, value in row.spread.get(dataset, {}).items()}.get(metric)
     value, paper_std = (paper.value, paper.std) if paper else (None, None)
-    verdict = judge(metric, ours.mean, value, paper_std=paper_std, std=ours.std, spread=spread, share=ours.share, comparable=plan.scale.comparable)
-    return Verdict.OUT_OF_MEMORY if verdict is Verdict.NO_NUMBER and paper is not None and paper.out_of_memory else verdict
+    verdict = judge(
+        metric,
+        ours.mean,
+        value,
+        paper_std=paper_std,
+        std=ours.std,
+        spread=spread,
+        share=ours.share,
+        comparable=plan.scale.comparable,
+    )
+    return (
+        Verdict.OUT_OF_MEMORY if verdict is Verdict.NO_NUMBER and paper is not None and paper.out_of_memory else verdict
+    )
 
 
 def _ours(plan: Plan, runs: Sequence[Run], metric: str) -> tuple[Measured | None, str, list[str]]:

@@ -28,7 +28,12 @@ NOTE = (
 def make(plan: Plan, table: str) -> None:
     """Write tables/<table>.csv, .md and .tex of a table of kind `cost`."""
     layout, base = lay_out(plan, table), plan.paths.table(table)
-    rows = [[row.name, run, *_counts(plan, run).values()] for row in plan.table(table).rows for runs in row.runs.values() for run in runs]
+    rows = [
+        [row.name, run, *_counts(plan, run).values()]
+        for row in plan.table(table).rows
+        for runs in row.runs.values()
+        for run in runs
+    ]
     files.write_csv(base.with_name(f"{table}.csv"), ["row", "run", *COLUMNS], rows)
     files.write_text(base.with_name(f"{table}.md"), markdown(layout))
     files.write_text(base.with_name(f"{table}.tex"), latex(layout))
@@ -38,14 +43,30 @@ def lay_out(plan: Plan, table: str) -> Layout:
     """The table as text: a line per run."""
     config = plan.table(table)
     rows = tuple(
-        (row.name if len(runs) == 1 else f"{row.name} ({run})", tuple(Text(_short(value)) for value in _counts(plan, run).values()))
+        (
+            row.name if len(runs) == 1 else f"{row.name} ({run})",
+            tuple(Text(_short(value)) for value in _counts(plan, run).values()),
+        )
         for row in config.rows
         for runs in row.runs.values()
         for run in runs
     )
-    warning = "" if plan.scale.comparable else f"Not the paper's networks: at scale {plan.scale_name}, {plan.scale.description}."
+    warning = (
+        ""
+        if plan.scale.comparable
+        else f"Not the paper's networks: at scale {plan.scale_name}, {plan.scale.description}."
+    )
     notes = tuple(note for note in (config.note, NOTE) if note)
-    return Layout(table, config.title, config.source, warning, Grid("Run", (Group("", tuple(COLUMNS.values())),), rows), None, notes, ())
+    return Layout(
+        table,
+        config.title,
+        config.source,
+        warning,
+        Grid("Run", (Group("", tuple(COLUMNS.values())),), rows),
+        None,
+        notes,
+        (),
+    )
 
 
 def write_measured(plan: Plan) -> Path:
@@ -75,7 +96,9 @@ def write_measured(plan: Plan) -> Path:
             ]
         )
     path = plan.paths.results / "cost_measured.csv"
-    files.write_csv(path, ["run", "how", "hardware", "images", "images_per_second", "hours", "gpu_hours", "eflop"], rows)
+    files.write_csv(
+        path, ["run", "how", "hardware", "images", "images_per_second", "hours", "gpu_hours", "eflop"], rows
+    )
     return path
 
 
@@ -93,7 +116,9 @@ def _training(plan: Plan, run: str) -> Mapping[str, Any] | None:
     known = files.read_json(path)
     speed = known.get("training")
     machine = known["hardware"]
-    return {**speed, "hardware": ", ".join(machine["gpus"]) or machine["cpu"], "gpus": machine["gpus"]} if speed else None
+    return (
+        {**speed, "hardware": ", ".join(machine["gpus"]) or machine["cpu"], "gpus": machine["gpus"]} if speed else None
+    )
 
 
 def _short(value: float) -> str:

@@ -84,7 +84,17 @@ def markdown(layout: Layout) -> str:
     details = ["", DETAILS, "", *_markdown_grid(layout.details)] if layout.details else []
     footnotes = ["", *(f"<sup>{mark}</sup> {text}  " for mark, text in layout.footnotes)] if layout.footnotes else []
     notes = ["", *(f"- {note}" for note in layout.notes)] if layout.notes else []
-    lines = [f"# {layout.title}", "", f"{layout.source}.", "", *warning, *_markdown_grid(layout.main), *footnotes, *notes, *details]
+    lines = [
+        f"# {layout.title}",
+        "",
+        f"{layout.source}.",
+        "",
+        *warning,
+        *_markdown_grid(layout.main),
+        *footnotes,
+        *notes,
+        *details,
+    ]
     return "\n".join(line.rstrip() if not line.endswith("  ") else line for line in lines) + "\n"
 
 
@@ -110,7 +120,9 @@ def latex(layout: Layout) -> str:
     """The table as a LaTeX `table*` float (package booktabs); the details stay in the Markdown and csv files."""
     footnotes = [rf"  ${{}}^{{{_latex_marks((mark,))}}}$ {_escape(text)}\\" for mark, text in layout.footnotes]
     notes = [rf"  {_latex_note(note)}\\" for note in layout.notes]
-    caption = f"{_escape(layout.title)} ({_escape(layout.source)})." + (rf" \textbf{{{_escape(layout.warning)}}}" if layout.warning else "")
+    caption = f"{_escape(layout.title)} ({_escape(layout.source)})." + (
+        rf" \textbf{{{_escape(layout.warning)}}}" if layout.warning else ""
+    )
     lines = [
         "% Needs \\usepackage{booktabs}.",
         r"\begin{table*}[t]",

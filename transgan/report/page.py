@@ -67,10 +67,14 @@ def make(plan: Plan) -> None:
 
 def render(plan: Plan, provenance: dict[str, Any]) -> str:
     """The page's HTML. `provenance` is what `trace.everything` gives."""
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters["share"] = share
     runs = [_run(plan, name) for name in plan.runs]
-    template = environment.from_string(resources.files("transgan.report").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    template = environment.from_string(
+        resources.files("transgan.report").joinpath("report.html.j2").read_text(encoding="utf-8")
+    )
     return template.render(
         scale=plan.scale_name,
         description=plan.scale.description,
@@ -110,7 +114,15 @@ def _run(plan: Plan, name: str) -> dict[str, Any]:
     scores, folder = read_scores(plan, name), plan.paths.run(name)
     current = scores is not None and scores["fingerprint"] == plan.fingerprint("score", name)
     provenance = files.read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {}
-    status = "scored" if current else "of another configuration" if scores else "trained, not scored" if (folder / "run.json").exists() else "not run"
+    status = (
+        "scored"
+        if current
+        else "of another configuration"
+        if scores
+        else "trained, not scored"
+        if (folder / "run.json").exists()
+        else "not run"
+    )
     if status == "not run" and name not in plan.made:
         status = f"not run at {plan.scale_name}"
     return {
@@ -139,7 +151,9 @@ def _table(plan: Plan, name: str) -> TableView:
     for row, _ in layout.main.rows:
         line: list[str] = []
         for (dataset, metric), group in zip(columns, layout.main.groups, strict=True):
-            line += [places.get((row, dataset, metric), "") if title.startswith(OURS) else "" for title in group.columns]
+            line += [
+                places.get((row, dataset, metric), "") if title.startswith(OURS) else "" for title in group.columns
+            ]
         anchors.append(line)
     return TableView(layout, anchors, traced, _tally(found))
 
@@ -150,7 +164,9 @@ def _tally(found: Sequence[Cell]) -> str:
     if not ours:
         return "No run of ours feeds this table: every number is quoted."
     missing = {", ".join(cell.runs): cell for cell in ours if cell.ours is None}
-    names = [name if cell.would_cost is None else f"{name} ({cell.would_cost:.3g} EFLOP)" for name, cell in missing.items()]
+    names = [
+        name if cell.would_cost is None else f"{name} ({cell.would_cost:.3g} EFLOP)" for name, cell in missing.items()
+    ]
     said = f"{sum(cell.ours is not None for cell in ours)} of {len(ours)} cells of ours are measured"
     return f"{said}; not run: {', '.join(names)}." if names else f"{said}."
 

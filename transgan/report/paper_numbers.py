@@ -46,7 +46,11 @@ def reported() -> dict[Key, Reported]:
 @cache
 def curve(dataset: str) -> tuple[CurvePoint, ...]:
     """The authors' learning curve on a dataset, in order; empty where none was published."""
-    points = [CurvePoint(float(row["real_images_millions"]) * 1e6, float(row["fid"])) for row in _rows("reported_curve.csv") if row["dataset"] == dataset]
+    points = [
+        CurvePoint(float(row["real_images_millions"]) * 1e6, float(row["fid"]))
+        for row in _rows("reported_curve.csv")
+        if row["dataset"] == dataset
+    ]
     return tuple(sorted(points, key=lambda point: point.images))
 
 

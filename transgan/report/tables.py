@@ -54,7 +54,11 @@ def lay_out(plan: Plan, name: str, found: Sequence[Cell]) -> Layout:
 
 def warning(plan: Plan) -> str:
     """The sentence of a scale whose numbers must not be set beside the paper's; empty where they may."""
-    return "" if plan.scale.comparable else f"Not comparable with the paper: at scale {plan.scale_name}, {plan.scale.description}."
+    return (
+        ""
+        if plan.scale.comparable
+        else f"Not comparable with the paper: at scale {plan.scale_name}, {plan.scale.description}."
+    )
 
 
 def _path(base: Path, suffix: str) -> Path:
@@ -70,14 +74,25 @@ def _main(config: TableConfig, found: Sequence[Cell], footnotes: Footnotes, show
             sides = [PAPER] * any(cell.paper for cell in inside) + [OURS] * any(cell.runs for cell in inside)
             labels = {cell.label for cell in inside if cell.ours}
             other = next(iter(labels)) if len(labels) == 1 and labels != {metric.upper()} else ""
-            groups.append(Group(f"{column.title} {metric.upper()}", tuple(f"{side} ({other})" if side == OURS and other else side for side in sides)))
+            groups.append(
+                Group(
+                    f"{column.title} {metric.upper()}",
+                    tuple(f"{side} ({other})" if side == OURS and other else side for side in sides),
+                )
+            )
             places += [(column.dataset, metric, side, other) for side in sides]
     rows = []
     for row in config.rows:
         texts = []
         for dataset, metric, side, other in places:
             cell = by_place.get((row.name, dataset, metric))
-            texts.append(Text("–") if cell is None else _paper(cell, footnotes) if side == PAPER else _our(cell, other, show_verdicts))
+            texts.append(
+                Text("–")
+                if cell is None
+                else _paper(cell, footnotes)
+                if side == PAPER
+                else _our(cell, other, show_verdicts)
+            )
         rows.append((row.name, tuple(texts)))
     return Grid("Method", tuple(groups), tuple(rows))
 
@@ -95,7 +110,9 @@ def _reported(number: Reported, footnotes: Footnotes) -> Text:
     if not number.verified:
         marks.insert(0, footnotes.dagger())
     elif number.std is not None and not number.std_verified:
-        marks.insert(0, footnotes.mark("the number is verified, its ± is recalled from the paper and could not be checked"))
+        marks.insert(
+            0, footnotes.mark("the number is verified, its ± is recalled from the paper and could not be checked")
+        )
     return Text(text, tuple(marks))
 
 
@@ -161,7 +178,11 @@ def _notes(config: TableConfig, found: Sequence[Cell]) -> list[str]:
     labels = sorted({cell.label for cell in found if cell.ours and cell.label != cell.metric.upper()})
     for label in labels:
         layer = next(cell.ours.settings for cell in found if cell.ours and cell.label == label)
-        what = "the demo's digit classifier" if layer["extractor"] == "digits" else f"Inception's layer {layer['feature_layer']}"
+        what = (
+            "the demo's digit classifier"
+            if layer["extractor"] == "digits"
+            else f"Inception's layer {layer['feature_layer']}"
+        )
         lines.append(f"{label} is measured with {what}; it is not the paper's {label.split('-')[0]}.")
     return lines
 
@@ -172,7 +193,9 @@ def _protocols(config: TableConfig, found: Sequence[Cell]) -> list[str]:
     said: dict[str, dict[str, dict[str, None]]] = {}
     for cell in found:
         if cell.ours:
-            said.setdefault(cell.protocol, {}).setdefault(_protocol(cell.ours.settings), {})[titles[cell.dataset]] = None
+            said.setdefault(cell.protocol, {}).setdefault(_protocol(cell.ours.settings), {})[titles[cell.dataset]] = (
+                None
+            )
     lines = []
     for protocol, texts in said.items():
         for text, columns in texts.items():

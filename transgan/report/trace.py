@@ -44,7 +44,9 @@ class Origin:
     def hardware(self) -> str:
         """GPUs, or the processor, in words."""
         machine = self.provenance.get("hardware") or {}
-        return ", ".join(machine.get("gpus") or []) or f"{machine.get('cpu', UNKNOWN)}, {machine.get('cores', '?')} cores"
+        return (
+            ", ".join(machine.get("gpus") or []) or f"{machine.get('cpu', UNKNOWN)}, {machine.get('cores', '?')} cores"
+        )
 
     def plain(self) -> dict[str, Any]:
         """As JSON-compatible data."""
@@ -104,7 +106,9 @@ def traced(plan: Plan, table: str) -> list[Traced]:
 
 def everything(plan: Plan) -> dict[str, Any]:
     """What results/<scale>/provenance.json holds: every cell of every table, and what to doubt in all of it."""
-    found = [each for name, table in plan.params.tables.items() if table.kind == "scores" for each in traced(plan, name)]
+    found = [
+        each for name, table in plan.params.tables.items() if table.kind == "scores" for each in traced(plan, name)
+    ]
     commits = sorted({origin.commit for each in found for origin in each.origins})
     return {
         "scale": plan.scale_name,
@@ -158,7 +162,15 @@ def _words(each: Traced) -> str:
     paper = f"{cell.paper.text} ({cell.paper.source})" if cell.paper else "none"
     lines = [
         f"{cell.row}, {cell.dataset}, {cell.label}: ours {ours}, the paper's {paper}: {cell.verdict.value}",
-        *_lines([("protocol", cell.protocol), ("missing", cell.missing), ("would cost", _eflop(cell)), ("doubt", "; ".join(each.doubts))], "  "),
+        *_lines(
+            [
+                ("protocol", cell.protocol),
+                ("missing", cell.missing),
+                ("would cost", _eflop(cell)),
+                ("doubt", "; ".join(each.doubts)),
+            ],
+            "  ",
+        ),
     ]
     for origin in each.origins:
         known = origin.provenance

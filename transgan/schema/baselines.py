@@ -16,9 +16,13 @@ class ResNetGenerator(Strict):
     latent: int = Field(128, ge=1, description="length of z")
     width: int = Field(ge=1, description="channels of the first map")
     bottom_width: int = Field(ge=1, description="side of the first map in pixels")
-    blocks: tuple[int, ...] = Field(min_length=1, description="channels after every residual block, each of which doubles the side")
+    blocks: tuple[int, ...] = Field(
+        min_length=1, description="channels after every residual block, each of which doubles the side"
+    )
     upsample: Upsample = "nearest"
-    init_gain: float = Field(1.0, gt=0, description="gain of the Xavier-uniform 3 x 3 convolutions in the blocks; all else has gain 1")
+    init_gain: float = Field(
+        1.0, gt=0, description="gain of the Xavier-uniform 3 x 3 convolutions in the blocks; all else has gain 1"
+    )
 
     @property
     def resolution(self) -> int:
@@ -40,8 +44,13 @@ class ResNetDiscriminator(Strict):
     blocks: tuple[ResNetBlock, ...] = Field(min_length=1)
     pool: Literal["mean", "sum"] = Field("mean", description="over the last map, before the linear head")
     head_bias: bool = True
-    spectral_norm: bool = Field(False, description="every weight is divided by its largest singular value, one power iteration per discriminator step")
-    init_gain: float = Field(1.0, gt=0, description="gain of the Xavier-uniform 3 x 3 convolutions; shortcuts and the head have gain 1")
+    spectral_norm: bool = Field(
+        False,
+        description="every weight is divided by its largest singular value, one power iteration per discriminator step",
+    )
+    init_gain: float = Field(
+        1.0, gt=0, description="gain of the Xavier-uniform 3 x 3 convolutions; shortcuts and the head have gain 1"
+    )
 
     def check_resolution(self, resolution: int) -> None:
         """Raise ValueError unless pictures of `resolution` pixels can be halved as often as the blocks do."""
@@ -54,8 +63,12 @@ class Cell(Strict):
     """One searched cell of AutoGAN's generator; it doubles the side."""
 
     upsample: Upsample
-    skips: tuple[int, ...] = Field((), description="earlier cells, from 0, whose first convolution's output joins this cell's")
-    shortcut: bool = Field(description="whether the upsampled input, through a 1 x 1 convolution, is added to the output")
+    skips: tuple[int, ...] = Field(
+        (), description="earlier cells, from 0, whose first convolution's output joins this cell's"
+    )
+    shortcut: bool = Field(
+        description="whether the upsampled input, through a 1 x 1 convolution, is added to the output"
+    )
 
 
 class AutoGANGenerator(Strict):
@@ -76,5 +89,9 @@ class AutoGANGenerator(Strict):
     def _skips_come_from_before(self) -> Self:
         for i, cell in enumerate(self.cells):
             if any(not 0 <= skip < i for skip in cell.skips):
-                raise ValueError(f"cell {i}: `skips` name cells before it, 0 to {i - 1}" if i else "cell 0: there is no cell before it to skip from")
+                raise ValueError(
+                    f"cell {i}: `skips` name cells before it, 0 to {i - 1}"
+                    if i
+                    else "cell 0: there is no cell before it to skip from"
+                )
         return self

@@ -28,8 +28,12 @@ MOST_WORKERS = 8  # one process reads for all of them and feeds no more; each ta
 class DatasetConfig(Strict):
     """A dataset: its source, and the one way its pictures are cropped, resized and packed."""
 
-    source: Literal["digits", "folder", "cifar10", "stl10", "celeba", "celebahq", "lsun"] = Field(description="which reader")
-    path: str | None = Field(None, description="folder or archive of a `folder` source; relative paths are from the project's root")
+    source: Literal["digits", "folder", "cifar10", "stl10", "celeba", "celebahq", "lsun"] = Field(
+        description="which reader"
+    )
+    path: str | None = Field(
+        None, description="folder or archive of a `folder` source; relative paths are from the project's root"
+    )
     resolution: int = Field(ge=2, description="side of the packed pictures in pixels")
     resize: Literal["lanczos", "bicubic", "bilinear", "box"] = Field("lanczos", description="antialiased filter")
     crop: Literal["none", "center", "face148", "face128", "face108", "landmarks"] = Field(

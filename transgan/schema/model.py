@@ -19,10 +19,15 @@ class Attention(Strict):
     """A form of self-attention (paper sections 3.2 and 4.3; paper.md 1.4)."""
 
     attention: Literal["standard", "grid", "axis", "nystrom"] = Field(
-        "standard", description="standard: the whole map; grid: non-overlapping tiles; axis: rows, then columns, block by block; nystrom: landmarks"
+        "standard",
+        description="standard: the whole map; grid: non-overlapping tiles; axis: rows, then columns, block by block; nystrom: landmarks",
     )
-    window: int | None = Field(None, ge=1, description="side of a tile in tokens (grid only); a map no larger is one tile")
-    landmarks: int = Field(64, ge=1, description="number of landmarks (nystrom only); a map with fewer tokens has one for each")
+    window: int | None = Field(
+        None, ge=1, description="side of a tile in tokens (grid only); a map no larger is one tile"
+    )
+    landmarks: int = Field(
+        64, ge=1, description="number of landmarks (nystrom only); a map with fewer tokens has one for each"
+    )
 
     @model_validator(mode="after")
     def _grid_has_window(self) -> Self:
@@ -42,7 +47,9 @@ class Blocks(Strict):
     """Consecutive transformer blocks that share one form of self-attention: of their own, or the network's form for `wide` maps."""
 
     depth: int = Field(ge=0, description="number of blocks")
-    attention: Literal["standard", "grid", "axis", "nystrom", "wide"] = Field("standard", description="as in `wide`; wide: what `wide` says")
+    attention: Literal["standard", "grid", "axis", "nystrom", "wide"] = Field(
+        "standard", description="as in `wide`; wide: what `wide` says"
+    )
     window: int | None = Field(None, ge=1, description="side of a tile in tokens (grid only)")
     landmarks: int = Field(64, ge=1, description="number of landmarks (nystrom only)")
 
@@ -65,8 +72,12 @@ GRID = Attention(attention="grid", window=16)
 class GeneratorStage(Strict):
     """One resolution of the generator: how it is reached from the one before, and its blocks."""
 
-    upsample: Literal["pixel_shuffle", "bicubic"] = Field("pixel_shuffle", description="how this stage is reached (ignored in the first)")
-    blur: bool = Field(False, description="bicubic x4 then average pooling before upsampling (released CelebA-HQ generator)")
+    upsample: Literal["pixel_shuffle", "bicubic"] = Field(
+        "pixel_shuffle", description="how this stage is reached (ignored in the first)"
+    )
+    blur: bool = Field(
+        False, description="bicubic x4 then average pooling before upsampling (released CelebA-HQ generator)"
+    )
     blocks: tuple[Blocks, ...]
 
 
@@ -90,9 +101,15 @@ class TransformerGenerator(Strict):
     relative_position: bool = True
     absolute_position: bool = True
     noise: bool = Field(False, description="learnt-strength noise added before qkv in every block")
-    latent_attention: bool = Field(False, description="cross-attention to an embedding of z in every block (released CelebA-HQ generator)")
-    locality_band: tuple[BandStep, ...] = Field((), description="band mask of the last block while training (first version of the paper)")
-    wide: Attention = Field(GRID, description="form of the blocks that say `attention: wide`: one place to change it in all large maps")
+    latent_attention: bool = Field(
+        False, description="cross-attention to an embedding of z in every block (released CelebA-HQ generator)"
+    )
+    locality_band: tuple[BandStep, ...] = Field(
+        (), description="band mask of the last block while training (first version of the paper)"
+    )
+    wide: Attention = Field(
+        GRID, description="form of the blocks that say `attention: wide`: one place to change it in all large maps"
+    )
     stages: tuple[GeneratorStage, ...] = Field(min_length=1)
 
     @property
@@ -122,8 +139,12 @@ class TransformerGenerator(Strict):
             if width % self.heads:
                 raise ValueError(f"stage {i}: {width} channels are not divisible by {self.heads} heads")
             _forms_fit(f"stage {i}", stage.blocks, self.wide, side)
-        if self.locality_band and (not self.stages[-1].blocks or self.stages[-1].blocks[-1].form(self.wide).attention != "standard"):
-            raise ValueError("`locality_band` masks the last block of the last stage, which must have standard attention")
+        if self.locality_band and (
+            not self.stages[-1].blocks or self.stages[-1].blocks[-1].form(self.wide).attention != "standard"
+        ):
+            raise ValueError(
+                "`locality_band` masks the last block of the last stage, which must have standard attention"
+            )
         return self
 
 
@@ -143,11 +164,14 @@ class TransformerDiscriminator(Strict):
     mlp_ratio: int = Field(4, ge=1)
     norm: Norm = "layer"
     patch: int = Field(ge=1, description="patch side of the first scale in pixels; every further scale doubles it")
-    overlapping: bool = Field(False, description="the first patch embedding is a convolution of kernel 2P, stride P, padding P/2")
+    overlapping: bool = Field(
+        False, description="the first patch embedding is a convolution of kernel 2P, stride P, padding P/2"
+    )
     relative_position: bool = True
     noise: bool = True
     class_token: Literal["last", "first"] = Field(
-        "last", description="last: joins the tokens for one more block at the end; first: goes through all blocks (first version of the paper)"
+        "last",
+        description="last: joins the tokens for one more block at the end; first: goes through all blocks (first version of the paper)",
     )
     wide: Attention = Field(GRID, description="form of the blocks that say `attention: wide`")
     stages: tuple[DiscriminatorStage, ...] = Field(min_length=1)
@@ -178,7 +202,9 @@ class TransformerDiscriminator(Strict):
     def _check_plain_transformer(self) -> None:
         forms = {group.form(self.wide).attention for stage in self.stages for group in stage.blocks}
         if len(self.stages) > 1 or forms != {"standard"} or self.relative_position:
-            raise ValueError("`class_token: first` needs a single stage with standard attention and `relative_position: false`")
+            raise ValueError(
+                "`class_token: first` needs a single stage with standard attention and `relative_position: false`"
+            )
 
     def check_resolution(self, resolution: int) -> None:
         """Raise ValueError unless pictures of `resolution` pixels divide into this discriminator's patches and tiles."""
@@ -203,9 +229,15 @@ def _transformer_unless_said(content: Any) -> Any:
 
 _by_family = Field(discriminator="family", description="without `family`: transformer")
 GeneratorConfig = Annotated[
-    TransformerGenerator | ResNetGenerator | AutoGANGenerator | StyleGAN2Generator, _by_family, BeforeValidator(_transformer_unless_said)
+    TransformerGenerator | ResNetGenerator | AutoGANGenerator | StyleGAN2Generator,
+    _by_family,
+    BeforeValidator(_transformer_unless_said),
 ]
-DiscriminatorConfig = Annotated[TransformerDiscriminator | ResNetDiscriminator | StyleGAN2Discriminator, _by_family, BeforeValidator(_transformer_unless_said)]
+DiscriminatorConfig = Annotated[
+    TransformerDiscriminator | ResNetDiscriminator | StyleGAN2Discriminator,
+    _by_family,
+    BeforeValidator(_transformer_unless_said),
+]
 
 # Reads a generator's configuration of any family from plain data.
 generator_config: TypeAdapter[GeneratorConfig] = TypeAdapter(GeneratorConfig)

@@ -25,7 +25,10 @@ class Changes(Strict):
 class RunAtScale(Changes):
     """What a scale changes in a run, and whether it makes it at all."""
 
-    skip: bool = Field(False, description="neither front-end makes it at this scale; its cells say so, and `transgan train` still makes it by hand")
+    skip: bool = Field(
+        False,
+        description="neither front-end makes it at this scale; its cells say so, and `transgan train` still makes it by hand",
+    )
 
 
 class RunConfig(Strict):

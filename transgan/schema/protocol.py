@@ -14,21 +14,30 @@ class ProtocolConfig(Strict):
 
     metrics: tuple[Metric, ...] = Field(("is", "fid"), min_length=1)
     extractor: Literal["inception-v3-compat", "digits"] = "inception-v3-compat"
-    weights: str | None = Field(None, description="file of extractor weights; none: the product's own (downloaded or trained)")
+    weights: str | None = Field(
+        None, description="file of extractor weights; none: the product's own (downloaded or trained)"
+    )
     feature_layer: str = Field("2048", description="layer of FID, KID and precision/recall")
     samples: int = Field(50000, ge=2, description="number of generated pictures")
     splits: tuple[str, ...] = Field(("train",), min_length=1, description="splits the reference is made of")
-    reference_samples: int | None = Field(None, ge=2, description="only so many reference pictures, evenly spaced; none: all")
+    reference_samples: int | None = Field(
+        None, ge=2, description="only so many reference pictures, evenly spaced; none: all"
+    )
     resize: Literal["none", "lanczos", "bicubic", "bilinear", "box"] = Field(
-        "none", description="filter that brings pictures of a folder or archive to the reference's size; none: another size is refused"
+        "none",
+        description="filter that brings pictures of a folder or archive to the reference's size; none: another size is refused",
     )
     quantize: Literal["truncate", "round"] = Field("truncate", description="how [0, 255] becomes uint8")
     is_splits: int = Field(10, ge=1)
-    fid_counts: tuple[int, ...] = Field((), description="numbers of samples at which FID is measured too and extrapolated from; none: not done")
+    fid_counts: tuple[int, ...] = Field(
+        (), description="numbers of samples at which FID is measured too and extrapolated from; none: not done"
+    )
     kid_subsets: int = Field(100, ge=1)
     kid_subset_size: int = Field(1000, ge=2)
     prc_neighborhood: int = Field(3, ge=1)
-    prc_samples: int = Field(10000, ge=2, description="most pictures of each side, evenly spaced, that enter precision and recall")
+    prc_samples: int = Field(
+        10000, ge=2, description="most pictures of each side, evenly spaced, that enter precision and recall"
+    )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="evaluation seeds; a score each")
     allow_few_samples: bool = Field(False, description="score although there are fewer samples than features")
     batch: int = Field(50, ge=1)
@@ -70,5 +79,7 @@ class ClassifierConfig(Strict):
     batch: int = Field(64, ge=1)
     lr: float = Field(0.002, gt=0)
     seed: int = Field(0, ge=0)
-    accuracy: float = Field(0.97, ge=0, le=1, description="share of the test split it must get right, or the stage fails")
+    accuracy: float = Field(
+        0.97, ge=0, le=1, description="share of the test split it must get right, or the stage fails"
+    )
     threads: int = Field(1, ge=1)

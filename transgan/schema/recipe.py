@@ -8,7 +8,16 @@ from transgan.schema.base import Strict
 
 Loss = Literal["wasserstein", "hinge", "non_saturating", "least_squares"]
 Augmentation = Literal[
-    "translation", "cutout", "color", "erase_ratio", "stl_erase_ratio", "filter", "hue", "diffaug_translation", "diffaug_cutout", "diffaug_color"
+    "translation",
+    "cutout",
+    "color",
+    "erase_ratio",
+    "stl_erase_ratio",
+    "filter",
+    "hue",
+    "diffaug_translation",
+    "diffaug_cutout",
+    "diffaug_color",
 ]
 Net = Literal["discriminator", "generator"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -22,11 +31,25 @@ class Regularizer(Strict):
     net: Net = "discriminator"
     weight: float = Field(gt=0)
     interval: int = Field(1, ge=1)
-    own_step: bool = Field(False, description="an optimizer step of its own after the loss's (StyleGAN2's lazy regularization) instead of one for the sum")
-    target: float = Field(1.0, gt=0, description="gradient norm the penalty asks for (gradient_penalty only); the term is divided by its square")
-    augmented: bool = Field(False, description="the gradient is with respect to the augmented pictures (r1 only), as in DiffAugment's StyleGAN2")
-    decay: float = Field(0.99, ge=0, lt=1, description="of the moving average that path lengths are drawn to (path_length only)")
-    one_in: int = Field(1, ge=1, description="taken on the first of every so many pictures of the batch (path_length only)")
+    own_step: bool = Field(
+        False,
+        description="an optimizer step of its own after the loss's (StyleGAN2's lazy regularization) instead of one for the sum",
+    )
+    target: float = Field(
+        1.0,
+        gt=0,
+        description="gradient norm the penalty asks for (gradient_penalty only); the term is divided by its square",
+    )
+    augmented: bool = Field(
+        False,
+        description="the gradient is with respect to the augmented pictures (r1 only), as in DiffAugment's StyleGAN2",
+    )
+    decay: float = Field(
+        0.99, ge=0, lt=1, description="of the moving average that path lengths are drawn to (path_length only)"
+    )
+    one_in: int = Field(
+        1, ge=1, description="taken on the first of every so many pictures of the batch (path_length only)"
+    )
 
     @model_validator(mode="after")
     def _fits_its_net(self) -> Self:
@@ -55,7 +78,8 @@ class EmaConfig(Strict):
     warmup: float = Field(0.0, ge=0, description="the half-life is at most this share of the images seen; 0: no ramp")
     beta: float | None = Field(None, ge=0, lt=1, description="constant decay per generator step, instead of kimg")
     semantics: Literal["released", "intended"] = Field(
-        "released", description="released: one D batch is counted per generator step, so the half-life is n_critic times longer; intended: all are"
+        "released",
+        description="released: one D batch is counted per generator step, so the half-life is n_critic times longer; intended: all are",
     )
 
     @model_validator(mode="after")
@@ -81,8 +105,12 @@ class RecipeConfig(Strict):
     batch: int = Field(64, ge=1, description="real images per discriminator step")
     generator_batch: int = Field(128, ge=1, description="generated images per generator step")
     n_critic: int = Field(4, ge=1, description="discriminator steps per generator step")
-    micro_batch: int | None = Field(None, ge=1, description="most images in one forward pass on one device; gradients accumulate; none: all at once")
-    batch_group: int = Field(0, ge=0, description="coins, erase rectangles and drift are per group of so many images; 0: the whole batch")
+    micro_batch: int | None = Field(
+        None, ge=1, description="most images in one forward pass on one device; gradients accumulate; none: all at once"
+    )
+    batch_group: int = Field(
+        0, ge=0, description="coins, erase rectangles and drift are per group of so many images; 0: the whole batch"
+    )
     d_loss: Loss = "wasserstein"
     g_loss: Loss = "wasserstein"
     regularizers: dict[str, Regularizer] = Field(default_factory=dict)
@@ -92,12 +120,21 @@ class RecipeConfig(Strict):
     augment_probability: float = Field(0.3, ge=0, le=1, description="coin of cutout and the erasings, per batch group")
     flip: bool = Field(True, description="real pictures are mirrored with probability 1/2")
     ema: EmaConfig
-    leak_generator_gradient: bool = Field(True, description="the generator step's gradient stays in D for D's next step, as in the released loop")
-    style_mixing: float = Field(0.0, ge=0, le=1, description="share of generated pictures with the styles of two latents, crossing at a random layer")
+    leak_generator_gradient: bool = Field(
+        True, description="the generator step's gradient stays in D for D's next step, as in the released loop"
+    )
+    style_mixing: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of generated pictures with the styles of two latents, crossing at a random layer",
+    )
     normalize_latent: bool = Field(False, description="z is divided by its root mean square")
     precision: Precision = "float32"
     compile: bool = False
-    checkpoint_activations: bool = Field(False, description="recompute blocks in the backward pass: less memory, more time")
+    checkpoint_activations: bool = Field(
+        False, description="recompute blocks in the backward pass: less memory, more time"
+    )
     devices: int = Field(1, ge=1, description="processes, each with a device of its own")
     threads: int = Field(1, ge=1, description="CPU threads of each process")
     log_images: int = Field(50000, ge=1, description="a row of history.csv every so many images")
@@ -107,7 +144,9 @@ class RecipeConfig(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.compile and self.checkpoint_activations:
-            raise ValueError("compile and checkpoint_activations exclude each other: torch.compile cannot trace recomputed blocks in the penalty")
+            raise ValueError(
+                "compile and checkpoint_activations exclude each other: torch.compile cannot trace recomputed blocks in the penalty"
+            )
         for key, batch in (("batch", self.batch), ("generator_batch", self.generator_batch)):
             if batch % self.devices:
                 raise ValueError(f"{key} {batch} does not divide among {self.devices} devices")
@@ -116,7 +155,9 @@ class RecipeConfig(Strict):
         for name, term in self.regularizers.items():
             share = self.generator_batch // self.devices
             if any(size % term.one_in for size in (share, min(share, self.micro_batch or share))):
-                raise ValueError(f"regularizers.{name}: `one_in: {term.one_in}` must divide the generator_batch of a device and the micro_batch")
+                raise ValueError(
+                    f"regularizers.{name}: `one_in: {term.one_in}` must divide the generator_batch of a device and the micro_batch"
+                )
         return self
 
     @property
@@ -136,5 +177,7 @@ class RecipeConfig(Strict):
         """
         config = getattr(self, net)
         c = 1 / (1 + sum(1 / term.interval for term in self.regularizers.values() if term.net == net and term.own_step))
-        corrected: OptimizerConfig = config.model_copy(update={"lr": config.lr * c, "betas": tuple(beta**c for beta in config.betas)})
+        corrected: OptimizerConfig = config.model_copy(
+            update={"lr": config.lr * c, "betas": tuple(beta**c for beta in config.betas)}
+        )
         return corrected

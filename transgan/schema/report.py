@@ -21,8 +21,12 @@ class Row(Strict):
     """A row of a table: its name in the paper and, per column, the runs behind our number (several: training seeds)."""
 
     name: str
-    runs: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="column dataset -> runs; a column left out is only quoted")
-    spread: dict[str, dict[TableMetric, tuple[float, float]]] = Field(default_factory=dict, description="the authors' own spread of a cell, lowest and highest")
+    runs: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="column dataset -> runs; a column left out is only quoted"
+    )
+    spread: dict[str, dict[TableMetric, tuple[float, float]]] = Field(
+        default_factory=dict, description="the authors' own spread of a cell, lowest and highest"
+    )
 
 
 class TableConfig(Strict):
@@ -46,7 +50,9 @@ class TableConfig(Strict):
         for row in self.rows:
             for dataset in [*row.runs, *row.spread]:
                 if dataset not in columns:
-                    raise ValueError(f"row {row.name!r} names column {dataset!r}, columns are: {', '.join(sorted(columns))}")
+                    raise ValueError(
+                        f"row {row.name!r} names column {dataset!r}, columns are: {', '.join(sorted(columns))}"
+                    )
         return self
 
 

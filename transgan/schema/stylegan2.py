@@ -27,7 +27,10 @@ class StyleGAN2Generator(Strict):
     style_width: int = Field(512, ge=1, description="width of the mapping network and length of the style w")
     mapping_depth: int = Field(8, ge=1, description="fully connected layers from z to w")
     mapping_lr: float = Field(0.01, gt=0, description="learning rate multiplier of the mapping network")
-    channel_base: int = Field(ge=1, description="channels x side, rounded down; twice the original's `fmap_base`: 32768 in config F, 4096 for CIFAR-10")
+    channel_base: int = Field(
+        ge=1,
+        description="channels x side, rounded down; twice the original's `fmap_base`: 32768 in config F, 4096 for CIFAR-10",
+    )
     channel_max: int = Field(512, ge=1, description="most channels of a map")
 
     @property
@@ -54,7 +57,11 @@ class StyleGAN2Discriminator(Strict):
     bottom_width: int = Field(4, ge=1, description="side of the last map; 3 for 48 pixels")
     channel_base: int = Field(ge=1, description="channels x side, rounded down, as in the generator")
     channel_max: int = Field(512, ge=1, description="most channels of a map")
-    deviation_group: int = Field(4, ge=1, description="consecutive pictures whose standard deviation is one more channel of each; 1: no such channel")
+    deviation_group: int = Field(
+        4,
+        ge=1,
+        description="consecutive pictures whose standard deviation is one more channel of each; 1: no such channel",
+    )
 
     def sides(self, resolution: int) -> tuple[int, ...]:
         """Side of every map in pixels, largest first."""

@@ -62,7 +62,9 @@ def load(path: Path) -> "DigitNet":
     except SafetensorError as error:
         raise UserError(f"{path}: damaged ({error}); delete it and make it again with `transgan classifier`") from error
     if not metadata.get("needed"):
-        raise UserError(f"{path}: {metadata.get('why', 'not a classifier of ours')}; a protocol with `extractor: digits` needs a trained one")
+        raise UserError(
+            f"{path}: {metadata.get('why', 'not a classifier of ours')}; a protocol with `extractor: digits` needs a trained one"
+        )
     net = DigitNet(metadata["resolution"], metadata["width"], metadata["features"], metadata["classes"])
     net.load_state_dict(tensors)
     return net.eval().requires_grad_(False)
@@ -89,7 +91,9 @@ def _trained(config: ClassifierConfig, data: Path) -> tuple[dict[str, "Tensor"],
             f"classifiers: {config.dataset}: gets {accuracy:.1%} of the split {config.test_split} right, "
             f"{config.accuracy:.0%} are asked for; raise its epochs or width"
         )
-    say(f"classifier on {config.dataset}: {accuracy:.2%} of {len(parts[config.test_split].labels)} held-out pictures right")
+    say(
+        f"classifier on {config.dataset}: {accuracy:.2%} of {len(parts[config.test_split].labels)} held-out pictures right"
+    )
     about = {
         "needed": True,
         "accuracy": accuracy,

@@ -70,12 +70,20 @@ def render(result: Mapping[str, Any]) -> str:
     """A result as lines for a person."""
     settings = result["settings"]
     changed = "".join(f", {key} {value}" for key, value in result["changes"].items())
-    lines = [f"{result['target']} against {result['reference']}, protocol {result['protocol']}{changed}: {settings['samples']:,} pictures"]
+    lines = [
+        f"{result['target']} against {result['reference']}, protocol {result['protocol']}{changed}: {settings['samples']:,} pictures"
+    ]
     for metric, found in result["summary"].items():
-        spread = f" ± {found['std']:.4g} over {len(result['metrics'][metric]['values'])} evaluation seeds" if found["std"] is not None else ""
+        spread = (
+            f" ± {found['std']:.4g} over {len(result['metrics'][metric]['values'])} evaluation seeds"
+            if found["std"] is not None
+            else ""
+        )
         lines.append(f"  {settings['titles'][metric]}: {found['mean']:.6g}{spread}")
     if settings["floor"] is not None and "fid" in result["summary"]:
-        lines.append(f"  floor ({settings['titles']['fid']} between two halves of the reference): {settings['floor']:.6g}")
+        lines.append(
+            f"  floor ({settings['titles']['fid']} between two halves of the reference): {settings['floor']:.6g}"
+        )
     return "\n".join([*lines, *(f"  warning: {warning}" for warning in result["warnings"])])
 
 
@@ -83,7 +91,10 @@ def _usual_protocol(plan: Plan, target: str, reference: str) -> str:
     if target in plan.runs:
         return plan.runs[target].protocol_name
     datasets = [name.split(":")[0] for name in (reference, target)]
-    return next((run.protocol_name for dataset in datasets for run in plan.runs.values() if run.dataset_name == dataset), next(iter(plan.protocols)))
+    return next(
+        (run.protocol_name for dataset in datasets for run in plan.runs.values() if run.dataset_name == dataset),
+        next(iter(plan.protocols)),
+    )
 
 
 def _changed(plan: Plan, name: str, changes: Mapping[str, Any]) -> ProtocolConfig:
@@ -91,14 +102,18 @@ def _changed(plan: Plan, name: str, changes: Mapping[str, Any]) -> ProtocolConfi
         return ProtocolConfig.model_validate({**plan.protocol(name).plain(), **changes})
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"protocol {name}: {'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise UserError(
+            f"protocol {name}: {'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def _summary(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else None}
 
 
-def _sources(plan: Plan, target: str, config: ProtocolConfig, resolution: int | None) -> tuple[list["Source"], list[str]]:
+def _sources(
+    plan: Plan, target: str, config: ProtocolConfig, resolution: int | None
+) -> tuple[list["Source"], list[str]]:
     """The target's pictures, one source per evaluation seed of a generator, and what is to be said about them."""
     from transgan.metrics import samples
     from transgan.metrics.evaluator import Source
@@ -106,11 +121,15 @@ def _sources(plan: Plan, target: str, config: ProtocolConfig, resolution: int | 
     generator = open_generator(plan, target)
     if generator is not None:
         if resolution not in (None, generator.resolution):
-            raise UserError(f"{target}: makes {generator.resolution} pixels, the reference has {resolution}; name another reference")
+            raise UserError(
+                f"{target}: makes {generator.resolution} pixels, the reference has {resolution}; name another reference"
+            )
         return samples.sources(generator, config), []
     found = _pictures(plan, target, None, config.samples, resolution, config.resize)
     if found.count < 2:
-        raise UserError(f"{target}: a single picture has no distribution; give as many as the protocol asks for ({config.samples:,})")
+        raise UserError(
+            f"{target}: a single picture has no distribution; give as many as the protocol asks for ({config.samples:,})"
+        )
     notes = [f"{target}: lossy pictures (JPEG or WebP); the compression alone changes scores"] if found.lossy else []
     return [Source("", found.count, lambda _: found.batches(config.batch), found.in_order)], notes
 
@@ -131,7 +150,9 @@ def open_generator(plan: Plan, target: str) -> "GeneratorNetwork | None":
     return None
 
 
-def _pictures(plan: Plan, name: str, splits: Sequence[str] | None, count: int | None, resolution: int | None, resize: str) -> "Pictures":
+def _pictures(
+    plan: Plan, name: str, splits: Sequence[str] | None, count: int | None, resolution: int | None, resize: str
+) -> "Pictures":
     """Pictures of a dataset or pack (its `splits`, or all), a folder, an archive or an .npz; `count` of them at most, evenly spaced."""
     from transgan.data.pack import Pack
     from transgan.metrics import functional, image_sources
@@ -148,11 +169,15 @@ def _pictures(plan: Plan, name: str, splits: Sequence[str] | None, count: int | 
     pack = Pack.open(folder)
     rows = pack.rows([split] if split else splits or list(pack.manifest["splits"]))
     if resolution not in (None, pack.images.shape[1]):
-        raise UserError(f"{name}: pictures of {pack.images.shape[1]} pixels, the reference has {resolution}; prepare both at one resolution")
+        raise UserError(
+            f"{name}: pictures of {pack.images.shape[1]} pixels, the reference has {resolution}; prepare both at one resolution"
+        )
     return image_sources.of_pack(pack, rows[functional.evenly(len(rows), count)])
 
 
-def _reference(plan: Plan, name: str, protocol: str, config: ProtocolConfig, path: Path, weights_digest: str) -> "Reference":
+def _reference(
+    plan: Plan, name: str, protocol: str, config: ProtocolConfig, path: Path, weights_digest: str
+) -> "Reference":
     """Statistics from an .npz of them, from the stage where it makes exactly these, else made here and kept."""
     from transgan.scoring import reference
 
@@ -163,7 +188,14 @@ def _reference(plan: Plan, name: str, protocol: str, config: ProtocolConfig, pat
         reference.make(plan, f"{name}-{protocol}")
         return reference.load(plan.paths.reference(name, protocol))
     splits = config.splits if name in plan.datasets else None
-    return _kept(plan, name, config, _pictures(plan, name, splits, config.reference_samples, None, config.resize), path, weights_digest)
+    return _kept(
+        plan,
+        name,
+        config,
+        _pictures(plan, name, splits, config.reference_samples, None, config.resize),
+        path,
+        weights_digest,
+    )
 
 
 def _same_reference(protocol: ProtocolConfig, config: ProtocolConfig) -> bool:
@@ -171,24 +203,29 @@ def _same_reference(protocol: ProtocolConfig, config: ProtocolConfig) -> bool:
     return all(before[field] == after[field] for field in REFERENCE_FIELDS) and config.is_served_by(protocol)
 
 
-def _kept(plan: Plan, name: str, config: ProtocolConfig, pictures: "Pictures", path: Path, weights_digest: str) -> "Reference":
+def _kept(
+    plan: Plan, name: str, config: ProtocolConfig, pictures: "Pictures", path: Path, weights_digest: str
+) -> "Reference":
     """A reference that belongs to no stage, kept beside the stage's under a key of everything that changes it."""
     from transgan.scoring import reference
 
     fields = {field: config.plain()[field] for field in REFERENCE_FIELDS if field != "splits"}
     about = {
         **fields,
-        "pictures": image_sources.digest,
-        "count": image_sources.count,
-        "resolution": image_sources.resolution,
+        "pictures": pictures.digest,
+        "count": pictures.count,
+        "resolution": pictures.resolution,
         "weights": weights_digest,
         "features": config.kept_features,
-        **({} if image_sources.order is None else {"order": "names"}),
+        **({} if pictures.order is None else {"order": "names"}),
     }
     folder = plan.paths.state / "reference" / "evaluate" / digest(about)
     with locked(folder, f"evaluate: reference {name}", wait=True):
         if not is_finished(folder, {reference.STATISTICS: folder}):
             features = reference.features_of(plan, config, path, pictures, f"reference {name}")
             reference.write(folder / reference.STATISTICS, reference.summarize(config, features, about))
-            files.write_json(folder / "finished.json", {"outputs": {reference.STATISTICS: files.sha256(folder / reference.STATISTICS)}})
+            files.write_json(
+                folder / "finished.json",
+                {"outputs": {reference.STATISTICS: files.sha256(folder / reference.STATISTICS)}},
+            )
     return reference.load(folder / reference.STATISTICS)

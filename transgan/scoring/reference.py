@@ -87,10 +87,12 @@ def features_of(plan: Plan, protocol: ProtocolConfig, path: Path, pictures: Any,
 
     device = prepare_compute(protocol.threads, plan.params.execution.device)
     extractor = extractors.build(protocol, path, [protocol.feature_layer], device)
-    for warning in functional.check_counts(protocol, protocol.metrics, extractor.widths[protocol.feature_layer], {what: image_sources.count}):
+    for warning in functional.check_counts(
+        protocol, protocol.metrics, extractor.widths[protocol.feature_layer], {what: pictures.count}
+    ):
         say(f"warning: {warning}")
-    features: Tensor = image_sources.in_order(
-        extractors.extract(extractor, image_sources.batches(protocol.batch), image_sources.count, what)[protocol.feature_layer]
+    features: Tensor = pictures.in_order(
+        extractors.extract(extractor, pictures.batches(protocol.batch), pictures.count, what)[protocol.feature_layer]
     )
     return features
 
@@ -110,7 +112,9 @@ def summarize(protocol: ProtocolConfig, features: "Tensor", about: dict[str, Any
         "about": np.array(json.dumps(about, sort_keys=True)),
     }
     if len(features) // 2 >= features.shape[1]:
-        arrays["floor"] = np.array(functional.frechet(*(functional.Statistics.of(half) for half in functional.halves(features))))
+        arrays["floor"] = np.array(
+            functional.frechet(*(functional.Statistics.of(half) for half in functional.halves(features)))
+        )
     kept = protocol.kept_features
     if kept:
         arrays["features"] = features[functional.evenly(len(features), None if kept is True else kept)].numpy()
@@ -134,9 +138,15 @@ def load(path: Path) -> Reference:
 
     arrays = read_arrays(path)
     if not {"mu", "sigma"} <= set(arrays):
-        raise UserError(f"{path}: has no arrays mu and sigma (it has: {', '.join(sorted(arrays))}); not reference statistics")
+        raise UserError(
+            f"{path}: has no arrays mu and sigma (it has: {', '.join(sorted(arrays))}); not reference statistics"
+        )
     mu, sigma = arrays["mu"], arrays["sigma"].astype(np.float64)
-    if sigma.ndim == 2 and sigma.shape[0] == sigma.shape[1] and ((sigma.diagonal() < 0).any() or not np.allclose(sigma, sigma.T)):
+    if (
+        sigma.ndim == 2
+        and sigma.shape[0] == sigma.shape[1]
+        and ((sigma.diagonal() < 0).any() or not np.allclose(sigma, sigma.T))
+    ):
         raise UserError(f"{path}: sigma is no covariance: it must be symmetric, with no negative variance")
     if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)) or not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
         raise UserError(f"{path}: mu {mu.shape} and sigma {sigma.shape} must be finite, of shapes (D,) and (D, D)")
@@ -159,7 +169,9 @@ def read_arrays(path: Path) -> dict[str, "NDArray[Any]"]:
     except FileNotFoundError:
         raise UserError(f"{path}: not there; `transgan reference DATASET PROTOCOL` makes it") from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = "its arrays are Python objects, or it is none" if "allow_pickle" in str(error) else error  # numpy advises to load it unsafely
+        reason = (
+            "its arrays are Python objects, or it is none" if "allow_pickle" in str(error) else error
+        )  # numpy advises to load it unsafely
         raise UserError(f"{path}: damaged or no .npz ({reason}); delete it and make it again") from error
 
 

@@ -21,7 +21,15 @@ from transgan.utils.console import progress, say
 GAP = 2  # black pixels between the pictures of a grid
 
 
-def sample(plan: Plan, target: str, out: Path, count: int = 64, seed: int = 0, batch: int = 50, quantize: samples.Quantize = "truncate") -> None:
+def sample(
+    plan: Plan,
+    target: str,
+    out: Path,
+    count: int = 64,
+    seed: int = 0,
+    batch: int = 50,
+    quantize: samples.Quantize = "truncate",
+) -> None:
     """Write the first `count` pictures of evaluation seed `seed` of a run, a .safetensors of ours or a .pth of the authors to `out`.
 
     `out`: x.png a grid, x.npz an array `images` uint8 (N, H, W, 3), anything else a folder of PNGs, which must not hold anything yet. Raises
@@ -29,7 +37,9 @@ def sample(plan: Plan, target: str, out: Path, count: int = 64, seed: int = 0, b
     """
     generator = open_generator(plan, target)
     if generator is None:
-        raise UserError(f"{target}: no run of {plan.file} and no generator file (.safetensors, .pth); known runs: {', '.join(plan.runs)}")
+        raise UserError(
+            f"{target}: no run of {plan.file} and no generator file (.safetensors, .pth); known runs: {', '.join(plan.runs)}"
+        )
     if out.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".npy", ".zip"):
         raise UserError(f"{out}: name x.png for a grid, x.npz for an array, or a folder of PNGs")
     if count < 1:
@@ -71,7 +81,11 @@ def _grid(arrays: Iterator[NDArray[np.uint8]], shape: tuple[int, int, int, int],
 def _array(arrays: Iterator[NDArray[np.uint8]], shape: tuple[int, int, int, int], out: Path) -> None:
     """Streamed into the archive: np.savez would hold all pictures at once."""
     member = zipfile.ZipInfo("images.npy", (1980, 1, 1, 0, 0, 0))
-    with files.atomic(out) as temporary, zipfile.ZipFile(temporary, "w") as archive, archive.open(member, "w", force_zip64=True) as file:
+    with (
+        files.atomic(out) as temporary,
+        zipfile.ZipFile(temporary, "w") as archive,
+        archive.open(member, "w", force_zip64=True) as file,
+    ):
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         for images in arrays:
             file.write(images.tobytes())

@@ -76,7 +76,9 @@ def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
         raise UserError(f"{file}: no generator file; these end in {', '.join(GENERATOR_FILES)}")
     run = plan.run(like) if like is not None else _first_run(plan, file, generator.resolution)
     if run.dataset.resolution != generator.resolution:
-        raise UserError(f"{file}: makes {generator.resolution} pixels, {run.name} is scored at {run.dataset.resolution}")
+        raise UserError(
+            f"{file}: makes {generator.resolution} pixels, {run.name} is scored at {run.dataset.resolution}"
+        )
     out = file.with_suffix(".scores.json")
     with locked(plan.paths.state / "score-files" / digest(str(out.resolve())), f"score {file}"):
         reference.make(plan, f"{run.dataset_name}-{run.protocol_name}")
@@ -93,12 +95,16 @@ def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
         found = _measured(plan, run, generator, path, weights_digest, f"score {file.name}")
         files.write_json(out, {"run": str(file), **made_from, **found})
         settings, metrics = found["settings"][run.protocol_name], found["protocols"][run.protocol_name]
-        values = ", ".join(f"{settings['titles'][metric]} {fmean(value['values']):.4g}" for metric, value in metrics.items())
+        values = ", ".join(
+            f"{settings['titles'][metric]} {fmean(value['values']):.4g}" for metric, value in metrics.items()
+        )
         say(f"score {file}: {values}; kept in {out}")
     return out
 
 
-def _measured(plan: Plan, run: Run, generator: "GeneratorNetwork", path: Path, weights_digest: str, what: str) -> dict[str, Any]:
+def _measured(
+    plan: Plan, run: Run, generator: "GeneratorNetwork", path: Path, weights_digest: str, what: str
+) -> dict[str, Any]:
     """Scores, settings and warnings of a generator by `run`'s protocol with the weights in `path`, each under the protocol's name."""
     from transgan.metrics import samples
     from transgan.metrics.evaluator import measure
@@ -120,9 +126,13 @@ def _first_run(plan: Plan, file: Path, resolution: int) -> Run:
     datasets = list(dict.fromkeys(run.dataset_name for run in fitting))
     if not datasets:
         has = ", ".join(f"{name} {dataset.resolution}" for name, dataset in plan.datasets.items())
-        raise UserError(f"{file}: makes {resolution} pixels, which no run's data has at scale {plan.scale_name} ({has}); name another --scale")
+        raise UserError(
+            f"{file}: makes {resolution} pixels, which no run's data has at scale {plan.scale_name} ({has}); name another --scale"
+        )
     if len(datasets) > 1:
-        raise UserError(f"{file}: makes {resolution} pixels, as do {', '.join(datasets)}; name a run to score it like with --like")
+        raise UserError(
+            f"{file}: makes {resolution} pixels, as do {', '.join(datasets)}; name a run to score it like with --like"
+        )
     return fitting[0]
 
 

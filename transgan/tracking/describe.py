@@ -28,7 +28,10 @@ def _flat(value: Any, at: str) -> list[tuple[str, str]]:
 
 def feeds(plan: Plan, run: str) -> dict[str, list[str]]:
     """Table -> names of the rows in which the run has a cell."""
-    found = {name: [row.name for row in table.rows if any(run in runs for runs in row.runs.values())] for name, table in plan.params.tables.items()}
+    found = {
+        name: [row.name for row in table.rows if any(run in runs for runs in row.runs.values())]
+        for name, table in plan.params.tables.items()
+    }
     return {name: rows for name, rows in found.items() if rows}
 
 
@@ -63,8 +66,12 @@ def _joined(names: Any) -> str:
 
 
 def _note(plan: Plan, run: Run, rows: Mapping[str, Sequence[str]]) -> str:
-    used = "".join(f"\n- {plan.params.tables[table].source}, `{table}`: {_joined(names)}" for table, names in rows.items())
-    comparable = "" if plan.scale.comparable else "\n\n**Not comparable with the paper**: " + plan.scale.description + "."
+    used = "".join(
+        f"\n- {plan.params.tables[table].source}, `{table}`: {_joined(names)}" for table, names in rows.items()
+    )
+    comparable = (
+        "" if plan.scale.comparable else "\n\n**Not comparable with the paper**: " + plan.scale.description + "."
+    )
     return (
         f"{run.model_name} on {run.dataset_name} at {run.dataset.resolution} pixels, {run.recipe.images:,} real images shown "
         f"({100 * run.share:.2g}% of the full schedule).{comparable}\n\nFeeds:{used or ' no table.'}"

@@ -41,7 +41,9 @@ class Store:
 
     def create(self, name: str, tags: Mapping[str, str], started: int | None = None) -> str:
         """Make a run and return its id; `started` is in milliseconds since 1970."""
-        run_id: str = self.client.create_run(self.experiment, run_name=name, tags=dict(tags), start_time=started).info.run_id
+        run_id: str = self.client.create_run(
+            self.experiment, run_name=name, tags=dict(tags), start_time=started
+        ).info.run_id
         return run_id
 
     def has(self, run_id: str | None) -> bool:
@@ -71,7 +73,9 @@ class Store:
     def find(self, tags: Mapping[str, str]) -> str | None:
         """The newest run that has all of `tags`, if there is one."""
         condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-        runs = self.client.search_runs([self.experiment], condition, max_results=1, order_by=["attributes.start_time DESC"])
+        runs = self.client.search_runs(
+            [self.experiment], condition, max_results=1, order_by=["attributes.start_time DESC"]
+        )
         return runs[0].info.run_id if runs else None
 
     def log_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
@@ -95,7 +99,9 @@ class Store:
         from mlflow.entities import DatasetInput, InputTag
 
         dataset = MetaDataset(CodeDatasetSource(dict(source)), name=name, digest=digest[:DIGEST_CHARACTERS])
-        self.client.log_inputs(run_id, datasets=[DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])])
+        self.client.log_inputs(
+            run_id, datasets=[DatasetInput(dataset._to_mlflow_entity(), [InputTag("mlflow.data.context", "training")])]
+        )
 
     def steps(self, run_id: str, key: str) -> dict[int, float]:
         """Step -> newest value of one curve."""
@@ -132,7 +138,11 @@ def connect(scale: str) -> Store:
 def _alone(uri: str) -> AbstractContextManager[None]:
     """Two processes that create an SQLite database at once fail (docs/mlflow.md), so one opens it after the other."""
     database = _database(uri)
-    return files.lock(database.with_name(f"{database.name}.lock"), f"opening {database}", wait=True) if database else nullcontext()
+    return (
+        files.lock(database.with_name(f"{database.name}.lock"), f"opening {database}", wait=True)
+        if database
+        else nullcontext()
+    )
 
 
 def _database(uri: str) -> Path | None:

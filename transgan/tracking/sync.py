@@ -29,7 +29,9 @@ def sync(plan: Plan) -> None:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"MLflow at {tracking_uri()} cannot be used ({one_line(error)}); mend it, then run transgan sync again") from error
+        raise UserError(
+            f"MLflow at {tracking_uri()} cannot be used ({one_line(error)}); mend it, then run transgan sync again"
+        ) from error
 
 
 def record_scores(plan: Plan, run_name: str) -> None:
@@ -74,7 +76,9 @@ def _find(store: Store, record: dict[str, Any], origin: dict[str, Any]) -> str |
     run_id: str | None = origin.get("mlflow_run_id")
     if run_id and store.has(run_id):
         return run_id
-    return store.find({"stage": "train", "run": record["run"], "fingerprint": record["fingerprint"], "data": record["data"]})
+    return store.find(
+        {"stage": "train", "run": record["run"], "fingerprint": record["fingerprint"], "data": record["data"]}
+    )
 
 
 def _history(path: Path) -> list[dict[str, float]]:
@@ -87,16 +91,31 @@ def _history(path: Path) -> list[dict[str, float]]:
 
 def _bring_tables(store: Store, plan: Plan) -> None:
     """One MLflow run per content of the tables: made again unchanged they are not stored twice."""
-    kept = {folder: sorted(path for path in (plan.paths.results / folder).glob("*") if path.is_file()) for folder in ("tables", "figures")}
+    kept = {
+        folder: sorted(path for path in (plan.paths.results / folder).glob("*") if path.is_file())
+        for folder in ("tables", "figures")
+    }
     if not kept["tables"]:
         return
     content = _digest([*kept["tables"], *kept["figures"]])
-    whole = [path for name in ("report.html", "provenance.json", "cost_measured.csv") if (path := plan.paths.results / name).exists()]
+    whole = [
+        path
+        for name in ("report.html", "provenance.json", "cost_measured.csv")
+        if (path := plan.paths.results / name).exists()
+    ]
     run_id = store.find({"stage": "tables", "digest": content})
     if run_id is None:
         made = provenance.source()
-        tags = {"stage": "tables", "scale": plan.scale_name, "digest": content, "commit": str(made["commit"]), "dirty": str(made["dirty"]).lower()}
-        tags |= {f"table.{name}": "; ".join(row.name for row in table.rows) for name, table in plan.params.tables.items()}
+        tags = {
+            "stage": "tables",
+            "scale": plan.scale_name,
+            "digest": content,
+            "commit": str(made["commit"]),
+            "dirty": str(made["dirty"]).lower(),
+        }
+        tags |= {
+            f"table.{name}": "; ".join(row.name for row in table.rows) for name, table in plan.params.tables.items()
+        }
         run_id = store.create(TABLES_RUN, tags)
         for folder, paths in kept.items():
             for path in paths:

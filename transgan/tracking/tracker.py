@@ -78,7 +78,9 @@ class Tracker:
     def log(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Add rows of curves; each has `images`, the position on the axis. Sent in batches; what is stored already is not stored again."""
         now = int(time.time() * 1000)
-        self._waiting += [Metric(key, float(row[key]), int(row["images"]), now) for row in rows for key in row if key not in AXES]
+        self._waiting += [
+            Metric(key, float(row[key]), int(row["images"]), now) for row in rows for key in row if key not in AXES
+        ]
         if len(self._waiting) >= METRICS_PER_CALL or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush()
 
@@ -133,7 +135,9 @@ class Tracker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is None:
             self.finish("FINISHED")
         elif isinstance(error, KeyboardInterrupt):
@@ -181,7 +185,9 @@ class Tracker:
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
         uri = self._open_store.uri
-        self._monitor = SystemMetricsMonitor(self.run_id, sampling_interval=SYSTEM_METRICS_SECONDS, resume_logging=True, tracking_uri=uri)
+        self._monitor = SystemMetricsMonitor(
+            self.run_id, sampling_interval=SYSTEM_METRICS_SECONDS, resume_logging=True, tracking_uri=uri
+        )
         self._monitor.start()
 
     @contextmanager
@@ -194,19 +200,29 @@ class Tracker:
                 raise
             self._paused_until = time.monotonic() + PAUSE_SECONDS
             if not self._complained:
-                say(f"tracking: {doing} failed ({one_line(error)}); training goes on, `transgan sync` brings in what is missing")
+                say(
+                    f"tracking: {doing} failed ({one_line(error)}); training goes on, `transgan sync` brings in what is missing"
+                )
             self._complained = True
 
 
-def create(store: Store, plan: Plan, run: Run, fingerprint: str, data: str, origin: Mapping[str, Any] | None = None) -> str:
+def create(
+    store: Store, plan: Plan, run: Run, fingerprint: str, data: str, origin: Mapping[str, Any] | None = None
+) -> str:
     """Make the MLflow run of a training run, with its tags, parameters and data, and return its id.
 
     `origin` is the provenance of a training run that is over: its commit and start, not this process's.
     """
     source = {key: origin.get(key) for key in ("commit", "dirty")} if origin else None
-    run_id = store.create(run.name, describe.tags(plan, run, fingerprint, data, source), milliseconds(origin.get("started")) if origin else None)
+    run_id = store.create(
+        run.name,
+        describe.tags(plan, run, fingerprint, data, source),
+        milliseconds(origin.get("started")) if origin else None,
+    )
     store.log_parameters(run_id, describe.parameters(run))
-    store.log_dataset(run_id, run.dataset_name, data, {"source": run.dataset.source, "resolution": str(run.dataset.resolution)})
+    store.log_dataset(
+        run_id, run.dataset_name, data, {"source": run.dataset.source, "resolution": str(run.dataset.resolution)}
+    )
     return run_id
 
 

@@ -46,9 +46,14 @@ class Augmentation:
     def __init__(self, names: Sequence[str], side: int, probability: float, device: torch.device | str = "cpu") -> None:
         least = _filter_bank().shape[1] // 2 + 1  # reflection needs more pixels than it adds
         if "filter" in names and side < least:
-            raise UserError(f"recipe.augment: `filter` needs pictures of at least {least} pixels, these have {side}; leave it out")
+            raise UserError(
+                f"recipe.augment: `filter` needs pictures of at least {least} pixels, these have {side}; leave it out"
+            )
         self.operations = [OPERATIONS[name] for name in names]
-        self._constants = [tuple(torch.tensor(array, dtype=torch.float32, device=device) for array in operation.constants()) for operation in self.operations]
+        self._constants = [
+            tuple(torch.tensor(array, dtype=torch.float32, device=device) for array in operation.constants())
+            for operation in self.operations
+        ]
         self.probability = probability
         self.image = sum(operation.image for operation in self.operations)
         self.group = sum(operation.group for operation in self.operations)
@@ -73,7 +78,9 @@ class Augmentation:
             for operation, constants in zip(self.operations, self._constants, strict=True):
                 own = numbers[:, image_column : image_column + operation.image]
                 shared = numbers[:, group_column : group_column + operation.group]
-                images = operation.apply(images, torch.cat([own, shared], 1) if operation.group else own, self.probability, *constants)
+                images = operation.apply(
+                    images, torch.cat([own, shared], 1) if operation.group else own, self.probability, *constants
+                )
                 image_column += operation.image
                 group_column += operation.group
         return images
@@ -87,8 +94,12 @@ def _integers(numbers: Tensor, low: int, high: int) -> Tensor:
 def _translate(ratio: float) -> Apply:
     def apply(images: Tensor, numbers: Tensor, _: float) -> Tensor:
         height, width = images.shape[2:]
-        y = torch.arange(height, device=images.device) + _integers(numbers[:, :1], -_reach(height, ratio), _reach(height, ratio))
-        x = torch.arange(width, device=images.device) + _integers(numbers[:, 1:2], -_reach(width, ratio), _reach(width, ratio))
+        y = torch.arange(height, device=images.device) + _integers(
+            numbers[:, :1], -_reach(height, ratio), _reach(height, ratio)
+        )
+        x = torch.arange(width, device=images.device) + _integers(
+            numbers[:, 1:2], -_reach(width, ratio), _reach(width, ratio)
+        )
         # One gather from the flat picture with one more element, 0, for whatever lies outside.
         inside = ((y >= 0) & (y < height)).unsqueeze(2) & ((x >= 0) & (x < width)).unsqueeze(1)
         index = torch.where(inside, y.unsqueeze(2) * width + x.unsqueeze(1), height * width).flatten(1)

@@ -34,7 +34,9 @@ class Checkpoints:
                 torch.save({"fingerprint": self.fingerprint, "state": state}, temporary)
             except RuntimeError as error:  # torch's writer turns a full disk into its own error
                 raise OSError(str(error).splitlines()[0]) from error
-        files.write_json(path.with_suffix(".json"), {"fingerprint": self.fingerprint, "images": images, "sha256": files.sha256(path)})
+        files.write_json(
+            path.with_suffix(".json"), {"fingerprint": self.fingerprint, "images": images, "sha256": files.sha256(path)}
+        )
         older = [other for other in self._newest_first() if other.name <= path.name]
         for other in older[self.keep :]:
             other.with_suffix(".json").unlink(missing_ok=True)
@@ -54,7 +56,9 @@ class Checkpoints:
             except (ValueError, KeyError, RuntimeError, OSError, EOFError) as error:
                 say(f"{path}: damaged ({' '.join(str(error).split())[:120]}); the checkpoint before it is used")
         if paths:
-            raise UserError(f"{self.folder}: all {len(paths)} checkpoints are damaged; restore one, or move the folder away to start anew")
+            raise UserError(
+                f"{self.folder}: all {len(paths)} checkpoints are damaged; restore one, or move the folder away to start anew"
+            )
         return None
 
     def _read(self, path: Path) -> dict[str, Any]:
@@ -66,7 +70,9 @@ class Checkpoints:
             raise ValueError("its checksum is wrong")
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content["fingerprint"] != self.fingerprint:
-            raise UserError(f"{path}: belongs to fingerprint {content['fingerprint']}, this run's is {self.fingerprint}; move it back to where it came from")
+            raise UserError(
+                f"{path}: belongs to fingerprint {content['fingerprint']}, this run's is {self.fingerprint}; move it back to where it came from"
+            )
         state: dict[str, Any] = content["state"]
         return state
 

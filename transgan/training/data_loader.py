@@ -26,7 +26,14 @@ class Batches:
     """Batches of real pictures (b, 3, H, W) in [-1, 1], this process's rows of every global batch. Close it to stop its threads."""
 
     def __init__(
-        self, pack: Pack, splits: tuple[str, ...], batch: int, flip: bool, streams: Streams, processes: Processes, resident: bool | None = None
+        self,
+        pack: Pack,
+        splits: tuple[str, ...],
+        batch: int,
+        flip: bool,
+        streams: Streams,
+        processes: Processes,
+        resident: bool | None = None,
     ) -> None:
         """`resident` None: decided by the size of the pictures and the device's memory."""
         self._pack = pack

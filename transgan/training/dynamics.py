@@ -17,7 +17,9 @@ from transgan.utils.image_grid import pictures
 from transgan.utils.random import Streams
 
 ATTENTION_BATCH = 8
-MOST_WEIGHTS = 2**27  # attention weights held at once, in float32 half a GiB: among all pixels of 256 x 256, eight images have a TiB of them
+MOST_WEIGHTS = (
+    2**27
+)  # attention weights held at once, in float32 half a GiB: among all pixels of 256 x 256, eight images have a TiB of them
 
 
 def points(recipe: RecipeConfig) -> list[int]:
@@ -40,7 +42,9 @@ class Dynamics:
     records: list[dict[str, Any]] = field(default_factory=list)
 
     @staticmethod
-    def of(recipe: RecipeConfig, generator: nn.Module, streams: Streams, fid: Callable[[nn.Module], float] | None = None) -> "Dynamics":
+    def of(
+        recipe: RecipeConfig, generator: nn.Module, streams: Streams, fid: Callable[[nn.Module], float] | None = None
+    ) -> "Dynamics":
         """With latents fixed by the run's seed."""
         latents = recipe.dynamics.latents
         z = streams.normal("dynamics/z", 0, latents, int(generator.latent))  # type: ignore[arg-type]
@@ -116,13 +120,17 @@ def attention_weights(layer: SelfAttention, x: Tensor, noise: Tensor | None, ban
     return _weights(query, key, bias)
 
 
-def _operands(layer: SelfAttention, x: Tensor, noise: Tensor | None, band: int | None) -> tuple[Tensor, Tensor, Tensor | None]:
+def _operands(
+    layer: SelfAttention, x: Tensor, noise: Tensor | None, band: int | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """Queries and keys (B * T / length, heads, length, d) of a layer's inputs, and its bias (heads or 1, length, length)."""
     assert layer.form is not None
     length = layer.form.layout.length
     if noise is not None and layer.noise_strength is not None:
         x = x + noise * layer.noise_strength
-    query, key, _ = layer.qkv(x).view(-1, length, 3, layer.heads, x.shape[2] // layer.heads).permute(2, 0, 3, 1, 4).unbind(0)
+    query, key, _ = (
+        layer.qkv(x).view(-1, length, 3, layer.heads, x.shape[2] // layer.heads).permute(2, 0, 3, 1, 4).unbind(0)
+    )
     bias = layer._bias(length, band, x.device)
     return query.float(), key.float(), bias if bias is None or bias.ndim == 3 else bias[None]
 
@@ -133,7 +141,9 @@ def _weights(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
     return weights
 
 
-def _weighted_distance(layer: SelfAttention, x: Tensor, noise: Tensor | None, band: int | None, resolution: int) -> Tensor:
+def _weighted_distance(
+    layer: SelfAttention, x: Tensor, noise: Tensor | None, band: int | None, resolution: int
+) -> Tensor:
     """Of one layer's inputs (B, T, C): mean over images and queries of sum over keys of attention x distance, (heads,)."""
     assert layer.form is not None
     layout = layer.form.layout

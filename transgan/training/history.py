@@ -21,7 +21,9 @@ class History:
     def __init__(self, recipe: RecipeConfig) -> None:
         self.rows: list[dict[str, float]] = []
         self._every = recipe.log_images
-        self._columns = list(dict.fromkeys([*FIRST_COLUMNS, *measured_names(recipe.regularizers, recipe.regularizers), *LAST_COLUMNS]))
+        self._columns = list(
+            dict.fromkeys([*FIRST_COLUMNS, *measured_names(recipe.regularizers, recipe.regularizers), *LAST_COLUMNS])
+        )
         self._timed: tuple[float, int] | None = None
 
     def due(self, images: int, at_end: bool) -> bool:

@@ -42,7 +42,14 @@ TRACKING = "tracking.json"
 class Session:
     """Everything one process needs to train a run in its state folder."""
 
-    def __init__(self, plan: Plan, run_name: str, folder: Path, processes: Processes | None = None, told_to_stop: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        run_name: str,
+        folder: Path,
+        processes: Processes | None = None,
+        told_to_stop: Callable[[], int] = lambda: 0,
+    ) -> None:
         """`told_to_stop` is asked after every step for the number of a signal, besides those that this process gets itself; 0: go on."""
         self.started = datetime.now(UTC)
         self.plan = plan
@@ -58,7 +65,9 @@ class Session:
         self.pack = Pack.open(plan.paths.data(run.dataset_name))
         streams = Streams(run.seed, device)
         generator = _built(streams, "generator", lambda: build_generator(run.model.generator)).to(device)
-        discriminator = _built(streams, "discriminator", lambda: build_discriminator(run.model.discriminator, run.dataset.resolution)).to(device)
+        discriminator = _built(
+            streams, "discriminator", lambda: build_discriminator(run.model.discriminator, run.dataset.resolution)
+        ).to(device)
         self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), self.processes)
         self.drawer = Drawer(streams, recipe, self.trainer.augmentation, generator, discriminator)
         self.batches = Batches(self.pack, run.dataset.train_splits, recipe.batch, recipe.flip, streams, self.processes)
@@ -95,7 +104,9 @@ class Session:
                 self._log(bar)
             self._record_dynamics()
             # All processes do the same at the same step: what any was told, else what the main one's clock says.
-            signum, due = divmod(self.processes.agree(2 * (stop.signum or self.told_to_stop()) + self._checkpoint_due()), 2)
+            signum, due = divmod(
+                self.processes.agree(2 * (stop.signum or self.told_to_stop()) + self._checkpoint_due()), 2
+            )
             if signum:
                 self._leave(signum)
             if due:
@@ -103,14 +114,21 @@ class Session:
         self._save()
 
     def _checkpoint_due(self) -> bool:
-        return self.processes.is_main and time.monotonic() - self.saved_at > self.plan.params.execution.checkpoint_minutes * 60
+        return (
+            self.processes.is_main
+            and time.monotonic() - self.saved_at > self.plan.params.execution.checkpoint_minutes * 60
+        )
 
     def _step(self) -> None:
         """One discriminator step and the generator step that follows it, if one does."""
         trainer, step = self.trainer, self.trainer.step
         rows = self.processes.rows(self.recipe.batch)
         generator_rows = self.processes.rows(self.recipe.generator_batch)
-        trainer.advance(self.batches(step), self.drawer.discriminator(step).rows(rows), lambda: self.drawer.generator(step).rows(generator_rows))
+        trainer.advance(
+            self.batches(step),
+            self.drawer.discriminator(step).rows(rows),
+            lambda: self.drawer.generator(step).rows(generator_rows),
+        )
 
     def _log(self, bar: Progress) -> None:
         """Add a row to the history, and stop a run that went wild before anything of it is saved."""
@@ -148,7 +166,12 @@ class Session:
         self._check(self.trainer.meter.means())
         self.saved_step = self.trainer.step
         if self.processes.is_main:
-            state = {"trainer": self.trainer.state(), "history": self.history.rows, "dynamics": self.dynamics.records, "seconds": self._seconds()}
+            state = {
+                "trainer": self.trainer.state(),
+                "history": self.history.rows,
+                "dynamics": self.dynamics.records,
+                "seconds": self._seconds(),
+            }
             self.checkpoints.save(self.trainer.images, state)
 
     def _resume(self) -> None:
@@ -168,7 +191,9 @@ class Session:
     def _leave(self, signum: int) -> None:
         self._save()
         if self.processes.is_main:
-            say(f"train {self.run_config.name}: told to stop; saved at {self.trainer.images:,} images; the same command goes on from there")
+            say(
+                f"train {self.run_config.name}: told to stop; saved at {self.trainer.images:,} images; the same command goes on from there"
+            )
             self.tracker.finish("KILLED", f"signal {signum}")
         self.processes.agree(0)  # wait for the main one: torchrun kills the others of a process that has left
         raise Stopped(signum)
@@ -189,7 +214,12 @@ class Session:
 
     def _write_outputs(self) -> None:
         trainer, run, folder = self.trainer, self.run_config, self.folder
-        identity: dict[str, Any] = {"run": run.name, "fingerprint": self.fingerprint, "images": trainer.images, "seed": run.seed}
+        identity: dict[str, Any] = {
+            "run": run.name,
+            "fingerprint": self.fingerprint,
+            "images": trainer.images,
+            "seed": run.seed,
+        }
         save_generator(folder / "generator.safetensors", trainer.average, run.model.generator, identity)
         files.write_json(
             folder / "run.json",
@@ -206,7 +236,10 @@ class Session:
         self.history.save(folder / "history.csv")
         self.dynamics.save(folder / "dynamics.npz", trainer.average)
         save_grid(folder / "samples.png", self.dynamics.records[-1]["pictures"].numpy())
-        speed = {"training_seconds": round(self._seconds(), 1), "images_per_second": round(trainer.images / max(self._seconds(), 1e-9), 1)}
+        speed = {
+            "training_seconds": round(self._seconds(), 1),
+            "images_per_second": round(trainer.images / max(self._seconds(), 1e-9), 1),
+        }
         files.write_json(folder / "provenance.json", collect(self.started, self.tracker.run_id, {"training": speed}))
         self.tracker.picture(folder / "samples.png", "samples.png")
 
@@ -215,11 +248,15 @@ def _check_processes(processes: Processes, recipe: RecipeConfig, device: torch.d
     """Raises UserError, in all processes, where they cannot share the batches or two were given one GPU."""
     for key, batch in (("batch", recipe.batch), ("generator_batch", recipe.generator_batch)):
         if batch % processes.count:
-            raise UserError(f"recipe.{key}: {batch} does not divide among {processes.count} processes; start another number of them")
+            raise UserError(
+                f"recipe.{key}: {batch} does not divide among {processes.count} processes; start another number of them"
+            )
     if device.type == "cuda":
         taken = processes.gather(str(torch.cuda.get_device_properties(device).uuid))
         if len(set(taken)) < len(taken):
-            raise UserError(f"{len(taken)} processes of this run share {len(set(taken))} GPUs, as other runs have the rest; wait for those to end")
+            raise UserError(
+                f"{len(taken)} processes of this run share {len(set(taken))} GPUs, as other runs have the rest; wait for those to end"
+            )
 
 
 def _built(streams: Streams, name: str, build: Callable[[], Network]) -> Network:

@@ -38,7 +38,9 @@ class Meter:
 
     def state(self) -> list[dict[str, Any]]:
         """What a checkpoint keeps."""
-        return [{"names": list(names), "sums": total, "count": self._counts[names]} for names, total in self._sums.items()]
+        return [
+            {"names": list(names), "sums": total, "count": self._counts[names]} for names, total in self._sums.items()
+        ]
 
     def restore(self, state: list[dict[str, Any]], device: torch.device) -> None:
         """Go on from `state()`."""

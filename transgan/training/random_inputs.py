@@ -97,7 +97,9 @@ class Drawer:
         self.styles = generator.styles if isinstance(generator, StyledGenerator) else 0
         self._path_lengths = {name for name, term in recipe.regularizers.items() if term.kind == "path_length"}
         if (recipe.style_mixing or self._path_lengths) and not self.styles:
-            raise UserError("recipe: `style_mixing` and `path_length` are for a generator with styles (family stylegan2); leave them out")
+            raise UserError(
+                "recipe: `style_mixing` and `path_length` are for a generator with styles (family stylegan2); leave them out"
+            )
 
     def discriminator(self, step: int) -> DiscriminatorDraws:
         """The numbers of discriminator step `step`."""
@@ -136,7 +138,9 @@ class Drawer:
             return None
         coin, place = self.streams.uniform(f"{name}/crossing", step, batch, 2).unbind(1)
         within = 1 + (place * (self.styles - 1)).long().clamp(max=self.styles - 2)
-        return Mixing(self._z(f"{name}/z", step, batch), torch.where(coin < self.recipe.style_mixing, within, self.styles))
+        return Mixing(
+            self._z(f"{name}/z", step, batch), torch.where(coin < self.recipe.style_mixing, within, self.styles)
+        )
 
     def _noise(self, name: str, step: int, batch: int, width: int) -> Tensor | None:
         return self.streams.normal(name, step, batch, width) if width else None

@@ -33,9 +33,13 @@ class Context:
     fake: Tensor | None = None
     real: Tensor | None = None
     real_logits: Tensor | None = None
-    group_means: Tensor | None = None  # (b,) D's mean over the group of every real picture, where groups reach beyond this part
+    group_means: Tensor | None = (
+        None  # (b,) D's mean over the group of every real picture, where groups reach beyond this part
+    )
     traceable: bool = False  # the step is being compiled: gradients of gradients go through torch.func
-    state: dict[str, Tensor] = field(default_factory=dict)  # moving averages of the term's statistics before this step; see REMEMBERED
+    state: dict[str, Tensor] = field(
+        default_factory=dict
+    )  # moving averages of the term's statistics before this step; see REMEMBERED
     statistics: dict[str, Tensor] = field(default_factory=dict)  # this part's share of each, set by the term
 
     def input_gradient(self, images: Tensor, copy: int, augmented: bool = False) -> Tensor:
@@ -44,7 +48,9 @@ class Context:
         In float32 whatever the autocast. `copy`: which of the step's three batches of draws: 0 real, 1 generated, 2 interpolated.
         `augmented`: with respect to the pictures after augmentation.
         """
-        noise, augment = (None if numbers is None else numbers[copy] for numbers in (self.draws.noise, self.draws.augment))
+        noise, augment = (
+            None if numbers is None else numbers[copy] for numbers in (self.draws.noise, self.draws.augment)
+        )
         with torch.autocast(images.device.type, enabled=False):
             images = images.detach().float()
             if augmented:
@@ -54,7 +60,9 @@ class Context:
 
                 def total(inputs: Tensor) -> Tensor:
                     with double_backward():
-                        logits: Tensor = functional_call(self.discriminator, parameters, (self.augmentation(inputs, augment), noise))
+                        logits: Tensor = functional_call(
+                            self.discriminator, parameters, (self.augmentation(inputs, augment), noise)
+                        )
                     return logits.sum()
 
                 gradient: Tensor = torch.func.grad(total)(images)
@@ -81,7 +89,11 @@ class Context:
                     images = generator.synthesize(styles, draws.generator_noise)
                 return (images * directions).sum() / directions.shape[3]
 
-            gradient = torch.func.grad(along)(styles) if self.traceable else torch.autograd.grad(along(styles), styles, create_graph=True)[0]
+            gradient = (
+                torch.func.grad(along)(styles)
+                if self.traceable
+                else torch.autograd.grad(along(styles), styles, create_graph=True)[0]
+            )
             lengths: Tensor = gradient.square().sum(2).mean(1).sqrt()
             return lengths
 
@@ -121,7 +133,9 @@ def path_length(config: Regularizer, context: Context) -> Tensor:
     """Mean of (path length - its moving average)^2, the average being that of the steps before (Karras et al. 2020, section 3.2)."""
     assert isinstance(context.draws, GeneratorDraws)
     if len(context.draws.z) % config.one_in:
-        raise UserError(f"recipe: `path_length` takes one in {config.one_in} pictures of {len(context.draws.z)} at once; change one_in, devices or micro_batch")
+        raise UserError(
+            f"recipe: `path_length` takes one in {config.one_in} pictures of {len(context.draws.z)} at once; change one_in, devices or micro_batch"
+        )
     lengths = context.path_lengths(context.draws.rows(slice(None, None, config.one_in)))
     count = context.batch / config.one_in
     context.statistics["mean"] = lengths.sum() / count
@@ -129,7 +143,12 @@ def path_length(config: Regularizer, context: Context) -> Tensor:
 
 
 # Terms by the name that params.yaml gives as `kind`.
-REGULARIZERS: dict[str, Term] = {"gradient_penalty": gradient_penalty, "r1": r1, "drift": drift, "path_length": path_length}
+REGULARIZERS: dict[str, Term] = {
+    "gradient_penalty": gradient_penalty,
+    "r1": r1,
+    "drift": drift,
+    "path_length": path_length,
+}
 
 # Statistics of the whole batch whose moving average a kind of term sees: what it remembers between steps and in checkpoints.
 REMEMBERED: dict[str, tuple[str, ...]] = {"path_length": ("mean",)}
@@ -137,4 +156,8 @@ REMEMBERED: dict[str, tuple[str, ...]] = {"path_length": ("mean",)}
 
 def measured_names(regularizers: Mapping[str, Regularizer], active: Iterable[str]) -> list[str]:
     """What the active terms measure: each its own value under its name, then its statistics."""
-    return [column for name in active for column in (name, *(f"{name}_{key}" for key in REMEMBERED.get(regularizers[name].kind, ())))]
+    return [
+        column
+        for name in active
+        for column in (name, *(f"{name}_{key}" for key in REMEMBERED.get(regularizers[name].kind, ())))
+    ]

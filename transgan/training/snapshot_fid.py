@@ -34,7 +34,9 @@ def small_fid(plan: Plan, run: Run) -> Callable[[nn.Module], float] | None:
 
         path, _ = weights.locate(plan, protocol)
         against = reference.load(plan.paths.reference(run.dataset_name, run.protocol_name))
-        found = measure(plan, protocol, samples.sources(generator, protocol), against, path, f"train {run.name}: small-n FID")
+        found = measure(
+            plan, protocol, samples.sources(generator, protocol), against, path, f"train {run.name}: small-n FID"
+        )
         set_precision(run.recipe.precision)  # measuring has set its own
         return float(found["metrics"]["fid"]["values"][0])
 

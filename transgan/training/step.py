@@ -44,12 +44,16 @@ class Trainer:
         self.processes = processes
         self.device = next(generator.parameters()).device
         self.augmentation = Augmentation(recipe.augment, generator.resolution, recipe.augment_probability, self.device)
-        self._adam: dict[Net, OptimizerConfig] = {"discriminator": recipe.optimizer("discriminator"), "generator": recipe.optimizer("generator")}
+        self._adam: dict[Net, OptimizerConfig] = {
+            "discriminator": recipe.optimizer("discriminator"),
+            "generator": recipe.optimizer("generator"),
+        }
         self.d_optimizer = _adam(discriminator, self._adam["discriminator"])
         self.g_optimizer = _adam(generator, self._adam["generator"])
         self.meter = Meter()
         self.regularizer_state: dict[str, dict[str, Tensor]] = {
-            name: {key: torch.zeros((), device=self.device) for key in REMEMBERED.get(term.kind, ())} for name, term in recipe.regularizers.items()
+            name: {key: torch.zeros((), device=self.device) for key in REMEMBERED.get(term.kind, ())}
+            for name, term in recipe.regularizers.items()
         }
         self.step = 0
         average.eval().requires_grad_(False)
@@ -85,8 +89,12 @@ class Trainer:
         for adversarial, terms in self._updates("discriminator", self.step):
             means = self._group_means(real, draws) if self._among(terms, "drift") else None
 
-            def loss(rows: slice, adversarial: bool = adversarial, terms: Names = terms, means: Tensor | None = means) -> Loss:
-                return self._d_loss(real[rows], draws.rows(rows), adversarial, terms, None if means is None else means[rows])
+            def loss(
+                rows: slice, adversarial: bool = adversarial, terms: Names = terms, means: Tensor | None = means
+            ) -> Loss:
+                return self._d_loss(
+                    real[rows], draws.rows(rows), adversarial, terms, None if means is None else means[rows]
+                )
 
             # What the last generator step left in D's gradients becomes part of the first update.
             self._descend("discriminator", loss, len(real), adversarial, terms)
@@ -133,7 +141,10 @@ class Trainer:
             held = gradient is not None and self.processes.is_main
             parameter.grad = gradient.to(self.device) if held else None
         self.meter.restore(state["meter"], self.device)
-        self.regularizer_state = {name: {key: value.to(self.device) for key, value in held.items()} for name, held in state["regularizers"].items()}
+        self.regularizer_state = {
+            name: {key: value.to(self.device) for key, value in held.items()}
+            for name, held in state["regularizers"].items()
+        }
 
     def _updates(self, net: Net, step: int) -> list[tuple[bool, Names]]:
         """What a net's step consists of: its adversarial loss with the terms that join it, then each due term that has a step of its own."""
@@ -143,7 +154,9 @@ class Trainer:
 
     def _descend(self, net: Net, loss: Callable[[slice], Loss], length: int, adversarial: bool, terms: Names) -> None:
         """Update a net once by a loss over this process's `length` pictures, of which `loss` takes some rows, and measure it."""
-        module, optimizer = (self.generator, self.g_optimizer) if net == "generator" else (self.discriminator, self.d_optimizer)
+        module, optimizer = (
+            (self.generator, self.g_optimizer) if net == "generator" else (self.discriminator, self.d_optimizer)
+        )
         total = None
         for rows in self._micro_batches(length):
             part, measured = loss(rows)
@@ -155,9 +168,14 @@ class Trainer:
         optimizer.zero_grad(set_to_none=True)
         names = (*(MEASURED[net] if adversarial else ()), *measured_names(self.recipe.regularizers, terms))
         self._remember(terms, dict(zip(names, total, strict=True)))
-        self.meter.add((*names, f"{net[0]}_grad_norm") if adversarial else names, torch.cat([total, norm.view(1)]) if adversarial else total)
+        self.meter.add(
+            (*names, f"{net[0]}_grad_norm") if adversarial else names,
+            torch.cat([total, norm.view(1)]) if adversarial else total,
+        )
 
-    def _discriminator_loss(self, real: Tensor, draws: DiscriminatorDraws, adversarial: bool, active: Names, means: Tensor | None) -> Loss:
+    def _discriminator_loss(
+        self, real: Tensor, draws: DiscriminatorDraws, adversarial: bool, active: Names, means: Tensor | None
+    ) -> Loss:
         """Loss of a part of the batch, the adversarial one or only that of the active terms; it measures as MEASURED and the terms say."""
         recipe, batch = self.recipe, self.recipe.batch
         fake = None
@@ -169,8 +187,12 @@ class Trainer:
             return self._regularized(self._context(draws, batch, fake, real=real), active)
         assert fake is not None
         with self._autocast():
-            augmented = self.augmentation(torch.cat([real, fake]), None if draws.augment is None else draws.augment[:2].flatten(0, 1))
-            logits = self.discriminator(augmented, None if draws.noise is None else draws.noise[:2].flatten(0, 1)).float()
+            augmented = self.augmentation(
+                torch.cat([real, fake]), None if draws.augment is None else draws.augment[:2].flatten(0, 1)
+            )
+            logits = self.discriminator(
+                augmented, None if draws.noise is None else draws.noise[:2].flatten(0, 1)
+            ).float()
         real_logits, fake_logits = logits.chunk(2)
         terms = LOSSES[recipe.d_loss]
         loss = (terms.d_real(real_logits).sum() + terms.d_fake(fake_logits).sum()) / batch
@@ -209,7 +231,9 @@ class Trainer:
     def _among(self, terms: Names, kind: str) -> bool:
         return any(self.recipe.regularizers[name].kind == kind for name in terms)
 
-    def _context(self, draws: DiscriminatorDraws | GeneratorDraws, batch: int, fake: Tensor | None = None, **parts: Any) -> Context:
+    def _context(
+        self, draws: DiscriminatorDraws | GeneratorDraws, batch: int, fake: Tensor | None = None, **parts: Any
+    ) -> Context:
         return Context(
             generator=self.generator,
             discriminator=self.discriminator,
@@ -253,7 +277,9 @@ class Trainer:
     def _update(self, net: nn.Module, optimizer: torch.optim.Optimizer, config: OptimizerConfig) -> Tensor:
         """Clip the gradient, step the optimizer, and return the norm before clipping, (1,)."""
         parameters = list(net.parameters())
-        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None], foreach=True)
+        norm = nn.utils.get_total_norm(
+            [parameter.grad for parameter in parameters if parameter.grad is not None], foreach=True
+        )
         if config.clip_norm is not None:
             nn.utils.clip_grads_with_norm_(parameters, config.clip_norm, norm, foreach=True)
         if config.schedule == "linear":

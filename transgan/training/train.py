@@ -12,6 +12,7 @@ from transgan.pipeline.freshness import require, require_reference
 from transgan.pipeline.workspace import Work, run_stage
 from transgan.utils import files
 
+GO, FINISHED = 2, 1  # what the main process tells the others: train, or there is nothing to do
 OUTPUTS = ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz", "provenance.json")
 
 
@@ -21,9 +22,7 @@ def train(plan: Plan, run_name: str) -> None:
     Raises UserError for what the user can mend, Diverged when training ran away, and SystemExit when it was told to stop.
     """
     if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1:
-        from transgan.training.distributed.launch import train_together
-
-        train_together(plan, run_name)
+        _train_together(plan, run_name)
         return
 
     def work(folder: Path) -> None:
@@ -32,11 +31,41 @@ def train(plan: Plan, run_name: str) -> None:
 
             start_processes(plan, run_name, folder)
             return
-        from transgan.training.train import Session
+        from transgan.training.loop import Session
 
         Session(plan, run_name, folder).run()
 
     finish(plan, run_name, work)
+
+
+def _train_together(plan: Plan, run_name: str) -> None:
+    """Train as one of the processes that torchrun started; all share the project's folder."""
+    from transgan.training.distributed.launch import device_type
+    from transgan.training.distributed.process_group import join
+    from transgan.training.loop import Session
+
+    processes = join(device_type(plan))
+    folder = plan.paths.workspace("train", run_name, plan.fingerprint("train", run_name))
+    if not processes.is_main:
+        if processes.agree(0) == GO:
+            Session(plan, run_name, folder, processes).run()
+        else:
+            processes.close()
+        return
+    announced = False
+
+    def work(folder: Path) -> None:
+        nonlocal announced
+        announced = True
+        processes.agree(GO)
+        Session(plan, run_name, folder, processes).run()
+
+    try:
+        finish(plan, run_name, work)
+    finally:
+        if not announced:  # finished before, or nothing can be done: the others wait for neither
+            processes.agree(FINISHED)
+            processes.close()
 
 
 def finish(plan: Plan, run_name: str, work: Work) -> None:

@@ -85,7 +85,9 @@ class _Lines:
             rate = self._done / (now - self._started)
             position = self._before + self._done
             left = (self._total - position) / max(rate, 1e-9)
-            say(f"{self._what}: {position:,}/{self._total:,} {self._unit}, {rate:,.1f} {self._unit}/s, {duration(left)} left {self._text}".rstrip())
+            say(
+                f"{self._what}: {position:,}/{self._total:,} {self._unit}, {rate:,.1f} {self._unit}/s, {duration(left)} left {self._text}".rstrip()
+            )
 
     def note(self, text: str) -> None:
         self._text = text

@@ -51,7 +51,9 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path}: cannot be written ({error.strerror or error}); free space or mend its permissions, then run the same command again")
+    return UserError(
+        f"{path}: cannot be written ({error.strerror or error}); free space or mend its permissions, then run the same command again"
+    )
 
 
 def _flush(path: Path) -> None:
@@ -147,7 +149,9 @@ def lock(path: Path, what: str, wait: bool = False) -> Iterator[None]:
     except Timeout:
         raise UserError(f"{what}: another process is at work on it (lock {path}); wait for it or stop it") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); mend its permissions, then run the same command again") from error
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); mend its permissions, then run the same command again"
+        ) from error
     try:
         yield
     finally:

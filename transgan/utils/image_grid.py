@@ -17,7 +17,10 @@ GREY = (90, 90, 90)
 @torch.no_grad()
 def pictures(generator: nn.Module, z: Tensor, noise: Tensor | None, batch: int = 16) -> np.ndarray:
     """What a generator makes of latents (N, latent): uint8 (N, H, W, 3)."""
-    parts = [to_uint8(generator(z[start : start + batch], None if noise is None else noise[start : start + batch])) for start in range(0, len(z), batch)]
+    parts = [
+        to_uint8(generator(z[start : start + batch], None if noise is None else noise[start : start + batch]))
+        for start in range(0, len(z), batch)
+    ]
     return torch.cat(parts).numpy()
 
 

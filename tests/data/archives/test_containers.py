@@ -29,7 +29,8 @@ def mixed_zip() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "pieces"), [("a.zip", mixed_zip(), 4), ("a.tar", tar_bytes(MEMBERS, "w"), 6), ("a.tgz", tar_bytes(MEMBERS, "w:gz"), 0)]
+    ("name", "content", "pieces"),
+    [("a.zip", mixed_zip(), 4), ("a.tar", tar_bytes(MEMBERS, "w"), 6), ("a.tgz", tar_bytes(MEMBERS, "w:gz"), 0)],
 )
 def test_pieces_hold_what_contents_give(tmp_path: Path, name: str, content: bytes, pieces: int) -> None:
     (tmp_path / name).write_bytes(content)
@@ -54,7 +55,9 @@ def zip_of(path: Path) -> Container:
     return open_container(path)
 
 
-@pytest.mark.parametrize(("at", "message"), [(2, "no picture's header at byte 0"), (100, "wrong checksum of the picture at byte 0")])
+@pytest.mark.parametrize(
+    ("at", "message"), [(2, "no picture's header at byte 0"), (100, "wrong checksum of the picture at byte 0")]
+)
 def test_damage_to_a_stored_member_is_noticed(tmp_path: Path, at: int, message: str) -> None:
     archive = zip_of(tmp_path / "a.zip")
     with (tmp_path / "a.zip").open("rb+") as file:

@@ -125,7 +125,12 @@ def test_a_pickle_of_other_arrays(array: np.ndarray) -> None:
 @pytest.mark.parametrize("dump", [lambda value: pickle.dumps(value, 2), python_two_pickle], ids=["python3", "python2"])
 def test_plain_data_and_byte_arrays_are_read(dump: object) -> None:
     array = np.arange(24, dtype=np.uint8).reshape(2, 12)
-    value = {b"data": array, b"labels": [1, 2], b"batch_label": b"testing batch 1 of 1", b"fortran": np.asfortranarray(array)}
+    value = {
+        b"data": array,
+        b"labels": [1, 2],
+        b"batch_label": b"testing batch 1 of 1",
+        b"fortran": np.asfortranarray(array),
+    }
     found = RestrictedUnpickler(io.BytesIO(dump(value))).load()  # type: ignore[operator]
     np.testing.assert_array_equal(found.pop(b"data"), array)
     np.testing.assert_array_equal(found.pop(b"fortran"), array)

@@ -58,7 +58,19 @@ def test_a_connection_cut_at_any_byte_is_gone_on_with(tmp_path: Path, expected: 
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("fault", [status(500), status(503), status(429), cut(0), stall(0), stall(1000), wrong(b"something else"), wrong(CONTENT + b"more")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        status(500),
+        status(503),
+        status(429),
+        cut(0),
+        stall(0),
+        stall(1000),
+        wrong(b"something else"),
+        wrong(CONTENT + b"more"),
+    ],
+)
 def test_a_passing_fault_is_tried_again(tmp_path: Path, fault: object) -> None:
     with serving({NAME: CONTENT}) as server:
         server.faults[NAME] = [fault]  # type: ignore[list-item]
@@ -137,7 +149,13 @@ def test_when_nothing_helps_every_answer_is_told_and_no_file_appears(tmp_path: P
     with serving({"c": b"wrong"}) as server, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         server.faults["b"] = [page]
-        urls = [f"{server.url}/a", f"{server.url}/b", f"{server.url}/c", f"http://127.0.0.1:{closed.getsockname()[1]}/d", "http://nowhere.invalid/e"]
+        urls = [
+            f"{server.url}/a",
+            f"{server.url}/b",
+            f"{server.url}/c",
+            f"http://127.0.0.1:{closed.getsockname()[1]}/d",
+            "http://nowhere.invalid/e",
+        ]
         with pytest.raises(Unavailable) as error:
             download(urls, tmp_path / NAME, DIGEST, lambda count: None)
     for answer in ("HTTP 404", "web page", "not the published content", "refused", "nowhere.invalid"):

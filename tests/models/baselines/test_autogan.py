@@ -17,7 +17,10 @@ MODELS = plan.load(Path(__file__).parents[2] / "params.yaml", "paper").models
 
 # Added up from the layers of the released networks: six 3 x 3 convolutions of 256 channels, five 1 x 1, the linear layer, the norm, to RGB.
 CELLS = 6 * 256 * (9 * 256 + 1) + 5 * 256 * 257 + 2 * 256 + 3 * (9 * 256 + 1)
-PARAMETERS = {"autogan-cifar10": (129 * 16 * 256 + CELLS, 1_053_824), "autogan-stl10": (129 * 36 * 256 + CELLS, 1_053_824)}
+PARAMETERS = {
+    "autogan-cifar10": (129 * 16 * 256 + CELLS, 1_053_824),
+    "autogan-stl10": (129 * 36 * 256 + CELLS, 1_053_824),
+}
 
 
 def small(**changes: Any) -> nn.Module:
@@ -33,7 +36,10 @@ def small(**changes: Any) -> nn.Module:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_full_size_models_have_the_released_layers(name):
     with torch.device("meta"):
-        networks = build_generator(MODELS[name].generator), build_discriminator(MODELS[name].discriminator, MODELS[name].generator.resolution)
+        networks = (
+            build_generator(MODELS[name].generator),
+            build_discriminator(MODELS[name].discriminator, MODELS[name].generator.resolution),
+        )
     assert tuple(sum(parameter.numel() for parameter in net.parameters()) for net in networks) == PARAMETERS[name]
     assert PARAMETERS["autogan-cifar10"][0] == 4_405_251
 
@@ -93,9 +99,13 @@ def test_recomputed_cells_give_the_same_gradients():
     z = torch.randn(4, 5)
     for net in (first, second):
         net(z).square().sum().backward()
-    torch.testing.assert_close([parameter.grad for parameter in first.parameters()], [parameter.grad for parameter in second.parameters()])
+    torch.testing.assert_close(
+        [parameter.grad for parameter in first.parameters()], [parameter.grad for parameter in second.parameters()]
+    )
 
 
 def test_a_skip_from_a_later_cell_is_refused():
     with pytest.raises(ValidationError, match="cell 1: `skips` name cells before it, 0 to 0"):
-        small(cells=[{"upsample": "nearest", "shortcut": True}, {"upsample": "nearest", "skips": [1], "shortcut": True}])
+        small(
+            cells=[{"upsample": "nearest", "shortcut": True}, {"upsample": "nearest", "skips": [1], "shortcut": True}]
+        )

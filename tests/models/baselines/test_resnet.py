@@ -23,7 +23,9 @@ def small_generator(**changes: Any) -> nn.Module:
 
 def small_discriminator(resolution: int = 12, **changes: Any) -> nn.Module:
     blocks = [{"width": 6, "downsample": True}, {"width": 8, "downsample": True}, {"width": 8}, {"width": 4}]
-    return build_discriminator(ResNetDiscriminator.model_validate({"family": "resnet", "blocks": blocks, **changes}), resolution)
+    return build_discriminator(
+        ResNetDiscriminator.model_validate({"family": "resnet", "blocks": blocks, **changes}), resolution
+    )
 
 
 def convolution(inside: int, outside: int, size: int = 3) -> int:
@@ -31,7 +33,12 @@ def convolution(inside: int, outside: int, size: int = 3) -> int:
 
 
 def up_block(inside: int, outside: int) -> int:
-    return convolution(inside, outside) + convolution(outside, outside) + convolution(inside, outside, 1) + 2 * (inside + outside)
+    return (
+        convolution(inside, outside)
+        + convolution(outside, outside)
+        + convolution(inside, outside, 1)
+        + 2 * (inside + outside)
+    )
 
 
 def down_block(inside: int, outside: int, hidden: int) -> int:
@@ -46,7 +53,12 @@ PARAMETERS = {
     ),
     "wgan-gp-stl10": (
         129 * 36 * 512 + up_block(512, 256) + up_block(256, 128) + up_block(128, 64) + 2 * 64 + convolution(64, 3),
-        down_block(3, 64, 64) + down_block(64, 128, 64) + down_block(128, 256, 128) + down_block(256, 512, 256) + down_block(512, 1024, 512) + 1025,
+        down_block(3, 64, 64)
+        + down_block(64, 128, 64)
+        + down_block(128, 256, 128)
+        + down_block(256, 512, 256)
+        + down_block(512, 1024, 512)
+        + 1025,
     ),
 }
 
@@ -54,7 +66,10 @@ PARAMETERS = {
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_full_size_models_have_the_literature_s_layers(name):
     with torch.device("meta"):
-        networks = build_generator(MODELS[name].generator), build_discriminator(MODELS[name].discriminator, MODELS[name].generator.resolution)
+        networks = (
+            build_generator(MODELS[name].generator),
+            build_discriminator(MODELS[name].discriminator, MODELS[name].generator.resolution),
+        )
     assert tuple(sum(parameter.numel() for parameter in net.parameters()) for net in networks) == PARAMETERS[name]
 
 
@@ -62,10 +77,15 @@ def test_the_generator_at_32_pixels_has_the_size_of_sn_gan_s():
     assert PARAMETERS["wgan-gp-cifar10"] == (4_276_739, 1_053_825)
 
 
-@pytest.mark.parametrize(("name", "side"), [("wgan-gp-cifar10", 32), ("wgan-gp-stl10", 48), ("autogan-cifar10", 32), ("autogan-stl10", 48)])
+@pytest.mark.parametrize(
+    ("name", "side"), [("wgan-gp-cifar10", 32), ("wgan-gp-stl10", 48), ("autogan-cifar10", 32), ("autogan-stl10", 48)]
+)
 def test_shapes_at_the_side_of_the_datasets(name, side):
     with torch.device("meta"):
-        generator, discriminator = build_generator(MODELS[name].generator), build_discriminator(MODELS[name].discriminator, side)
+        generator, discriminator = (
+            build_generator(MODELS[name].generator),
+            build_discriminator(MODELS[name].discriminator, side),
+        )
         images = generator(torch.empty(2, generator.latent))
         assert images.shape == (2, 3, side, side) == (2, 3, generator.resolution, generator.resolution)
         assert discriminator(images).shape == (2,)
@@ -142,11 +162,15 @@ def test_spectral_norm_makes_every_largest_singular_value_1():
     with torch.no_grad():
         for layer in net.modules():
             if isinstance(layer, nn.Conv2d):
-                layer.parametrizations.weight.original.mul_(3).add_(torch.randn_like(layer.parametrizations.weight.original))
+                layer.parametrizations.weight.original.mul_(3).add_(
+                    torch.randn_like(layer.parametrizations.weight.original)
+                )
     assert (largest_singular_values(net) - 1).abs().max() > 0.01
     for _ in range(200):
         net.begin_step()
-    torch.testing.assert_close(largest_singular_values(net), torch.ones(len(largest_singular_values(net))), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        largest_singular_values(net), torch.ones(len(largest_singular_values(net))), atol=1e-3, rtol=0
+    )
 
 
 def test_the_power_iteration_moves_once_per_update_and_never_in_a_forward_pass():
@@ -186,7 +210,10 @@ def test_the_gradient_goes_through_the_norm():
 
 @pytest.mark.parametrize("spectral_norm", [False, True])
 def test_gradients_of_gradients_by_autograd_and_by_torch_func(spectral_norm):
-    net, images = small_discriminator(spectral_norm=spectral_norm).double(), torch.randn(3, 3, 12, 12, dtype=torch.float64)
+    net, images = (
+        small_discriminator(spectral_norm=spectral_norm).double(),
+        torch.randn(3, 3, 12, 12, dtype=torch.float64),
+    )
     parameters = dict(net.named_parameters())
     with double_backward():
         inner = torch.func.grad(lambda x: torch.func.functional_call(net, parameters, (x,)).sum())(images)

@@ -26,11 +26,19 @@ SIZES = {32: 4, 48: 3, 128: 4}
 
 def generator_config(resolution: int = 16, bottom: int = 4, **changes) -> StyleGAN2Generator:
     small = {"latent": 12, "style_width": 10, "mapping_depth": 2, "channel_base": 16 * resolution, "channel_max": 24}
-    return StyleGAN2Generator.model_validate({"family": "stylegan2", "resolution": resolution, "bottom_width": bottom, **small, **changes})
+    return StyleGAN2Generator.model_validate(
+        {"family": "stylegan2", "resolution": resolution, "bottom_width": bottom, **small, **changes}
+    )
 
 
 def discriminator(resolution: int = 16, bottom: int = 4, **changes) -> torch.nn.Module:
-    config = {"family": "stylegan2", "bottom_width": bottom, "channel_base": 8 * resolution, "channel_max": 24, **changes}
+    config = {
+        "family": "stylegan2",
+        "bottom_width": bottom,
+        "channel_base": 8 * resolution,
+        "channel_max": 24,
+        **changes,
+    }
     return build_discriminator(StyleGAN2Discriminator.model_validate(config), resolution)
 
 
@@ -96,7 +104,12 @@ def test_equalized_learning_rate():
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.5, betas=(0.0, 0.9))
     before.sum().backward()
     optimizer.step()  # moves every number by 0.5, the bias's effect by lr times that
-    torch.testing.assert_close(before - layer(x), 0.005 + (0.005 / 8) * (x.sum(0).sign() * x).sum(1, keepdim=True).expand(-1, 32), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        before - layer(x),
+        0.005 + (0.005 / 8) * (x.sum(0).sign() * x).sum(1, keepdim=True).expand(-1, 32),
+        atol=1e-3,
+        rtol=0,
+    )
     for kernel in (1, 3):
         conv = EqualizedConv(64, 32, kernel)
         assert conv.weight.std().item() == pytest.approx(1, rel=0.05)
@@ -140,7 +153,12 @@ def by_definition(x: torch.Tensor, up: int, down: int, before: int, after: int) 
     wide = torch.zeros(side, side, dtype=x.dtype)
     wide[before : before + len(x) * up : up, before : before + len(x) * up : up] = x
     rows = range(0, side - 3, down)
-    return torch.tensor([[sum(taps[i] * taps[j] * wide[r + i, c + j].item() for i in range(4) for j in range(4)) for c in rows] for r in rows])
+    return torch.tensor(
+        [
+            [sum(taps[i] * taps[j] * wide[r + i, c + j].item() for i in range(4) for j in range(4)) for c in rows]
+            for r in rows
+        ]
+    )
 
 
 def test_resampling_is_a_direct_fir_computation():
@@ -163,7 +181,15 @@ def test_minibatch_deviation_is_that_of_each_group():
     torch.testing.assert_close(made[:, :3], x)
     for start in (0, 4):
         group = x[start : start + 4]
-        expected = sum((group[:, c, h, w].var(correction=0) + 1e-8).sqrt() for c in range(3) for h in range(4) for w in range(4)) / 48
+        expected = (
+            sum(
+                (group[:, c, h, w].var(correction=0) + 1e-8).sqrt()
+                for c in range(3)
+                for h in range(4)
+                for w in range(4)
+            )
+            / 48
+        )
         torch.testing.assert_close(made[start : start + 4, 3], expected.expand(4, 4, 4))
     same = torch.cat([x[:1].expand(4, -1, -1, -1), x[4:]])
     assert minibatch_deviation(same, 4)[0, 3, 0, 0].item() == pytest.approx(1e-4)
@@ -207,7 +233,9 @@ def test_noise_enters_by_a_learnt_strength_that_is_zero_at_first():
     with torch.no_grad():
         layer.noise_strength.fill_(2.0)
     x, style, plane = torch.randn(1, 3, 4, 4), torch.randn(1, 4), torch.randn(1, 1, 4, 4)
-    torch.testing.assert_close(layer(x, style, plane, fir_taps()), activation(layer.conv(x, style, fir_taps()) + 2 * plane))
+    torch.testing.assert_close(
+        layer(x, style, plane, fir_taps()), activation(layer.conv(x, style, fir_taps()) + 2 * plane)
+    )
 
 
 def test_a_pictures_rgb_layers_add_up():

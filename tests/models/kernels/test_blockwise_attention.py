@@ -25,7 +25,9 @@ def test_values_and_gradients_are_those_of_plain_products(threads, monkeypatch):
     plain, ours = dense_attention(*inputs, twice=True), attention_in_parts(*inputs)
     torch.testing.assert_close(ours, plain)
     direction = torch.randn_like(plain)
-    for mine, theirs in zip(torch.autograd.grad(ours, inputs, direction), torch.autograd.grad(plain, inputs, direction), strict=True):
+    for mine, theirs in zip(
+        torch.autograd.grad(ours, inputs, direction), torch.autograd.grad(plain, inputs, direction), strict=True
+    ):
         torch.testing.assert_close(mine, theirs)
 
 

@@ -43,7 +43,9 @@ def test_values_and_gradients_are_those_of_operators(inputs):
 def test_second_derivatives_are_those_of_operators(inputs):
     """Of a loss that looks at output and gradient alike, as a discriminator's with its penalty does."""
     torch.manual_seed(1)
-    weight = torch.randn(IMAGES, HEADS, TOKENS, WIDTH, dtype=torch.float64, requires_grad=True)  # the gradient's own way on
+    weight = torch.randn(
+        IMAGES, HEADS, TOKENS, WIDTH, dtype=torch.float64, requires_grad=True
+    )  # the gradient's own way on
 
     def derivatives(attend) -> tuple[Tensor, ...]:
         mixed = attend(*given(inputs))
@@ -89,7 +91,9 @@ def test_it_takes_as_many_multiplications_as_operators_do(inputs):
             torch.autograd.grad(sum(slope.square().sum() for slope in slopes) + mixed.sum(), given(inputs))
         return counter.get_total_flops()
 
-    assert flop(ours) == flop(by_operators) == (2 + 4 + 8 + 4) * 2 * IMAGES * HEADS * TOKENS**2 * WIDTH  # forward, gradient, its derivative, backward
+    assert (
+        flop(ours) == flop(by_operators) == (2 + 4 + 8 + 4) * 2 * IMAGES * HEADS * TOKENS**2 * WIDTH
+    )  # forward, gradient, its derivative, backward
 
 
 def test_only_large_float32_attention_outside_autocast_suits():

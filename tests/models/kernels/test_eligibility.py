@@ -12,7 +12,9 @@ def test_tensors_and_parameters_in_float32_qualify():
     assert in_eager_float32_on_cpu(torch.ones(2), nn.Parameter(torch.ones(2)))
 
 
-@pytest.mark.parametrize("other", [torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.bfloat16), torch.ones(2, device="meta")])
+@pytest.mark.parametrize(
+    "other", [torch.ones(2, dtype=torch.float64), torch.ones(2, dtype=torch.bfloat16), torch.ones(2, device="meta")]
+)
 def test_one_tensor_of_another_kind_is_enough_not_to(other):
     assert not in_eager_float32_on_cpu(torch.ones(2), other)
 

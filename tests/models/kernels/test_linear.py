@@ -35,14 +35,18 @@ def test_values_and_gradients_are_those_of_torch(everything_large, bias, shape):
     torch.testing.assert_close(ours, plain)
     direction = torch.randn_like(plain)
     wanted = (x, *layer.parameters())
-    for mine, theirs in zip(torch.autograd.grad(ours, wanted, direction), torch.autograd.grad(plain, wanted, direction), strict=True):
+    for mine, theirs in zip(
+        torch.autograd.grad(ours, wanted, direction), torch.autograd.grad(plain, wanted, direction), strict=True
+    ):
         torch.testing.assert_close(mine, theirs)
 
 
 def test_derivatives_of_both_orders_are_those_of_the_product(monkeypatch):
     monkeypatch.setattr(linear, "_linear", F.linear)  # oneDNN knows no float64
     torch.manual_seed(0)
-    x, weight, bias, gradient = (torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 4, 2), (3, 2), (3,), (2, 4, 3)))
+    x, weight, bias, gradient = (
+        torch.randn(*shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 4, 2), (3, 2), (3,), (2, 4, 3))
+    )
     for function, inputs, expected in (
         (linear._Product, (x, weight, bias, False), F.linear(x, weight, bias)),
         (linear._Across, (gradient, weight), gradient @ weight),
@@ -66,7 +70,9 @@ def test_a_layer_with_far_more_outputs_than_rows_of_input_convolves_with_the_inp
     plain = F.linear(x, layer.weight, layer.bias)
     torch.testing.assert_close(ours, plain)
     direction, wanted = torch.randn_like(plain), (x, *layer.parameters())
-    for mine, theirs in zip(torch.autograd.grad(ours, wanted, direction), torch.autograd.grad(plain, wanted, direction), strict=True):
+    for mine, theirs in zip(
+        torch.autograd.grad(ours, wanted, direction), torch.autograd.grad(plain, wanted, direction), strict=True
+    ):
         torch.testing.assert_close(mine, theirs)
 
 
@@ -83,7 +89,9 @@ def test_a_gradient_penalty_is_that_of_torch(everything_large, told):
         with double_backward() if told else nullcontext():
             output = network(x).sum()
         (slope,) = torch.autograd.grad(output, x, create_graph=True)
-        return list(torch.autograd.grad(((slope.norm(dim=1) - 1) ** 2).mean(), [p for p in network.parameters() if p.ndim == 2]))
+        return list(
+            torch.autograd.grad(((slope.norm(dim=1) - 1) ** 2).mean(), [p for p in network.parameters() if p.ndim == 2])
+        )
 
     for mine, theirs in zip(gradients(net), gradients(plain), strict=True):
         torch.testing.assert_close(mine, theirs)
@@ -124,7 +132,9 @@ def test_frozen_weights_get_no_gradient_and_pass_one_on(everything_large):
 def test_inputs_in_any_memory_order(everything_large):
     layer, x = Linear(6, 9), torch.randn(6, 5)
     torch.testing.assert_close(layer(x.t()), F.linear(x.t(), layer.weight, layer.bias))
-    torch.testing.assert_close(layer(x[:, :1].t().expand(4, 6)), F.linear(x[:, :1].t().expand(4, 6), layer.weight, layer.bias))
+    torch.testing.assert_close(
+        layer(x[:, :1].t().expand(4, 6)), F.linear(x[:, :1].t().expand(4, 6), layer.weight, layer.bias)
+    )
 
 
 def test_only_large_float32_products_outside_autocast_go_that_way():

@@ -28,10 +28,14 @@ def test_products_are_those_of_float32(images):
     with products_in_onednn():
         ours = left @ right if images > 1 else (left[0] @ right[0])[None]
     exact = left.double() @ right.double()
-    assert (ours - exact).abs().max() < 1e-4  # of numbers about 20; with eight bits of each factor they would be off by 0.1
+    assert (
+        ours - exact
+    ).abs().max() < 1e-4  # of numbers about 20; with eight bits of each factor they would be off by 0.1
 
 
-@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() != "AVX512", reason="torch has its products in oneDNN with AVX-512 only")
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() != "AVX512", reason="torch has its products in oneDNN with AVX-512 only"
+)
 def test_they_run_there_inside_and_elsewhere_outside(capfd):
     if not onednn._keeps_float32():
         pytest.skip("oneDNN has bfloat16 units here")
@@ -61,7 +65,12 @@ def test_a_processor_that_rounds_to_bfloat16_is_not_told_that_it_may(monkeypatch
 
 
 def test_the_answer_depends_on_no_mode_of_the_asker(never_asked):
-    with torch.autocast("cpu", torch.bfloat16), torch.device("meta"), FlopCounterMode(display=False) as counter, products_in_onednn():
+    with (
+        torch.autocast("cpu", torch.bfloat16),
+        torch.device("meta"),
+        FlopCounterMode(display=False) as counter,
+        products_in_onednn(),
+    ):
         inside = precision()
     assert counter.get_total_flops() == 0
     onednn._keeps_float32.cache_clear()

@@ -22,7 +22,8 @@ from transgan.schema.params import ExecutionConfig
 from transgan.training.checkpoint import Checkpoints
 from transgan.training.distributed.launch import most_processes, start_processes
 from transgan.training.distributed.process_group import Processes, join
-from transgan.training.train import Session, _check_processes, train
+from transgan.training.loop import Session, _check_processes
+from transgan.training.train import train
 
 STEP = 1e-4  # final weights of runs that are equal but for rounding
 
@@ -66,7 +67,9 @@ def test_a_gpu_that_is_shared_stays_the_same(tmp_path, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     with FileLock(tmp_path / "first.lock"), FileLock(tmp_path / "second.lock"):
         assert lease(["first", "second"], tmp_path) == 1
-    assert lease(["first", "second"], tmp_path) == 1  # though the first is free now: this process's networks are not there
+    assert (
+        lease(["first", "second"], tmp_path) == 1
+    )  # though the first is free now: this process's networks are not there
 
 
 def test_a_batch_that_does_not_divide_among_the_processes_is_refused(project):
@@ -80,7 +83,11 @@ def test_a_batch_that_does_not_divide_among_the_processes_is_refused(project):
 def test_the_main_clock_says_when_to_save():
     assert not Session._checkpoint_due(SimpleNamespace(processes=Processes(1, 2), saved_at=-1e9))
     assert Session._checkpoint_due(
-        SimpleNamespace(processes=Processes(0, 2), saved_at=-1e9, plan=SimpleNamespace(params=SimpleNamespace(execution=ExecutionConfig())))
+        SimpleNamespace(
+            processes=Processes(0, 2),
+            saved_at=-1e9,
+            plan=SimpleNamespace(params=SimpleNamespace(execution=ExecutionConfig())),
+        )
     )
 
 
@@ -170,14 +177,29 @@ def test_a_run_in_two_processes_is_the_run_in_one_and_can_be_gone_on_with_in_one
 @pytest.mark.slow
 def test_torchrun_gives_the_bytes_of_the_command_s_own_processes(project):
     """The same two processes, started by torchrun; a second torchrun finds the run finished."""
-    (project / "params.yaml").write_text((project / "params.yaml").read_text().replace("    batch: 16\n", "    batch: 16\n    devices: 2\n"))
+    (project / "params.yaml").write_text(
+        (project / "params.yaml").read_text().replace("    batch: 16\n", "    batch: 16\n    devices: 2\n")
+    )
     train(plans.load(), RUN)
     own = digests(project)
     for folder in ("results/tiny/runs", "state/tiny/train"):
         shutil.rmtree(project / folder)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "transgan", "train", RUN]
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "transgan",
+        "train",
+        RUN,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    first = subprocess.run(torchrun, cwd=project, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    first = subprocess.run(
+        torchrun, cwd=project, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert first.returncode == 0, first.stderr
     assert digests(project) == own
     made = (project / "results/tiny/runs" / RUN / "run.json").stat().st_mtime_ns

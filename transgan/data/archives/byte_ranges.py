@@ -10,7 +10,10 @@ from typing import NamedTuple, Self
 from transgan.data.transforms import Picture
 from transgan.errors import UserError
 
-ZIP_MAGIC, ZIP_HEADER = b"PK\x03\x04", struct.Struct("<26xHH")  # of a member; it ends with the lengths of its name and of the field after it
+ZIP_MAGIC, ZIP_HEADER = (
+    b"PK\x03\x04",
+    struct.Struct("<26xHH"),
+)  # of a member; it ends with the lengths of its name and of the field after it
 USUAL_NAMES = 256  # bytes of both; where they are longer, a second read fetches the rest
 
 

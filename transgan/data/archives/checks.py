@@ -16,13 +16,17 @@ def check_name(archive: Path, name: str) -> None:
     """Refuse a member that is absolute, climbs out, or has a name that means something else on another system."""
     parts = name.split("/")
     if name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name) or ".." in parts or "\\" in name or "\0" in name:
-        raise UserError(f"{archive}: refused, the member {name!r} would leave the folder it is unpacked to; get the archive from its publisher")
+        raise UserError(
+            f"{archive}: refused, the member {name!r} would leave the folder it is unpacked to; get the archive from its publisher"
+        )
 
 
 def check_size(archive: Path, name: str, size: int, limit: int = MAX_PICTURE) -> None:
     """Refuse a member that unpacks to more than `limit` bytes."""
     if size > limit:
-        raise UserError(f"{archive}: refused, the member {name!r} unpacks to {size:,} bytes, more than {limit:,}; take it out of the archive")
+        raise UserError(
+            f"{archive}: refused, the member {name!r} unpacks to {size:,} bytes, more than {limit:,}; take it out of the archive"
+        )
 
 
 def check_zip_member(archive: Path, member: zipfile.ZipInfo, limit: int = MAX_PICTURE) -> None:
@@ -30,9 +34,13 @@ def check_zip_member(archive: Path, member: zipfile.ZipInfo, limit: int = MAX_PI
     check_name(archive, member.filename)
     kind = member.external_attr >> 28  # upper bits of the Unix mode: 0 unknown, 4 folder, 8 file
     if kind not in (0, 4, 8):
-        raise UserError(f"{archive}: refused, the member {member.filename!r} is a link or a device; pack the files themselves")
+        raise UserError(
+            f"{archive}: refused, the member {member.filename!r} is a link or a device; pack the files themselves"
+        )
     if member.flag_bits & 0x1:
-        raise UserError(f"{archive}: refused, the member {member.filename!r} is encrypted; unpack it with its password into a folder")
+        raise UserError(
+            f"{archive}: refused, the member {member.filename!r} is encrypted; unpack it with its password into a folder"
+        )
     check_size(archive, member.filename, member.file_size, limit)
     if member.file_size > SMALL and member.file_size > MAX_RATIO * max(member.compress_size, 1):
         raise UserError(
@@ -45,11 +53,16 @@ def check_tar_member(archive: Path, member: tarfile.TarInfo, limit: int = MAX_PI
     """All checks of a tar's member: name, a plain file or folder, size as it should be."""
     check_name(archive, member.name)
     if not (member.isdir() or member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)) or member.sparse is not None:
-        raise UserError(f"{archive}: refused, the member {member.name!r} is a link, a device or sparse; pack the files themselves")
+        raise UserError(
+            f"{archive}: refused, the member {member.name!r} is a link, a device or sparse; pack the files themselves"
+        )
     check_size(archive, member.name, member.size, limit)
 
 
 def is_junk(name: str) -> bool:
     """Whether a file is what systems leave behind (.DS_Store, __MACOSX, Thumbs.db): passed over in silence."""
     parts = [part for part in name.split("/") if part not in ("", ".")]  # as pathlib, at a tenth of its cost
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1:] in (["Thumbs.db"], ["desktop.ini"])
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts) or parts[-1:] in (
+        ["Thumbs.db"],
+        ["desktop.ini"],
+    )

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from transgan.data.archives import checks
 from transgan.data.archives.byte_ranges import Piece, broken
-from transgan.data.sources.local_files import checks
 from transgan.errors import UserError
 
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
@@ -67,7 +67,9 @@ class Zip(Container):
             self._file = zipfile.ZipFile(path)
         for info in self._file.infolist():
             checks.check_zip_member(path, info)
-        self._infos = [info for info in self._file.infolist() if not info.is_dir() and not checks.is_junk(info.filename)]
+        self._infos = [
+            info for info in self._file.infolist() if not info.is_dir() and not checks.is_junk(info.filename)
+        ]
         self._infos.sort(key=lambda info: info.header_offset)
         self.names = [info.filename for info in self._infos]
         self.sizes = [info.file_size for info in self._infos]

@@ -39,7 +39,9 @@ class Reader(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -53,7 +55,9 @@ def check_parts(config: DatasetConfig, known: Sequence[str], source: str) -> dic
     parts = parts_of(config)
     for part in parts:
         if part not in known:
-            raise UserError(f"{source}: has no part {part!r}, it has: {', '.join(known)}; name them in `splits` (or its `parts`)")
+            raise UserError(
+                f"{source}: has no part {part!r}, it has: {', '.join(known)}; name them in `splits` (or its `parts`)"
+            )
     return parts
 
 

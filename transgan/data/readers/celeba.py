@@ -31,7 +31,9 @@ class CelebaReader(Reader):
             if name not in partition:
                 raise UserError(f"{zip_path}: {member} is not in {partition_path}; get both from the publisher")
             if config.crop == "landmarks" and name not in boxes:
-                raise UserError(f"{paths['list_landmarks_align_celeba.txt']}: has no landmarks of {name}; get it from its publisher")
+                raise UserError(
+                    f"{paths['list_landmarks_align_celeba.txt']}: has no landmarks of {name}; get it from its publisher"
+                )
             if split := split_of.get(partition[name]):
                 self._wanted.append(index)
                 self.entries.append(Entry(name, split, box=boxes.get(name)))
@@ -59,7 +61,9 @@ def _partition(path: Path) -> dict[str, str]:
     try:
         return {name: PARTS[int(part)] for name, part in (line.split() for line in _lines(path))}
     except (ValueError, IndexError) as error:
-        raise UserError(f"{path}: not lines of a file name and 0, 1 or 2 ({error}); get it from its publisher") from error
+        raise UserError(
+            f"{path}: not lines of a file name and 0, 1 or 2 ({error}); get it from its publisher"
+        ) from error
 
 
 def _landmark_boxes(path: Path) -> dict[str, Box]:
@@ -67,7 +71,9 @@ def _landmark_boxes(path: Path) -> dict[str, Box]:
         rows = [line.split() for line in _lines(path)[2:]]  # after the count and the names of the columns
         boxes = {row[0]: landmark_box([int(value) for value in row[1:]]) for row in rows}
     except (ValueError, IndexError) as error:
-        raise UserError(f"{path}: not lines of a file name and ten numbers ({error}); get it from its publisher") from error
+        raise UserError(
+            f"{path}: not lines of a file name and ten numbers ({error}); get it from its publisher"
+        ) from error
     return boxes
 
 

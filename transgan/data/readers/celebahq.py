@@ -25,7 +25,8 @@ class CelebaHqReader(Reader):
         self._wanted = [
             index
             for index, name in enumerate(names)
-            if PurePosixPath(name).suffix.lower() in {*SUFFIXES, ".npy"} and (not mask_edition or PICTURES in PurePosixPath(name).parts)
+            if PurePosixPath(name).suffix.lower() in {*SUFFIXES, ".npy"}
+            and (not mask_edition or PICTURES in PurePosixPath(name).parts)
         ]
         if not self._wanted:
             raise UserError(f"{path}: no pictures in it; place the faces of CelebA-HQ there")

@@ -47,10 +47,17 @@ class CifarReader(Reader):
 
     def _checked(self, member: str, batch: dict[bytes, Any]) -> tuple[np.ndarray, list[int]]:
         data, labels = batch.get(b"data"), batch.get(b"labels")
-        if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != 3 * SIDE * SIDE or not isinstance(labels, list):
+        if (
+            not isinstance(data, np.ndarray)
+            or data.ndim != 2
+            or data.shape[1] != 3 * SIDE * SIDE
+            or not isinstance(labels, list)
+        ):
             raise UserError(f"{self._path}: {member} is not a CIFAR-10 batch; get the archive from its publisher")
         if len(labels) != len(data) or not all(isinstance(label, int) and 0 <= label < 256 for label in labels):
-            raise UserError(f"{self._path}: {member} has labels that do not fit its pictures; get the archive from its publisher")
+            raise UserError(
+                f"{self._path}: {member} has labels that do not fit its pictures; get the archive from its publisher"
+            )
         return data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1), labels
 
     def _load(self, member: str, content: bytes) -> dict[bytes, Any]:
@@ -79,7 +86,9 @@ class RestrictedUnpickler(pickle.Unpickler):
             ("_codecs", "encode"): _encode,  # how Python 3 writes bytes in the old protocol
         }
         if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"the pickle asks for {module}.{name}, which a batch of pictures does not need")
+            raise pickle.UnpicklingError(
+                f"the pickle asks for {module}.{name}, which a batch of pictures does not need"
+            )
         return allowed[module, name]
 
     def persistent_load(self, pid: Any) -> Any:
@@ -105,7 +114,11 @@ class _Array:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, content = state
-        if not isinstance(dtype, _Dtype) or not isinstance(content, bytes) or not all(isinstance(side, int) and side >= 0 for side in shape):
+        if (
+            not isinstance(dtype, _Dtype)
+            or not isinstance(content, bytes)
+            or not all(isinstance(side, int) and side >= 0 for side in shape)
+        ):
             raise pickle.UnpicklingError("an array that is not of bytes")
         self.value = np.frombuffer(content, np.uint8).reshape(shape, order="F" if fortran else "C")
 
@@ -130,5 +143,9 @@ def _unwrap(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _unwrap(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_unwrap(item) for item in value] if any(isinstance(item, _Array | dict | list) for item in value) else value
+        return (
+            [_unwrap(item) for item in value]
+            if any(isinstance(item, _Array | dict | list) for item in value)
+            else value
+        )
     return value

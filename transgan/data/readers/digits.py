@@ -29,7 +29,9 @@ class DigitsReader(Reader):
         for split in config.splits:
             stop = len(order) if split.count is None else start + split.count
             if stop > len(order):
-                raise UserError(f"digits: the splits ask for {stop:,} pictures, there are {len(order):,}; lower their `count`")
+                raise UserError(
+                    f"digits: the splits ask for {stop:,} pictures, there are {len(order):,}; lower their `count`"
+                )
             for row in order[start:stop].tolist():
                 self.entries.append(Entry(f"{len(self._rows):04d}", split.name, int(labels[row])))
                 self._rows.append(row)
@@ -67,5 +69,7 @@ def _load() -> tuple[np.ndarray, np.ndarray]:
     package = find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
         raise UserError("digits: scikit-learn is not installed; install the project with its dependencies")
-    rows = np.loadtxt(Path(package.submodule_search_locations[0]) / "datasets/data/digits.csv.gz", delimiter=",", dtype=np.uint8)
+    rows = np.loadtxt(
+        Path(package.submodule_search_locations[0]) / "datasets/data/digits.csv.gz", delimiter=",", dtype=np.uint8
+    )
     return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1]

@@ -35,7 +35,10 @@ class FolderReader(Reader):
             self.entries.append(Entry(self._container.names[index], split or config.splits[0].name))
         self.classes = sorted(set(folders) - {""})
         labels = {name: label for label, name in enumerate(self.classes)}
-        self.entries = [Entry(entry.name, entry.split, labels.get(folder, -1)) for entry, folder in zip(self.entries, folders, strict=True)]
+        self.entries = [
+            Entry(entry.name, entry.split, labels.get(folder, -1))
+            for entry, folder in zip(self.entries, folders, strict=True)
+        ]
 
     def contents(self, start: int) -> Iterator[Content]:
         """Encoded pictures, or where they are."""
@@ -57,7 +60,9 @@ def _split_folders(config: DatasetConfig, names: list[tuple[str, ...]], path: Pa
         return parts, 1
     if len(config.splits) == 1:
         return {}, 0
-    raise UserError(f"{path}: has no folders named {', '.join(parts)}, but `splits` of the dataset asks for them; its folders: {_some(sorted(tops))}")
+    raise UserError(
+        f"{path}: has no folders named {', '.join(parts)}, but `splits` of the dataset asks for them; its folders: {_some(sorted(tops))}"
+    )
 
 
 def _some(names: list[str]) -> str:

@@ -8,10 +8,10 @@ from typing import IO
 
 import lmdb
 
+from transgan.data.archives import checks
 from transgan.data.archives.byte_ranges import Content
 from transgan.data.archives.containers import damaged
 from transgan.data.readers.base import Entry, Reader, check_parts
-from transgan.data.sources.local_files import checks
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 from transgan.utils import files
@@ -77,7 +77,11 @@ def _unpack(path: Path, scratch: Path) -> Path:
         found = [member for member in archive.infolist() if member.filename.rsplit("/", 1)[-1] == DATABASE]
         if not found:
             raise UserError(f"{path}: has no {DATABASE}; get it from its publisher")
-        with files.atomic(scratch / DATABASE) as temporary, temporary.open("wb") as target, archive.open(found[0]) as source:
+        with (
+            files.atomic(scratch / DATABASE) as temporary,
+            temporary.open("wb") as target,
+            archive.open(found[0]) as source,
+        ):
             while chunk := _read(source, path):
                 target.write(chunk)
     return scratch

@@ -27,7 +27,9 @@ def open_reader(config: DatasetConfig, scratch: Path) -> Reader:
     paths = catalog.locate(config.source)
     for file in catalog.CATALOG[config.source].files:
         if file.name not in paths:
-            raise UserError(f"{catalog.ARCHIVES / config.source / file.name}: not there any more; run `transgan fetch` for this dataset again")
+            raise UserError(
+                f"{catalog.ARCHIVES / config.source / file.name}: not there any more; run `transgan fetch` for this dataset again"
+            )
     first = next(iter(paths.values()))
     match config.source:
         case "cifar10":

@@ -28,13 +28,21 @@ class StlReader(Reader):
         split_of = check_parts(config, PARTS, str(path))
         names = {name.rsplit("/", 1)[-1]: index for index, name in enumerate(self._tar.names)}
         self.classes = self._kept("class_names.txt").decode().split()
-        self._members = sorted(names[f"{part}_X.bin"] for part in split_of if f"{part}_X.bin" in names)  # as they stream
+        self._members = sorted(
+            names[f"{part}_X.bin"] for part in split_of if f"{part}_X.bin" in names
+        )  # as they stream
         for index in self._members:
             part = self._tar.names[index].rsplit("/", 1)[-1].removesuffix("_X.bin")
             count, rest = divmod(self._tar.sizes[index], PICTURE)
-            labels = np.frombuffer(self._kept(f"{part}_y.bin"), np.uint8).astype(int) - 1 if part != "unlabeled" else np.full(count, -1)
+            labels = (
+                np.frombuffer(self._kept(f"{part}_y.bin"), np.uint8).astype(int) - 1
+                if part != "unlabeled"
+                else np.full(count, -1)
+            )
             if rest or len(labels) != count:
-                raise UserError(f"{path}: {part}_X.bin and {part}_y.bin do not hold the same number of 96-pixel pictures; get it from its publisher")
+                raise UserError(
+                    f"{path}: {part}_X.bin and {part}_y.bin do not hold the same number of 96-pixel pictures; get it from its publisher"
+                )
             self.entries += [Entry(f"{part}/{row:06d}", split_of[part], int(label)) for row, label in enumerate(labels)]
 
     def contents(self, start: int) -> Iterator[Content]:

@@ -52,7 +52,10 @@ CATALOG: dict[str, Source] = {
         files=(
             RemoteFile(
                 "cifar-10-python.tar.gz",
-                ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "http://www.cs.utoronto.ca/~kriz/cifar-10-python.tar.gz"),
+                (
+                    "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+                    "http://www.cs.utoronto.ca/~kriz/cifar-10-python.tar.gz",
+                ),
                 "md5:c58f30108f718f92721af3b95e74349a",
                 170_498_071,
             ),
@@ -65,7 +68,10 @@ CATALOG: dict[str, Source] = {
         files=(
             RemoteFile(
                 "stl10_binary.tar.gz",
-                ("http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz", "https://cs.stanford.edu/~acoates/stl10/stl10_binary.tar.gz"),
+                (
+                    "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
+                    "https://cs.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
+                ),
                 "md5:91f7769df0f17e558f3565bffb0c7dfb",
                 2_640_397_119,
             ),
@@ -76,16 +82,39 @@ CATALOG: dict[str, Source] = {
         home="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
         licence="non-commercial research only, no redistribution; cite Liu et al. 2015",
         files=(
-            RemoteFile("img_align_celeba.zip", (f"{DRIVE}0B7EVK8r0v71pZjFTYXZWM3FlRnM",), "md5:00d2c5bc6d35e252742224ab0c1e8fcb", 1_443_490_838),
-            RemoteFile("list_eval_partition.txt", (f"{DRIVE}0B7EVK8r0v71pY0NSMzRuSXJEVkk",), "md5:d32c9cbf5e040fd4025c592c306e6668", 2_800_000),
-            RemoteFile("list_landmarks_align_celeba.txt", (f"{DRIVE}0B7EVK8r0v71pd0FJY3Blby1HUTQ",), "md5:cc24ecafdb5b50baae59b03474781f8c", 12_200_000),
+            RemoteFile(
+                "img_align_celeba.zip",
+                (f"{DRIVE}0B7EVK8r0v71pZjFTYXZWM3FlRnM",),
+                "md5:00d2c5bc6d35e252742224ab0c1e8fcb",
+                1_443_490_838,
+            ),
+            RemoteFile(
+                "list_eval_partition.txt",
+                (f"{DRIVE}0B7EVK8r0v71pY0NSMzRuSXJEVkk",),
+                "md5:d32c9cbf5e040fd4025c592c306e6668",
+                2_800_000,
+            ),
+            RemoteFile(
+                "list_landmarks_align_celeba.txt",
+                (f"{DRIVE}0B7EVK8r0v71pd0FJY3Blby1HUTQ",),
+                "md5:cc24ecafdb5b50baae59b03474781f8c",
+                12_200_000,
+            ),
         ),
     ),
     "celebahq": Source(
         title="CelebA-HQ (Progressive GAN)",
         home="https://github.com/tkarras/progressive_growing_of_gans",
         licence="CC BY-NC 4.0 on top of CelebA's terms: non-commercial research only; cite Karras et al. 2018",
-        files=(RemoteFile("celebahq.zip", (), None, 2_800_000_000, ("celebahq", "celebahq.tar", "celebahq.tar.gz", "CelebAMask-HQ.zip", "CelebAMask-HQ")),),
+        files=(
+            RemoteFile(
+                "celebahq.zip",
+                (),
+                None,
+                2_800_000_000,
+                ("celebahq", "celebahq.tar", "celebahq.tar.gz", "CelebAMask-HQ.zip", "CelebAMask-HQ"),
+            ),
+        ),
         agreement=True,
     ),
     "lsun": Source(

@@ -108,7 +108,9 @@ def _attempt(url: str, target: Path, expected: str | None, advance: Advance) -> 
     digests = Digests.of(part)
     if not digests.agree(expected):
         _discard(part)
-        raise _Interrupted(f"not the published content (sha256 {digests.sha256[:16]}..., md5 {digests.md5}; expected {expected})")
+        raise _Interrupted(
+            f"not the published content (sha256 {digests.sha256[:16]}..., md5 {digests.md5}; expected {expected})"
+        )
     with files.writing(target):
         part.replace(target)
     _discard(part)
@@ -143,7 +145,9 @@ def _transfer(url: str, part: Path, resumable: bool, advance: Advance) -> None:
         raise (_Interrupted if error.code >= 500 or error.code in BUSY else _Refused)(answer) from error
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
-        if isinstance(reason, socket.gaierror):  # no such host, or no network at all: waiting a few seconds does not help
+        if isinstance(
+            reason, socket.gaierror
+        ):  # no such host, or no network at all: waiting a few seconds does not help
             raise _Refused(str(reason)) from error
         raise _Interrupted(str(reason) or type(reason).__name__) from error
     except ValueError as error:

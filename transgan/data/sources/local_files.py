@@ -28,7 +28,9 @@ class Archives:
         self._mirror = mirror
         self._sums = _mirror_sums(mirror)
         self._record_path = self.folder / "digests.json"
-        self._record: dict[str, dict[str, Any]] = files.read_json(self._record_path) if self._record_path.exists() else {}
+        self._record: dict[str, dict[str, Any]] = (
+            files.read_json(self._record_path) if self._record_path.exists() else {}
+        )
         self._writing = threading.Lock()
 
     def expected(self, file: RemoteFile) -> str | None:
@@ -51,7 +53,9 @@ class Archives:
             if self.digests(place).agree(self.expected(file)):
                 return place
             if place.parent == INCOMING:
-                raise UserError(f"{place}: is not {file.name} as published ({self.expected(file)}); damaged? copy or download it again")
+                raise UserError(
+                    f"{place}: is not {file.name} as published ({self.expected(file)}); damaged? copy or download it again"
+                )
             say(f"{place}: is not {file.name} as published ({self.expected(file)}); fetched again")
         return None
 
@@ -93,7 +97,12 @@ class Archives:
     def _remember(self, path: Path, digests: Digests) -> Digests:
         stat = path.stat()
         with self._writing:
-            self._record[str(path)] = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digests.sha256, "md5": digests.md5}
+            self._record[str(path)] = {
+                "size": stat.st_size,
+                "mtime_ns": stat.st_mtime_ns,
+                "sha256": digests.sha256,
+                "md5": digests.md5,
+            }
             files.write_json(self._record_path, self._record)
         return digests
 
@@ -102,7 +111,11 @@ def by_hand(source: Source, failures: list[str], then: str = "run the same comma
     """One line for the person who must get the files: which, from where, where to put them, how they are checked, and what `then`."""
     wanted = [file for file in source.files if any(failure.startswith(f"{file.name} (") for failure in failures)]
     checks = "; ".join(f"{' or '.join(file.names)}, checked by {_check(file)}" for file in wanted)
-    why = "its publisher asks for your agreement to the terms" if source.agreement else f"cannot be downloaded: {'; '.join(failures)}"
+    why = (
+        "its publisher asks for your agreement to the terms"
+        if source.agreement
+        else f"cannot be downloaded: {'; '.join(failures)}"
+    )
     return f"{source.title}: {why}. Get it from {source.home} and place in {INCOMING}/: {checks}. Then {then}"
 
 

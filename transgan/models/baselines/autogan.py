@@ -30,7 +30,9 @@ class AutoGANGenerator(GeneratorNetwork):
         x = self.project(z).view(len(z), self.config.width, self.config.bottom_width, self.config.bottom_width)
         passed: list[Tensor] = []
         for config, cell in zip(self.config.cells, self.cells, strict=True):
-            joined, x = apply_block(cell, x, *(passed[skip] for skip in config.skips), recompute=self.checkpoint_activations)
+            joined, x = apply_block(
+                cell, x, *(passed[skip] for skip in config.skips), recompute=self.checkpoint_activations
+            )
             passed.append(joined)
         return self.to_rgb(x)  # type: ignore[no-any-return]
 

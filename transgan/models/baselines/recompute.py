@@ -12,7 +12,13 @@ def apply_block(block: nn.Module, *inputs: Any, recompute: bool) -> Any:
     """What `block` makes of its inputs; with `recompute` its activations are not kept, and are made again where a gradient needs them."""
     if not (recompute and torch.is_grad_enabled()):
         return block(*inputs)
-    return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False, context_fn=lambda: (nullcontext(), _CountedOnce(block)))
+    return checkpoint(
+        block,
+        *inputs,
+        use_reentrant=False,
+        preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), _CountedOnce(block)),
+    )
 
 
 class _CountedOnce(AbstractContextManager[None]):

@@ -29,7 +29,9 @@ class ResNetGenerator(GeneratorNetwork):
         self.latent = config.latent
         self.resolution = config.resolution
         self.project = nn.Linear(config.latent, config.bottom_width**2 * config.width)
-        self.blocks = nn.ModuleList(_UpBlock(inside, outside, config) for inside, outside in pairwise((config.width, *config.blocks)))
+        self.blocks = nn.ModuleList(
+            _UpBlock(inside, outside, config) for inside, outside in pairwise((config.width, *config.blocks))
+        )
         self.to_rgb = rgb_head(config.blocks[-1])
         nn.init.xavier_uniform_(self.project.weight)
 
@@ -55,7 +57,8 @@ class ResNetDiscriminator(DiscriminatorNetwork):
         self.config = config
         widths = [3, *(block.width for block in config.blocks)]
         self.blocks = nn.ModuleList(
-            _DownBlock(inside, block, first=i == 0, gain=config.init_gain) for i, (inside, block) in enumerate(zip(widths, config.blocks, strict=False))
+            _DownBlock(inside, block, first=i == 0, gain=config.init_gain)
+            for i, (inside, block) in enumerate(zip(widths, config.blocks, strict=False))
         )
         self.head = nn.Linear(widths[-1], 1, bias=config.head_bias)
         nn.init.xavier_uniform_(self.head.weight)
@@ -97,7 +100,10 @@ class _UpBlock(nn.Module):
         super().__init__()
         self.upsample = config.upsample
         self.norm1, self.norm2 = nn.BatchNorm2d(inside), nn.BatchNorm2d(outside)
-        self.conv1, self.conv2 = convolution(inside, outside, config.init_gain), convolution(outside, outside, config.init_gain)
+        self.conv1, self.conv2 = (
+            convolution(inside, outside, config.init_gain),
+            convolution(outside, outside, config.init_gain),
+        )
         self.shortcut = convolution(inside, outside, size=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -115,7 +121,9 @@ class _DownBlock(nn.Module):
         self.downsample = config.downsample
         hidden = config.width if first else inside
         self.conv1, self.conv2 = convolution(inside, hidden, gain), convolution(hidden, config.width, gain)
-        self.shortcut = convolution(inside, config.width, size=1) if config.downsample or inside != config.width else nn.Identity()
+        self.shortcut = (
+            convolution(inside, config.width, size=1) if config.downsample or inside != config.width else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv2(F.relu(self.conv1(x if self.first else F.relu(x))))

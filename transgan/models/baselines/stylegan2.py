@@ -41,7 +41,10 @@ class StyleGAN2Generator(StyledGenerator):
         self.mapping = nn.ModuleList(EqualizedLinear(*shape, lr=config.mapping_lr) for shape in pairwise(widths))
         self.constant = nn.Parameter(torch.randn(1, config.widths[0], config.bottom_width, config.bottom_width))
         inputs = [None, *config.widths[:-1]]
-        self.blocks = nn.ModuleList(SynthesisBlock(before, width, config.style_width) for before, width in zip(inputs, config.widths, strict=True))
+        self.blocks = nn.ModuleList(
+            SynthesisBlock(before, width, config.style_width)
+            for before, width in zip(inputs, config.widths, strict=True)
+        )
         self._noise_pixels = [side**2 for i, side in enumerate(config.sides) for _ in range(min(i, 1) + 1)]
         self.noise_width = sum(self._noise_pixels)
         self.register_buffer("taps", fir_taps())
@@ -66,7 +69,9 @@ class StyleGAN2Generator(StyledGenerator):
         for i, (side, block) in enumerate(zip(self.config.sides, self.blocks, strict=True)):
             first, last = max(2 * i - 1, 0), 2 * i + 1
             planes = [next(pixels).view(len(styles), 1, side, side) for _ in range(first, last)]  # type: ignore[union-attr]
-            x, rgb = apply_block(block, x, rgb, styles[:, first : last + 1], planes, self.taps, recompute=self.checkpoint_activations)
+            x, rgb = apply_block(
+                block, x, rgb, styles[:, first : last + 1], planes, self.taps, recompute=self.checkpoint_activations
+            )
         assert rgb is not None
         return rgb  # type: ignore[no-any-return]
 
@@ -90,7 +95,9 @@ class SynthesisBlock(nn.Module):
         self.conv = StyledConv(width, width, style_width)
         self.to_rgb = ToRGB(width, style_width)
 
-    def forward(self, x: Tensor, rgb: Tensor | None, styles: Tensor, noise: list[Tensor], taps: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, rgb: Tensor | None, styles: Tensor, noise: list[Tensor], taps: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The map and the image so far (none in the first block) -> the same after this block; one style more than convolutions."""
         *of_convolutions, of_rgb = styles.unbind(1)
         convolutions = [self.conv] if self.up is None else [self.up, self.conv]

@@ -105,7 +105,15 @@ class ModulatedConv(nn.Module):
     2.2 and appendix B), which needs no grouped convolution.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: Literal[1, 3], style_width: int, up: bool = False, demodulate: bool = True) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: Literal[1, 3],
+        style_width: int,
+        up: bool = False,
+        demodulate: bool = True,
+    ) -> None:
         super().__init__()
         self.affine = EqualizedLinear(style_width, inputs, bias=1.0)
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))

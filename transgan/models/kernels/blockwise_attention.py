@@ -11,7 +11,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from transgan.models.kernels.eligibility import in_eager_float32_on_cpu
 from transgan.models.kernels.onednn import products_in_onednn
 
-PARTS_FROM = 2**20  # attention weights of an image's head, 1,024 tokens; below, one product for all images and heads is the faster
+PARTS_FROM = (
+    2**20
+)  # attention weights of an image's head, 1,024 tokens; below, one product for all images and heads is the faster
 
 
 def suits_parts(query: Tensor, bias: Tensor) -> bool:
@@ -46,12 +48,16 @@ class _InParts(torch.autograd.Function):
         # One after the other in memory, tokens of a head are read by products in less time.
         gradient, key, value, scaled = (x.contiguous() for x in (gradient, key, value, query * scale))
         for_bias = torch.zeros_like(bias)
-        few = min(images, torch.get_num_threads())  # a product for each: with two threads, a quarter less time than one after the other
+        few = min(
+            images, torch.get_num_threads()
+        )  # a product for each: with two threads, a quarter less time than one after the other
         room = query.new_empty(2, few, tokens, tokens)
         # What softmax subtracts from each row's gradient: the sum over keys of weight times gradient, known from the output.
         shared = (gradient * mixed).sum(-1, keepdim=True)
         with products_in_onednn():
-            for head, first in itertools.product(range(heads), range(0, images, few)):  # a head's bias stays in the cache
+            for head, first in itertools.product(
+                range(heads), range(0, images, few)
+            ):  # a head's bias stays in the cache
                 at = slice(first, first + few), head
                 weights, for_logits = room[:, : images - first]
                 torch.bmm(scaled[at], key[at].mT, out=weights)

@@ -35,7 +35,9 @@ class _Attention(torch.autograd.Function):
     """Gives its weights away, too: what the second derivative has to say about them then joins their gradient before softmax is passed."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, twice: bool) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, twice: bool
+    ) -> tuple[Tensor, Tensor]:
         weights = _product(query, key.mT, query.shape[-1] ** -0.5)
         if bias is not None:
             weights.add_(bias)
@@ -48,10 +50,14 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None, for_weights: Tensor | None) -> tuple[Tensor | None, ...]:
-        query, key, value, weights, mixed = ctx.saved_tensors  # asked for once: activations that are recomputed are to be had only so
+        query, key, value, weights, mixed = (
+            ctx.saved_tensors
+        )  # asked for once: activations that are recomputed are to be had only so
         gradient = torch.zeros_like(mixed) if gradient is None else gradient.contiguous()
         with_bias = ctx.needs_input_grad[3] and not (ctx.twice and torch.is_grad_enabled())
-        derivatives: tuple[Tensor | None, ...] = _Derivative.apply(gradient, for_weights, query, key, value, weights, mixed, with_bias)
+        derivatives: tuple[Tensor | None, ...] = _Derivative.apply(
+            gradient, for_weights, query, key, value, weights, mixed, with_bias
+        )
         return *derivatives, None
 
 
@@ -88,7 +94,9 @@ class _Derivative(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, along_query: Tensor, along_key: Tensor, along_value: Tensor, along_bias: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, along_query: Tensor, along_key: Tensor, along_value: Tensor, along_bias: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         gradient, query, key, value, weights, centred, for_logits = ctx.saved_tensors
         along_query, along_key, along_value = (x.contiguous() for x in (along_query, along_key, along_value))
         scale = query.shape[-1] ** -0.5
@@ -116,6 +124,8 @@ def _product(left: Tensor, right: Tensor, scale: float = 1.0, onto: Tensor | Non
     first, second = left.flatten(0, 1), right.flatten(0, 1)
     with products_in_onednn():
         if onto is None:
-            return torch.baddbmm(left.new_empty(1, 1, 1), first, second, beta=0, alpha=scale).view(*left.shape[:-1], right.shape[-1])
+            return torch.baddbmm(left.new_empty(1, 1, 1), first, second, beta=0, alpha=scale).view(
+                *left.shape[:-1], right.shape[-1]
+            )
         torch.baddbmm(onto.flatten(0, 1), first, second, alpha=scale, out=onto.flatten(0, 1))
         return onto

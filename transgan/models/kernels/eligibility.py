@@ -13,6 +13,9 @@ def in_eager_float32_on_cpu(*tensors: Tensor) -> bool:
     """
     return (
         not torch.compiler.is_compiling()
-        and all(type(tensor) in ORDINARY and tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+        and all(
+            type(tensor) in ORDINARY and tensor.device.type == "cpu" and tensor.dtype == torch.float32
+            for tensor in tensors
+        )
         and not torch.is_autocast_enabled("cpu")
     )

@@ -14,7 +14,9 @@ from transgan.models.kernels.eligibility import in_eager_float32_on_cpu
 from transgan.models.kernels.onednn import products_in_onednn
 
 ONEDNN_FROM = 2**28  # multiplications and additions of a product
-TALL = 2**9  # outputs per row of the input from which the weight is convolved with the input: reading it is then most of what there is to do
+TALL = (
+    2**9
+)  # outputs per row of the input from which the weight is convolved with the input: reading it is then most of what there is to do
 
 
 class Linear(nn.Linear):
@@ -31,12 +33,16 @@ class Linear(nn.Linear):
         rows = x.numel() // self.in_features
         if self.out_features >= TALL * rows:
             return self._tall(x.reshape(rows, self.in_features)).view(*x.shape[:-1], self.out_features)
-        mixed = _Product.apply(x if x.ndim == 3 else x.reshape(1, -1, self.in_features), self.weight, self.bias, differentiated_twice())
+        mixed = _Product.apply(
+            x if x.ndim == 3 else x.reshape(1, -1, self.in_features), self.weight, self.bias, differentiated_twice()
+        )
         return mixed.view(*x.shape[:-1], self.out_features)  # type: ignore[no-any-return]
 
     def _tall(self, x: Tensor) -> Tensor:
         """(B, in_features) -> (B, out_features) for few rows: the weight's are the pixels, and x's the channels that come out."""
-        mixed = F.conv2d(self.weight.view(1, -1, 1, self.in_features).permute(0, 3, 1, 2), x[:, :, None, None]).view(len(x), self.out_features)
+        mixed = F.conv2d(self.weight.view(1, -1, 1, self.in_features).permute(0, 3, 1, 2), x[:, :, None, None]).view(
+            len(x), self.out_features
+        )
         return mixed if self.bias is None else mixed + self.bias
 
 
@@ -125,4 +131,6 @@ def _flop(x: tuple[int, ...], weight: tuple[int, ...], *_: object, **__: object)
 
 
 if hasattr(torch.ops.mkldnn, "_linear_pointwise") and torch.ops.mkldnn._linear_pointwise not in flop_registry:
-    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_flop)  # so that FlopCounterMode counts what runs here as it counts all products
+    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(
+        _flop
+    )  # so that FlopCounterMode counts what runs here as it counts all products

@@ -39,13 +39,28 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     for i, (run, each) in enumerate(found.items()):
         side = each.image.shape[0]
         if not each.stages:
-            panels[i * len(PIXELS), 0].text(0.5, -0.2, "no attention", transform=panels[i * len(PIXELS), 0].transAxes, ha="center")
+            panels[i * len(PIXELS), 0].text(
+                0.5, -0.2, "no attention", transform=panels[i * len(PIXELS), 0].transAxes, ha="center"
+            )
         for j, pixel in enumerate(PIXELS):
             row = panels[i * len(PIXELS) + j]
             picture(row[0], each.image, run if j == 0 else "")
-            row[0].plot(pixel[1] * side - 0.5, pixel[0] * side - 0.5, marker="o", markersize=6, color=COLOURS[1], markeredgecolor="white")
+            row[0].plot(
+                pixel[1] * side - 0.5,
+                pixel[0] * side - 0.5,
+                marker="o",
+                markersize=6,
+                color=COLOURS[1],
+                markeredgecolor="white",
+            )
             for axes, (name, stage) in zip(row[1:], each.stages.items(), strict=False):
-                picture(axes, stage[j], f"{name}, {stage.shape[1]} x {stage.shape[2]}" if j == 0 else "", cmap=SEQUENTIAL, vmin=0)
+                picture(
+                    axes,
+                    stage[j],
+                    f"{name}, {stage.shape[1]} x {stage.shape[2]}" if j == 0 else "",
+                    cmap=SEQUENTIAL,
+                    vmin=0,
+                )
     return figure
 
 

@@ -27,8 +27,21 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         shades = colormaps[SEQUENTIAL](np.linspace(0.0, 0.9, max(layers, 1)))
         images = np.maximum(records["images"], 1)
         for layer in range(layers):
-            along.plot(images, reach[:, layer].mean(1), color=shades[layer], marker=".", label=f"layer {layer + 1}" if layer in (0, layers - 1) else None)
-            depth.plot(np.full(reach.shape[2], layer + 1), reach[-1, layer], color=shades[layer], marker="o", linestyle="none", alpha=0.7)
+            along.plot(
+                images,
+                reach[:, layer].mean(1),
+                color=shades[layer],
+                marker=".",
+                label=f"layer {layer + 1}" if layer in (0, layers - 1) else None,
+            )
+            depth.plot(
+                np.full(reach.shape[2], layer + 1),
+                reach[-1, layer],
+                color=shades[layer],
+                marker="o",
+                linestyle="none",
+                alpha=0.7,
+            )
         depth.plot(np.arange(layers) + 1, reach[-1].mean(1), color="black", linewidth=1, label="mean over heads")
         along.set_xscale("symlog", linthresh=float(images[1]) if len(images) > 1 else 1.0)
         along.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -17,7 +17,11 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     """Only cells whose runs the figure names are drawn, and no panel for one alone; the paper's numbers are open circles."""
     assert config.table is not None
     known = set(config.runs)
-    found = [cell for cell in cells(plan, config.table) if cell.metric == METRIC and cell.runs and known.issuperset(cell.runs)]
+    found = [
+        cell
+        for cell in cells(plan, config.table)
+        if cell.metric == METRIC and cell.runs and known.issuperset(cell.runs)
+    ]
     titles = {column.dataset: column.title for column in plan.table(config.table).columns}
     rows = Counter(cell.dataset for cell in found)
     datasets = [dataset for dataset, count in rows.items() if count > 1]
@@ -37,7 +41,11 @@ def _draw(axes: Axes, found: list[Cell], compare: bool) -> None:
     for position, mean, cell in zip(positions, means, found, strict=True):
         axes.text(mean, position, f"  {mean:.2f}" if cell.ours else "  not run", va="center", fontsize=8)
     if compare:
-        quoted = [(position, cell.paper.value) for position, cell in zip(positions, found, strict=True) if cell.paper and cell.paper.value is not None]
+        quoted = [
+            (position, cell.paper.value)
+            for position, cell in zip(positions, found, strict=True)
+            if cell.paper and cell.paper.value is not None
+        ]
         axes.plot(
             [value for _, value in quoted],
             [position for position, _ in quoted],

@@ -44,7 +44,13 @@ def _draw_fid(axes: Axes, plan: Plan, run: str, colour: str) -> None:
     known = np.isfinite(records["fid"])
     if known.any():
         samples = plan.run(run).recipe.dynamics.fid_samples
-        axes.plot(records["images"][known], records["fid"][known], color=colour, marker=".", label=f"{run}, {samples:,} samples")
+        axes.plot(
+            records["images"][known],
+            records["fid"][known],
+            color=colour,
+            marker=".",
+            label=f"{run}, {samples:,} samples",
+        )
     found = sources.scores(plan, run)
     if "fid" in found:
         values = found["fid"]["values"]
@@ -74,7 +80,15 @@ def _draw_authors(axes: Axes, datasets: set[str]) -> None:
         points = curve(dataset)
         if points:
             images, fid = np.array([point.images for point in points]), np.array([point.fid for point in points])
-            axes.errorbar(images, fid, yerr=AUTHORS_NOISE, color=GREY, marker="x", linestyle="none", label="authors' own log (issue 40)")
+            axes.errorbar(
+                images,
+                fid,
+                yerr=AUTHORS_NOISE,
+                color=GREY,
+                marker="x",
+                linestyle="none",
+                label="authors' own log (issue 40)",
+            )
 
 
 def _fid_title(plan: Plan, config: FigureConfig) -> str:

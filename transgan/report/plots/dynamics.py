@@ -35,7 +35,14 @@ def _draw_pictures(axes: Axes, records: dict[str, np.ndarray], run: str) -> None
     sheet = grid(shown.swapaxes(0, 1).reshape(latents * points, height, width, 3), points)
     picture(axes, sheet, run)
     for i, images in enumerate(records["images"]):
-        axes.text((i + 0.5) * (width + 1), sheet.shape[0] + 0.02 * sheet.shape[0], short(float(images)), ha="center", va="top", fontsize=7)
+        axes.text(
+            (i + 0.5) * (width + 1),
+            sheet.shape[0] + 0.02 * sheet.shape[0],
+            short(float(images)),
+            ha="center",
+            va="top",
+            fontsize=7,
+        )
 
 
 def _draw_gap(axes: Axes, rows: dict[str, np.ndarray]) -> None:

@@ -24,7 +24,11 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         module = sources.generator(plan, run).module
         streams = Streams(plan.run(run).seed)
         first, last = streams.normal("figure/interpolation", 0, 2 * PAIRS, module.latent).chunk(2)
-        noise = streams.normal("figure/interpolation/noise", 0, 1, module.noise_width).expand(PAIRS * STEPS, -1) if module.noise_width else None
+        noise = (
+            streams.normal("figure/interpolation/noise", 0, 1, module.noise_width).expand(PAIRS * STEPS, -1)
+            if module.noise_width
+            else None
+        )
         for axes, (name, path) in zip(panels[2 * i :], (("linear", linear), ("spherical", spherical)), strict=False):
             made = pictures(module, path(first, last, STEPS).flatten(0, 1), noise)
             picture(axes, grid(made, STEPS), f"{run}, {name}")

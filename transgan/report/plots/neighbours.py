@@ -23,7 +23,9 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         made = sources.dynamics(plan, name)["pictures"][-1][:SAMPLES]
         near, _ = nearest(made, *_training_pictures(plan, plan.run(name)), NEIGHBOURS)
         rows = np.concatenate([made[:, None], near], axis=1)
-        picture(axes, grid(rows.reshape(-1, *rows.shape[2:]), NEIGHBOURS + 1), f"{name}: sample | nearest training pictures")
+        picture(
+            axes, grid(rows.reshape(-1, *rows.shape[2:]), NEIGHBOURS + 1), f"{name}: sample | nearest training pictures"
+        )
     return figure
 
 
@@ -46,7 +48,9 @@ def _features(pictures: np.ndarray) -> np.ndarray:
     count, height, width, channels = pictures.shape
     block = max(1, height // COMPARED_SIDE)
     trimmed = pictures[:, : height // block * block, : width // block * block].astype(np.float64)
-    features: np.ndarray = trimmed.reshape(count, height // block, block, width // block, block, channels).mean((2, 4)).reshape(count, -1)
+    features: np.ndarray = (
+        trimmed.reshape(count, height // block, block, width // block, block, channels).mean((2, 4)).reshape(count, -1)
+    )
     return features
 
 

@@ -35,5 +35,7 @@ def tables(plan: Plan, run: str) -> dict[str, np.ndarray]:
         if layer.relative_table is None or layer.form is None or stage in found:
             continue
         layout = layer.form.layout
-        found[stage] = layer.relative_table.detach().numpy().reshape(2 * layout.height - 1, 2 * layout.width - 1, layer.heads)
+        found[stage] = (
+            layer.relative_table.detach().numpy().reshape(2 * layout.height - 1, 2 * layout.width - 1, layer.heads)
+        )
     return found

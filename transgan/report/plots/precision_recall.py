@@ -24,10 +24,17 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     for i, run in enumerate(config.runs):
         found = sources.scores(plan, run)
         if not {"precision", "recall"} <= set(found):
-            raise UserError(f"{plan.file}: figures: {run} has no precision and recall; give its protocol the metric prc")
+            raise UserError(
+                f"{plan.file}: figures: {run} has no precision and recall; give its protocol the metric prc"
+            )
         precision, recall = (np.array(found[metric]["values"]) for metric in ("precision", "recall"))
         spread: dict[str, Any] = {"xerr": np.ptp(recall) / 2, "yerr": np.ptp(precision) / 2}
-        look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "linestyle": "none", "fillstyle": "none"}
+        look: dict[str, Any] = {
+            "color": COLOURS[i % len(COLOURS)],
+            "marker": MARKERS[i % len(MARKERS)],
+            "linestyle": "none",
+            "fillstyle": "none",
+        }
         # Runs may lie on one another, so the legend has the numbers.
         label = f"{run}: {precision.mean():.2f}, {recall.mean():.2f}"
         axes.errorbar([recall.mean()], [precision.mean()], **spread, **look, label=label)

@@ -89,6 +89,9 @@ def picture(axes: Axes, image: Any, title: str = "", **options: Any) -> None:
 
 def save(figure: Figure, base: Path) -> None:
     """Write <base>.png and <base>.pdf without dates or names of software, so that the same figure is the same bytes."""
-    for suffix, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Creator": None, "Producer": None})):
+    for suffix, metadata in (
+        ("png", {"Software": None}),
+        ("pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
+    ):
         with files.atomic(base.with_name(f"{base.name}.{suffix}")) as temporary:
             figure.savefig(temporary, format=suffix, metadata=metadata)

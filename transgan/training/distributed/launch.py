@@ -12,39 +12,10 @@ import torch
 
 from transgan.config.plan import Plan
 from transgan.schema import RecipeConfig
-from transgan.training.distributed.process_group import join
 from transgan.training.signals import stop_request
-from transgan.training.train import Session, finish
 from transgan.utils.console import say
 
 GRACE_SECONDS = 20.0
-GO, FINISHED = 2, 1
-
-
-def train_together(plan: Plan, run_name: str) -> None:
-    """Train as one of the processes that torchrun started; all share the project's folder."""
-    processes = join(device_type(plan))
-    folder = plan.paths.workspace("train", run_name, plan.fingerprint("train", run_name))
-    if not processes.is_main:
-        if processes.agree(0) == GO:
-            Session(plan, run_name, folder, processes).run()
-        else:
-            processes.close()
-        return
-    announced = False
-
-    def work(folder: Path) -> None:
-        nonlocal announced
-        announced = True
-        processes.agree(GO)
-        Session(plan, run_name, folder, processes).run()
-
-    try:
-        finish(plan, run_name, work)
-    finally:
-        if not announced:  # finished before, or nothing can be done: the others wait for neither
-            processes.agree(FINISHED)
-            processes.close()
 
 
 def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
@@ -53,13 +24,29 @@ def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
     count = recipe.devices
     if device_type(plan) == "cuda" and torch.cuda.device_count() < count:
         count = most_processes(recipe, torch.cuda.device_count())
-        say(f"train {run_name}: the recipe is for {recipe.devices} GPUs, of those here it takes {count}; the batches stay the same, it takes longer")
-    arguments = [sys.executable, "-m", "transgan.training.distributed.worker", str(plan.file), plan.scale_name, run_name, str(folder), str(os.getpid())]
-    own = {key: value for key, value in os.environ.items() if not key.startswith("TORCHELASTIC_")}  # torchrun's, if it started this one alone
+        say(
+            f"train {run_name}: the recipe is for {recipe.devices} GPUs, of those here it takes {count}; the batches stay the same, it takes longer"
+        )
+    arguments = [
+        sys.executable,
+        "-m",
+        "transgan.training.distributed.worker",
+        str(plan.file),
+        plan.scale_name,
+        run_name,
+        str(folder),
+        str(os.getpid()),
+    ]
+    own = {
+        key: value for key, value in os.environ.items() if not key.startswith("TORCHELASTIC_")
+    }  # torchrun's, if it started this one alone
     shared = {**own, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     with stop_request() as stop:
         # In a session of their own: Ctrl-C reaches this process alone, which passes it on once.
-        workers = [subprocess.Popen(arguments, env={**shared, "RANK": str(i), "LOCAL_RANK": str(i)}, start_new_session=True) for i in range(count)]
+        workers = [
+            subprocess.Popen(arguments, env={**shared, "RANK": str(i), "LOCAL_RANK": str(i)}, start_new_session=True)
+            for i in range(count)
+        ]
         forwarded, failed_at = False, 0.0
         killed: set[int] = set()
         while None in (codes := [worker.poll() for worker in workers]):
@@ -71,19 +58,25 @@ def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
             failed_at = failed_at or (time.monotonic() if failed else 0.0)
             if failed_at and not killed and time.monotonic() - failed_at > GRACE_SECONDS:
                 killed = {rank for rank, code in enumerate(codes) if code is None}
-                say(f"train {run_name}: a process failed (exit code {next(filter(None, codes))}); the {len(killed)} that wait for it are ended")
+                say(
+                    f"train {run_name}: a process failed (exit code {next(filter(None, codes))}); the {len(killed)} that wait for it are ended"
+                )
                 for rank in killed:
                     workers[rank].kill()
             time.sleep(0.1)
     # The first process speaks for all, unless it was ended for another's failure; the others fail of its absence.
-    code = next((worker.returncode for rank, worker in enumerate(workers) if worker.returncode and rank not in killed), 0)
+    code = next(
+        (worker.returncode for rank, worker in enumerate(workers) if worker.returncode and rank not in killed), 0
+    )
     if code:
         raise SystemExit(code if code > 0 else 128 - code)
 
 
 def most_processes(recipe: RecipeConfig, available: int) -> int:
     """The largest number of processes, at most `available`, among which both batches divide."""
-    return next(count for count in range(available, 0, -1) if recipe.batch % count == recipe.generator_batch % count == 0)
+    return next(
+        count for count in range(available, 0, -1) if recipe.batch % count == recipe.generator_batch % count == 0
+    )
 
 
 def orphaned(parent: int) -> int:

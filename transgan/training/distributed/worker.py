@@ -12,7 +12,7 @@ def main(params: str, scale: str, run_name: str, folder: str, parent: str) -> in
     """Train in `folder`; returns the exit code."""
     from transgan.training.distributed.launch import device_type, orphaned
     from transgan.training.distributed.process_group import join
-    from transgan.training.train import Session
+    from transgan.training.loop import Session
 
     plan = plans.load(Path(params), scale)
     processes = join(device_type(plan))

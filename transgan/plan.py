@@ -1,0 +1,6 @@
+"""The old place of transgan.config.plan, kept for one release."""
+
+from transgan.config.plan import *  # noqa: F403
+from transgan.config.plan import Plan as Plan
+from transgan.config.plan import Run as Run
+from transgan.config.plan import load as load
