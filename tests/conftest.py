@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from transgan.utils.console import configure_logging
+
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+
+configure_logging()  # messages on standard error, as the command line shows them
 
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "tests" / "workflow" / "params.yaml"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from transgan.errors import Diverged, UserError
+from transgan.utils.console import configure_logging
 
 if TYPE_CHECKING:
     from transgan.config.paths import StageName
@@ -35,7 +36,8 @@ RunName = Annotated[str, typer.Argument(metavar="RUN")]
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 2 the user's to mend, 3 training diverged, 1 a bug of ours."""
+    """Run the command line and exit: 0 done, 2 the user's to fix, 3 training diverged, 1 a bug in this project."""
+    configure_logging()
     try:
         app(standalone_mode=False)
     except (UserError, Diverged) as error:

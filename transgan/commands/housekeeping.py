@@ -1,5 +1,6 @@
 """`transgan clean`, `transgan doctor` and `transgan summary`: what lies about, what this machine has, what was made."""
 
+import logging
 import os
 import platform
 import shutil
@@ -15,7 +16,9 @@ from transgan.config.plan import Plan
 from transgan.config.plan import load as load_plan
 from transgan.pipeline.snakemake_inputs import gpu_count
 from transgan.report.layout import DETAILS
-from transgan.utils.console import say
+
+logger = logging.getLogger(__name__)
+
 
 _STATE_STAGES: tuple[StageName, ...] = ("reference", "classifier", "train", "score")
 _PACKAGES = ("torch", "torchvision", "torch-fidelity", "snakemake", "dvc", "mlflow", "pandas", "seaborn", "numpy")
@@ -47,7 +50,7 @@ def _remove(folder: Path) -> None:
             shutil.rmtree(folder)
         lock.unlink(missing_ok=True)
     except Timeout:
-        say(f"{folder}: in use, kept")
+        logger.info(f"{folder}: in use, kept")
 
 
 def _used(plan: Plan) -> set[Path]:

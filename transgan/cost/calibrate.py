@@ -5,6 +5,7 @@ device, as reading them is hidden behind the steps.
 """
 
 import copy
+import logging
 import math
 import statistics
 import time
@@ -24,8 +25,9 @@ from transgan.training.distributed.process_group import Processes
 from transgan.training.random_inputs import Drawer
 from transgan.training.step import Trainer
 from transgan.utils import files
-from transgan.utils.console import say
 from transgan.utils.random import Streams
+
+logger = logging.getLogger(__name__)
 
 SECONDS = 40.0  # of training steps, besides the first iteration, which warms up
 ROUNDS = 50
@@ -39,7 +41,7 @@ def calibrate(plan: Plan, run: Run, gflop_per_image: float) -> None:
     device = prepare_compute(run.recipe.threads, plan.params.execution.device)
     set_precision(run.recipe.precision)
     recipe = _reduced(run.recipe, gflop_per_image, device)
-    say(f"calibrating on training steps of {run.name} ({run.recipe.precision}), about a minute ...")
+    logger.info(f"calibrating on training steps of {run.name} ({run.recipe.precision}), about a minute ...")
     while True:
         try:
             seconds = _iteration_seconds(run, recipe, device)

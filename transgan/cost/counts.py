@@ -6,6 +6,7 @@ counts and remembers, and a table leaves out.
 """
 
 import json
+import logging
 from dataclasses import asdict
 from functools import cache
 from importlib import resources
@@ -18,7 +19,9 @@ from transgan.config.plan import Plan, Run, digest, load, merge
 from transgan.pipeline.freshness import carried
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.utils import files
-from transgan.utils.console import say
+
+logger = logging.getLogger(__name__)
+
 
 FILE = "counts.json"
 # Raise when transgan.cost.estimate counts differently: everything is then counted again.
@@ -53,7 +56,7 @@ def counted(plan: Plan, run: Run) -> dict[str, Any]:
     remembered = plan.paths.state / "counts" / f"{key(run)}.json"
     found = shipped().get(key(run)) or carried(remembered)
     if not found:
-        say(f"counting {run.name} ...")
+        logger.info(f"counting {run.name} ...")
         from transgan.cost.estimate import estimate
 
         found = asdict(estimate(run))
@@ -116,7 +119,7 @@ def main() -> None:
     files.write_json(path, counts)
     for entry, run in runs.items():
         if entry not in counts:
-            say(f"counting {run.name} at {run.scale} ...")
+            logger.info(f"counting {run.name} at {run.scale} ...")
             counts[entry] = {"run": run.name, **asdict(estimate(run))}
             files.write_json(path, counts)  # now: counting is slow, and may be stopped
 

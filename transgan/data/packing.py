@@ -6,6 +6,7 @@ when every row is there does the file get its name.
 
 import io
 import itertools
+import logging
 import os
 import shutil
 from collections import deque
@@ -25,7 +26,9 @@ from transgan.data.transforms import Shaper
 from transgan.data.workers import Item, Rows, pack_batch, worker_count, workers, write_at
 from transgan.errors import UserError
 from transgan.utils import files
-from transgan.utils.console import progress, say
+from transgan.utils.console import progress
+
+logger = logging.getLogger(__name__)
 
 PARTIAL, PROGRESS = "images.partial", "progress.json"
 BATCH_PICTURES = 256
@@ -224,7 +227,7 @@ def _restore(job: Job, folder: Path) -> None:
         (folder / PARTIAL).unlink(missing_ok=True)
         return
     job.done, job.bad = state["done"], state["bad"]
-    say(f"{folder}: going on after {job.done:,} of {len(job.entries):,} pictures")
+    logger.info(f"{folder}: going on after {job.done:,} of {len(job.entries):,} pictures")
 
 
 def finish_images(job: Job, folder: Path, sha256: str) -> dict[str, str]:

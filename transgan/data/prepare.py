@@ -1,6 +1,7 @@
 """The stage prepare: a fetched source becomes a pack (pack.py) and a contact sheet."""
 
 import hashlib
+import logging
 import posixpath
 import shutil
 from collections import Counter
@@ -16,7 +17,9 @@ from transgan.errors import UserError
 from transgan.pipeline.workspace import run_stage
 from transgan.schema import DatasetConfig
 from transgan.utils import files
-from transgan.utils.console import say
+
+logger = logging.getLogger(__name__)
+
 
 SOURCE = "source.json"
 UNREADABLE = "unreadable.txt"
@@ -93,7 +96,7 @@ def _judge_unreadable(job: Job, config: DatasetConfig, store: Path, where: str) 
     if config.on_error == "fail":
         (store / "progress.json").unlink()  # the next call must look at them again
         raise UserError(f"{what}; replace or remove them, or set `on_error: skip`")
-    say(f"{what}; skipped")
+    logger.info(f"{what}; skipped")
 
 
 def _manifest(config: DatasetConfig, job: Job, good: Counter[str]) -> dict[str, object]:

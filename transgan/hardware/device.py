@@ -3,6 +3,7 @@
 Threads change the last bits of sums on a CPU, so they are part of a stage's fingerprint and are set here, not by the environment.
 """
 
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +18,9 @@ from torch import Tensor
 from transgan.errors import UserError
 from transgan.hardware.malloc import keep_freed_memory
 from transgan.schema.recipe import Precision
-from transgan.utils.console import say
+
+logger = logging.getLogger(__name__)
+
 
 _leases: dict[str, FileLock | None] = {}  # held until the process ends; None: shared
 
@@ -81,5 +84,5 @@ def lease(names: Sequence[str], folder: Path | None = None) -> int:
     shared = int(os.environ.get("LOCAL_RANK", "0")) % len(names)
     _leases[names[shared]] = None  # asked again it stays where its networks are
     if len(names) > 1:
-        say(f"all {len(names)} GPUs are taken by other processes of ours; this one shares GPU {shared}")
+        logger.info(f"all {len(names)} GPUs are taken by other processes of ours; this one shares GPU {shared}")
     return shared

@@ -1,5 +1,6 @@
 """One evaluation: sources of pictures against a reference under a protocol, every metric from one pass, with what a caption must say."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from transgan.config.plan import Plan
 from transgan.schema import ProtocolConfig
-from transgan.utils.console import say
 
 if TYPE_CHECKING:
     import torch
 
     from transgan.metrics.functional import Measured
     from transgan.scoring.reference import Reference
+
+logger = logging.getLogger(__name__)
 
 SPREADS = {"is": "split_std", "kid": "subset_std"}
 TITLES = {"is": "IS", "fid": "FID", "kid": "KID", "precision": "precision", "recall": "recall"}
@@ -50,7 +52,7 @@ def measure(
             f"{counts['samples']:,} pictures, the protocol asks for {protocol.samples:,}: FID is biased upwards, IS downwards"
         )
     for warning in warnings:
-        say(f"warning: {what}: {warning}")
+        logger.warning(f"{what}: {warning}")
     measured = []
     for source in sources:
         features = extractors.extract(

@@ -4,6 +4,7 @@
 is the demo's classifier. Both take uint8 (B, 3, H, W) and resize it themselves, Inception as TensorFlow 1 did.
 """
 
+import logging
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from transgan.hardware.device import send
 from transgan.metrics.weights import inception_bytes
 from transgan.schema import ProtocolConfig
 from transgan.scoring import classifier
-from transgan.utils.console import duration, progress, say
+from transgan.utils.console import duration, progress
+
+logger = logging.getLogger(__name__)
 
 INCEPTION_LAYERS = {"64": 64, "192": 192, "768": 768, "2048": 2048}
 LOGITS = {
@@ -144,7 +147,7 @@ def extract(extractor: Extractor, batches: Iterable[Tensor], total: int, what: s
 def _say_how_long(what: str, count: int, total: int, seconds: float) -> None:
     expected = seconds * (total / count - 1)
     if expected > SLOW_SECONDS:
-        say(f"{what}: {total:,} images at about {count / seconds:.1f} a second: {duration(expected)} to go")
+        logger.info(f"{what}: {total:,} images at about {count / seconds:.1f} a second: {duration(expected)} to go")
 
 
 def _check_finite(features: dict[str, Tensor], extractor: Extractor, what: str) -> None:

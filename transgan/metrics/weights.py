@@ -5,6 +5,7 @@ Neither torch.hub's folder nor its download is used: that one does not check wha
 """
 
 import io
+import logging
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.schema import ProtocolConfig
 from transgan.utils import files
-from transgan.utils.console import progress, say
+from transgan.utils.console import progress
+
+logger = logging.getLogger(__name__)
 
 INCEPTION_NAME = "weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_NAME}"
@@ -82,7 +85,7 @@ def _inception(mirror: str | None) -> tuple[Path, str]:
                 raise UserError(
                     f"{path}: its SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}: partial or another file; replace it"
                 )
-            say(f"{path}: damaged (SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); downloaded again")
+            logger.info(f"{path}: damaged (SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); downloaded again")
             path.unlink()
     return _fetched(mirror)
 
@@ -98,8 +101,8 @@ def _fetched(mirror: str | None) -> tuple[Path, str]:
             with files.atomic(target) as temporary:
                 shutil.copyfile(copy, temporary)
             return _checked(target)
-        say(f"{copy}: is another file (its SHA-256 does not begin with {INCEPTION_DIGEST}); passed over")
-    say(f"weights of Inception (95 MB): from {', '.join(urls)}")
+        logger.info(f"{copy}: is another file (its SHA-256 does not begin with {INCEPTION_DIGEST}); passed over")
+    logger.info(f"weights of Inception (95 MB): from {', '.join(urls)}")
     try:
         with progress(INCEPTION_NAME, INCEPTION_BYTES, "B") as bar:
             download(urls, target, f"sha256:{INCEPTION_DIGEST}", bar.advance)

@@ -5,6 +5,7 @@ on after an interruption, the finished outputs, and finished.json (their digests
 outputs are hard links to (or copies of) the finished ones, so an orchestrator that deletes them costs seconds.
 """
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -15,7 +16,9 @@ from transgan.config.paths import StageName
 from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.utils import files
-from transgan.utils.console import say
+
+logger = logging.getLogger(__name__)
+
 
 Work = Callable[[Path], Mapping[str, str] | None]
 
@@ -49,7 +52,7 @@ def run_stage(
                 {"outputs": {key: known.get(key) or files.sha256(folder / key) for key in outputs}},
             )
         else:
-            say(f"{stage} {name}: already finished ({folder})")
+            logger.info(f"{stage} {name}: already finished ({folder})")
         for key, target in outputs.items():
             files.publish(folder / key, target)
     return worked
@@ -72,7 +75,7 @@ def is_finished(folder: Path, outputs: Mapping[str, Path] | None = None) -> bool
         key for key, digest in recorded.items() if not (folder / key).exists() or files.sha256(folder / key) != digest
     ]
     if damaged:
-        say(f"{folder}: {', '.join(damaged)} missing or damaged; made again")
+        logger.info(f"{folder}: {', '.join(damaged)} missing or damaged; made again")
     return not damaged
 
 
@@ -96,7 +99,7 @@ def _claim(plan: Plan, stage: StageName, name: str, folder: Path, inputs: dict[s
 def _swap_inputs(folder: Path, old: dict[str, str], new: dict[str, str], ingredients: dict[str, Any]) -> None:
     """Set work made from other inputs aside, and bring back what an earlier call set aside for these."""
     aside = folder.with_name(f"{folder.name}.{_inputs_name(old)}")
-    say(f"{folder}: was made from other data; kept as {aside.name}")
+    logger.info(f"{folder}: was made from other data; kept as {aside.name}")
     shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)
     back = folder.with_name(f"{folder.name}.{_inputs_name(new)}")
@@ -117,7 +120,7 @@ def _say_difference(plan: Plan, stage: StageName, name: str, folder: Path, ingre
     others = sorted(folder.parent.glob("*/ingredients.json"), key=lambda path: path.stat().st_mtime)
     if others:
         held = files.read_json(others[-1])["ingredients"]
-        say(
+        logger.info(
             f"{stage} {name}: starting anew in {folder.name}; changed since {others[-1].parent.name}: {_first_difference(held, ingredients)}"
         )
 

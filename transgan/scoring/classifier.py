@@ -5,6 +5,7 @@ and recall. Scores from it compare demo runs with each other and with nothing el
 """
 
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,13 @@ from transgan.pipeline.freshness import require
 from transgan.pipeline.workspace import run_stage
 from transgan.schema import ClassifierConfig
 from transgan.utils import files
-from transgan.utils.console import say
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from transgan.metrics.digit_classifier import DigitNet
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS = "classifier.safetensors"
 
@@ -91,7 +93,7 @@ def _trained(config: ClassifierConfig, data: Path) -> tuple[dict[str, "Tensor"],
             f"classifiers: {config.dataset}: gets {accuracy:.1%} of the split {config.test_split} right, "
             f"{config.accuracy:.0%} are asked for; raise its epochs or width"
         )
-    say(
+    logger.info(
         f"classifier on {config.dataset}: {accuracy:.2%} of {len(parts[config.test_split].labels)} held-out pictures right"
     )
     about = {

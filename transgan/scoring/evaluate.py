@@ -5,6 +5,7 @@ them. A reference is a dataset, a pack, a folder, an archive, an .npz of picture
 split of a dataset or pack.
 """
 
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,13 +20,14 @@ from transgan.metrics import weights
 from transgan.pipeline.workspace import is_finished, locked
 from transgan.schema import ProtocolConfig
 from transgan.utils import files
-from transgan.utils.console import say
 
 if TYPE_CHECKING:
     from transgan.metrics.evaluator import Source
     from transgan.metrics.image_sources import Pictures
     from transgan.models.base import GeneratorNetwork
     from transgan.scoring.reference import Reference
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINTS = (".pth", ".pt")
 
@@ -52,7 +54,7 @@ def evaluate(
     against = _reference(plan, reference, name, config, path, weights_digest)
     sources, notes = _sources(plan, target, config, against.about.get("resolution"))
     for note in notes:
-        say(f"warning: {note}")
+        logger.warning(f"{note}")
     found = measure(plan, config, sources, against, path, f"evaluate {target}")
     return {
         "target": target,

@@ -6,6 +6,7 @@ them, evenly spaced, where only precision and recall do.
 """
 
 import json
+import logging
 import shutil
 import zipfile
 import zlib
@@ -21,13 +22,14 @@ from transgan.pipeline.freshness import require
 from transgan.pipeline.workspace import run_stage
 from transgan.schema import ProtocolConfig
 from transgan.utils import files
-from transgan.utils.console import say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
     from transgan.metrics.functional import Statistics
+
+logger = logging.getLogger(__name__)
 
 STATISTICS = "statistics.npz"
 
@@ -90,7 +92,7 @@ def features_of(plan: Plan, protocol: ProtocolConfig, path: Path, pictures: Any,
     for warning in functional.check_counts(
         protocol, protocol.metrics, extractor.widths[protocol.feature_layer], {what: pictures.count}
     ):
-        say(f"warning: {warning}")
+        logger.warning(f"{warning}")
     features: Tensor = pictures.in_order(
         extractors.extract(extractor, pictures.batches(protocol.batch), pictures.count, what)[protocol.feature_layer]
     )

@@ -1,5 +1,6 @@
 """`transgan sample`: a generator's pictures as a grid (.png), an array (.npz) or a folder of PNGs; picture i is the one that scoring sees as i."""
 
+import logging
 import math
 import shutil
 import zipfile
@@ -16,7 +17,9 @@ from transgan.hardware.device import prepare_compute
 from transgan.metrics import samples
 from transgan.scoring.evaluate import open_generator
 from transgan.utils import files
-from transgan.utils.console import progress, say
+from transgan.utils.console import progress
+
+logger = logging.getLogger(__name__)
 
 GAP = 2  # black pixels between the pictures of a grid
 
@@ -61,7 +64,7 @@ def sample(
             _array(arrays(), shape, out)
         else:
             _folder(arrays(), out)
-    say(f"sample {target}: {count} pictures in {out}")
+    logger.info(f"sample {target}: {count} pictures in {out}")
 
 
 def _grid(arrays: Iterator[NDArray[np.uint8]], shape: tuple[int, int, int, int], out: Path) -> None:

@@ -3,6 +3,7 @@
 A generator file (of ours, or of the authors) is scored in the same way in the place of a run; its scores lie beside it.
 """
 
+import logging
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,11 @@ from transgan.pipeline.freshness import require, require_reference
 from transgan.pipeline.workspace import locked, run_stage
 from transgan.scoring.evaluate import CHECKPOINTS, open_generator
 from transgan.utils import files
-from transgan.utils.console import say
 
 if TYPE_CHECKING:
     from transgan.models.base import GeneratorNetwork
+
+logger = logging.getLogger(__name__)
 
 METRICS = "metrics.json"
 SCORES = "scores.json"
@@ -89,16 +91,16 @@ def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
             "inputs": _inputs(plan, run, file, weights_digest, f"transgan import-official {file.with_suffix('.pth')}"),
         }
         if out.exists() and made_from.items() <= files.read_json(out).items():
-            say(f"score {file}: already finished ({out})")
+            logger.info(f"score {file}: already finished ({out})")
             return out
-        say(f"score {file}: as {run.name} is scored, {run.dataset_name} under {run.protocol_name}")
+        logger.info(f"score {file}: as {run.name} is scored, {run.dataset_name} under {run.protocol_name}")
         found = _measured(plan, run, generator, path, weights_digest, f"score {file.name}")
         files.write_json(out, {"run": str(file), **made_from, **found})
         settings, metrics = found["settings"][run.protocol_name], found["protocols"][run.protocol_name]
         values = ", ".join(
             f"{settings['titles'][metric]} {fmean(value['values']):.4g}" for metric, value in metrics.items()
         )
-        say(f"score {file}: {values}; kept in {out}")
+        logger.info(f"score {file}: {values}; kept in {out}")
     return out
 
 

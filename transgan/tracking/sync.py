@@ -1,6 +1,7 @@
 """Bringing into MLflow what it does not have: after its database was away, and what stages make after training (scores, tables)."""
 
 import csv
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from transgan.pipeline import provenance
 from transgan.tracking.store import Store, connect, tracking_uri
 from transgan.tracking.tracker import Tracker, create, milliseconds, one_line
 from transgan.utils import files
-from transgan.utils.console import say
+
+logger = logging.getLogger(__name__)
+
 
 TABLES_RUN = "reproduce_tables"
 
@@ -48,7 +51,7 @@ def _attempt(what: str, work: Any, plan: Plan) -> None:
     try:
         work(connect(plan.scale_name))
     except Exception as error:
-        say(f"tracking: {what} could not be kept ({one_line(error)}); `transgan sync` does it later")
+        logger.info(f"tracking: {what} could not be kept ({one_line(error)}); `transgan sync` does it later")
 
 
 def _bring(store: Store, plan: Plan, run: Run) -> None:
@@ -57,7 +60,7 @@ def _bring(store: Store, plan: Plan, run: Run) -> None:
         return
     record = files.read_json(folder / "run.json")
     if record["fingerprint"] != plan.fingerprint("train", run.name):
-        say(f"{run.name}: its results are of another configuration; train it again, then sync")
+        logger.info(f"{run.name}: its results are of another configuration; train it again, then sync")
         return
     origin = files.read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {}
     run_id = _find(store, record, origin) or create(store, plan, run, record["fingerprint"], record["data"], origin)

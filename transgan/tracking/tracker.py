@@ -1,5 +1,6 @@
 """One training run's entry in MLflow. Trouble with it is said once and never reaches training."""
 
+import logging
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,9 @@ from transgan.config.plan import Plan, Run
 from transgan.tracking import describe
 from transgan.tracking.store import METRICS_PER_CALL, Metric, Store, connect
 from transgan.utils import files
-from transgan.utils.console import say
+
+logger = logging.getLogger(__name__)
+
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -200,7 +203,7 @@ class Tracker:
                 raise
             self._paused_until = time.monotonic() + PAUSE_SECONDS
             if not self._complained:
-                say(
+                logger.info(
                     f"tracking: {doing} failed ({one_line(error)}); training goes on, `transgan sync` brings in what is missing"
                 )
             self._complained = True

@@ -4,6 +4,7 @@
 last, says its digest and which fingerprint it belongs to. A file without its `.json` was being written when the process died.
 """
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import torch
 
 from transgan.errors import UserError
 from transgan.utils import files
-from transgan.utils.console import say
+
+logger = logging.getLogger(__name__)
 
 
 class Checkpoints:
@@ -54,7 +56,7 @@ class Checkpoints:
             try:
                 return self._read(path)
             except (ValueError, KeyError, RuntimeError, OSError, EOFError) as error:
-                say(f"{path}: damaged ({' '.join(str(error).split())[:120]}); the checkpoint before it is used")
+                logger.info(f"{path}: damaged ({' '.join(str(error).split())[:120]}); the checkpoint before it is used")
         if paths:
             raise UserError(
                 f"{self.folder}: all {len(paths)} checkpoints are damaged; restore one, or move the folder away to start anew"

@@ -1,6 +1,7 @@
 """A training session: from the newest checkpoint, or from the start, to the end of the run, an interruption, or divergence."""
 
 import copy
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -31,9 +32,11 @@ from transgan.training.signals import Stopped, StopRequest, stop_request
 from transgan.training.snapshot_fid import small_fid
 from transgan.training.step import Trainer
 from transgan.utils import files
-from transgan.utils.console import Progress, progress, say
+from transgan.utils.console import Progress, progress
 from transgan.utils.image_grid import save_grid
 from transgan.utils.random import Streams
+
+logger = logging.getLogger(__name__)
 
 Network = TypeVar("Network", bound=nn.Module)
 TRACKING = "tracking.json"
@@ -186,12 +189,14 @@ class Session:
         self.earlier_seconds = state["seconds"]
         self.saved_step = self.trainer.step
         if self.processes.is_main and self.trainer.step < self.recipe.steps:
-            say(f"train {self.run_config.name}: goes on from {self.trainer.images:,} of {self.recipe.images:,} images")
+            logger.info(
+                f"train {self.run_config.name}: goes on from {self.trainer.images:,} of {self.recipe.images:,} images"
+            )
 
     def _leave(self, signum: int) -> None:
         self._save()
         if self.processes.is_main:
-            say(
+            logger.info(
                 f"train {self.run_config.name}: told to stop; saved at {self.trainer.images:,} images; the same command goes on from there"
             )
             self.tracker.finish("KILLED", f"signal {signum}")

@@ -1,23 +1,56 @@
-"""What the user sees while work goes on: lines on standard error, and progress as a bar on a terminal or a line a minute elsewhere."""
+"""Log messages on standard error, and progress: a bar on a terminal, a line a minute elsewhere."""
 
+import logging
 import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TextIO
 
 LINE_EVERY_SECONDS = 60.0
 
+logger = logging.getLogger(__name__)
 
-def say(message: str) -> None:
-    """Print one line of news on standard error. Where nobody reads it any more (a `tee` that Ctrl-C ended), work goes on without."""
-    try:
-        print(message, file=sys.stderr, flush=True)
-    except BrokenPipeError:
+
+class ConsoleHandler(logging.StreamHandler[TextIO]):
+    """Writes each record as one line to standard error, whatever that is at the time.
+
+    Work goes on when nobody reads the lines any more, for example when Ctrl-C ended the `tee` behind a pipe.
+    """
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+        self.setFormatter(_LineFormatter())
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """The current standard error."""
+        return sys.stderr
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Send everything from now on to nowhere after a broken pipe; otherwise what logging does."""
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
+            return
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stderr.fileno())
         os.close(nowhere)
+
+
+class _LineFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        message = super().format(record)
+        return message if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {message}"
+
+
+def configure_logging() -> None:
+    """Show the package's messages, from level INFO up, on standard error. The command line calls it; a library user need not."""
+    package = logging.getLogger("transgan")
+    if not any(isinstance(handler, ConsoleHandler) for handler in package.handlers):
+        package.addHandler(ConsoleHandler())
+    package.setLevel(logging.INFO)
+    package.propagate = False
 
 
 class Progress(Protocol):
@@ -85,7 +118,7 @@ class _Lines:
             rate = self._done / (now - self._started)
             position = self._before + self._done
             left = (self._total - position) / max(rate, 1e-9)
-            say(
+            logger.info(
                 f"{self._what}: {position:,}/{self._total:,} {self._unit}, {rate:,.1f} {self._unit}/s, {duration(left)} left {self._text}".rstrip()
             )
 

@@ -8,6 +8,7 @@ import email.message
 import hashlib
 import http.client
 import json
+import logging
 import socket
 import time
 import urllib.error
@@ -20,7 +21,9 @@ from typing import IO
 
 from transgan.errors import UserError
 from transgan.utils import files
-from transgan.utils.console import say
+
+logger = logging.getLogger(__name__)
+
 
 TIMEOUT_SECONDS = 30.0  # without a byte: the server stalls
 ATTEMPTS = 5  # at one address
@@ -88,7 +91,7 @@ def download(urls: Sequence[str], target: Path, expected: str | None, advance: A
                     answers.append(f"{_host(url)}: {interruption}, {ATTEMPTS} times")
                     break
                 pause = min(BACKOFF_SECONDS * 2**attempt, LONGEST_BACKOFF_SECONDS)
-                say(f"{target.name}: {_host(url)}: {interruption}; trying again in {pause:.0f} s")
+                logger.info(f"{target.name}: {_host(url)}: {interruption}; trying again in {pause:.0f} s")
                 time.sleep(pause)
     raise Unavailable("; ".join(answers) or "no address known")
 

@@ -4,6 +4,7 @@ Downloads lie in data/archives/<source>/, what a person placed in data/incoming/
 remembers what each file was found to be, so that it is read again only when its size or time has changed.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ from transgan.data.sources.catalog import ARCHIVES, INCOMING, RemoteFile, Source
 from transgan.data.sources.download import Digests, Unavailable, download, read_small
 from transgan.errors import UserError
 from transgan.utils import files
-from transgan.utils.console import say
+
+logger = logging.getLogger(__name__)
+
 
 SUMS = "SHA256SUMS"
 
@@ -56,7 +59,7 @@ class Archives:
                 raise UserError(
                     f"{place}: is not {file.name} as published ({self.expected(file)}); damaged? copy or download it again"
                 )
-            say(f"{place}: is not {file.name} as published ({self.expected(file)}); fetched again")
+            logger.info(f"{place}: is not {file.name} as published ({self.expected(file)}); fetched again")
         return None
 
     def digests(self, path: Path) -> Digests:
@@ -78,7 +81,7 @@ class Archives:
             wrong = self._copy(file, copy, target)
             if wrong is None or not urls:
                 return wrong
-            say(f"{wrong}; passed over")
+            logger.info(f"{wrong}; passed over")
         try:
             digests = download(urls, target, self.expected(file), advance)
         except Unavailable as failure:

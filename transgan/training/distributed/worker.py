@@ -1,11 +1,14 @@
 """One process of a run on several devices, as `together.start_processes` starts it: worker PARAMS SCALE RUN FOLDER PARENT."""
 
+import logging
 import sys
 from pathlib import Path
 
 from transgan.config import plan as plans
 from transgan.errors import Diverged, UserError
-from transgan.utils.console import say
+from transgan.utils.console import configure_logging
+
+logger = logging.getLogger(__name__)
 
 
 def main(params: str, scale: str, run_name: str, folder: str, parent: str) -> int:
@@ -14,13 +17,14 @@ def main(params: str, scale: str, run_name: str, folder: str, parent: str) -> in
     from transgan.training.distributed.process_group import join
     from transgan.training.loop import Session
 
+    configure_logging()
     plan = plans.load(Path(params), scale)
     processes = join(device_type(plan))
     try:
         Session(plan, run_name, Path(folder), processes, lambda: orphaned(int(parent))).run()
     except (UserError, Diverged) as error:
         if processes.is_main:  # the others raise the same, or die of this one's end
-            say(f"transgan: {error}")
+            logger.info(f"transgan: {error}")
         return error.exit_code
     return 0
 
