@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from transgan.models import build_generator
+from transgan.models.attention_maps import attention_layers
 from transgan.models.serialization import save_generator
 from transgan.report.plots import attention, interpolation, neighbours, positions, style
 from transgan.schema import FigureConfig, TransformerGenerator
-from transgan.training.dynamics import attention_layers
 
 RUN = "transgan-celeba128"
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from transgan.config.plan import Plan
 from transgan.models.attention import SelfAttention
+from transgan.models.attention_maps import attention_layers, attention_weights
 from transgan.report.plots import sources
 from transgan.report.plots.style import COLOURS, SEQUENTIAL, canvas, picture
 from transgan.schema import FigureConfig
-from transgan.training.dynamics import attention_layers, attention_weights
 from transgan.utils.random import Streams
 
 # The pixels whose queries are shown, as shares of the side: the middle, and two off it.

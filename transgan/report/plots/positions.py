@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from transgan.config.plan import Plan
+from transgan.models.attention_maps import attention_layers
 from transgan.report.plots import sources
 from transgan.report.plots.style import DIVERGING, canvas, picture
 from transgan.schema import FigureConfig
-from transgan.training.dynamics import attention_layers
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
