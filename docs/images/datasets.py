@@ -16,7 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from transgan.data.readers.celeba import landmark_box
-from transgan.data.transforms import Shaper, crop_box
+from transgan.data.transforms import CropAndResize, crop_box
 
 HERE = Path(__file__).parent
 LANDMARKS = [69, 111, 108, 111, 88, 136, 73, 152, 105, 152]  # about the mean of CelebA's aligned pictures
@@ -27,11 +27,11 @@ def draw_resize() -> None:
     photograph = load_sample_image("china.jpg")
     panels = [
         ("the picture", photograph),
-        ("crop: none\n(squashed)", Shaper(64, "bilinear", "none").shape(photograph)),
-        ("crop: center", Shaper(64, "bilinear", "center").shape(photograph)),
+        ("crop: none\n(squashed)", CropAndResize(64, "bilinear", "none")(photograph)),
+        ("crop: center", CropAndResize(64, "bilinear", "center")(photograph)),
     ]
     panels += [
-        (f"resize: {name}\n(center)", Shaper(64, name, "center").shape(photograph))
+        (f"resize: {name}\n(center)", CropAndResize(64, name, "center")(photograph))
         for name in ("lanczos", "bicubic", "box")
     ]
     square = photograph[:, 106:533]

@@ -52,7 +52,7 @@ def test_the_way_of_a_dataset(make_plan: MakePlan, monkeypatch: pytest.MonkeyPat
     assert fetched["count"] is None
 
     with monkeypatch.context() as context:
-        context.setattr(packing, "BATCH_PICTURES", 4)
+        context.setattr(packing, "BATCH_IMAGES", 4)
         context.setattr(packing, "finish_images", None)
         original = packing.pack_batch
         context.setattr(

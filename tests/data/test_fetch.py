@@ -48,12 +48,14 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Any:
                 (f"{server.url}/{name}",),
                 f"md5:{hashlib.md5(data).hexdigest()}" if known else None,
                 len(data),
-                old.others,
+                old.alternative_names,
             )
             for (name, data), old in zip(content.items(), catalog.CATALOG[source].files, strict=True)
         )
         old = catalog.CATALOG[source]
-        monkeypatch.setitem(catalog.CATALOG, source, Source(old.title, old.home, old.licence, files, old.agreement))
+        monkeypatch.setitem(
+            catalog.CATALOG, source, Source(old.title, old.home, old.licence, files, old.requires_agreement)
+        )
 
     return publish
 

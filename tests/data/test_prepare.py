@@ -156,7 +156,7 @@ def test_an_interruption_at_any_batch_is_gone_on_with(
     whole = content(plan, "mine")
     Path("data/store").rename("data/store-whole")
     original = packing.pack_batch
-    monkeypatch.setattr(packing, "BATCH_PICTURES", 16)
+    monkeypatch.setattr(packing, "BATCH_IMAGES", 16)
     luck = np.random.RandomState(0)
 
     def fragile(*work: Any) -> Any:
@@ -295,13 +295,13 @@ def test_two_at_once_pack_once(make_plan: MakePlan, photographs: Path, monkeypat
     plan = make_plan(folder_of(photographs, 600) | {"twin": folder_of(photographs, 600)["mine"]})
     for dataset in plan.datasets:
         fetch(plan, dataset)
-    original, packed = packing.pack_pictures, []
+    original, packed = packing.pack_images, []
 
     def counted(job: packing.Job, *rest: Any) -> str:
         packed.append(len(job.entries))
         return original(job, *rest)
 
-    monkeypatch.setattr("transgan.data.prepare.pack_pictures", counted)
+    monkeypatch.setattr("transgan.data.prepare.pack_images", counted)
     threads = [threading.Thread(target=prepare, args=(plan, dataset)) for dataset in plan.datasets]
     for thread in threads:
         thread.start()

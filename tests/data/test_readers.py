@@ -10,15 +10,15 @@ from PIL import Image
 
 from tests.data import serve
 from tests.data.serve import encode, pixels, python_two_pickle, tar_bytes, zip_bytes
-from transgan.data.archives.byte_ranges import Piece, PieceReader
+from transgan.data.archives.byte_ranges import ByteRange, ByteRangeReader
 from transgan.data.readers import Reader, digits
 from transgan.data.readers.celeba import CelebaReader, landmark_box
 from transgan.data.readers.celebahq import CelebaHqReader
-from transgan.data.readers.cifar10 import CifarReader
+from transgan.data.readers.cifar10 import Cifar10Reader
 from transgan.data.readers.digits import DigitsReader, stratified_order
 from transgan.data.readers.lsun import LsunReader
-from transgan.data.readers.stl10 import StlReader
-from transgan.data.transforms import Shaper
+from transgan.data.readers.stl10 import Stl10Reader
+from transgan.data.transforms import CropAndResize
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 
@@ -41,13 +41,15 @@ def images(reader: Reader, start: int = 0) -> list[np.ndarray]:
 
 
 def encoded(reader: Reader, start: int = 0) -> list[Any]:
-    with PieceReader() as pieces:
-        return [pieces.read(content) if isinstance(content, Piece) else content for content in reader.contents(start)]
+    with ByteRangeReader() as pieces:
+        return [
+            pieces.read(content) if isinstance(content, ByteRange) else content for content in reader.contents(start)
+        ]
 
 
 def test_cifar10(tmp_path: Path) -> None:
     path = write(tmp_path, serve.cifar10(per_batch=3))["cifar-10-python.tar.gz"]
-    reader = CifarReader(config("cifar10", ["train", "test"]), path)
+    reader = Cifar10Reader(config("cifar10", ["train", "test"]), path)
     assert reader.classes == serve.CIFAR_CLASSES
     assert [entry.split for entry in reader.entries].count("train") == 15
     assert [entry.label for entry in reader.entries if entry.name.startswith("data_batch_2")] == [1, 2, 3]
@@ -60,9 +62,9 @@ def test_cifar10(tmp_path: Path) -> None:
 
 def test_cifar10_reads_only_the_parts_that_splits_name(tmp_path: Path) -> None:
     path = write(tmp_path, serve.cifar10(per_batch=3))["cifar-10-python.tar.gz"]
-    assert len(CifarReader(config("cifar10", ["test"]), path).entries) == 3
+    assert len(Cifar10Reader(config("cifar10", ["test"]), path).entries) == 3
     with pytest.raises(UserError, match="has no part 'valid', it has: train, test"):
-        CifarReader(config("cifar10", ["valid"]), path)
+        Cifar10Reader(config("cifar10", ["valid"]), path)
 
 
 ROWS = np.zeros((2, 3072), np.uint8)
@@ -84,13 +86,13 @@ ROWS = np.zeros((2, 3072), np.uint8)
 def test_damaged_and_evil_cifar_batches(tmp_path: Path, batch: bytes) -> None:
     path = write(tmp_path, {"cifar.tar.gz": tar_bytes({"cifar-10-batches-py/data_batch_1": batch})})["cifar.tar.gz"]
     with pytest.raises(UserError, match=r"cifar.tar.gz.*data_batch_1"):
-        CifarReader(config("cifar10", ["train"]), path)
+        Cifar10Reader(config("cifar10", ["train"]), path)
     assert not Path("evil").exists()
 
 
 def test_stl10(tmp_path: Path) -> None:
     path = write(tmp_path, serve.stl10())["stl10_binary.tar.gz"]
-    reader = StlReader(config("stl10", ["train", "unlabeled"]), path)
+    reader = Stl10Reader(config("stl10", ["train", "unlabeled"]), path)
     assert reader.classes[7] == "monkey"
     assert [entry.split for entry in reader.entries] == ["train"] * 6 + ["unlabeled"] * 8
     assert [entry.label for entry in reader.entries] == [0, 1, 2, 3, 4, 5] + [-1] * 8
@@ -104,9 +106,9 @@ def test_stl10(tmp_path: Path) -> None:
 def test_stl10_with_a_label_too_few(tmp_path: Path) -> None:
     members = {"s/train_X.bin": bytes(2 * 27648), "s/train_y.bin": b"\x01", "s/class_names.txt": b"a"}
     with pytest.raises(UserError, match="same number"):
-        StlReader(config("stl10", ["train"]), write(tmp_path, {"stl.tar.gz": tar_bytes(members)})["stl.tar.gz"])
+        Stl10Reader(config("stl10", ["train"]), write(tmp_path, {"stl.tar.gz": tar_bytes(members)})["stl.tar.gz"])
     with pytest.raises(UserError, match=r"has no class_names\.txt"):
-        StlReader(
+        Stl10Reader(
             config("stl10", ["train"]), write(tmp_path, {"stl.tar.gz": tar_bytes({"s/train_X.bin": b""})})["stl.tar.gz"]
         )
 
@@ -132,7 +134,7 @@ def test_celeba_crop_around_landmarks(tmp_path: Path) -> None:
     assert abs((left + right) / 2 - 88.2) <= 1
     assert abs((upper + lower) / 2 - 132.4) <= 1
     content = encoded(reader)[0]
-    image = Image.fromarray(Shaper(178, "box", "none").shape(content))
+    image = Image.fromarray(CropAndResize(178, "box", "none")(content))
     assert image.size == (178, 178)
 
 
@@ -176,7 +178,7 @@ def test_celebahq_as_npy_files(tmp_path: Path, kind: str) -> None:
     else:
         path.write_bytes(zip_bytes(files) if kind == "zip" else tar_bytes(files, "w"))
     reader = CelebaHqReader(config("celebahq", ["train"]), path)
-    shaped = [Shaper(16, "box", "none").shape(content) for content in encoded(reader)]
+    shaped = [CropAndResize(16, "box", "none")(content) for content in encoded(reader)]
     np.testing.assert_array_equal(shaped, [pixels(i, 16, 16) for i in range(3)])
 
 

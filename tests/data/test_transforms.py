@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from tests.data.serve import encode, pixels
-from transgan.data.transforms import PictureError, Shaper, crop_box
+from transgan.data.transforms import CropAndResize, ImageError, crop_box
 
 
 def png(image: Image.Image, **options: object) -> bytes:
@@ -22,7 +22,7 @@ def png(image: Image.Image, **options: object) -> bytes:
 def test_a_picture_of_the_right_size_is_what_pillow_decodes(kind: str) -> None:
     encoded = encode(pixels(1, 16, 16), kind)
     expected = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
-    np.testing.assert_array_equal(Shaper(16, "lanczos", "none").shape(encoded), expected)
+    np.testing.assert_array_equal(CropAndResize(16, "lanczos", "none")(encoded), expected)
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ def test_resize_is_torchvisions_on_pillow_pictures(resize: str, mode: v2.Interpo
     """The released code: Resize((256, 256)) squashes; CelebA: CenterCrop(148), Resize."""
     image = pixels(2, 218, 178)
     squashed = v2.Resize((64, 64), interpolation=mode)(Image.fromarray(image))
-    np.testing.assert_array_equal(Shaper(64, resize, "none").shape(image), np.asarray(squashed))
+    np.testing.assert_array_equal(CropAndResize(64, resize, "none")(image), np.asarray(squashed))
     face = v2.Compose([v2.CenterCrop(148), v2.Resize((64, 64), interpolation=mode)])(Image.fromarray(image))
-    np.testing.assert_array_equal(Shaper(64, resize, "face148").shape(image), np.asarray(face))
+    np.testing.assert_array_equal(CropAndResize(64, resize, "face148")(image), np.asarray(face))
 
 
 def test_resize_is_antialiased() -> None:
@@ -42,7 +42,7 @@ def test_resize_is_antialiased() -> None:
     board = np.zeros((64, 64, 3), np.uint8)
     board[::2, ::2] = board[1::2, 1::2] = 255
     for resize in ("lanczos", "bicubic", "bilinear", "box"):
-        shaped = Shaper(8, resize, "none").shape(board)
+        shaped = CropAndResize(8, resize, "none")(board)
         assert abs(shaped.astype(int) - 127).max() <= 3, resize
 
 
@@ -62,29 +62,29 @@ def test_crop_boxes(crop: str, size: tuple[int, int], box: tuple[int, ...] | Non
 
 
 def test_a_face_crop_needs_room() -> None:
-    with pytest.raises(PictureError, match="too few for the crop face148"):
-        Shaper(64, "bilinear", "face148").shape(pixels(1, 100, 100))
+    with pytest.raises(ImageError, match="too few for the crop face148"):
+        CropAndResize(64, "bilinear", "face148")(pixels(1, 100, 100))
 
 
 def test_modes_become_rgb() -> None:
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
-    shaper = Shaper(8, "box", "none")
+    transform = CropAndResize(8, "box", "none")
     expected = np.repeat(grey[..., None], 3, axis=2)
-    np.testing.assert_array_equal(shaper.shape(png(Image.fromarray(grey))), expected)
+    np.testing.assert_array_equal(transform(png(Image.fromarray(grey))), expected)
     np.testing.assert_array_equal(
-        shaper.shape(png(Image.fromarray(grey.astype(np.uint16) * 257))), expected
+        transform(png(Image.fromarray(grey.astype(np.uint16) * 257))), expected
     )  # 16 bits are scaled, not clipped
     transparent = Image.fromarray(np.dstack([expected, np.full_like(grey, 7)]), "RGBA")
-    np.testing.assert_array_equal(shaper.shape(png(transparent)), expected)
+    np.testing.assert_array_equal(transform(png(transparent)), expected)
     palette = Image.fromarray(expected).quantize(64)
-    np.testing.assert_array_equal(shaper.shape(png(palette, transparency=3)), np.asarray(palette.convert("RGB")))
+    np.testing.assert_array_equal(transform(png(palette, transparency=3)), np.asarray(palette.convert("RGB")))
 
 
 def test_a_photograph_taken_sideways_stands_upright() -> None:
     image = Image.fromarray(pixels(3, 20, 10))
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by 270 degrees
-    shaped = Shaper(10, "box", "center").shape(png(image, exif=exif))
+    shaped = CropAndResize(10, "box", "center")(png(image, exif=exif))
     np.testing.assert_array_equal(shaped, np.asarray(image.rotate(270, expand=True).crop((5, 0, 15, 10))))
 
 
@@ -101,21 +101,21 @@ def test_a_photograph_taken_sideways_stands_upright() -> None:
     ],
 )
 def test_what_cannot_be_decoded_says_why(content: bytes, reason: str) -> None:
-    with pytest.raises(PictureError, match=reason):
-        Shaper(8, "box", "none").shape(content)
+    with pytest.raises(ImageError, match=reason):
+        CropAndResize(8, "box", "none")(content)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_picture_of_absurd_size_is_refused_before_it_is_decoded() -> None:
     bomb = png(Image.new("1", (10_000, 10_000)))
     assert len(bomb) < 50_000
-    with pytest.raises(PictureError, match="10000 x 10000 pixels are more than"):
-        Shaper(8, "box", "none").shape(bomb)
+    with pytest.raises(ImageError, match="10000 x 10000 pixels are more than"):
+        CropAndResize(8, "box", "none")(bomb)
 
 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(PictureError, match="No such file"):
-        Shaper(8, "box", "none").shape(tmp_path / "gone.png")
+    with pytest.raises(ImageError, match="No such file"):
+        CropAndResize(8, "box", "none")(tmp_path / "gone.png")
 
 
 @pytest.mark.parametrize("layout", [(0, 1, 2), (2, 0, 1)])
@@ -123,15 +123,15 @@ def test_npy_files(layout: tuple[int, ...]) -> None:
     image = pixels(4, 8, 8)
     buffer = io.BytesIO()
     np.save(buffer, image.transpose(layout))
-    np.testing.assert_array_equal(Shaper(8, "box", "none").shape(buffer.getvalue()), image)
+    np.testing.assert_array_equal(CropAndResize(8, "box", "none")(buffer.getvalue()), image)
     batch = io.BytesIO()
     np.save(batch, image.transpose(2, 0, 1)[None])
-    np.testing.assert_array_equal(Shaper(8, "box", "none").shape(batch.getvalue()), image)
+    np.testing.assert_array_equal(CropAndResize(8, "box", "none")(batch.getvalue()), image)
 
 
 def test_npy_files_of_other_things_are_refused() -> None:
     for array in (np.zeros((8, 8, 3)), np.zeros((8, 8), np.uint8), np.array([{}], dtype=object)):
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=True)
-        with pytest.raises(PictureError, match="npy"):
-            Shaper(8, "box", "none").shape(buffer.getvalue())
+        with pytest.raises(ImageError, match="npy"):
+            CropAndResize(8, "box", "none")(buffer.getvalue())

@@ -16,12 +16,12 @@ from transgan.config.plan import Plan
 from transgan.data import transforms, workers
 from transgan.data.packing import PROGRESS
 from transgan.data.prepare import prepare
-from transgan.data.transforms import Shaper
+from transgan.data.transforms import CropAndResize
 from transgan.utils import files
 
 PROCESSES = """
 from transgan.data import workers
-workers.PROCESSES_FROM, packing.BATCH_PICTURES, packing.SAVE_EVERY_SECONDS = 1, 16, 0.0
+workers.PROCESSES_FROM, packing.BATCH_IMAGES, packing.SAVE_EVERY_SECONDS = 1, 16, 0.0
 """
 CAUGHT = f"""
 try:
@@ -159,8 +159,8 @@ def test_large_pictures_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transforms, "LARGE_PIXELS", 24 * 20)
     lock = Counted()
     transforms.take_turns(lock)
-    shaper = Shaper(8, "box", "none")
-    shaper.shape(encode(pixels(0, 24, 20), "PNG"))
+    transform = CropAndResize(8, "box", "none")
+    transform(encode(pixels(0, 24, 20), "PNG"))
     assert lock.entered == 0
-    shaper.shape(encode(pixels(0, 24, 21), "PNG"))
+    transform(encode(pixels(0, 24, 21), "PNG"))
     assert lock.entered == 1

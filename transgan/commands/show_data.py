@@ -11,7 +11,7 @@ from transgan.data.pack import IMAGES, MANIFEST
 from transgan.data.packing import PROGRESS
 from transgan.data.prepare import SOURCE
 from transgan.data.sources.catalog import ARCHIVES, CATALOG, INCOMING, locate
-from transgan.data.sources.local_files import by_hand
+from transgan.data.sources.local_files import manual_download_message
 from transgan.errors import UserError
 from transgan.utils import files
 
@@ -101,11 +101,11 @@ def _before_fetch(source: str, path: str | None, fetch: str) -> tuple[str, str]:
         return "here, not looked at", fetch
     parts = list((ARCHIVES / source).glob(".*.part"))
     if parts:
-        about = sum(file.about for file in CATALOG[source].files)
+        about = sum(file.approximate_bytes for file in CATALOG[source].files)
         return f"downloading, about {min(_bytes(ARCHIVES / source) / about, 0.99):.0%} done", fetch
-    if CATALOG[source].agreement:
+    if CATALOG[source].requires_agreement:
         missing = [f"{name} (" for name in _missing(source, path)]
-        return "needs you", by_hand(CATALOG[source], missing, f"run `{fetch}`")
+        return "needs you", manual_download_message(CATALOG[source], missing, f"run `{fetch}`")
     return "missing", fetch
 
 

@@ -130,7 +130,7 @@ def disk(plan: Plan, run: Run, parameters: int) -> Need:
     dataset, recipe = run.dataset, run.recipe
     pictures = {split.name: split.count or 0 for split in dataset.splits}
     picture = dataset.resolution**2 * 3
-    archives = sum(file.about for file in CATALOG[dataset.source].files) if dataset.source in CATALOG else 0
+    archives = sum(file.approximate_bytes for file in CATALOG[dataset.source].files) if dataset.source in CATALOG else 0
     counted = min(sum(pictures[name] for name in run.protocol.splits), run.protocol.reference_samples or 10**12)
     # A checkpoint holds both networks, G's moving average, D's leaked gradient and two moments of every parameter, in float32.
     checkpoints = plan.params.execution.keep_checkpoints * 4 * 4 * parameters

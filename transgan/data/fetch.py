@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from transgan.config.plan import Plan
-from transgan.data.archives.containers import Tree, open_container
+from transgan.data.archives.containers import Folder, open_container
 from transgan.data.readers import digits
 from transgan.data.sources.catalog import CATALOG
-from transgan.data.sources.local_files import Archives, by_hand
+from transgan.data.sources.local_files import SourceFiles, manual_download_message
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 from transgan.utils import files
@@ -50,24 +50,24 @@ def _found(config: DatasetConfig, mirror: str | None) -> list[dict[str, object]]
 def _published(name: str, mirror: str | None) -> list[dict[str, object]]:
     """Files of a catalogued source, downloaded where they are missing: one process at a time, several files at once."""
     source = CATALOG[name]
-    archives = Archives(name, mirror)
+    archives = SourceFiles(name, mirror)
     with files.lock(archives.folder / ".lock", f"fetch {name}", wait=True):
-        archives = Archives(name, mirror)  # read again: another process may have fetched while this one waited
+        archives = SourceFiles(name, mirror)  # read again: another process may have fetched while this one waited
         places = {file.name: archives.right(file) for file in source.files}
         missing = [file for file in source.files if places[file.name] is None]
         if missing:
-            total = sum(file.about for file in missing) // MEGABYTE
+            total = sum(file.approximate_bytes for file in missing) // MEGABYTE
             with progress(f"fetch {name}", max(total, 1), "MB") as bar, ThreadPoolExecutor(PARALLEL) as pool:
                 count = _Megabytes(bar.advance).add
                 failures = [answer for answer in pool.map(lambda file: archives.obtain(file, count), missing) if answer]
             if failures:
-                raise UserError(by_hand(source, failures))
+                raise UserError(manual_download_message(source, failures))
         return [
             _description(archives, file.name, places[file.name] or archives.folder / file.name) for file in source.files
         ]
 
 
-def _description(archives: Archives, name: str, path: Path) -> dict[str, object]:
+def _description(archives: SourceFiles, name: str, path: Path) -> dict[str, object]:
     if path.is_dir():
         return _placed(path)
     return {"name": path.name, "size": path.stat().st_size, "sha256": archives.digests(path).sha256}
@@ -79,7 +79,7 @@ def _placed(path: Path) -> dict[str, object]:
     container.close()
     if not container.names:
         raise UserError(f"{path}: no pictures in it; correct `path` of the dataset in params.yaml")
-    if not isinstance(container, Tree):
+    if not isinstance(container, Folder):
         return {"name": path.name, "size": path.stat().st_size, "sha256": files.sha256(path)}
     tree = hashlib.sha256()
     for name, size in zip(container.names, container.sizes, strict=True):

@@ -22,7 +22,7 @@ from PIL import Image
 
 from transgan.data.pack import CONTACT, IMAGES, LABELS
 from transgan.data.readers import Entry, Reader
-from transgan.data.transforms import Shaper
+from transgan.data.transforms import CropAndResize
 from transgan.data.workers import Item, Rows, pack_batch, worker_count, workers, write_at
 from transgan.errors import UserError
 from transgan.utils import files
@@ -31,7 +31,7 @@ from transgan.utils.console import progress
 logger = logging.getLogger(__name__)
 
 PARTIAL, PROGRESS = "images.partial", "progress.json"
-BATCH_PICTURES = 256
+BATCH_IMAGES = 256
 BATCH_BYTES = 8 * 2**20  # encoded
 DECODED_BYTES = 2 * 2**20  # a worker writes its decoded pictures while they are in a cache
 SAVE_EVERY_SECONDS = 5.0
@@ -50,7 +50,7 @@ class Job:
     """
 
     reader: Reader
-    shaper: Shaper
+    transform: CropAndResize
     splits: list[str]
     done: int = 0
     bad: dict[str, str] = field(default_factory=dict)
@@ -69,12 +69,12 @@ class Job:
     @property
     def row_bytes(self) -> int:
         """Bytes of one packed picture."""
-        return self.shaper.resolution**2 * 3
+        return self.transform.resolution**2 * 3
 
     def header(self, count: int) -> bytes:
         """The .npy header of `count` packed pictures."""
         buffer = io.BytesIO()
-        shape = (count, self.shaper.resolution, self.shaper.resolution, 3)
+        shape = (count, self.transform.resolution, self.transform.resolution, 3)
         np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
         return buffer.getvalue()
 
@@ -104,7 +104,7 @@ class Job:
         ]
 
 
-def pack_pictures(job: Job, folder: Path, what: str) -> str:
+def pack_images(job: Job, folder: Path, what: str) -> str:
     """Decode every entry into `folder`/images.partial, going on where an interrupted call stopped; returns its SHA-256. Fills `job.bad`.
 
     Raises UserError when the disk is full or the source damaged; what is done until then is kept.
@@ -157,7 +157,7 @@ def _results(job: Job, rows: Rows, pool: Executor) -> Iterator[tuple[int, dict[i
 
     try:
         for batch in _batches(job):
-            waiting.append((len(batch), pool.submit(pack_batch, job.shaper, rows, batch)))
+            waiting.append((len(batch), pool.submit(pack_batch, job.transform, rows, batch)))
             if len(waiting) > 2 * worker_count():
                 yield oldest()
         while waiting:
@@ -169,7 +169,7 @@ def _results(job: Job, rows: Rows, pool: Executor) -> Iterator[tuple[int, dict[i
 
 def _batches(job: Job) -> Iterator[list[Item]]:
     """The entries that are left: bounded in number and bytes, encoded and decoded."""
-    most = min(BATCH_PICTURES, max(DECODED_BYTES // job.row_bytes, 1))
+    most = min(BATCH_IMAGES, max(DECODED_BYTES // job.row_bytes, 1))
     batch, size = list[Item](), 0
     for index, content in enumerate(job.reader.contents(job.done), job.done):
         batch.append((int(job.row_of[index]), job.entries[index].box, content))

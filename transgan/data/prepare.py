@@ -9,10 +9,10 @@ from pathlib import Path
 
 from transgan.config.plan import Plan
 from transgan.data.pack import CONTACT, IMAGES, LABELS, MANIFEST
-from transgan.data.packing import Job, finish_images, pack_pictures, write_contact_sheet
+from transgan.data.packing import Job, finish_images, pack_images, write_contact_sheet
 from transgan.data.readers import Reader, open_reader
 from transgan.data.readers.base import check_counts
-from transgan.data.transforms import SUFFIXES, Shaper
+from transgan.data.transforms import IMAGE_SUFFIXES, CropAndResize
 from transgan.errors import UserError
 from transgan.pipeline.workspace import run_stage
 from transgan.schema import DatasetConfig
@@ -66,8 +66,8 @@ def _make(
     where = f"dataset {dataset} ({config.path or config.source})"
     expected = Counter(entry.split for entry in reader.entries if _looks_like_picture(entry.name, config))
     check_counts(config.splits, expected, config.allow_partial, where)
-    job = Job(reader, Shaper.of(config), [split.name for split in config.splits])
-    packed = pack_pictures(job, store, f"prepare {dataset}")
+    job = Job(reader, CropAndResize.from_config(config), [split.name for split in config.splits])
+    packed = pack_images(job, store, f"prepare {dataset}")
     _judge_unreadable(job, config, store, where)
     good = Counter(entry.split for _, entry in job.good_entries())
     check_counts(config.splits, good, config.allow_partial or bool(job.bad), where)
@@ -80,7 +80,7 @@ def _make(
 
 def _looks_like_picture(name: str, config: DatasetConfig) -> bool:
     suffix = posixpath.splitext(name)[1].lower()
-    return suffix in ("", ".") or suffix in SUFFIXES or (config.source == "celebahq" and suffix == ".npy")
+    return suffix in ("", ".") or suffix in IMAGE_SUFFIXES or (config.source == "celebahq" and suffix == ".npy")
 
 
 def _judge_unreadable(job: Job, config: DatasetConfig, store: Path, where: str) -> None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 if TYPE_CHECKING:
     from transgan.schema import DatasetConfig  # worker processes start without it
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 64_000_000  # decoded: 256 MB in Pillow; more is a decompression bomb or belongs to no dataset of ours
 LARGE_PIXELS = 8_000_000
@@ -41,7 +41,7 @@ def take_turns(lock: AbstractContextManager[Any]) -> None:
     _large = lock
 
 
-class PictureError(Exception):
+class ImageError(Exception):
     """A picture that cannot be used; says why in a few words."""
 
 
@@ -49,7 +49,7 @@ Picture = bytes | np.ndarray | Path  # encoded, an array, or where there is eith
 
 
 @dataclass(frozen=True)
-class Shaper:
+class CropAndResize:
     """The crop and resize of a dataset."""
 
     resolution: int
@@ -57,36 +57,36 @@ class Shaper:
     crop: str
 
     @staticmethod
-    def of(config: "DatasetConfig") -> "Shaper":
-        """The shaper that a dataset's configuration asks for."""
-        return Shaper(config.resolution, config.resize, config.crop)
+    def from_config(config: "DatasetConfig") -> "CropAndResize":
+        """The crop and resize that a dataset's configuration asks for."""
+        return CropAndResize(config.resolution, config.resize, config.crop)
 
-    def shape(self, content: Picture, box: Box | None = None) -> np.ndarray:
+    def __call__(self, content: Picture, box: Box | None = None) -> np.ndarray:
         """Decode (unless an array), crop, resize: uint8 (resolution, resolution, 3).
 
         `content` is an encoded picture, the path of one, or a uint8 (H, W, 3) array; `box` is a crop that the reader found, used before the
-        dataset's own. Resizing is Pillow's, antialiased, after the crop, as torchvision's transforms do it to PIL pictures. Raises PictureError.
+        dataset's own. Resizing is Pillow's, antialiased, after the crop, as torchvision's transforms do it to PIL pictures. Raises ImageError.
         """
         if isinstance(content, np.ndarray):
             return self._fit(content, box)
         encoded = content if isinstance(content, bytes) else _read(content)
         if not encoded:
-            raise PictureError("empty file")
+            raise ImageError("empty file")
         if encoded.startswith(NUMPY):
             return self._fit(_array(encoded), box)
         try:
             with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
                 pixels = image.width * image.height
                 if pixels > MAX_PIXELS:
-                    raise PictureError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
+                    raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
                 if pixels > LARGE_PIXELS:
                     with _large:
                         return self._fit(_rgb(image), box)
                 return self._fit(_rgb(image), box)
         except UnidentifiedImageError:
-            raise PictureError("not a JPEG, PNG or WebP picture") from None
+            raise ImageError("not a JPEG, PNG or WebP picture") from None
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            raise PictureError(" ".join(str(error).split()) or "cannot be decoded") from error
+            raise ImageError(" ".join(str(error).split()) or "cannot be decoded") from error
 
     def _fit(self, image: Image.Image | np.ndarray, box: Box | None) -> np.ndarray:
         height, width = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
@@ -101,7 +101,7 @@ class Shaper:
 
 
 def crop_box(crop: str, width: int, height: int) -> Box | None:
-    """The box of a named crop in a picture of `width` x `height`; None: the whole picture. Raises PictureError when it does not fit in.
+    """The box of a named crop in a picture of `width` x `height`; None: the whole picture. Raises ImageError when it does not fit in.
 
     center: the largest centred square. face148: CelebA's aligned faces, the centred 148-pixel square; face108: the same with 108 (DCGAN);
     face128: 128 pixels around (89, 121) (Progressive GAN).
@@ -111,7 +111,7 @@ def crop_box(crop: str, width: int, height: int) -> Box | None:
     side = min(width, height) if crop == "center" else int(crop.removeprefix("face"))
     left, upper = ((width - side) // 2, (height - side) // 2) if crop != "face128" else (89 - 64, 121 - 64)
     if left < 0 or upper < 0 or left + side > width or upper + side > height:
-        raise PictureError(f"{width} x {height} pixels are too few for the crop {crop}")
+        raise ImageError(f"{width} x {height} pixels are too few for the crop {crop}")
     return None if (side, side) == (width, height) else (left, upper, left + side, upper + side)
 
 
@@ -119,7 +119,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise PictureError(error.strerror or str(error)) from error
+        raise ImageError(error.strerror or str(error)) from error
 
 
 def _array(encoded: bytes) -> np.ndarray:
@@ -127,13 +127,13 @@ def _array(encoded: bytes) -> np.ndarray:
     try:
         pixels = np.asarray(np.lib.format.read_array(io.BytesIO(encoded), allow_pickle=False))
     except (ValueError, OSError, EOFError, MemoryError) as error:
-        raise PictureError(f"damaged .npy file ({' '.join(str(error).split())})") from error
+        raise ImageError(f"damaged .npy file ({' '.join(str(error).split())})") from error
     if pixels.ndim == 4 and len(pixels) == 1:
         pixels = pixels[0]
     if pixels.ndim == 3 and pixels.shape[0] == 3:
         pixels = pixels.transpose(1, 2, 0)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise PictureError(f"a .npy array of {pixels.dtype} {pixels.shape}, not bytes of one RGB picture")
+        raise ImageError(f"a .npy array of {pixels.dtype} {pixels.shape}, not bytes of one RGB picture")
     return np.ascontiguousarray(pixels)
 
 

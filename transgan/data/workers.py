@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from transgan.data import transforms
-from transgan.data.archives.byte_ranges import Content, Piece, PieceReader
-from transgan.data.transforms import Box, PictureError, Shaper
+from transgan.data.archives.byte_ranges import ByteRange, ByteRangeReader, Content
+from transgan.data.transforms import Box, CropAndResize, ImageError
 from transgan.errors import UserError
 from transgan.hardware.malloc import keep_huge_pages
 from transgan.schema.data import MOST_WORKERS, PROCESSES_FROM
@@ -85,7 +85,7 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def pack_batch(shaper: Shaper, rows: Rows, batch: Sequence[Item]) -> dict[int, str]:
+def pack_batch(transform: CropAndResize, rows: Rows, batch: Sequence[Item]) -> dict[int, str]:
     """Shape the pictures of a batch and write them to their rows, neighbouring rows at once.
 
     Returns why a picture cannot be read: {its position in the batch: reason}. Raises OSError when the file cannot be written, UserError when
@@ -93,13 +93,13 @@ def pack_batch(shaper: Shaper, rows: Rows, batch: Sequence[Item]) -> dict[int, s
     """
     bad: dict[int, str] = {}
     run, run_start = list[memoryview](), 0
-    with PieceReader() as pieces, rows.path.open("rb+", buffering=0) as file:
+    with ByteRangeReader() as pieces, rows.path.open("rb+", buffering=0) as file:
         for position, (row, box, content) in enumerate(batch):
             try:
                 pixels = np.ascontiguousarray(
-                    shaper.shape(pieces.read(content) if isinstance(content, Piece) else content, box)
+                    transform(pieces.read(content) if isinstance(content, ByteRange) else content, box)
                 ).data
-            except PictureError as error:
+            except ImageError as error:
                 bad[position] = str(error)
                 continue
             if run and row != run_start + len(run):

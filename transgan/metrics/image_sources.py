@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from transgan.data.archives.containers import Container, Tree, open_container
+from transgan.data.archives.containers import Container, Folder, open_container
 from transgan.data.pack import Pack
-from transgan.data.transforms import FORMATS, SUFFIXES, PictureError, Shaper
+from transgan.data.transforms import FORMATS, IMAGE_SUFFIXES, CropAndResize, ImageError
 from transgan.errors import UserError
 from transgan.metrics.functional import evenly
 from transgan.scoring.reference import read_arrays
@@ -92,9 +92,9 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
             )
         return of_rows(images, evenly(len(images), count), str(path), files.sha256(path))
     container = open_container(path)
-    names = [index for index, name in enumerate(container.names) if Path(name).suffix.lower() in SUFFIXES]
+    names = [index for index, name in enumerate(container.names) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
     if not names:
-        raise UserError(f"{path}: no pictures in it ({', '.join(sorted(SUFFIXES))})")
+        raise UserError(f"{path}: no pictures in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
     names.sort(key=lambda index: container.names[index])
     wanted = [names[row] for row in evenly(len(names), count)]
     chosen = sorted(wanted)  # as they stream
@@ -102,7 +102,7 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
     order = None if chosen == wanted else torch.tensor([position[index] for index in wanted])
     side = resolution or _side(container, chosen[0])
     stream = partial(
-        _decoded, path, chosen, Shaper(side, "lanczos" if resize == "none" else resize, "none"), resize == "none"
+        _decoded, path, chosen, CropAndResize(side, "lanczos" if resize == "none" else resize, "none"), resize == "none"
     )
     lossy = any(Path(container.names[index]).suffix.lower() != ".png" for index in chosen)
     return Pictures(len(chosen), side, stream, str(path), _digest(container), lossy, order)
@@ -128,7 +128,7 @@ def array(path: Path) -> NDArray[np.uint8]:
     return images
 
 
-def _decoded(path: Path, chosen: Sequence[int], shaper: Shaper, exact: bool, batch: int) -> Arrays:
+def _decoded(path: Path, chosen: Sequence[int], transform: CropAndResize, exact: bool, batch: int) -> Arrays:
     container = open_container(path)
     try:
         contents = container.contents(chosen)
@@ -137,23 +137,23 @@ def _decoded(path: Path, chosen: Sequence[int], shaper: Shaper, exact: bool, bat
                 part = chosen[start : start + batch]
                 names = [container.names[index] for index in part]
                 yield np.stack(
-                    list(pool.map(partial(_picture, path, shaper, exact), names, [next(contents) for _ in part]))
+                    list(pool.map(partial(_picture, path, transform, exact), names, [next(contents) for _ in part]))
                 )
     finally:
         container.close()
 
 
-def _picture(path: Path, shaper: Shaper, exact: bool, name: str, content: bytes | Path) -> NDArray[np.uint8]:
+def _picture(path: Path, transform: CropAndResize, exact: bool, name: str, content: bytes | Path) -> NDArray[np.uint8]:
     try:
         width, height = _size(content)
-        if exact and (width, height) != (shaper.resolution, shaper.resolution):
-            raise PictureError(
-                f"{width} x {height} pixels, {shaper.resolution} x {shaper.resolution} are wanted; resize it, or name a filter as `resize`"
+        if exact and (width, height) != (transform.resolution, transform.resolution):
+            raise ImageError(
+                f"{width} x {height} pixels, {transform.resolution} x {transform.resolution} are wanted; resize it, or name a filter as `resize`"
             )
         if width != height:
-            raise PictureError(f"{width} x {height} pixels, squares are wanted; crop it")
-        return shaper.shape(content)
-    except PictureError as error:
+            raise ImageError(f"{width} x {height} pixels, squares are wanted; crop it")
+        return transform(content)
+    except ImageError as error:
         raise UserError(f"{path}: {name}: {error}") from error
 
 
@@ -162,16 +162,16 @@ def _size(content: bytes | Path) -> tuple[int, int]:
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
             return image.size
     except UnidentifiedImageError:
-        raise PictureError("not a JPEG, PNG or WebP picture") from None
+        raise ImageError("not a JPEG, PNG or WebP picture") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise PictureError(" ".join(str(error).split()) or "cannot be read") from error
+        raise ImageError(" ".join(str(error).split()) or "cannot be read") from error
 
 
 def _side(container: Container, index: int) -> int:
     name = container.names[index]
     try:
         width, height = _size(next(iter(container.contents([index]))))
-    except PictureError as error:
+    except ImageError as error:
         raise UserError(f"{container.path}: {name}: {error}") from error
     if width != height:
         raise UserError(
@@ -182,7 +182,7 @@ def _side(container: Container, index: int) -> int:
 
 def _digest(container: Container) -> str:
     """Of an archive's file, or of a folder's names and contents: pictures that are replaced have another digest."""
-    if not isinstance(container, Tree):
+    if not isinstance(container, Folder):
         return files.sha256(container.path)
     content = hashlib.sha256()
     for name in container.names:

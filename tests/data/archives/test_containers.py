@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.serve import tar_bytes
-from transgan.data.archives.byte_ranges import Piece, PieceReader
+from transgan.data.archives.byte_ranges import ByteRange, ByteRangeReader
 from transgan.data.archives.containers import Container, open_container
 from transgan.errors import UserError
 
@@ -36,17 +36,17 @@ def test_pieces_hold_what_contents_give(tmp_path: Path, name: str, content: byte
     (tmp_path / name).write_bytes(content)
     archive = open_container(tmp_path / name)
     wanted = [0, 1, 2, 4, 5]
-    found = list(archive.pieces(wanted))
-    assert sum(isinstance(each, Piece) for each in archive.pieces(range(6))) == pieces
+    found = list(archive.byte_ranges(wanted))
+    assert sum(isinstance(each, ByteRange) for each in archive.byte_ranges(range(6))) == pieces
     expected = [MEMBERS[archive.names[index]] for index in wanted]
     assert [read(each) for each in found] == list(archive.contents(wanted)) == expected
 
 
-def read(content: bytes | Path | Piece) -> bytes:
+def read(content: bytes | Path | ByteRange) -> bytes:
     if isinstance(content, Path):
         return content.read_bytes()
-    with PieceReader() as pieces:
-        return pieces.read(content) if isinstance(content, Piece) else content
+    with ByteRangeReader() as pieces:
+        return pieces.read(content) if isinstance(content, ByteRange) else content
 
 
 def zip_of(path: Path) -> Container:
@@ -64,11 +64,11 @@ def test_damage_to_a_stored_member_is_noticed(tmp_path: Path, at: int, message: 
         file.seek(at)
         file.write(b"\xff")
     with pytest.raises(UserError, match=rf"a\.zip: damaged or truncated \({message}\)"):
-        read(next(iter(archive.pieces([0]))))
+        read(next(iter(archive.byte_ranges([0]))))
 
 
 def test_an_archive_that_shrinks_or_goes_away_meanwhile(tmp_path: Path) -> None:
-    piece = next(iter(zip_of(tmp_path / "a.zip").pieces([0])))
+    piece = next(iter(zip_of(tmp_path / "a.zip").byte_ranges([0])))
     os.truncate(tmp_path / "a.zip", 100)
     with pytest.raises(UserError, match="breaks off before its end"):
         read(piece)

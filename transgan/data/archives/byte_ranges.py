@@ -17,7 +17,7 @@ ZIP_MAGIC, ZIP_HEADER = (
 USUAL_NAMES = 256  # bytes of both; where they are longer, a second read fetches the rest
 
 
-class Piece(NamedTuple):
+class ByteRange(NamedTuple):
     """A picture in an archive: `size` bytes that begin at byte `offset` or, with `zipped`, behind the member's header that begins there.
 
     `crc32`: the checksum that the archive gives for them, if any.
@@ -30,10 +30,10 @@ class Piece(NamedTuple):
     zipped: bool = False
 
 
-Content = Picture | Piece  # what a reader gives
+Content = Picture | ByteRange  # what a reader gives
 
 
-class PieceReader:
+class ByteRangeReader:
     """Reads pieces; it opens an archive once, and closes it when its context ends."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class PieceReader:
                 stack.callback(os.close, descriptor)
         self._descriptors.clear()
 
-    def read(self, piece: Piece) -> bytes:
+    def read(self, piece: ByteRange) -> bytes:
         """The encoded picture. Raises UserError when the archive is damaged."""
         try:
             if piece.path not in self._descriptors:
@@ -69,7 +69,7 @@ def broken(archive: Path, reason: str) -> UserError:
     return UserError(f"{archive}: damaged or truncated ({reason}); delete it and fetch or copy it again")
 
 
-def _zip_member(descriptor: int, piece: Piece) -> bytes:
+def _zip_member(descriptor: int, piece: ByteRange) -> bytes:
     """Its bytes, read together with its header."""
     found = os.pread(descriptor, ZIP_HEADER.size + USUAL_NAMES + piece.size, piece.offset)
     if len(found) < ZIP_HEADER.size or not found.startswith(ZIP_MAGIC):

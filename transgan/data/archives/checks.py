@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transgan.errors import UserError
 
-MAX_PICTURE = 256 * 2**20  # bytes of one encoded picture; nothing legitimate comes near
+MAX_MEMBER_BYTES = 256 * 2**20  # bytes of one encoded picture; nothing legitimate comes near
 MAX_RATIO = 200  # unpacked to packed size of one member; encoded pictures hardly shrink, zeros shrink a thousandfold
 SMALL = 2**20  # members under this size may shrink by any ratio
 
@@ -21,7 +21,7 @@ def check_name(archive: Path, name: str) -> None:
         )
 
 
-def check_size(archive: Path, name: str, size: int, limit: int = MAX_PICTURE) -> None:
+def check_size(archive: Path, name: str, size: int, limit: int = MAX_MEMBER_BYTES) -> None:
     """Refuse a member that unpacks to more than `limit` bytes."""
     if size > limit:
         raise UserError(
@@ -29,7 +29,7 @@ def check_size(archive: Path, name: str, size: int, limit: int = MAX_PICTURE) ->
         )
 
 
-def check_zip_member(archive: Path, member: zipfile.ZipInfo, limit: int = MAX_PICTURE) -> None:
+def check_zip_member(archive: Path, member: zipfile.ZipInfo, limit: int = MAX_MEMBER_BYTES) -> None:
     """All checks of a zip's member: name, no link, not encrypted, size and ratio as they should be."""
     check_name(archive, member.filename)
     kind = member.external_attr >> 28  # upper bits of the Unix mode: 0 unknown, 4 folder, 8 file
@@ -49,7 +49,7 @@ def check_zip_member(archive: Path, member: zipfile.ZipInfo, limit: int = MAX_PI
         )
 
 
-def check_tar_member(archive: Path, member: tarfile.TarInfo, limit: int = MAX_PICTURE) -> None:
+def check_tar_member(archive: Path, member: tarfile.TarInfo, limit: int = MAX_MEMBER_BYTES) -> None:
     """All checks of a tar's member: name, a plain file or folder, size as it should be."""
     check_name(archive, member.name)
     if not (member.isdir() or member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)) or member.sparse is not None:

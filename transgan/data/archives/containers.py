@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from transgan.data.archives import checks
-from transgan.data.archives.byte_ranges import Piece, broken
+from transgan.data.archives.byte_ranges import ByteRange, broken
 from transgan.errors import UserError
 
 DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
@@ -35,7 +35,7 @@ class Container(ABC):
     def contents(self, wanted: Sequence[int]) -> Iterator[bytes | Path]:
         """Contents (or paths) of the files with the indices `wanted`, which ascend. UserError when the archive is damaged."""
 
-    def pieces(self, wanted: Sequence[int]) -> Iterator[bytes | Path | Piece]:
+    def byte_ranges(self, wanted: Sequence[int]) -> Iterator[bytes | Path | ByteRange]:
         """The same as `contents`, but where members are stored as they are, it says where: others read them, in parallel."""
         return self.contents(wanted)
 
@@ -43,7 +43,7 @@ class Container(ABC):
         """Let go of open files."""
 
 
-class Tree(Container):
+class Folder(Container):
     """A folder. Links to files and folders are followed, each folder once."""
 
     def __init__(self, path: Path) -> None:
@@ -79,11 +79,11 @@ class Zip(Container):
         for index in wanted:
             yield self._read(self._infos[index])
 
-    def pieces(self, wanted: Sequence[int]) -> Iterator[bytes | Piece]:
+    def byte_ranges(self, wanted: Sequence[int]) -> Iterator[bytes | ByteRange]:
         """Where members are that are not compressed, as pictures mostly are not; the others unpacked."""
         for info in (self._infos[index] for index in wanted):
             if info.compress_type == zipfile.ZIP_STORED:
-                yield Piece(self.path, info.header_offset, info.file_size, info.CRC, zipped=True)
+                yield ByteRange(self.path, info.header_offset, info.file_size, info.CRC, zipped=True)
             else:
                 yield self._read(info)
 
@@ -99,7 +99,7 @@ class Zip(Container):
 class Tar(Container):
     """A tar archive, plain (members are read where they lie) or compressed (read through from the start)."""
 
-    def __init__(self, path: Path, limit: int = checks.MAX_PICTURE, keep: tuple[str, ...] = ()) -> None:
+    def __init__(self, path: Path, limit: int = checks.MAX_MEMBER_BYTES, keep: tuple[str, ...] = ()) -> None:
         """`limit`: most bytes of a member; `keep`: contents of members whose names end so are read at once into `kept`."""
         super().__init__(path)
         self.kept: dict[str, bytes] = {}
@@ -136,11 +136,11 @@ class Tar(Container):
             for index in wanted:
                 yield self._read(file, self._offsets[index], self.sizes[index])
 
-    def pieces(self, wanted: Sequence[int]) -> Iterator[bytes | Piece]:
+    def byte_ranges(self, wanted: Sequence[int]) -> Iterator[bytes | ByteRange]:
         """Where the members of a plain tar are; those of a compressed one read."""
         if self._open is not _plain:
             return self.contents(wanted)
-        return (Piece(self.path, self._offsets[index], self.sizes[index]) for index in wanted)
+        return (ByteRange(self.path, self._offsets[index], self.sizes[index]) for index in wanted)
 
     def stream(self, index: int, start: int, chunk: int) -> Iterator[bytes]:
         """One member from byte `start` on, `chunk` bytes at a time."""
@@ -161,7 +161,7 @@ def open_container(path: Path) -> Container:
     """The folder or archive at `path`; UserError when there is none, or when its kind is not known."""
     name = path.name.lower()
     if path.is_dir():
-        return Tree(path)
+        return Folder(path)
     if not path.exists():
         raise UserError(f"{path}: not there; correct `path` of the dataset in params.yaml")
     if name.endswith(ZIP_SUFFIXES):

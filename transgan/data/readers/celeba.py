@@ -40,7 +40,7 @@ class CelebaReader(Reader):
 
     def contents(self, start: int) -> Iterator[Content]:
         """Where the JPEGs are."""
-        return self._zip.pieces(self._wanted[start:])
+        return self._zip.byte_ranges(self._wanted[start:])
 
     def close(self) -> None:
         """Close the zip."""

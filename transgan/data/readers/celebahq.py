@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from transgan.data.archives.byte_ranges import Content
 from transgan.data.archives.containers import open_container
 from transgan.data.readers.base import Entry, Reader, check_parts
-from transgan.data.transforms import SUFFIXES
+from transgan.data.transforms import IMAGE_SUFFIXES
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 
@@ -25,7 +25,7 @@ class CelebaHqReader(Reader):
         self._wanted = [
             index
             for index, name in enumerate(names)
-            if PurePosixPath(name).suffix.lower() in {*SUFFIXES, ".npy"}
+            if PurePosixPath(name).suffix.lower() in {*IMAGE_SUFFIXES, ".npy"}
             and (not mask_edition or PICTURES in PurePosixPath(name).parts)
         ]
         if not self._wanted:
@@ -34,7 +34,7 @@ class CelebaHqReader(Reader):
 
     def contents(self, start: int) -> Iterator[Content]:
         """Encoded pictures or .npy files, or where they are."""
-        return self._container.pieces(self._wanted[start:])
+        return self._container.byte_ranges(self._wanted[start:])
 
     def close(self) -> None:
         """Close the archive."""

@@ -18,7 +18,7 @@ SIDE = 32
 PARTS = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
 
 
-class CifarReader(Reader):
+class Cifar10Reader(Reader):
     """cifar-10-python.tar.gz: batches of 10,000 rows of 3,072 bytes (red, green, blue planes) with labels; 180 MB, held in memory."""
 
     def __init__(self, config: DatasetConfig, path: Path) -> None:

@@ -42,7 +42,7 @@ class FolderReader(Reader):
 
     def contents(self, start: int) -> Iterator[Content]:
         """Encoded pictures, or where they are."""
-        return self._container.pieces(self._wanted[start:])
+        return self._container.byte_ranges(self._wanted[start:])
 
     def close(self) -> None:
         """Close the archive."""

@@ -5,11 +5,11 @@ from pathlib import Path
 from transgan.data.readers.base import Reader
 from transgan.data.readers.celeba import CelebaReader
 from transgan.data.readers.celebahq import CelebaHqReader
-from transgan.data.readers.cifar10 import CifarReader
+from transgan.data.readers.cifar10 import Cifar10Reader
 from transgan.data.readers.digits import DigitsReader
 from transgan.data.readers.folder import FolderReader
 from transgan.data.readers.lsun import LsunReader
-from transgan.data.readers.stl10 import StlReader
+from transgan.data.readers.stl10 import Stl10Reader
 from transgan.data.sources import catalog
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
@@ -33,9 +33,9 @@ def open_reader(config: DatasetConfig, scratch: Path) -> Reader:
     first = next(iter(paths.values()))
     match config.source:
         case "cifar10":
-            return CifarReader(config, first)
+            return Cifar10Reader(config, first)
         case "stl10":
-            return StlReader(config, first)
+            return Stl10Reader(config, first)
         case "celeba":
             return CelebaReader(config, paths)
         case "celebahq":

@@ -18,7 +18,7 @@ PARTS = ("train", "test", "unlabeled")
 CHUNK = 64  # pictures
 
 
-class StlReader(Reader):
+class Stl10Reader(Reader):
     """stl10_binary.tar.gz: {train,test,unlabeled}_X.bin, and labels 1 ... 10 in {train,test}_y.bin."""
 
     def __init__(self, config: DatasetConfig, path: Path) -> None:

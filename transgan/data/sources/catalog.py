@@ -17,20 +17,20 @@ DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t
 class RemoteFile:
     """A file of a source: `urls` in the order in which they are tried, and what is known of its content.
 
-    `digest` is `sha256:...` or `md5:...`; None: the one found at the first fetch is recorded and holds from then on. `about` is its size in
-    bytes, exactly where a digest is known. `others` are names under which a person may place the same content in data/incoming/.
+    `digest` is `sha256:...` or `md5:...`; None: the one found at the first fetch is recorded and holds from then on. `approximate_bytes` is its size in
+    bytes, exactly where a digest is known. `alternative_names` are names under which a person may place the same content in data/incoming/.
     """
 
     name: str
     urls: tuple[str, ...]
     digest: str | None
-    about: int
-    others: tuple[str, ...] = ()
+    approximate_bytes: int
+    alternative_names: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every name it may have on this machine."""
-        return (self.name, *self.others)
+        return (self.name, *self.alternative_names)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Source:
     home: str
     licence: str
     files: tuple[RemoteFile, ...]
-    agreement: bool = False  # a person must accept terms before it may be downloaded
+    requires_agreement: bool = False  # a person must accept terms before it may be downloaded
 
 
 CATALOG: dict[str, Source] = {
@@ -115,7 +115,7 @@ CATALOG: dict[str, Source] = {
                 ("celebahq", "celebahq.tar", "celebahq.tar.gz", "CelebAMask-HQ.zip", "CelebAMask-HQ"),
             ),
         ),
-        agreement=True,
+        requires_agreement=True,
     ),
     "lsun": Source(
         title="LSUN, outdoor churches (training set)",

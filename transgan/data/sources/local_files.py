@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 SUMS = "SHA256SUMS"
 
 
-class Archives:
+class SourceFiles:
     """A source's files, judged by the mirror's SHA256SUMS if there is one, else by published digests, else by the first fetch's."""
 
     def __init__(self, name: str, mirror: str | None = None) -> None:
@@ -110,13 +110,13 @@ class Archives:
         return digests
 
 
-def by_hand(source: Source, failures: list[str], then: str = "run the same command again") -> str:
+def manual_download_message(source: Source, failures: list[str], then: str = "run the same command again") -> str:
     """One line for the person who must get the files: which, from where, where to put them, how they are checked, and what `then`."""
     wanted = [file for file in source.files if any(failure.startswith(f"{file.name} (") for failure in failures)]
     checks = "; ".join(f"{' or '.join(file.names)}, checked by {_check(file)}" for file in wanted)
     why = (
         "its publisher asks for your agreement to the terms"
-        if source.agreement
+        if source.requires_agreement
         else f"cannot be downloaded: {'; '.join(failures)}"
     )
     return f"{source.title}: {why}. Get it from {source.home} and place in {INCOMING}/: {checks}. Then {then}"
