@@ -27,8 +27,8 @@ from transgan.hardware.device import prepare_compute
 from transgan.models import build_discriminator, build_generator
 from transgan.pipeline.provenance import hardware, versions
 from transgan.report.plots import style
-from transgan.training.distributed.process_group import Processes
-from transgan.training.random_inputs import Drawer
+from transgan.training.distributed.process_group import ProcessGroup
+from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils import files
 from transgan.utils.image_grid import save_grid
@@ -57,8 +57,10 @@ class Contender:
         torch.manual_seed(0)
         generator = build_generator(run.model.generator).to(device)
         discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution).to(device)
-        self.trainer = Trainer(run.recipe, generator, discriminator, copy.deepcopy(generator), Processes())
-        self.drawer = Drawer(Streams(0, device), run.recipe, self.trainer.augmentation, generator, discriminator)
+        self.trainer = Trainer(run.recipe, generator, discriminator, copy.deepcopy(generator), ProcessGroup())
+        self.random_inputs = RandomInputs(
+            Streams(0, device), run.recipe, self.trainer.augmentation, generator, discriminator
+        )
         side = run.dataset.resolution
         self.real = Streams(0, device).uniform("real", 0, run.recipe.batch, 3, side, side) * 2 - 1
 
@@ -66,10 +68,7 @@ class Contender:
         """Take STEPS steps; images per second."""
         started = time.perf_counter()
         for _ in range(STEPS):
-            step = self.trainer.step
-            self.trainer.advance(
-                self.real, self.drawer.discriminator(step), lambda step=step: self.drawer.generator(step)
-            )
+            self.trainer.training_step(self.real, self.random_inputs)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return STEPS * self.run.recipe.batch / (time.perf_counter() - started)

@@ -41,9 +41,9 @@ from transgan.models.kernels import linear
 from transgan.pipeline.provenance import hardware, versions
 from transgan.schema import RecipeConfig
 from transgan.schema.recipe import Precision
-from transgan.training.data_loader import Batches
-from transgan.training.distributed.process_group import Processes
-from transgan.training.random_inputs import DiscriminatorDraws, Drawer, GeneratorDraws
+from transgan.training.data_loader import ImageLoader
+from transgan.training.distributed.process_group import ProcessGroup
+from transgan.training.random_inputs import DiscriminatorInputs, GeneratorInputs, RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils import files
 from transgan.utils.random import Streams
@@ -65,25 +65,25 @@ class PlainLoop:
             discriminator,
             trainer.augmentation,
         )
-        self.average = [parameter.detach().cpu().clone() for parameter in generator.parameters()]
+        self.generator_ema = [parameter.detach().cpu().clone() for parameter in generator.parameters()]
         adam = {"lr": recipe.generator.lr, "betas": recipe.generator.betas, "foreach": False, "fused": False}
         self.g_optimizer = torch.optim.Adam(generator.parameters(), **adam)
         self.d_optimizer = torch.optim.Adam(discriminator.parameters(), **adam)
 
-    def discriminator_step(self, real: Tensor, draws: DiscriminatorDraws) -> None:
+    def discriminator_step(self, real: Tensor, inputs: DiscriminatorInputs) -> None:
         """Three passes of D, two of them differentiated once and one twice."""
         for rows in self._parts(len(real)):
-            self._discriminator_loss(real[rows], draws.rows(rows)).mul(len(real[rows]) / len(real)).backward()
+            self._discriminator_loss(real[rows], inputs.rows(rows)).mul(len(real[rows]) / len(real)).backward()
         nn.utils.clip_grad_norm_(self.discriminator.parameters(), 5.0, foreach=False)
         self.d_optimizer.step()
         self.d_optimizer.zero_grad()
 
-    def _discriminator_loss(self, real: Tensor, draws: DiscriminatorDraws) -> Tensor:
-        real_logits = self._judge(real, draws, 0)
-        fake = self.generator(draws.z, draws.generator_noise)
-        fake_logits = self._judge(fake.detach(), draws, 1)
-        between = (draws.alpha * real + (1 - draws.alpha) * fake.detach()).requires_grad_(True)
-        logits = self._judge(between, draws, 2)
+    def _discriminator_loss(self, real: Tensor, inputs: DiscriminatorInputs) -> Tensor:
+        real_logits = self._judge(real, inputs, 0)
+        fake = self.generator(inputs.z, inputs.generator_noise)
+        fake_logits = self._judge(fake.detach(), inputs, 1)
+        between = (inputs.alpha * real + (1 - inputs.alpha) * fake.detach()).requires_grad_(True)
+        logits = self._judge(between, inputs, 2)
         (gradient,) = torch.autograd.grad(
             logits, between, torch.ones_like(logits), create_graph=True, retain_graph=True
         )
@@ -91,17 +91,17 @@ class PlainLoop:
         loss: Tensor = -real_logits.mean() + fake_logits.mean() + 10 * penalty + 0.001 * real_logits.mean() ** 2
         return loss
 
-    def generator_step(self, draws: GeneratorDraws) -> None:
+    def generator_step(self, inputs: GeneratorInputs) -> None:
         """D's gradients are computed too, and stay."""
-        for rows in self._parts(len(draws.z)):
-            part = draws.rows(rows)
+        for rows in self._parts(len(inputs.z)):
+            part = inputs.rows(rows)
             fake = self.generator(part.z, part.generator_noise)
             loss = -self.discriminator(self.augmentation(fake, part.augment), part.noise).mean()
-            loss.mul(len(part.z) / len(draws.z)).backward()
+            loss.mul(len(part.z) / len(inputs.z)).backward()
         nn.utils.clip_grad_norm_(self.generator.parameters(), 5.0, foreach=False)
         self.g_optimizer.step()
         self.g_optimizer.zero_grad()
-        for average, parameter in zip(self.average, self.generator.parameters(), strict=True):
+        for average, parameter in zip(self.generator_ema, self.generator.parameters(), strict=True):
             average.copy_(parameter.detach().cpu().lerp(average, 0.999))
 
     def _parts(self, length: int) -> list[slice]:
@@ -109,8 +109,8 @@ class PlainLoop:
         size = self.recipe.micro_batch or length
         return [slice(start, start + size) for start in range(0, length, size)]
 
-    def _judge(self, images: Tensor, draws: DiscriminatorDraws, copy: int) -> Tensor:
-        augment, noise = (None if numbers is None else numbers[copy] for numbers in (draws.augment, draws.noise))
+    def _judge(self, images: Tensor, inputs: DiscriminatorInputs, copy: int) -> Tensor:
+        augment, noise = (None if numbers is None else numbers[copy] for numbers in (inputs.augment, inputs.noise))
         logits: Tensor = self.discriminator(self.augmentation(images, augment), noise)
         return logits
 
@@ -176,9 +176,11 @@ class Pair:
         generator = build_generator(run.model.generator).to(device)
         discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution).to(device)
         plain = copy.deepcopy(generator), copy.deepcopy(discriminator)
-        self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), Processes())
+        self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), ProcessGroup())
         self.plain = PlainLoop(recipe, *plain, self.trainer)
-        self.drawer = Drawer(Streams(0, device), recipe, self.trainer.augmentation, generator, discriminator)
+        self.random_inputs = RandomInputs(
+            Streams(0, device), recipe, self.trainer.augmentation, generator, discriminator
+        )
         side = run.dataset.resolution
         self.real = Streams(0, device).uniform("real", 0, recipe.batch, 3, side, side) * 2 - 1
         self.parameters = [sum(p.numel() for p in net.parameters()) for net in (generator, discriminator)]
@@ -190,15 +192,14 @@ class Pair:
 
     def step(self) -> None:
         """One step of D and, where it is due, one of G."""
-        step = self.trainer.step
-        self.trainer.advance(self.real, self.drawer.discriminator(step), lambda: self.drawer.generator(step))
+        self.trainer.training_step(self.real, self.random_inputs)
 
     def released(self) -> None:
         """One iteration of the plain loop."""
         with as_released():
             for step in range(self.recipe.n_critic):
-                self.plain.discriminator_step(self.real, self.drawer.discriminator(step))
-            self.plain.generator_step(self.drawer.generator(0))
+                self.plain.discriminator_step(self.real, self.random_inputs.discriminator(step))
+            self.plain.generator_step(self.random_inputs.generator(0))
 
 
 class OneModule:
@@ -287,11 +288,11 @@ def loader_rate(side: int, batch: int, device: torch.device) -> float:
         path = Path(folder) / "images.npy"
         np.save(path, np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8))
         pack = Pack(np.load(path, mmap_mode="r"), np.full(count, -1), {"splits": {"train": [0, count]}})
-        batches = Batches(pack, ("train",), batch, True, Streams(0, device), Processes(), resident=False)
+        loader = ImageLoader(pack, ("train",), batch, True, Streams(0, device), ProcessGroup(), resident=False)
         steps = max(20, count // batch // 2)
-        batches(0)
-        seconds = timed(lambda: [batches(step) for step in range(1, steps + 1)], device)
-        batches.close()
+        loader.batch(0)
+        seconds = timed(lambda: [loader.batch(step) for step in range(1, steps + 1)], device)
+        loader.close()
     return steps * batch / seconds
 
 

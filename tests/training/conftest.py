@@ -43,7 +43,7 @@ def digests(folder: Path) -> dict[str, str]:
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread, and no MLflow: tests/test_tracking.py has that."""
     torch.set_num_threads(1)
-    monkeypatch.setattr(loop.Session, "_open_tracker", lambda _: Tracker())
+    monkeypatch.setattr(loop.TrainingLoop, "_open_tracker", lambda _: Tracker())
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +71,6 @@ def undisturbed(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
     folder = make_project(tmp_path_factory.mktemp("undisturbed"), packed, 1000)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(loop.Session, "_open_tracker", lambda _: Tracker())
+        patch.setattr(loop.TrainingLoop, "_open_tracker", lambda _: Tracker())
         train(plans.load(), RUN)
     return digests(folder)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from transgan.models import build_discriminator, build_generator
 from transgan.models.base import StyledGenerator
 from transgan.schema import ModelConfig, RecipeConfig
-from transgan.training.distributed.process_group import Processes
-from transgan.training.random_inputs import Drawer
+from transgan.training.distributed.process_group import ProcessGroup
+from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils.random import Streams
 
@@ -66,7 +66,7 @@ def recipe(**changes: Any) -> RecipeConfig:
 class Training:
     """The product's own step on pictures and numbers that follow from the step."""
 
-    def __init__(self, processes: Processes | None = None, **changes: Any) -> None:
+    def __init__(self, process_group: ProcessGroup | None = None, **changes: Any) -> None:
         torch.manual_seed(0)
         model = ModelConfig.model_validate(MODEL)
         generator, discriminator = build_generator(model.generator), build_discriminator(model.discriminator, 8)
@@ -75,23 +75,20 @@ class Training:
                 if name.endswith("noise_strength"):
                     parameter.fill_(0.1)
         config = recipe(**changes)
-        self.trainer = Trainer(config, generator, discriminator, copy.deepcopy(generator), processes or Processes())
+        self.trainer = Trainer(
+            config, generator, discriminator, copy.deepcopy(generator), process_group or ProcessGroup()
+        )
         self.streams = Streams(0)
-        self.drawer = Drawer(self.streams, config, self.trainer.augmentation, generator, discriminator)
+        self.random_inputs = RandomInputs(self.streams, config, self.trainer.augmentation, generator, discriminator)
 
     def advance(self, steps: int = 1) -> dict[str, float]:
         """Take so many steps; returns what the last one measured."""
         trainer = self.trainer
-        rows = trainer.processes.rows(trainer.recipe.batch)  # of both nets' batches, which are equal
+        rows = trainer.process_group.rows(trainer.recipe.batch)
         for _ in range(steps):
             real = self.streams.normal("real", trainer.step, trainer.recipe.batch, 3, 8, 8)[rows] / 2
             trainer.meter.clear()
-            step = trainer.step
-            trainer.advance(
-                real,
-                self.drawer.discriminator(step).rows(rows),
-                lambda step=step: self.drawer.generator(step).rows(rows),
-            )
+            trainer.training_step(real, self.random_inputs)
         return trainer.meter.means()
 
 

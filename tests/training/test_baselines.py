@@ -20,8 +20,8 @@ from transgan.cost.estimate import estimate
 from transgan.models import build_discriminator, build_generator
 from transgan.models.serialization import load_generator
 from transgan.schema import ModelConfig, RecipeConfig
-from transgan.training.distributed.process_group import Processes, join
-from transgan.training.random_inputs import Drawer
+from transgan.training.distributed.process_group import ProcessGroup, init_process_group
+from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.training.train import train
 from transgan.utils.random import Streams
@@ -59,34 +59,27 @@ RECIPE = {
 }
 
 
-def trainer_of(model: dict[str, Any], processes: Processes | None = None, **changes: Any) -> Trainer:
+def trainer_of(model: dict[str, Any], process_group: ProcessGroup | None = None, **changes: Any) -> Trainer:
     config, recipe = ModelConfig.model_validate(model), RecipeConfig.model_validate({**RECIPE, **changes})
     torch.manual_seed(0)
     generator, discriminator = build_generator(config.generator), build_discriminator(config.discriminator, 8)
-    return Trainer(recipe, generator, discriminator, copy.deepcopy(generator), processes or Processes())
+    return Trainer(recipe, generator, discriminator, copy.deepcopy(generator), process_group or ProcessGroup())
 
 
 def steps(trainer: Trainer, count: int) -> dict[str, float]:
     """Steps of the product with numbers that follow from the step alone; what the last one measured."""
     recipe, streams = trainer.recipe, Streams(0)
-    drawer = Drawer(streams, recipe, trainer.augmentation, trainer.generator, trainer.discriminator)
-    rows, generator_rows = trainer.processes.rows(recipe.batch), trainer.processes.rows(recipe.generator_batch)
+    random_inputs = RandomInputs(streams, recipe, trainer.augmentation, trainer.generator, trainer.discriminator)
+    rows = trainer.process_group.rows(recipe.batch)
     for _ in range(count):
-        step = trainer.step
         trainer.meter.clear()
-        real = streams.uniform("real", step, recipe.batch, 3, 8, 8) * 2 - 1
-        trainer.advance(
-            real[rows], drawer.discriminator(step).rows(rows), functools.partial(drawn, drawer, step, generator_rows)
-        )
+        real = streams.uniform("real", trainer.step, recipe.batch, 3, 8, 8) * 2 - 1
+        trainer.training_step(real[rows], random_inputs)
     return trainer.meter.means()
 
 
-def drawn(drawer: Drawer, step: int, rows: slice) -> Any:
-    return drawer.generator(step).rows(rows)
-
-
 def everything(trainer: Trainer) -> dict[str, torch.Tensor]:
-    nets = {"generator": trainer.generator, "discriminator": trainer.discriminator, "average": trainer.average}
+    nets = {"generator": trainer.generator, "discriminator": trainer.discriminator, "average": trainer.generator_ema}
     return {f"{name}.{key}": value.clone() for name, net in nets.items() for key, value in net.state_dict().items()}
 
 
@@ -171,11 +164,11 @@ def test_the_losses_are_whole_graphs_with_the_same_training(name, monkeypatch):
 def in_a_process(rank: int, port: int, expected: dict[str, torch.Tensor]) -> None:
     torch.set_num_threads(1)
     os.environ.update(WORLD_SIZE="2", RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    processes = join("cpu")
-    trainer = trainer_of(NO_BATCH_NORM, processes, regularizers=PENALTY)
+    process_group = init_process_group("cpu")
+    trainer = trainer_of(NO_BATCH_NORM, process_group, regularizers=PENALTY)
     steps(trainer, 4)
     torch.testing.assert_close(everything(trainer), expected, atol=2e-4, rtol=0)
-    processes.close()
+    process_group.close()
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ import torch
 
 from transgan.data.pack import Pack
 from transgan.training import data_loader as module
-from transgan.training.data_loader import Batches
-from transgan.training.distributed.process_group import Processes
+from transgan.training.data_loader import ImageLoader
+from transgan.training.distributed.process_group import ProcessGroup
 from transgan.utils.random import Streams
 
 
@@ -17,53 +17,57 @@ def pack() -> Pack:
     return Pack(images, np.full(30, -1), {"splits": {"train": [0, 20], "test": [20, 30]}})
 
 
-def batches(
-    pack: Pack, processes: Processes | None = None, flip: bool = False, resident: bool | None = None, splits=("train",)
-) -> Batches:
-    return Batches(pack, splits, 6, flip, Streams(3), processes or Processes(), resident)
+def loader(
+    pack: Pack,
+    process_group: ProcessGroup | None = None,
+    flip: bool = False,
+    resident: bool | None = None,
+    splits=("train",),
+) -> ImageLoader:
+    return ImageLoader(pack, splits, 6, flip, Streams(3), process_group or ProcessGroup(), resident)
 
 
 def test_every_epoch_shows_every_picture_once_in_a_new_order(pack):
-    shown = np.concatenate([batches(pack).positions(step) for step in range(20)])[:120].reshape(6, 20)
+    shown = np.concatenate([loader(pack).positions(step) for step in range(20)])[:120].reshape(6, 20)
     assert all(sorted(epoch) == list(range(20)) for epoch in shown)
     assert len({tuple(epoch) for epoch in shown}) == 6
 
 
 def test_pictures_of_a_step_follow_from_its_number_alone(pack):
-    one, other = batches(pack), batches(pack)
+    one, other = loader(pack), loader(pack)
     for step in (0, 1, 2):
-        one(step)
-    assert torch.equal(one(7), other(7))
-    assert torch.equal(one(2), other(2))
+        one.batch(step)
+    assert torch.equal(one.batch(7), other.batch(7))
+    assert torch.equal(one.batch(2), other.batch(2))
 
 
 def test_reading_ahead_gives_what_residence_on_the_device_gives(pack):
-    resident, ahead = batches(pack, flip=True, resident=True), batches(pack, flip=True, resident=False)
+    resident, ahead = loader(pack, flip=True, resident=True), loader(pack, flip=True, resident=False)
     for step in (0, 1, 2, 3, 9):
-        assert torch.equal(resident(step), ahead(step))
+        assert torch.equal(resident.batch(step), ahead.batch(step))
     ahead.close()
 
 
 @pytest.mark.parametrize("piece", [1, 7 * 48, 10**6])
 def test_residence_in_pieces_is_residence_at_once(pack, piece, monkeypatch):
     monkeypatch.setattr(module, "PIECE_BYTES", piece)
-    test = batches(pack, resident=True, splits=("test", "train"))
-    shown = torch.cat([test(step) for step in range(5)])
+    test = loader(pack, resident=True, splits=("test", "train"))
+    shown = torch.cat([test.batch(step) for step in range(5)])
     order = np.concatenate([test.positions(step) for step in range(5)])
     expected = torch.from_numpy(pack.images[[*range(20, 30), *range(20)]][order]).permute(0, 3, 1, 2)
     assert torch.equal(shown, expected.float() / 127.5 - 1)
 
 
 def test_processes_share_the_global_batch(pack):
-    whole = batches(pack, flip=True)
+    whole = loader(pack, flip=True)
     for step in range(5):
-        parts = [batches(pack, Processes(rank, 3), flip=True)(step) for rank in range(3)]
-        assert torch.equal(torch.cat(parts), whole(step))
+        parts = [loader(pack, ProcessGroup(rank, 3), flip=True).batch(step) for rank in range(3)]
+        assert torch.equal(torch.cat(parts), whole.batch(step))
 
 
 def test_pictures_lie_in_minus_one_to_one_and_only_those_of_the_splits_are_shown(pack):
-    test = batches(pack, splits=("test",))
-    shown = torch.cat([test(step) for step in range(5)])
+    test = loader(pack, splits=("test",))
+    shown = torch.cat([test.batch(step) for step in range(5)])
     expected = torch.from_numpy(pack.images[20:]).permute(0, 3, 1, 2).double() / 255 * 2 - 1
     assert shown.abs().max() <= 1
     distances = (shown[:, None] - expected[None]).abs().amax((2, 3, 4)).amin(1)
@@ -71,10 +75,10 @@ def test_pictures_lie_in_minus_one_to_one_and_only_those_of_the_splits_are_shown
 
 
 def test_half_of_the_pictures_are_mirrored(pack):
-    plain, flipped = batches(pack), batches(pack, flip=True)
+    plain, flipped = loader(pack), loader(pack, flip=True)
     mirrored = 0
     for step in range(60):
-        a, b = plain(step), flipped(step)
+        a, b = plain.batch(step), flipped.batch(step)
         same = (a == b).flatten(1).all(1)
         assert torch.equal(torch.where(same.view(-1, 1, 1, 1), a, a.flip(3)), b)
         mirrored += int((~same).sum())

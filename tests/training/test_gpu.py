@@ -14,9 +14,9 @@ from transgan.config import plan as plans
 from transgan.data.pack import Pack
 from transgan.hardware.device import set_precision
 from transgan.models import build_discriminator, build_generator
-from transgan.training.data_loader import Batches
-from transgan.training.distributed.process_group import Processes
-from transgan.training.random_inputs import Drawer
+from transgan.training.data_loader import ImageLoader
+from transgan.training.distributed.process_group import ProcessGroup
+from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.training.train import train
 from transgan.utils.random import Streams
@@ -55,9 +55,9 @@ def test_lower_precision_stays_near(precision, tolerance, compile):
     trainer = recorded.trainer(precision=precision, compile=compile)
     measured = [recorded.advance(trainer) for _ in range(2)]
     assert [row["d_loss"] for row in measured] == pytest.approx(recorded.arrays["d_loss"][:2].tolist(), rel=tolerance)
-    assert {parameter.dtype for net in (trainer.generator, trainer.average) for parameter in net.parameters()} == {
-        torch.float32
-    }
+    assert {
+        parameter.dtype for net in (trainer.generator, trainer.generator_ema) for parameter in net.parameters()
+    } == {torch.float32}
 
 
 @pytest.mark.parametrize("resident", [False, True])
@@ -69,20 +69,20 @@ def test_no_step_waits(name, resident):
     streams, side = Streams(0, DEVICE), run.dataset.resolution
     generator, average = (build_generator(run.model.generator).to(DEVICE) for _ in range(2))
     discriminator = build_discriminator(run.model.discriminator, side).to(DEVICE)
-    trainer = Trainer(run.recipe, generator, discriminator, average, Processes())
-    drawer = Drawer(streams, run.recipe, trainer.augmentation, generator, discriminator)
+    trainer = Trainer(run.recipe, generator, discriminator, average, ProcessGroup())
+    random_inputs = RandomInputs(streams, run.recipe, trainer.augmentation, generator, discriminator)
     images = np.random.default_rng(0).integers(0, 256, (200, side, side, 3), dtype=np.uint8)
     pack = Pack(images, np.full(200, -1), {"splits": {"train": [0, 200]}})
-    batches = Batches(pack, ("train",), run.recipe.batch, True, streams, Processes(), resident)
+    loader = ImageLoader(pack, ("train",), run.recipe.batch, True, streams, ProcessGroup(), resident)
     for step in range(2 * run.recipe.n_critic):
         torch.cuda.set_sync_debug_mode(
             "error" if step > 1 else "default"
         )  # the first steps take memory, which may wait
         try:
-            trainer.advance(batches(step), drawer.discriminator(step), lambda step=step: drawer.generator(step))
+            trainer.training_step(loader.batch(step), random_inputs)
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    batches.close()
+    loader.close()
     assert all(np.isfinite(value) for value in trainer.meter.means().values())
 
 
@@ -91,10 +91,11 @@ def test_pictures_arrive_as_on_a_cpu(resident):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     pack = Pack(images, np.full(40, -1), {"splits": {"train": [0, 40]}})
     here, there = (
-        Batches(pack, ("train",), 16, False, Streams(3, device), Processes(), resident) for device in ("cpu", DEVICE)
+        ImageLoader(pack, ("train",), 16, False, Streams(3, device), ProcessGroup(), resident)
+        for device in ("cpu", DEVICE)
     )
     for step in range(6):
-        assert torch.equal(there(step).cpu(), here(step))
+        assert torch.equal(there.batch(step).cpu(), here.batch(step))
     for each in (here, there):
         each.close()
 

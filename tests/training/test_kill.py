@@ -28,7 +28,7 @@ def train_here(folder: Path) -> None:
     """What a child does, in a project folder: as tests here do, with one thread and no MLflow."""
     os.chdir(folder)
     torch.set_num_threads(1)
-    loop.Session._open_tracker = lambda _: Tracker()  # type: ignore[method-assign]
+    loop.TrainingLoop._open_tracker = lambda _: Tracker()  # type: ignore[method-assign]
     train(plans.load(), RUN)
 
 

@@ -18,7 +18,7 @@ from transgan.models import DiscriminatorNetwork, build_generator
 from transgan.schema.model import generator_config
 from transgan.schema.recipe import Regularizer
 from transgan.training.augmentation import Augmentation
-from transgan.training.random_inputs import DiscriminatorDraws, Drawer, GeneratorDraws, Mixing
+from transgan.training.random_inputs import DiscriminatorInputs, GeneratorInputs, RandomInputs, StyleMixing
 from transgan.training.regularizers import REGULARIZERS as TERMS
 from transgan.training.regularizers import Context
 from transgan.training.style_mixing import generate, styles_of
@@ -26,14 +26,14 @@ from transgan.training.train import train
 from transgan.utils.random import Streams
 
 
-def context(generator, draws, state: float = 0.0, **changes) -> Context:
+def context(generator, inputs, state: float = 0.0, **changes) -> Context:
     return Context(
         generator=generator,
         discriminator=torch.nn.Identity(),
         augmentation=Augmentation([], 4, 0.3),
-        draws=draws,
-        batch=len(draws.z),
-        group=len(draws.z),
+        inputs=inputs,
+        batch=len(inputs.z),
+        group=len(inputs.z),
         state={"mean": torch.tensor(state)},
         **changes,
     )
@@ -46,22 +46,22 @@ def term(**changes) -> Regularizer:
 @pytest.mark.parametrize("traceable", [False, True])
 def test_path_lengths_of_a_linear_generator_are_known(traceable):
     generator = Linear()
-    draws = GeneratorDraws(torch.randn(4, 6), directions=torch.randn(4, 3, 4, 4))
+    inputs = GeneratorInputs(torch.randn(4, 6), directions=torch.randn(4, 3, 4, 4))
     lengths = (
-        torch.einsum("lpw,bp->blw", generator.matrices, draws.directions.flatten(1) / 4).square().sum(2).mean(1).sqrt()
+        torch.einsum("lpw,bp->blw", generator.matrices, inputs.directions.flatten(1) / 4).square().sum(2).mean(1).sqrt()
     )
-    part = context(generator, draws, 1.5, traceable=traceable)
-    torch.testing.assert_close(part.path_lengths(draws), lengths)
+    part = context(generator, inputs, 1.5, traceable=traceable)
+    torch.testing.assert_close(part.path_lengths(inputs), lengths)
     value = TERMS["path_length"](term(), part)
     expected = (lengths - 1.5).square().mean()
     torch.testing.assert_close(value, expected)
     assert part.statistics["mean"].item() == pytest.approx(lengths.mean().item())
     for made, known in zip(*(torch.autograd.grad(one, generator.matrices) for one in (value, expected)), strict=True):
         torch.testing.assert_close(made, known)
-    every_other = TERMS["path_length"](term(one_in=2), context(generator, draws, 1.5))
+    every_other = TERMS["path_length"](term(one_in=2), context(generator, inputs, 1.5))
     torch.testing.assert_close(every_other, (lengths[::2] - 1.5).square().mean())
     with pytest.raises(UserError, match="one in 3 pictures of 4"):
-        TERMS["path_length"](term(one_in=3), context(generator, draws))
+        TERMS["path_length"](term(one_in=3), context(generator, inputs))
 
 
 def test_path_length_and_its_gradient_are_those_of_finite_differences():
@@ -74,22 +74,22 @@ def test_path_length_and_its_gradient_are_those_of_finite_differences():
             if name.endswith("noise_strength"):
                 parameter.fill_(0.3)
     double = functools.partial(torch.randn, dtype=torch.float64)
-    draws = GeneratorDraws(
+    inputs = GeneratorInputs(
         double(2, 8), generator_noise=double(2, generator.noise_width), directions=double(2, 3, 8, 8)
     )
-    part = context(generator, draws, 0.4)
-    styles, h = generator.map(draws.z).detach(), 1e-5
+    part = context(generator, inputs, 0.4)
+    styles, h = generator.map(inputs.z).detach(), 1e-5
     squares = torch.zeros(2, dtype=torch.float64)
     with torch.no_grad():
         for layer in range(generator.styles):
             for component in range(8):
                 step = torch.zeros_like(styles)
                 step[:, layer, component] = h
-                moved = generator.synthesize(styles + step, draws.generator_noise) - generator.synthesize(
-                    styles - step, draws.generator_noise
+                moved = generator.synthesize(styles + step, inputs.generator_noise) - generator.synthesize(
+                    styles - step, inputs.generator_noise
                 )
-                squares += ((moved / (2 * h) * draws.directions).sum((1, 2, 3)) / 8).square() / generator.styles
-    torch.testing.assert_close(part.path_lengths(draws).detach(), squares.sqrt(), atol=0, rtol=1e-6)
+                squares += ((moved / (2 * h) * inputs.directions).sum((1, 2, 3)) / 8).square() / generator.styles
+    torch.testing.assert_close(part.path_lengths(inputs).detach(), squares.sqrt(), atol=0, rtol=1e-6)
     value = TERMS["path_length"](term(), part)
     names = [
         "mapping.0.weight",
@@ -105,7 +105,7 @@ def test_path_length_and_its_gradient_are_those_of_finite_differences():
         for sign in (h, -h):
             with torch.no_grad():
                 parameter.add_(sign * along)
-            values.append(TERMS["path_length"](term(), context(generator, draws, 0.4)).item())
+            values.append(TERMS["path_length"](term(), context(generator, inputs, 0.4)).item())
             with torch.no_grad():
                 parameter.sub_(sign * along)
         assert (slope * along).sum().item() == pytest.approx((values[0] - values[1]) / (2 * h), rel=1e-4), name
@@ -129,24 +129,26 @@ def test_the_average_length_follows_every_measurement_and_the_penalty_sees_the_o
 def test_styles_cross_at_the_layer_drawn():
     generator = build_generator(generator_config.validate_python({**MODEL["generator"], "channel_base": 16}))
     z, other, noise = torch.randn(3, 8), torch.randn(3, 8), torch.randn(3, generator.noise_width)
-    draws = GeneratorDraws(z, generator_noise=noise, mixing=Mixing(other, torch.tensor([1, 3, 4])))
+    inputs = GeneratorInputs(z, generator_noise=noise, mixing=StyleMixing(other, torch.tensor([1, 3, 4])))
     first, second = generator.map(z), generator.map(other)
-    mixed = styles_of(generator, draws)
+    mixed = styles_of(generator, inputs)
     for image, crossing in enumerate((1, 3, 4)):
         assert torch.equal(mixed[image, :crossing], first[image, :crossing])
         assert torch.equal(mixed[image, crossing:], second[image, crossing:])
-    images = generate(generator, draws)
+    images = generate(generator, inputs)
     torch.testing.assert_close(images[2], generator(z, noise)[2])  # beyond the last layer: no mixing
     assert not torch.allclose(images[1], generator(z, noise)[1])
     # The crossing is at the third layer: what the 4 x 4 block makes of the first latent is still there.
     changed = generate(
-        generator, GeneratorDraws(z, generator_noise=noise, mixing=Mixing(other + 1, torch.tensor([1, 3, 4])))
+        generator, GeneratorInputs(z, generator_noise=noise, mixing=StyleMixing(other + 1, torch.tensor([1, 3, 4])))
     )
     with torch.no_grad():
         for block in generator.blocks[1:]:
             block.to_rgb.conv.weight.zero_()
     coarse = [
-        generate(generator, GeneratorDraws(z, generator_noise=noise, mixing=Mixing(second, torch.tensor([1, 3, 4]))))
+        generate(
+            generator, GeneratorInputs(z, generator_noise=noise, mixing=StyleMixing(second, torch.tensor([1, 3, 4])))
+        )
         for second in (other, z)
     ]
     assert not torch.allclose(images[1], changed[1])
@@ -156,19 +158,19 @@ def test_styles_cross_at_the_layer_drawn():
 
 def test_nine_in_ten_pictures_are_mixed_at_layers_that_are_all_as_likely():
     training = Training(batch=4096, generator_batch=4096, regularizers={})
-    crossings = torch.cat([training.drawer.discriminator(step).mixing.crossing for step in range(5)])
+    crossings = torch.cat([training.random_inputs.discriminator(step).mixing.crossing for step in range(5)])
     counts = torch.bincount(crossings, minlength=5) / len(crossings)
     torch.testing.assert_close(
         counts, torch.tensor([0, 0.3, 0.3, 0.3, 0.1]), atol=0.015, rtol=0
     )  # 4 styles: crossings 1, 2, 3, or none (4)
-    part = training.drawer.generator(3).rows(slice(10, 20))
-    assert torch.equal(part.mixing.crossing, training.drawer.generator(3).mixing.crossing[10:20])
-    assert torch.equal(part.mixing.z, training.drawer.generator(3).mixing.z[10:20])
+    part = training.random_inputs.generator(3).rows(slice(10, 20))
+    assert torch.equal(part.mixing.crossing, training.random_inputs.generator(3).mixing.crossing[10:20])
+    assert torch.equal(part.mixing.z, training.random_inputs.generator(3).mixing.z[10:20])
 
 
 def test_directions_are_drawn_for_the_steps_that_measure_paths():
-    drawer = Training(n_critic=3).drawer
-    assert [drawer.generator(step).directions is not None for step in (0, 3, 6, 9)] == [True, False, True, False]
+    random_inputs = Training(n_critic=3).random_inputs
+    assert [random_inputs.generator(step).directions is not None for step in (0, 3, 6, 9)] == [True, False, True, False]
 
 
 def test_a_generator_without_styles_cannot_mix_them():
@@ -177,7 +179,7 @@ def test_a_generator_without_styles_cannot_mix_them():
     )
     for changes in ({"style_mixing": 0.0}, {"regularizers": {}}):
         with pytest.raises(UserError, match="generator with styles"):
-            Drawer(
+            RandomInputs(
                 Streams(0),
                 recipe(**changes),
                 Augmentation([], 8, 0.3),
@@ -205,16 +207,16 @@ def test_steps_of_their_own_correct_adam():
 @pytest.mark.parametrize("own_step", [False, True])
 def test_lazy_regularization_is_the_eager_one_in_expectation(own_step):
     def summed(interval: int, own_step: bool) -> torch.Tensor:
-        """Gradient of all losses of 4 steps by one weight, the net, pictures and draws staying the same."""
+        """Gradient of all losses of 4 steps by one weight, the net, pictures and inputs staying the same."""
         training = Training(
             regularizers={"r1": {"kind": "r1", "weight": 0.5, "interval": interval, "own_step": own_step}}
         )
         trainer, weight = training.trainer, training.trainer.discriminator.conv.weight
-        draws, real = training.drawer.discriminator(0), training.streams.normal("real", 0, 8, 3, 8, 8)
+        inputs, real = training.random_inputs.discriminator(0), training.streams.normal("real", 0, 8, 3, 8, 8)
         total = torch.zeros_like(weight)
         for step in range(4):
             for adversarial, terms in trainer._updates("discriminator", step):
-                loss, _ = trainer._d_loss(real, draws, adversarial, terms, None)
+                loss, _ = trainer._d_loss(real, inputs, adversarial, terms, None)
                 total += torch.autograd.grad(loss, weight)[0]
         return total
 
@@ -232,8 +234,8 @@ def test_r1_of_a_quadratic_discriminator_before_and_after_augmentation():
 
     augmentation = Augmentation(["diffaug_color"], 4, 0.3)
     real, numbers = torch.randn(3, 3, 4, 4), torch.rand(3, 3, 3)
-    draws = DiscriminatorDraws(torch.zeros(3, 1), torch.zeros(3, 1, 1, 1), augment=numbers)
-    part = context(torch.nn.Identity(), draws, real=real)
+    inputs = DiscriminatorInputs(torch.zeros(3, 1), torch.zeros(3, 1, 1, 1), augment=numbers)
+    part = context(torch.nn.Identity(), inputs, real=real)
     part.discriminator, part.augmentation = Quadratic(), augmentation
     augmented = augmentation(real, numbers[0])
     value = TERMS["r1"](Regularizer(kind="r1", weight=1.0, augmented=True), part)
@@ -354,21 +356,21 @@ def test_an_estimate_counts_such_a_run(project):
 def replay(rank: int, count: int, port: int, expected: dict) -> None:
     import os
 
-    from transgan.training.distributed.process_group import join
+    from transgan.training.distributed.process_group import init_process_group
 
     torch.set_num_threads(1)
     os.environ.update(WORLD_SIZE=str(count), RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    processes = join("cpu")
-    training = Training(processes)
+    process_group = init_process_group("cpu")
+    training = Training(process_group)
     training.advance(3)
     torch.testing.assert_close(
         training.trainer.regularizer_state["path"]["mean"], expected["regularizers"]["path"]["mean"], atol=0, rtol=1e-5
     )
-    means = processes.gather_rows(training.trainer.regularizer_state["path"]["mean"].view(1))
+    means = process_group.all_gather_rows(training.trainer.regularizer_state["path"]["mean"].view(1))
     assert means.unique().numel() == 1  # the same bits in every process
     for name, value in expected["average"].items():
-        torch.testing.assert_close(training.trainer.average.state_dict()[name], value, atol=1e-3, rtol=0)
-    processes.close()
+        torch.testing.assert_close(training.trainer.generator_ema.state_dict()[name], value, atol=1e-3, rtol=0)
+    process_group.close()
 
 
 @pytest.mark.slow

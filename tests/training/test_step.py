@@ -52,7 +52,7 @@ def test_bfloat16_keeps_weights_and_losses_in_float32():
     trainer = recorded.trainer(precision="bfloat16")
     measured = recorded.advance(trainer)
     assert measured["d_loss"] == pytest.approx(float(recorded.arrays["d_loss"][0]), rel=0.02)
-    for net in (trainer.generator, trainer.discriminator, trainer.average):
+    for net in (trainer.generator, trainer.discriminator, trainer.generator_ema):
         assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
 
 

@@ -11,7 +11,7 @@ from transgan.training.augmentation import Augmentation
 from transgan.training.ema import ema_beta, update_ema
 from transgan.training.losses import LOSSES
 from transgan.training.meter import Meter
-from transgan.training.random_inputs import DiscriminatorDraws, normalized
+from transgan.training.random_inputs import DiscriminatorInputs, normalized
 from transgan.training.regularizers import REGULARIZERS, Context
 
 
@@ -28,12 +28,12 @@ class Squares(nn.Module):
 
 def context(real: torch.Tensor, fake: torch.Tensor, alpha: float, group: int = 0, **changes) -> Context:
     discriminator = Squares()
-    draws = DiscriminatorDraws(torch.zeros(len(real), 1), torch.full((len(real), 1, 1, 1), alpha))
+    inputs = DiscriminatorInputs(torch.zeros(len(real), 1), torch.full((len(real), 1, 1, 1), alpha))
     return Context(
         generator=nn.Identity(),
         discriminator=discriminator,
         augmentation=Augmentation([], 4, 0.3),
-        draws=draws,
+        inputs=inputs,
         batch=len(real),
         group=group or len(real),
         fake=fake,

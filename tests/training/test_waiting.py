@@ -11,8 +11,8 @@ from transgan.config import plan as plans
 from transgan.config.plan import Run
 from transgan.models import build_discriminator, build_generator
 from transgan.training.augmentation import OPERATIONS, Augmentation
-from transgan.training.distributed.process_group import Processes
-from transgan.training.random_inputs import Drawer
+from transgan.training.distributed.process_group import ProcessGroup
+from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils.random import Streams
 
@@ -41,7 +41,7 @@ class NoWaiting(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def iteration(run: Run) -> tuple[Trainer, Drawer, torch.Tensor]:
+def iteration(run: Run) -> tuple[Trainer, RandomInputs, torch.Tensor]:
     """A trainer of the run's networks, as small a batch as its recipe can have, and pictures."""
     discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution)
     generators = [build_generator(run.model.generator) for _ in range(2)]
@@ -55,17 +55,17 @@ def iteration(run: Run) -> tuple[Trainer, Drawer, torch.Tensor]:
         "devices": 1,
     }
     recipe = run.recipe.model_copy(update=sizes)
-    trainer = Trainer(recipe, generators[0], discriminator, generators[1], Processes())
-    drawer = Drawer(Streams(0), recipe, trainer.augmentation, generators[0], discriminator)
-    return trainer, drawer, torch.zeros(batch, 3, run.dataset.resolution, run.dataset.resolution)
+    trainer = Trainer(recipe, generators[0], discriminator, generators[1], ProcessGroup())
+    random_inputs = RandomInputs(Streams(0), recipe, trainer.augmentation, generators[0], discriminator)
+    return trainer, random_inputs, torch.zeros(batch, 3, run.dataset.resolution, run.dataset.resolution)
 
 
 @pytest.mark.parametrize("name", DEMO.runs)
 def test_no_step_of_the_plan_waits(name):
-    trainer, drawer, real = iteration(DEMO.run(name))
-    for step in range(2):  # what the first step makes is there in the second
+    trainer, random_inputs, real = iteration(DEMO.run(name))
+    for _ in range(2):  # what the first step makes is there in the second
         with NoWaiting():
-            trainer.advance(real, drawer.discriminator(step), lambda step=step: drawer.generator(step))
+            trainer.training_step(real, random_inputs)
     assert trainer.meter.means()["d_grad_norm"] > 0
 
 

@@ -4,6 +4,7 @@ import copy
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from torch import nn
 
 from transgan.models import build_discriminator, build_generator
 from transgan.schema import RecipeConfig, TransformerDiscriminator, TransformerGenerator
-from transgan.training.distributed.process_group import Processes
-from transgan.training.random_inputs import DiscriminatorDraws, GeneratorDraws
+from transgan.training.distributed.process_group import ProcessGroup
+from transgan.training.random_inputs import DiscriminatorInputs, GeneratorInputs
 from transgan.training.step import Trainer
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -105,24 +106,24 @@ class Recorded:
                 state[name] = torch.from_numpy(value.astype(np.float32)).reshape(shapes[name])
         return state
 
-    def trainer(self, processes: Processes | None = None, **changes: Any) -> Trainer:
+    def trainer(self, process_group: ProcessGroup | None = None, **changes: Any) -> Trainer:
         generator, discriminator = self.nets()
         nets = [net.to(self.device) for net in (generator, discriminator, copy.deepcopy(generator))]
-        return Trainer(self.recipe(**changes), *nets, processes or Processes())
+        return Trainer(self.recipe(**changes), *nets, process_group or ProcessGroup())
 
     def advance(self, trainer: Trainer) -> dict[str, float]:
         """One step of the product with the recorded numbers; returns what it measured."""
         step = trainer.step
-        rows, generator_rows = trainer.processes.rows(8), trainer.processes.rows(12)
         numbers = {key: self.arrays[key][step].astype(np.float32) for key in ("real", "z", "alpha", "gz")}
         tensor = {key: torch.from_numpy(array).to(self.device) for key, array in numbers.items()}
         width = trainer.discriminator.noise_width
-        draws = DiscriminatorDraws(
+        inputs = DiscriminatorInputs(
             z=tensor["z"], alpha=tensor["alpha"].view(8, 1, 1, 1), noise=torch.zeros(3, 8, width, device=self.device)
         )
         trainer.meter.clear()
-        generator_draws = GeneratorDraws(tensor["gz"], noise=torch.zeros(12, width, device=self.device))
-        trainer.advance(tensor["real"][rows], draws.rows(rows), lambda: generator_draws.rows(generator_rows))
+        generator_inputs = GeneratorInputs(tensor["gz"], noise=torch.zeros(12, width, device=self.device))
+        recorded = SimpleNamespace(discriminator=lambda _: inputs, generator=lambda _: generator_inputs)
+        trainer.training_step(tensor["real"][trainer.process_group.rows(8)], recorded)
         return trainer.meter.means()
 
     def check(self, trainer: Trainer, tolerance: float = 1e-4) -> None:
@@ -137,7 +138,7 @@ class Recorded:
         for name, module in (
             ("generator", trainer.generator),
             ("discriminator", trainer.discriminator),
-            ("ema", trainer.average),
+            ("ema", trainer.generator_ema),
         ):
             state = module.state_dict()
             for key, value in self.state("final", name, module).items():

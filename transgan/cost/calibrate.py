@@ -21,8 +21,8 @@ from transgan.models import build_discriminator, build_generator
 from transgan.pipeline.freshness import carried
 from transgan.schema import RecipeConfig
 from transgan.schema.recipe import Precision
-from transgan.training.distributed.process_group import Processes
-from transgan.training.random_inputs import Drawer
+from transgan.training.distributed.process_group import ProcessGroup
+from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils import files
 from transgan.utils.random import Streams
@@ -91,15 +91,14 @@ def _iteration_seconds(run: Run, recipe: RecipeConfig, device: torch.device) -> 
         torch.manual_seed(0)
         generator = build_generator(run.model.generator).to(device)
         discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution).to(device)
-    trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), Processes())
+    trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), ProcessGroup())
     streams = Streams(0, device)
-    drawer = Drawer(streams, recipe, trainer.augmentation, generator, discriminator)
+    random_inputs = RandomInputs(streams, recipe, trainer.augmentation, generator, discriminator)
     real = streams.uniform("real", 0, recipe.batch, 3, run.dataset.resolution, run.dataset.resolution) * 2 - 1
 
     def iteration() -> None:
         for _ in range(recipe.n_critic):
-            step = trainer.step
-            trainer.advance(real, drawer.discriminator(step), lambda step=step: drawer.generator(step))  # type: ignore[misc]
+            trainer.training_step(real, random_inputs)
 
     _seconds(iteration, device)
     measured: list[float] = []

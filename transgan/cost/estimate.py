@@ -23,8 +23,8 @@ from transgan.config.plan import Run
 from transgan.models import build_discriminator, build_generator, double_backward
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.schema.recipe import DynamicsConfig
-from transgan.training.distributed.process_group import Processes
-from transgan.training.random_inputs import Drawer
+from transgan.training.distributed.process_group import ProcessGroup
+from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils.random import Streams
 
@@ -130,11 +130,11 @@ def _measure_once(model_json: str, resolution: int, recipe_json: str, plain: boo
     with FakeTensorMode(allow_non_fake_inputs=True), attention, Counter() as counter:
         for net in (*networks, discriminator):
             net.to_empty(device="cpu")
-        trainer = Trainer(recipe, networks[0], discriminator, networks[1], Processes())
-        draws = Drawer(_Shapes(0), recipe, trainer.augmentation, networks[0], discriminator)
+        trainer = Trainer(recipe, networks[0], discriminator, networks[1], ProcessGroup())
+        random_inputs = RandomInputs(_Shapes(0), recipe, trainer.augmentation, networks[0], discriminator)
         real = torch.empty(recipe.batch, 3, resolution, resolution)
-        d_flop, d_peak = counter.count(lambda: trainer.discriminator_step(real, draws.discriminator(0)))
-        g_flop, g_peak = counter.count(lambda: trainer.generator_step(draws.generator(0)))
+        d_flop, d_peak = counter.count(lambda: trainer.discriminator_step(real, random_inputs.discriminator(0)))
+        g_flop, g_peak = counter.count(lambda: trainer.generator_step(random_inputs.generator(0)))
         # By now every gradient and every optimizer state exists: a later step needs them all, and at its worst so much on top.
         memory = counter.live + max(d_peak, g_peak)
     g_parameters, d_parameters = (

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from transgan.data.pack import Pack
 from transgan.hardware.device import send
-from transgan.training.distributed.process_group import Processes
+from transgan.training.distributed.process_group import ProcessGroup
 from transgan.utils.random import Streams
 
 AHEAD = 4
@@ -22,7 +22,7 @@ RESIDENT_SHARE_GPU = 0.25
 PIECE_BYTES = 2**26  # of pictures on their way to the device, where they stay
 
 
-class Batches:
+class ImageLoader:
     """Batches of real pictures (b, 3, H, W) in [-1, 1], this process's rows of every global batch. Close it to stop its threads."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Batches:
         batch: int,
         flip: bool,
         streams: Streams,
-        processes: Processes,
+        process_group: ProcessGroup,
         resident: bool | None = None,
     ) -> None:
         """`resident` None: decided by the size of the pictures and the device's memory."""
@@ -43,7 +43,7 @@ class Batches:
         self._streams = streams
         self._order_streams = Streams(streams.seed)  # the order does not depend on the device
         self._device = streams.device
-        self._local = processes.rows(batch)
+        self._local = process_group.rows(batch)
         self._orders: OrderedDict[int, np.ndarray] = OrderedDict()
         self._pictures: Tensor | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -54,7 +54,7 @@ class Batches:
         else:
             self._pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="pictures")
 
-    def __call__(self, step: int) -> Tensor:
+    def batch(self, step: int) -> Tensor:
         """The real pictures of discriminator step `step`, mirrored with probability 1/2 where the recipe says so."""
         images = self._read(step).float() / 127.5 - 1
         if self._flip:

@@ -23,11 +23,11 @@ from transgan.pipeline.provenance import collect
 from transgan.schema import RecipeConfig
 from transgan.tracking.tracker import Tracker
 from transgan.training.checkpoint import Checkpoints
-from transgan.training.data_loader import Batches
-from transgan.training.distributed.process_group import Processes
+from transgan.training.data_loader import ImageLoader
+from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.dynamics import Dynamics
 from transgan.training.history import History
-from transgan.training.random_inputs import Drawer
+from transgan.training.random_inputs import RandomInputs
 from transgan.training.signals import Stopped, StopRequest, stop_request
 from transgan.training.snapshot_fid import small_fid
 from transgan.training.step import Trainer
@@ -42,7 +42,7 @@ Network = TypeVar("Network", bound=nn.Module)
 TRACKING = "tracking.json"
 
 
-class Session:
+class TrainingLoop:
     """Everything one process needs to train a run in its state folder."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Session:
         plan: Plan,
         run_name: str,
         folder: Path,
-        processes: Processes | None = None,
+        process_group: ProcessGroup | None = None,
         told_to_stop: Callable[[], int] = lambda: 0,
     ) -> None:
         """`told_to_stop` is asked after every step for the number of a signal, besides those that this process gets itself; 0: go on."""
@@ -62,8 +62,8 @@ class Session:
         self.fingerprint = plan.fingerprint("train", run_name)
         device = prepare_compute(recipe.threads, plan.params.execution.device)
         set_precision(recipe.precision)
-        self.processes = processes or Processes()
-        _check_processes(self.processes, recipe, device)
+        self.process_group = process_group or ProcessGroup()
+        _check_processes(self.process_group, recipe, device)
         self.told_to_stop = told_to_stop
         self.pack = Pack.open(plan.paths.data(run.dataset_name))
         streams = Streams(run.seed, device)
@@ -71,9 +71,11 @@ class Session:
         discriminator = _built(
             streams, "discriminator", lambda: build_discriminator(run.model.discriminator, run.dataset.resolution)
         ).to(device)
-        self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), self.processes)
-        self.drawer = Drawer(streams, recipe, self.trainer.augmentation, generator, discriminator)
-        self.batches = Batches(self.pack, run.dataset.train_splits, recipe.batch, recipe.flip, streams, self.processes)
+        self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), self.process_group)
+        self.random_inputs = RandomInputs(streams, recipe, self.trainer.augmentation, generator, discriminator)
+        self.loader = ImageLoader(
+            self.pack, run.dataset.train_splits, recipe.batch, recipe.flip, streams, self.process_group
+        )
         self.dynamics = Dynamics.of(recipe, generator, streams, small_fid(plan, run))
         self.history = History(recipe)
         self.checkpoints = Checkpoints(folder, self.fingerprint, plan.params.execution.keep_checkpoints)
@@ -84,16 +86,16 @@ class Session:
     def run(self) -> None:
         """Train to the end and write the outputs into the folder."""
         with ExitStack() as stack:
-            stack.callback(self.processes.close)
-            stack.callback(self.batches.close)
+            stack.callback(self.process_group.close)
+            stack.callback(self.loader.close)
             stop = stack.enter_context(stop_request())
             self._resume()
-            if self.processes.is_main:
+            if self.process_group.is_main:
                 self.tracker = stack.enter_context(self._open_tracker())
             total = self.recipe.steps * self.recipe.batch
             bar = stack.enter_context(progress(f"train {self.run_config.name}", total, "images", self.trainer.images))
             self._train(bar, stop)
-            if self.processes.is_main:
+            if self.process_group.is_main:
                 self._write_outputs()
 
     def _train(self, bar: Progress, stop: StopRequest) -> None:
@@ -101,14 +103,14 @@ class Session:
         trainer, recipe = self.trainer, self.recipe
         self._record_dynamics()
         while trainer.step < recipe.steps:
-            self._step()
+            trainer.training_step(self.loader.batch(trainer.step), self.random_inputs)
             bar.advance(recipe.batch)
             if self.history.due(trainer.images, trainer.step == recipe.steps):
                 self._log(bar)
             self._record_dynamics()
             # All processes do the same at the same step: what any was told, else what the main one's clock says.
             signum, due = divmod(
-                self.processes.agree(2 * (stop.signum or self.told_to_stop()) + self._checkpoint_due()), 2
+                self.process_group.all_reduce_max(2 * (stop.signum or self.told_to_stop()) + self._checkpoint_due()), 2
             )
             if signum:
                 self._leave(signum)
@@ -118,19 +120,8 @@ class Session:
 
     def _checkpoint_due(self) -> bool:
         return (
-            self.processes.is_main
+            self.process_group.is_main
             and time.monotonic() - self.saved_at > self.plan.params.execution.checkpoint_minutes * 60
-        )
-
-    def _step(self) -> None:
-        """One discriminator step and the generator step that follows it, if one does."""
-        trainer, step = self.trainer, self.trainer.step
-        rows = self.processes.rows(self.recipe.batch)
-        generator_rows = self.processes.rows(self.recipe.generator_batch)
-        trainer.advance(
-            self.batches(step),
-            self.drawer.discriminator(step).rows(rows),
-            lambda: self.drawer.generator(step).rows(generator_rows),
         )
 
     def _log(self, bar: Progress) -> None:
@@ -138,7 +129,7 @@ class Session:
         row = self.history.add(self.trainer.images, self.trainer.step, self.trainer.meter.means())
         self.trainer.meter.clear()
         self._check(row)
-        if self.processes.is_main:
+        if self.process_group.is_main:
             self.tracker.log([{**row, **self.history.speed(self.folder, self.trainer.images, self.trainer.device)}])
             bar.note(f"d_loss {row['d_loss']:.3g}, g_loss {row.get('g_loss', math.nan):.3g}")
 
@@ -155,8 +146,8 @@ class Session:
             )
 
     def _record_dynamics(self) -> None:
-        if self.processes.is_main and self.dynamics.due(self.trainer.images):
-            made = self.dynamics.record(self.trainer.average, self.trainer.images)
+        if self.process_group.is_main and self.dynamics.due(self.trainer.images):
+            made = self.dynamics.record(self.trainer.generator_ema, self.trainer.images)
             grid = self.folder / "samples.png"
             save_grid(grid, made)
             self.tracker.picture(grid, "samples", self.trainer.images)
@@ -168,7 +159,7 @@ class Session:
             return
         self._check(self.trainer.meter.means())
         self.saved_step = self.trainer.step
-        if self.processes.is_main:
+        if self.process_group.is_main:
             state = {
                 "trainer": self.trainer.state(),
                 "history": self.history.rows,
@@ -188,19 +179,21 @@ class Session:
         self.dynamics.records = state["dynamics"]
         self.earlier_seconds = state["seconds"]
         self.saved_step = self.trainer.step
-        if self.processes.is_main and self.trainer.step < self.recipe.steps:
+        if self.process_group.is_main and self.trainer.step < self.recipe.steps:
             logger.info(
                 f"train {self.run_config.name}: goes on from {self.trainer.images:,} of {self.recipe.images:,} images"
             )
 
     def _leave(self, signum: int) -> None:
         self._save()
-        if self.processes.is_main:
+        if self.process_group.is_main:
             logger.info(
                 f"train {self.run_config.name}: told to stop; saved at {self.trainer.images:,} images; the same command goes on from there"
             )
             self.tracker.finish("KILLED", f"signal {signum}")
-        self.processes.agree(0)  # wait for the main one: torchrun kills the others of a process that has left
+        self.process_group.all_reduce_max(
+            0
+        )  # wait for the main one: torchrun kills the others of a process that has left
         raise Stopped(signum)
 
     def _open_tracker(self) -> Tracker:
@@ -225,7 +218,7 @@ class Session:
             "images": trainer.images,
             "seed": run.seed,
         }
-        save_generator(folder / "generator.safetensors", trainer.average, run.model.generator, identity)
+        save_generator(folder / "generator.safetensors", trainer.generator_ema, run.model.generator, identity)
         files.write_json(
             folder / "run.json",
             {
@@ -239,7 +232,7 @@ class Session:
             },
         )
         self.history.save(folder / "history.csv")
-        self.dynamics.save(folder / "dynamics.npz", trainer.average)
+        self.dynamics.save(folder / "dynamics.npz", trainer.generator_ema)
         save_grid(folder / "samples.png", self.dynamics.records[-1]["pictures"].numpy())
         speed = {
             "training_seconds": round(self._seconds(), 1),
@@ -249,15 +242,15 @@ class Session:
         self.tracker.picture(folder / "samples.png", "samples.png")
 
 
-def _check_processes(processes: Processes, recipe: RecipeConfig, device: torch.device) -> None:
+def _check_processes(process_group: ProcessGroup, recipe: RecipeConfig, device: torch.device) -> None:
     """Raises UserError, in all processes, where they cannot share the batches or two were given one GPU."""
     for key, batch in (("batch", recipe.batch), ("generator_batch", recipe.generator_batch)):
-        if batch % processes.count:
+        if batch % process_group.world_size:
             raise UserError(
-                f"recipe.{key}: {batch} does not divide among {processes.count} processes; start another number of them"
+                f"recipe.{key}: {batch} does not divide among {process_group.world_size} processes; start another number of them"
             )
     if device.type == "cuda":
-        taken = processes.gather(str(torch.cuda.get_device_properties(device).uuid))
+        taken = process_group.all_gather_object(str(torch.cuda.get_device_properties(device).uuid))
         if len(set(taken)) < len(taken):
             raise UserError(
                 f"{len(taken)} processes of this run share {len(set(taken))} GPUs, as other runs have the rest; wait for those to end"

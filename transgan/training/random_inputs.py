@@ -15,7 +15,7 @@ from transgan.utils.random import Streams
 
 
 @dataclass(frozen=True)
-class Mixing:
+class StyleMixing:
     """A second latent for every picture, and the first layer that takes its style; as many as there are layers: none does."""
 
     z: Tensor  # (B, latent)
@@ -27,7 +27,7 @@ class Mixing:
 
 
 @dataclass(frozen=True)
-class DiscriminatorDraws:
+class DiscriminatorInputs:
     """One discriminator step. `noise` and `augment` hold three batches: for the real, the generated and the interpolated pictures."""
 
     z: Tensor  # (B, latent)
@@ -35,7 +35,7 @@ class DiscriminatorDraws:
     generator_noise: Tensor | None = None  # (B, generator's noise width)
     noise: Tensor | None = None  # (3, B, discriminator's noise width)
     augment: Tensor | None = None  # (3, B, columns)
-    mixing: Mixing | None = None
+    mixing: StyleMixing | None = None
 
     def rows(self, rows: slice) -> Self:
         """The numbers of some of the batch's pictures."""
@@ -50,14 +50,14 @@ class DiscriminatorDraws:
 
 
 @dataclass(frozen=True)
-class GeneratorDraws:
+class GeneratorInputs:
     """One generator step."""
 
     z: Tensor  # (B, latent)
     generator_noise: Tensor | None = None  # (B, generator's noise width)
     noise: Tensor | None = None  # (B, discriminator's noise width)
     augment: Tensor | None = None  # (B, columns)
-    mixing: Mixing | None = None
+    mixing: StyleMixing | None = None
     directions: Tensor | None = None  # (B, 3, H, W) what path lengths are measured along
 
     def rows(self, rows: slice) -> Self:
@@ -76,8 +76,8 @@ def _rows(numbers: Tensor | None, rows: slice, axis: int = 0) -> Tensor | None:
     return None if numbers is None else numbers[rows] if axis == 0 else numbers[:, rows]
 
 
-class Drawer:
-    """Draws for a recipe and its networks, of which it keeps only what they take."""
+class RandomInputs:
+    """Inputs for a recipe and its networks, of which it keeps only what they take."""
 
     def __init__(
         self,
@@ -101,11 +101,11 @@ class Drawer:
                 "recipe: `style_mixing` and `path_length` are for a generator with styles (family stylegan2); leave them out"
             )
 
-    def discriminator(self, step: int) -> DiscriminatorDraws:
+    def discriminator(self, step: int) -> DiscriminatorInputs:
         """The numbers of discriminator step `step`."""
         batch = self.recipe.batch
         noise = self._noise("d/noise", step, 3 * batch, self.discriminator_noise)
-        return DiscriminatorDraws(
+        return DiscriminatorInputs(
             z=self._z("d/z", step, batch),
             alpha=self.streams.uniform("d/alpha", step, batch, 1, 1, 1),
             generator_noise=self._noise("d/generator_noise", step, batch, self.generator_noise),
@@ -114,12 +114,12 @@ class Drawer:
             mixing=self._mixing("d/mixing", step, batch),
         )
 
-    def generator(self, step: int) -> GeneratorDraws:
+    def generator(self, step: int) -> GeneratorInputs:
         """The numbers of the generator step that follows discriminator step `step`."""
         batch, side = self.recipe.generator_batch, self.resolution
         paths = self._path_lengths.intersection(self.recipe.due("generator", step // self.recipe.n_critic))
         augment = self.augmentation.draw(self.streams, "g/augment", step, 1, batch, self.recipe.batch_group)
-        return GeneratorDraws(
+        return GeneratorInputs(
             z=self._z("g/z", step, batch),
             generator_noise=self._noise("g/generator_noise", step, batch, self.generator_noise),
             noise=self._noise("g/noise", step, batch, self.discriminator_noise),
@@ -132,13 +132,13 @@ class Drawer:
         z = self.streams.normal(name, step, batch, self.latent)
         return normalized(z) if self.recipe.normalize_latent else z
 
-    def _mixing(self, name: str, step: int, batch: int) -> Mixing | None:
+    def _mixing(self, name: str, step: int, batch: int) -> StyleMixing | None:
         """Where a coin says so, the crossing is at a layer after the first, all as likely; else after the last one."""
         if not self.recipe.style_mixing:
             return None
         coin, place = self.streams.uniform(f"{name}/crossing", step, batch, 2).unbind(1)
         within = 1 + (place * (self.styles - 1)).long().clamp(max=self.styles - 2)
-        return Mixing(
+        return StyleMixing(
             self._z(f"{name}/z", step, batch), torch.where(coin < self.recipe.style_mixing, within, self.styles)
         )
 

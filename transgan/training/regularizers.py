@@ -16,7 +16,7 @@ from transgan.models import double_backward
 from transgan.models.base import StyledGenerator
 from transgan.schema.recipe import Regularizer
 from transgan.training.augmentation import Augmentation
-from transgan.training.random_inputs import DiscriminatorDraws, GeneratorDraws
+from transgan.training.random_inputs import DiscriminatorInputs, GeneratorInputs
 from transgan.training.style_mixing import styles_of
 
 
@@ -27,7 +27,7 @@ class Context:
     generator: nn.Module
     discriminator: nn.Module
     augmentation: Augmentation
-    draws: DiscriminatorDraws | GeneratorDraws
+    inputs: DiscriminatorInputs | GeneratorInputs
     batch: int
     group: int  # pictures per batch group
     fake: Tensor | None = None
@@ -45,11 +45,11 @@ class Context:
     def input_gradient(self, images: Tensor, copy: int, augmented: bool = False) -> Tensor:
         """Gradient (b, 3, H, W) of D(augmented pictures) with respect to the pictures before augmentation, differentiable once more.
 
-        In float32 whatever the autocast. `copy`: which of the step's three batches of draws: 0 real, 1 generated, 2 interpolated.
+        In float32 whatever the autocast. `copy`: which of the step's three batches of inputs: 0 real, 1 generated, 2 interpolated.
         `augmented`: with respect to the pictures after augmentation.
         """
         noise, augment = (
-            None if numbers is None else numbers[copy] for numbers in (self.draws.noise, self.draws.augment)
+            None if numbers is None else numbers[copy] for numbers in (self.inputs.noise, self.inputs.augment)
         )
         with torch.autocast(images.device.type, enabled=False):
             images = images.detach().float()
@@ -72,21 +72,21 @@ class Context:
                 logits = self.discriminator(self.augmentation(images, augment), noise)
             return torch.autograd.grad(logits.sum(), images, create_graph=True)[0]
 
-    def path_lengths(self, draws: GeneratorDraws) -> Tensor:
-        """How far each picture moves per unit of style (b,): |J^T y|, J the Jacobian of the picture by the styles, y the draws' directions.
+    def path_lengths(self, inputs: GeneratorInputs) -> Tensor:
+        """How far each picture moves per unit of style (b,): |J^T y|, J the Jacobian of the picture by the styles, y the inputs' directions.
 
         The square is the mean over layers; y is divided by the side, so that the length does not grow with it. In float32 whatever the
         autocast, differentiable once more.
         """
-        generator, directions = self.generator, draws.directions
+        generator, directions = self.generator, inputs.directions
         assert isinstance(generator, StyledGenerator)
         assert directions is not None
-        with torch.autocast(draws.z.device.type, enabled=False):
-            styles = styles_of(generator, draws)
+        with torch.autocast(inputs.z.device.type, enabled=False):
+            styles = styles_of(generator, inputs)
 
             def along(styles: Tensor) -> Tensor:
                 with double_backward():
-                    images = generator.synthesize(styles, draws.generator_noise)
+                    images = generator.synthesize(styles, inputs.generator_noise)
                 return (images * directions).sum() / directions.shape[3]
 
             gradient = (
@@ -105,8 +105,8 @@ def gradient_penalty(config: Regularizer, context: Context) -> Tensor:
     """WGAN-GP on pictures between real and generated: mean of (gradient norm - target)^2 / target^2."""
     assert context.real is not None
     assert context.fake is not None
-    assert isinstance(context.draws, DiscriminatorDraws)
-    images = torch.lerp(context.fake, context.real, context.draws.alpha)
+    assert isinstance(context.inputs, DiscriminatorInputs)
+    images = torch.lerp(context.fake, context.real, context.inputs.alpha)
     norms = torch.linalg.vector_norm(context.input_gradient(images, 2).flatten(1), dim=1)
     penalty: Tensor = ((norms - config.target) / config.target).square().sum() / context.batch
     return penalty
@@ -131,12 +131,12 @@ def drift(_: Regularizer, context: Context) -> Tensor:
 
 def path_length(config: Regularizer, context: Context) -> Tensor:
     """Mean of (path length - its moving average)^2, the average being that of the steps before (Karras et al. 2020, section 3.2)."""
-    assert isinstance(context.draws, GeneratorDraws)
-    if len(context.draws.z) % config.one_in:
+    assert isinstance(context.inputs, GeneratorInputs)
+    if len(context.inputs.z) % config.one_in:
         raise UserError(
-            f"recipe: `path_length` takes one in {config.one_in} pictures of {len(context.draws.z)} at once; change one_in, devices or micro_batch"
+            f"recipe: `path_length` takes one in {config.one_in} pictures of {len(context.inputs.z)} at once; change one_in, devices or micro_batch"
         )
-    lengths = context.path_lengths(context.draws.rows(slice(None, None, config.one_in)))
+    lengths = context.path_lengths(context.inputs.rows(slice(None, None, config.one_in)))
     count = context.batch / config.one_in
     context.statistics["mean"] = lengths.sum() / count
     return (lengths - context.state["mean"]).square().sum() / count

@@ -14,11 +14,11 @@ from transgan.models import DiscriminatorNetwork, GeneratorNetwork
 from transgan.schema import OptimizerConfig, RecipeConfig
 from transgan.schema.recipe import Net
 from transgan.training.augmentation import Augmentation
-from transgan.training.distributed.process_group import Processes
+from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.ema import ema_beta, update_ema
 from transgan.training.losses import LOSSES
 from transgan.training.meter import Meter
-from transgan.training.random_inputs import DiscriminatorDraws, GeneratorDraws
+from transgan.training.random_inputs import DiscriminatorInputs, GeneratorInputs, RandomInputs
 from transgan.training.regularizers import REGULARIZERS, REMEMBERED, Context, measured_names
 from transgan.training.style_mixing import generate
 
@@ -35,13 +35,13 @@ class Trainer:
         recipe: RecipeConfig,
         generator: GeneratorNetwork,
         discriminator: DiscriminatorNetwork,
-        average: GeneratorNetwork,
-        processes: Processes,
+        generator_ema: GeneratorNetwork,
+        process_group: ProcessGroup,
     ) -> None:
-        """`average` is a copy of the generator that takes the moving average. All three are on the device to compute on."""
+        """`generator_ema` is a copy of the generator that takes the moving average. All three are on the device to compute on."""
         self.recipe = recipe
-        self.generator, self.discriminator, self.average = generator, discriminator, average
-        self.processes = processes
+        self.generator, self.discriminator, self.generator_ema = generator, discriminator, generator_ema
+        self.process_group = process_group
         self.device = next(generator.parameters()).device
         self.augmentation = Augmentation(recipe.augment, generator.resolution, recipe.augment_probability, self.device)
         self._adam: dict[Net, OptimizerConfig] = {
@@ -56,7 +56,7 @@ class Trainer:
             for name, term in recipe.regularizers.items()
         }
         self.step = 0
-        average.eval().requires_grad_(False)
+        generator_ema.eval().requires_grad_(False)
         for net in (generator, discriminator):
             net.checkpoint_activations = recipe.checkpoint_activations
         self._d_loss, self._g_loss = self._discriminator_loss, self._generator_loss
@@ -74,32 +74,36 @@ class Trainer:
         """Whether a generator step follows the next discriminator step."""
         return self.step % self.recipe.n_critic == 0
 
-    def advance(self, real: Tensor, draws: DiscriminatorDraws, generator_draws: Callable[[], GeneratorDraws]) -> None:
-        """One discriminator step and the generator step that follows it, if one does. `real` and `draws`: this process's rows."""
-        for net in (self.generator, self.average):
+    def training_step(self, real: Tensor, random_inputs: RandomInputs) -> None:
+        """A discriminator step, and the generator step that follows it if one is due.
+
+        `real` (b, 3, H, W) in [-1, 1]: this process's rows of the step's batch. `random_inputs`: for the global batch.
+        """
+        recipe, step = self.recipe, self.step
+        for net in (self.generator, self.generator_ema):
             net.set_progress(self.images)
-        self.discriminator_step(real, draws)
+        self.discriminator_step(real, random_inputs.discriminator(step).rows(self.process_group.rows(recipe.batch)))
         if self.generator_is_next:
-            self.generator_step(generator_draws())
+            self.generator_step(random_inputs.generator(step).rows(self.process_group.rows(recipe.generator_batch)))
         self.step += 1
 
-    def discriminator_step(self, real: Tensor, draws: DiscriminatorDraws) -> None:
+    def discriminator_step(self, real: Tensor, inputs: DiscriminatorInputs) -> None:
         """Update D on real pictures (b, 3, H, W) in [-1, 1] and on as many generated ones."""
         self.discriminator.begin_step()
         for adversarial, terms in self._updates("discriminator", self.step):
-            means = self._group_means(real, draws) if self._among(terms, "drift") else None
+            means = self._group_means(real, inputs) if self._has_term(terms, "drift") else None
 
             def loss(
                 rows: slice, adversarial: bool = adversarial, terms: Names = terms, means: Tensor | None = means
             ) -> Loss:
                 return self._d_loss(
-                    real[rows], draws.rows(rows), adversarial, terms, None if means is None else means[rows]
+                    real[rows], inputs.rows(rows), adversarial, terms, None if means is None else means[rows]
                 )
 
             # What the last generator step left in D's gradients becomes part of the first update.
-            self._descend("discriminator", loss, len(real), adversarial, terms)
+            self._optimizer_step("discriminator", loss, len(real), adversarial, terms)
 
-    def generator_step(self, draws: GeneratorDraws) -> None:
+    def generator_step(self, inputs: GeneratorInputs) -> None:
         """Update G, and its moving average, on this process's rows of a generator batch."""
         recipe = self.recipe
         leak = recipe.leak_generator_gradient
@@ -107,14 +111,14 @@ class Trainer:
         for adversarial, terms in self._updates("generator", self.step // recipe.n_critic):
 
             def loss(rows: slice, adversarial: bool = adversarial, terms: Names = terms) -> Loss:
-                return self._g_loss(draws.rows(rows), adversarial, terms)
+                return self._g_loss(inputs.rows(rows), adversarial, terms)
 
-            self._descend("generator", loss, len(draws.z), adversarial, terms)
+            self._optimizer_step("generator", loss, len(inputs.z), adversarial, terms)
         self.discriminator.requires_grad_(True)
         if leak:
             self._share_leaked_gradient()
         beta = ema_beta(recipe.ema, recipe.batch, recipe.n_critic, self.images)
-        update_ema(self.average, self.generator, beta)
+        update_ema(self.generator_ema, self.generator, beta)
         self.meter.add(("ema_beta",), torch.full((1,), beta, device=self.device))
 
     def state(self) -> dict[str, Any]:
@@ -123,7 +127,7 @@ class Trainer:
             "step": self.step,
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
-            "average": self.average.state_dict(),
+            "average": self.generator_ema.state_dict(),
             "g_optimizer": self.g_optimizer.state_dict(),
             "d_optimizer": self.d_optimizer.state_dict(),
             # Between a generator step and D's next step this holds the gradient that leaks, summed over processes.
@@ -135,10 +139,13 @@ class Trainer:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state()`, with whatever number of processes."""
         self.step = state["step"]
-        for name in ("generator", "discriminator", "average", "g_optimizer", "d_optimizer"):
-            getattr(self, name).load_state_dict(state[name])
+        self.generator.load_state_dict(state["generator"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.generator_ema.load_state_dict(state["average"])
+        self.g_optimizer.load_state_dict(state["g_optimizer"])
+        self.d_optimizer.load_state_dict(state["d_optimizer"])
         for parameter, gradient in zip(self.discriminator.parameters(), state["d_gradient"], strict=True):
-            held = gradient is not None and self.processes.is_main
+            held = gradient is not None and self.process_group.is_main
             parameter.grad = gradient.to(self.device) if held else None
         self.meter.restore(state["meter"], self.device)
         self.regularizer_state = {
@@ -152,7 +159,9 @@ class Trainer:
         alone = [name for name in due if self.recipe.regularizers[name].own_step]
         return [(True, tuple(name for name in due if name not in alone)), *((False, (name,)) for name in alone)]
 
-    def _descend(self, net: Net, loss: Callable[[slice], Loss], length: int, adversarial: bool, terms: Names) -> None:
+    def _optimizer_step(
+        self, net: Net, loss: Callable[[slice], Loss], length: int, adversarial: bool, terms: Names
+    ) -> None:
         """Update a net once by a loss over this process's `length` pictures, of which `loss` takes some rows, and measure it."""
         module, optimizer = (
             (self.generator, self.g_optimizer) if net == "generator" else (self.discriminator, self.d_optimizer)
@@ -163,7 +172,7 @@ class Trainer:
             torch.autograd.backward(part)
             total = measured if total is None else total + measured
         assert total is not None
-        self.processes.add_up([*_gradients(module), total])
+        self.process_group.all_reduce_sum([*_gradients(module), total])
         norm = self._update(module, optimizer, self._adam[net])
         optimizer.zero_grad(set_to_none=True)
         names = (*(MEASURED[net] if adversarial else ()), *measured_names(self.recipe.regularizers, terms))
@@ -174,42 +183,42 @@ class Trainer:
         )
 
     def _discriminator_loss(
-        self, real: Tensor, draws: DiscriminatorDraws, adversarial: bool, active: Names, means: Tensor | None
+        self, real: Tensor, inputs: DiscriminatorInputs, adversarial: bool, active: Names, means: Tensor | None
     ) -> Loss:
         """Loss of a part of the batch, the adversarial one or only that of the active terms; it measures as MEASURED and the terms say."""
         recipe, batch = self.recipe, self.recipe.batch
         fake = None
-        if adversarial or self._among(active, "gradient_penalty"):
+        if adversarial or self._has_term(active, "gradient_penalty"):
             with self._autocast(), torch.no_grad():
-                fake = generate(self.generator, draws)
+                fake = generate(self.generator, inputs)
             fake = fake.float()
         if not adversarial:
-            return self._regularized(self._context(draws, batch, fake, real=real), active)
+            return self._regularized(self._context(inputs, batch, fake, real=real), active)
         assert fake is not None
         with self._autocast():
             augmented = self.augmentation(
-                torch.cat([real, fake]), None if draws.augment is None else draws.augment[:2].flatten(0, 1)
+                torch.cat([real, fake]), None if inputs.augment is None else inputs.augment[:2].flatten(0, 1)
             )
             logits = self.discriminator(
-                augmented, None if draws.noise is None else draws.noise[:2].flatten(0, 1)
+                augmented, None if inputs.noise is None else inputs.noise[:2].flatten(0, 1)
             ).float()
         real_logits, fake_logits = logits.chunk(2)
         terms = LOSSES[recipe.d_loss]
         loss = (terms.d_real(real_logits).sum() + terms.d_fake(fake_logits).sum()) / batch
         d_real, d_fake = real_logits.sum() / batch, fake_logits.sum() / batch
-        context = self._context(draws, batch, fake, real=real, real_logits=real_logits, group_means=means)
+        context = self._context(inputs, batch, fake, real=real, real_logits=real_logits, group_means=means)
         return self._regularized(context, active, loss, d_real - d_fake, d_real, d_fake)
 
-    def _generator_loss(self, draws: GeneratorDraws, adversarial: bool, active: Names) -> Loss:
+    def _generator_loss(self, inputs: GeneratorInputs, adversarial: bool, active: Names) -> Loss:
         """Loss of a part of the batch, the adversarial one or only that of the active terms; it measures as MEASURED and the terms say."""
         batch = self.recipe.generator_batch
         if not adversarial:
-            return self._regularized(self._context(draws, batch), active)
+            return self._regularized(self._context(inputs, batch), active)
         with self._autocast():
-            fake = generate(self.generator, draws)
-            logits = self.discriminator(self.augmentation(fake.float(), draws.augment), draws.noise).float()
+            fake = generate(self.generator, inputs)
+            logits = self.discriminator(self.augmentation(fake.float(), inputs.augment), inputs.noise).float()
         loss = LOSSES[self.recipe.g_loss].g_fake(logits).sum() / batch
-        return self._regularized(self._context(draws, batch, fake), active, loss)
+        return self._regularized(self._context(inputs, batch, fake), active, loss)
 
     def _regularized(self, context: Context, active: Names, *measured: Tensor) -> Loss:
         """The first of what was measured with the active terms added to it, and all that is measured."""
@@ -228,17 +237,17 @@ class Trainer:
             for key, average in self.regularizer_state[name].items():
                 average.lerp_(measured[f"{name}_{key}"], 1 - self.recipe.regularizers[name].decay)
 
-    def _among(self, terms: Names, kind: str) -> bool:
+    def _has_term(self, terms: Names, kind: str) -> bool:
         return any(self.recipe.regularizers[name].kind == kind for name in terms)
 
     def _context(
-        self, draws: DiscriminatorDraws | GeneratorDraws, batch: int, fake: Tensor | None = None, **parts: Any
+        self, inputs: DiscriminatorInputs | GeneratorInputs, batch: int, fake: Tensor | None = None, **parts: Any
     ) -> Context:
         return Context(
             generator=self.generator,
             discriminator=self.discriminator,
             augmentation=self.augmentation,
-            draws=draws,
+            inputs=inputs,
             batch=batch,
             group=self.recipe.batch_group or batch,
             fake=fake,
@@ -246,7 +255,7 @@ class Trainer:
             **parts,
         )
 
-    def _group_means(self, real: Tensor, draws: DiscriminatorDraws) -> Tensor | None:
+    def _group_means(self, real: Tensor, inputs: DiscriminatorInputs) -> Tensor | None:
         """D's mean over the batch group of every real picture (b,), where some group is split among processes or micro-batches.
 
         One more pass without gradients: only with it is the drift of a split group known before its parts are differentiated.
@@ -257,11 +266,11 @@ class Trainer:
         with torch.no_grad(), self._autocast():
             logits = []
             for rows in self._micro_batches(len(real)):
-                part = draws.rows(rows)
+                part = inputs.rows(rows)
                 augmented = self.augmentation(real[rows], None if part.augment is None else part.augment[0])
                 logits.append(self.discriminator(augmented, None if part.noise is None else part.noise[0]).float())
-        means = self.processes.gather_rows(torch.cat(logits)).view(-1, group).mean(1)
-        return means.repeat_interleave(group)[self.processes.rows(self.recipe.batch)]
+        means = self.process_group.all_gather_rows(torch.cat(logits)).view(-1, group).mean(1)
+        return means.repeat_interleave(group)[self.process_group.rows(self.recipe.batch)]
 
     def _micro_batches(self, length: int) -> list[slice]:
         size = self.recipe.micro_batch or length
@@ -290,10 +299,10 @@ class Trainer:
 
     def _share_leaked_gradient(self) -> None:
         """Sum the gradient that G's step left in D and keep it in one process, as D's next step sums again."""
-        if self.processes.count == 1:
+        if self.process_group.world_size == 1:
             return
-        self.processes.add_up(_gradients(self.discriminator))
-        if not self.processes.is_main:
+        self.process_group.all_reduce_sum(_gradients(self.discriminator))
+        if not self.process_group.is_main:
             self.d_optimizer.zero_grad(set_to_none=True)
 
     def _autocast(self) -> torch.autocast:

@@ -31,9 +31,9 @@ def train(plan: Plan, run_name: str) -> None:
 
             start_processes(plan, run_name, folder)
             return
-        from transgan.training.loop import Session
+        from transgan.training.loop import TrainingLoop
 
-        Session(plan, run_name, folder).run()
+        TrainingLoop(plan, run_name, folder).run()
 
     finish(plan, run_name, work)
 
@@ -41,31 +41,31 @@ def train(plan: Plan, run_name: str) -> None:
 def _train_together(plan: Plan, run_name: str) -> None:
     """Train as one of the processes that torchrun started; all share the project's folder."""
     from transgan.training.distributed.launch import device_type
-    from transgan.training.distributed.process_group import join
-    from transgan.training.loop import Session
+    from transgan.training.distributed.process_group import init_process_group
+    from transgan.training.loop import TrainingLoop
 
-    processes = join(device_type(plan))
+    process_group = init_process_group(device_type(plan))
     folder = plan.paths.workspace("train", run_name, plan.fingerprint("train", run_name))
-    if not processes.is_main:
-        if processes.agree(0) == GO:
-            Session(plan, run_name, folder, processes).run()
+    if not process_group.is_main:
+        if process_group.all_reduce_max(0) == GO:
+            TrainingLoop(plan, run_name, folder, process_group).run()
         else:
-            processes.close()
+            process_group.close()
         return
     announced = False
 
     def work(folder: Path) -> None:
         nonlocal announced
         announced = True
-        processes.agree(GO)
-        Session(plan, run_name, folder, processes).run()
+        process_group.all_reduce_max(GO)
+        TrainingLoop(plan, run_name, folder, process_group).run()
 
     try:
         finish(plan, run_name, work)
     finally:
         if not announced:  # finished before, or nothing can be done: the others wait for neither
-            processes.agree(FINISHED)
-            processes.close()
+            process_group.all_reduce_max(FINISHED)
+            process_group.close()
 
 
 def finish(plan: Plan, run_name: str, work: Work) -> None:

@@ -21,8 +21,8 @@ from transgan.hardware.device import lease
 from transgan.schema.params import ExecutionConfig
 from transgan.training.checkpoint import Checkpoints
 from transgan.training.distributed.launch import most_processes, start_processes
-from transgan.training.distributed.process_group import Processes, join
-from transgan.training.loop import Session, _check_processes
+from transgan.training.distributed.process_group import ProcessGroup, init_process_group
+from transgan.training.loop import TrainingLoop, _check_processes
 from transgan.training.train import train
 
 STEP = 1e-4  # final weights of runs that are equal but for rounding
@@ -31,10 +31,10 @@ STEP = 1e-4  # final weights of runs that are equal but for rounding
 def replay(rank: int, count: int, port: int, name: str, changes: dict) -> None:
     torch.set_num_threads(1)
     os.environ.update(WORLD_SIZE=str(count), RANK=str(rank), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    processes = join("cpu")
+    process_group = init_process_group("cpu")
     recorded = Recorded(name)
-    recorded.check(recorded.trainer(processes, **changes))
-    processes.close()
+    recorded.check(recorded.trainer(process_group, **changes))
+    process_group.close()
 
 
 def free_port() -> int:
@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 def test_rows_of_all_processes_are_the_batch():
-    rows = [Processes(rank, 3).rows(12) for rank in range(3)]
+    rows = [ProcessGroup(rank, 3).rows(12) for rank in range(3)]
     assert [list(range(12))[part] for part in rows] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
 
 
@@ -74,17 +74,17 @@ def test_a_gpu_that_is_shared_stays_the_same(tmp_path, monkeypatch):
 
 def test_a_batch_that_does_not_divide_among_the_processes_is_refused(project):
     recipe = plans.load().run(RUN).recipe
-    _check_processes(Processes(0, 2), recipe, torch.device("cpu"))
+    _check_processes(ProcessGroup(0, 2), recipe, torch.device("cpu"))
     with pytest.raises(UserError, match=r"recipe.batch: \d+ does not divide among 3 processes"):
-        _check_processes(Processes(0, 3), recipe, torch.device("cpu"))
+        _check_processes(ProcessGroup(0, 3), recipe, torch.device("cpu"))
     assert [most_processes(recipe, available) for available in (1, 2, 3)] == [1, 2, 2]
 
 
 def test_the_main_clock_says_when_to_save():
-    assert not Session._checkpoint_due(SimpleNamespace(processes=Processes(1, 2), saved_at=-1e9))
-    assert Session._checkpoint_due(
+    assert not TrainingLoop._checkpoint_due(SimpleNamespace(process_group=ProcessGroup(1, 2), saved_at=-1e9))
+    assert TrainingLoop._checkpoint_due(
         SimpleNamespace(
-            processes=Processes(0, 2),
+            process_group=ProcessGroup(0, 2),
             saved_at=-1e9,
             plan=SimpleNamespace(params=SimpleNamespace(execution=ExecutionConfig())),
         )
@@ -168,7 +168,7 @@ def test_a_run_in_two_processes_is_the_run_in_one_and_can_be_gone_on_with_in_one
     together = Checkpoints(folder, plan.fingerprint("train", RUN), 2).load()
     for name in ("json", "pt"):
         (folder / f"checkpoint-000000000128.{name}").unlink()
-    Session(plan, RUN, folder).run()
+    TrainingLoop(plan, RUN, folder).run()
     gone_on = Checkpoints(folder, plan.fingerprint("train", RUN), 2).load()
     for key, value in together["trainer"]["average"].items():
         torch.testing.assert_close(gone_on["trainer"]["average"][key], value, rtol=0, atol=STEP)

@@ -14,16 +14,16 @@ logger = logging.getLogger(__name__)
 def main(params: str, scale: str, run_name: str, folder: str, parent: str) -> int:
     """Train in `folder`; returns the exit code."""
     from transgan.training.distributed.launch import device_type, orphaned
-    from transgan.training.distributed.process_group import join
-    from transgan.training.loop import Session
+    from transgan.training.distributed.process_group import init_process_group
+    from transgan.training.loop import TrainingLoop
 
     configure_logging()
     plan = plans.load(Path(params), scale)
-    processes = join(device_type(plan))
+    process_group = init_process_group(device_type(plan))
     try:
-        Session(plan, run_name, Path(folder), processes, lambda: orphaned(int(parent))).run()
+        TrainingLoop(plan, run_name, Path(folder), process_group, lambda: orphaned(int(parent))).run()
     except (UserError, Diverged) as error:
-        if processes.is_main:  # the others raise the same, or die of this one's end
+        if process_group.is_main:  # the others raise the same, or die of this one's end
             logger.info(f"transgan: {error}")
         return error.exit_code
     return 0
