@@ -10,7 +10,7 @@ import yaml
 from transgan import cli
 from transgan.errors import Diverged
 
-from .conftest import ROOT
+from tests.conftest import ROOT
 
 
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

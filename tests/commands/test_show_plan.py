@@ -9,7 +9,7 @@ from transgan.commands import show_plan
 from transgan.config import plan as plans
 from transgan.utils import files
 
-from .conftest import ROOT
+from tests.conftest import ROOT
 
 
 def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:

@@ -12,7 +12,7 @@ from transgan.errors import UserError
 from transgan.pipeline.stages import stages
 from transgan.schema import export
 
-from .conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY
 
 FILE = Path("params.yaml")
 

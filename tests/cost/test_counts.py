@@ -10,7 +10,7 @@ from transgan.config.plan import Plan, Run
 from transgan.cost import counts
 from transgan.cost.estimate import estimate
 
-from .conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def key(run: Run) -> str:
 def shipped() -> dict[str, dict[str, Any]]:
     """Key -> what was counted, as transgan.cost.estimate.Estimate has it."""
     found: dict[str, dict[str, Any]] = json.loads(
-        resources.files("transgan").joinpath(FILE).read_text(encoding="utf-8")
+        resources.files("transgan.cost").joinpath(FILE).read_text(encoding="utf-8")
     )
     return {entry: {name: value for name, value in counts.items() if name != "run"} for entry, counts in found.items()}
 

@@ -13,7 +13,7 @@ from transgan.config import plan
 from transgan.models import build_discriminator, build_generator
 from transgan.schema.baselines import AutoGANGenerator
 
-MODELS = plan.load(Path(__file__).parents[2] / "params.yaml", "paper").models
+MODELS = plan.load(Path(__file__).parents[3] / "params.yaml", "paper").models
 
 # Added up from the layers of the released networks: six 3 x 3 convolutions of 256 channels, five 1 x 1, the linear layer, the norm, to RGB.
 CELLS = 6 * 256 * (9 * 256 + 1) + 5 * 256 * 257 + 2 * 256 + 3 * (9 * 256 + 1)

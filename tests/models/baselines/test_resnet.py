@@ -13,7 +13,7 @@ from transgan.config import plan
 from transgan.models import build_discriminator, build_generator, double_backward
 from transgan.schema.baselines import ResNetDiscriminator, ResNetGenerator
 
-MODELS = plan.load(Path(__file__).parents[2] / "params.yaml", "paper").models
+MODELS = plan.load(Path(__file__).parents[3] / "params.yaml", "paper").models
 
 
 def small_generator(**changes: Any) -> nn.Module:
