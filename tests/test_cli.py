@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conftest import ROOT
 from transgan import cli
 from transgan.errors import Diverged
-
-from tests.conftest import ROOT
 
 
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

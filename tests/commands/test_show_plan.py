@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from transgan.commands import show_plan
 from transgan.config import plan as plans
 from transgan.utils import files
-
-from tests.conftest import ROOT
 
 
 def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:

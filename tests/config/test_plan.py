@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.conftest import ROOT, TINY
 from transgan.config import plan as plans
 from transgan.errors import UserError
 from transgan.pipeline.stages import stages
 from transgan.schema import export
-
-from tests.conftest import ROOT, TINY
 
 FILE = Path("params.yaml")
 

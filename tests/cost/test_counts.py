@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT, TINY
 from transgan.config import plan as plans
 from transgan.config.plan import Plan, Run
 from transgan.cost import counts
 from transgan.cost.estimate import estimate
-
-from tests.conftest import ROOT, TINY
 
 
 @pytest.fixture(scope="module")
