@@ -32,7 +32,7 @@ from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils import files
 from transgan.utils.image_grid import save_grid
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 HERE = Path(__file__).parent
 RESULTS, PAGE, IMAGES = HERE / "results", HERE.parent / "docs" / "baselines.md", HERE.parent / "docs" / "images"
@@ -59,10 +59,10 @@ class Contender:
         discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution).to(device)
         self.trainer = Trainer(run.recipe, generator, discriminator, copy.deepcopy(generator), ProcessGroup())
         self.random_inputs = RandomInputs(
-            Streams(0, device), run.recipe, self.trainer.augmentation, generator, discriminator
+            RandomStreams(0, device), run.recipe, self.trainer.augmentation, generator, discriminator
         )
         side = run.dataset.resolution
-        self.real = Streams(0, device).uniform("real", 0, run.recipe.batch, 3, side, side) * 2 - 1
+        self.real = RandomStreams(0, device).uniform("real", 0, run.recipe.batch, 3, side, side) * 2 - 1
 
     def turn(self) -> float:
         """Take STEPS steps; images per second."""

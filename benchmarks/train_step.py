@@ -46,7 +46,7 @@ from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.random_inputs import DiscriminatorInputs, GeneratorInputs, RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils import files
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 RESULTS = Path(__file__).parent / "results"
 PRODUCT_SIDE = 2048
@@ -179,10 +179,10 @@ class Pair:
         self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), ProcessGroup())
         self.plain = PlainLoop(recipe, *plain, self.trainer)
         self.random_inputs = RandomInputs(
-            Streams(0, device), recipe, self.trainer.augmentation, generator, discriminator
+            RandomStreams(0, device), recipe, self.trainer.augmentation, generator, discriminator
         )
         side = run.dataset.resolution
-        self.real = Streams(0, device).uniform("real", 0, recipe.batch, 3, side, side) * 2 - 1
+        self.real = RandomStreams(0, device).uniform("real", 0, recipe.batch, 3, side, side) * 2 - 1
         self.parameters = [sum(p.numel() for p in net.parameters()) for net in (generator, discriminator)]
 
     def ours(self) -> None:
@@ -288,7 +288,7 @@ def loader_rate(side: int, batch: int, device: torch.device) -> float:
         path = Path(folder) / "images.npy"
         np.save(path, np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8))
         pack = Pack(np.load(path, mmap_mode="r"), np.full(count, -1), {"splits": {"train": [0, count]}})
-        loader = ImageLoader(pack, ("train",), batch, True, Streams(0, device), ProcessGroup(), resident=False)
+        loader = ImageLoader(pack, ("train",), batch, True, RandomStreams(0, device), ProcessGroup(), resident=False)
         steps = max(20, count // batch // 2)
         loader.batch(0)
         seconds = timed(lambda: [loader.batch(step) for step in range(1, steps + 1)], device)

@@ -12,7 +12,7 @@ from transgan.schema import ModelConfig, RecipeConfig
 from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 MODEL = {
     "generator": {
@@ -78,7 +78,7 @@ class Training:
         self.trainer = Trainer(
             config, generator, discriminator, copy.deepcopy(generator), process_group or ProcessGroup()
         )
-        self.streams = Streams(0)
+        self.streams = RandomStreams(0)
         self.random_inputs = RandomInputs(self.streams, config, self.trainer.augmentation, generator, discriminator)
 
     def advance(self, steps: int = 1) -> dict[str, float]:

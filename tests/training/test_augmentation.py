@@ -8,14 +8,14 @@ import torch
 
 from transgan.errors import UserError
 from transgan.training.augmentation import OPERATIONS, Augmentation, _filter_bank
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 N = 512
 
 
 def augmented(name: str, images: torch.Tensor, probability: float = 0.3, group: int = 1) -> torch.Tensor:
     augmentation = Augmentation([name], images.shape[2], probability)
-    return augmentation(images, augmentation.draw(Streams(0), "test", 0, 1, len(images), group)[0])
+    return augmentation(images, augmentation.draw(RandomStreams(0), "test", 0, 1, len(images), group)[0])
 
 
 def runs_of_zero(flags: torch.Tensor) -> set[tuple[int, int]]:
@@ -160,7 +160,7 @@ def test_filter_leaves_most_bands_alone_and_keeps_the_expected_power():
 def test_every_operation_has_gradients_of_gradients_and_takes_rows_of_its_numbers(name):
     images = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(3)).requires_grad_()
     augmentation = Augmentation([name, "translation"], 32, 0.5)
-    numbers = augmentation.draw(Streams(1), "test", 0, 1, 6, 2)[0]
+    numbers = augmentation.draw(RandomStreams(1), "test", 0, 1, 6, 2)[0]
     result = augmentation(images, numbers)
     assert torch.allclose(
         torch.cat([augmentation(images[:2], numbers[:2]), augmentation(images[2:], numbers[2:])]), result, atol=1e-6

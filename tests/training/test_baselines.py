@@ -24,7 +24,7 @@ from transgan.training.distributed.process_group import ProcessGroup, init_proce
 from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.training.train import train
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 WGAN_GP = {
     "generator": {"family": "resnet", "latent": 16, "width": 8, "bottom_width": 2, "blocks": [8, 8]},
@@ -68,7 +68,7 @@ def trainer_of(model: dict[str, Any], process_group: ProcessGroup | None = None,
 
 def steps(trainer: Trainer, count: int) -> dict[str, float]:
     """Steps of the product with numbers that follow from the step alone; what the last one measured."""
-    recipe, streams = trainer.recipe, Streams(0)
+    recipe, streams = trainer.recipe, RandomStreams(0)
     random_inputs = RandomInputs(streams, recipe, trainer.augmentation, trainer.generator, trainer.discriminator)
     rows = trainer.process_group.rows(recipe.batch)
     for _ in range(count):

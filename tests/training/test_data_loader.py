@@ -8,7 +8,7 @@ from transgan.data.pack import Pack
 from transgan.training import data_loader as module
 from transgan.training.data_loader import ImageLoader
 from transgan.training.distributed.process_group import ProcessGroup
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def loader(
     resident: bool | None = None,
     splits=("train",),
 ) -> ImageLoader:
-    return ImageLoader(pack, splits, 6, flip, Streams(3), process_group or ProcessGroup(), resident)
+    return ImageLoader(pack, splits, 6, flip, RandomStreams(3), process_group or ProcessGroup(), resident)
 
 
 def test_every_epoch_shows_every_picture_once_in_a_new_order(pack):

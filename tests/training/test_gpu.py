@@ -19,7 +19,7 @@ from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.training.train import train
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"
@@ -66,7 +66,7 @@ def test_lower_precision_stays_near(precision, tolerance, compile):
 )
 def test_no_step_waits(name, resident):
     run = plans.load(scale="demo").run(name)
-    streams, side = Streams(0, DEVICE), run.dataset.resolution
+    streams, side = RandomStreams(0, DEVICE), run.dataset.resolution
     generator, average = (build_generator(run.model.generator).to(DEVICE) for _ in range(2))
     discriminator = build_discriminator(run.model.discriminator, side).to(DEVICE)
     trainer = Trainer(run.recipe, generator, discriminator, average, ProcessGroup())
@@ -91,7 +91,7 @@ def test_pictures_arrive_as_on_a_cpu(resident):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     pack = Pack(images, np.full(40, -1), {"splits": {"train": [0, 40]}})
     here, there = (
-        ImageLoader(pack, ("train",), 16, False, Streams(3, device), ProcessGroup(), resident)
+        ImageLoader(pack, ("train",), 16, False, RandomStreams(3, device), ProcessGroup(), resident)
         for device in ("cpu", DEVICE)
     )
     for step in range(6):

@@ -23,7 +23,7 @@ from transgan.training.regularizers import REGULARIZERS as TERMS
 from transgan.training.regularizers import Context
 from transgan.training.style_mixing import generate, styles_of
 from transgan.training.train import train
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 
 def context(generator, inputs, state: float = 0.0, **changes) -> Context:
@@ -180,7 +180,7 @@ def test_a_generator_without_styles_cannot_mix_them():
     for changes in ({"style_mixing": 0.0}, {"regularizers": {}}):
         with pytest.raises(UserError, match="generator with styles"):
             RandomInputs(
-                Streams(0),
+                RandomStreams(0),
                 recipe(**changes),
                 Augmentation([], 8, 0.3),
                 build_generator(transformer),

@@ -14,7 +14,7 @@ from transgan.training.augmentation import OPERATIONS, Augmentation
 from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 DEMO = plans.load(PARAMS, "demo")
@@ -56,7 +56,7 @@ def iteration(run: Run) -> tuple[Trainer, RandomInputs, torch.Tensor]:
     }
     recipe = run.recipe.model_copy(update=sizes)
     trainer = Trainer(recipe, generators[0], discriminator, generators[1], ProcessGroup())
-    random_inputs = RandomInputs(Streams(0), recipe, trainer.augmentation, generators[0], discriminator)
+    random_inputs = RandomInputs(RandomStreams(0), recipe, trainer.augmentation, generators[0], discriminator)
     return trainer, random_inputs, torch.zeros(batch, 3, run.dataset.resolution, run.dataset.resolution)
 
 
@@ -74,7 +74,7 @@ def test_no_augmentation_waits(name):
     augmentation = Augmentation([name], 32, 0.5)
     images = torch.zeros(4, 3, 32, 32)
     with NoWaiting():
-        augmentation(images, augmentation.draw(Streams(0), "test", 0, 1, 4, 2)[0])
+        augmentation(images, augmentation.draw(RandomStreams(0), "test", 0, 1, 4, 2)[0])
 
 
 @pytest.mark.parametrize(

@@ -56,11 +56,11 @@ def test_damaged_json_is_named(tmp_path: Path) -> None:
 def test_publish_links_and_replaces(tmp_path: Path) -> None:
     source, target = tmp_path / "state" / "x", tmp_path / "results" / "x"
     files.write_text(source, "one")
-    files.publish(source, target)
+    files.link_or_copy(source, target)
     assert target.samefile(source)
     files.write_text(source, "two")  # a new file: the link still shows the old one
     assert target.read_text() == "one"
-    files.publish(source, target)
+    files.link_or_copy(source, target)
     assert target.read_text() == "two"
 
 
@@ -71,7 +71,7 @@ def test_publish_copies_where_links_fail(tmp_path: Path, monkeypatch: pytest.Mon
     source = tmp_path / "x"
     files.write_text(source, "one")
     monkeypatch.setattr(os, "link", refuse)
-    files.publish(source, tmp_path / "y")
+    files.link_or_copy(source, tmp_path / "y")
     assert (tmp_path / "y").read_text() == "one"
     assert not (tmp_path / "y").samefile(source)
 

@@ -25,7 +25,7 @@ from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils import files
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def _iteration_seconds(run: Run, recipe: RecipeConfig, device: torch.device) -> 
         generator = build_generator(run.model.generator).to(device)
         discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution).to(device)
     trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), ProcessGroup())
-    streams = Streams(0, device)
+    streams = RandomStreams(0, device)
     random_inputs = RandomInputs(streams, recipe, trainer.augmentation, generator, discriminator)
     real = streams.uniform("real", 0, recipe.batch, 3, run.dataset.resolution, run.dataset.resolution) * 2 - 1
 

@@ -26,7 +26,7 @@ from transgan.schema.recipe import DynamicsConfig
 from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 GIB = 2**30
 
@@ -147,8 +147,8 @@ def _measure_once(model_json: str, resolution: int, recipe_json: str, plain: boo
     )
 
 
-class _Shapes(Streams):
-    """Streams of numbers that nobody looks at."""
+class _Shapes(RandomStreams):
+    """Tensors of the right shapes without content: only shapes matter while FLOPs are counted."""
 
     def normal(self, name: str, step: int, *shape: int) -> Tensor:
         return torch.empty(shape)

@@ -138,7 +138,7 @@ def _check_room(job: Job, rows: Rows, what: str) -> None:
 
 
 def _write_header(job: Job, rows: Rows) -> None:
-    with files.writing(rows.path):
+    with files.user_error_on_write(rows.path):
         descriptor = os.open(rows.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
             write_at(descriptor, [memoryview(job.header(len(job.entries)))], 0)
@@ -152,7 +152,7 @@ def _results(job: Job, rows: Rows, pool: Executor) -> Iterator[tuple[int, dict[i
 
     def oldest() -> tuple[int, dict[int, str]]:
         count, future = waiting.popleft()
-        with files.writing(rows.path):
+        with files.user_error_on_write(rows.path):
             return count, future.result()
 
     try:
@@ -200,7 +200,7 @@ class _Saver:
         self._last = monotonic()
 
     def _save(self, state: dict[str, Any]) -> None:
-        with files.writing(self._folder / PARTIAL), (self._folder / PARTIAL).open("rb+") as partial:
+        with files.user_error_on_write(self._folder / PARTIAL), (self._folder / PARTIAL).open("rb+") as partial:
             os.fsync(partial.fileno())
         files.write_json(self._folder / PROGRESS, state)
 
@@ -240,7 +240,7 @@ def finish_images(job: Job, folder: Path, sha256: str) -> dict[str, str]:
         _copy_rows(job, [row for row, _ in good], folder)
         sha256 = files.sha256(folder / IMAGES)
     else:
-        with files.writing(folder / IMAGES):
+        with files.user_error_on_write(folder / IMAGES):
             (folder / PARTIAL).replace(folder / IMAGES)
     with files.atomic(folder / LABELS) as temporary, temporary.open("wb") as target:
         np.lib.format.write_array(target, np.array([entry.label for _, entry in good], dtype=np.int64), version=(1, 0))

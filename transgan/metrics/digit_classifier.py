@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from transgan.schema import ClassifierConfig
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def train(config: ClassifierConfig, data: Pictures) -> DigitNet:
 
 
 def _fitted(net: DigitNet, config: ClassifierConfig, data: Pictures) -> DigitNet:
-    streams = Streams(config.seed)
+    streams = RandomStreams(config.seed)
     optimizer = torch.optim.Adam(net.parameters(), config.lr)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, config.epochs)
     for epoch in range(config.epochs):

@@ -14,7 +14,7 @@ from transgan.errors import UserError
 from transgan.hardware.device import send
 from transgan.metrics.evaluator import Source
 from transgan.schema import ProtocolConfig
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 Quantize = Literal["truncate", "round"]
 
@@ -27,7 +27,7 @@ def generate(
     Raises UserError when a picture is not finite, after the last batch: asking sooner would stall a GPU.
     """
     module = generator.to(device).eval()
-    streams = Streams(seed)  # drawn on the CPU: the same picture on every device
+    streams = RandomStreams(seed)  # drawn on the CPU: the same picture on every device
     latent, noise_width = int(module.latent), int(module.noise_width)  # type: ignore[arg-type]
     finite = torch.ones((), dtype=torch.bool, device=device)
     for first in range(start, stop, batch):
@@ -67,6 +67,6 @@ def sources(generator: nn.Module, protocol: ProtocolConfig) -> list[Source]:
     ]
 
 
-def _noise(streams: Streams, start: int, stop: int, width: int, device: torch.device) -> Tensor:
+def _noise(streams: RandomStreams, start: int, stop: int, width: int, device: torch.device) -> Tensor:
     # one stream per picture: rows are too wide (all tokens of all blocks) for whole blocks of the endless table
     return send(torch.cat([streams.normal("evaluation noise", i, 1, width) for i in range(start, stop)]), device)

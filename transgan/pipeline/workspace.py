@@ -54,7 +54,7 @@ def run_stage(
         else:
             logger.info(f"{stage} {name}: already finished ({folder})")
         for key, target in outputs.items():
-            files.publish(folder / key, target)
+            files.link_or_copy(folder / key, target)
     return worked
 
 

@@ -98,7 +98,7 @@ def _folder(arrays: Iterator[NDArray[np.uint8]], out: Path) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: is there already; name a new folder, or x.png for a grid, x.npz for an array")
     unfinished = out.with_name(f".{out.name}.unfinished")
-    with files.writing(out):
+    with files.user_error_on_write(out):
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         number = 0

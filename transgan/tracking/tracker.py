@@ -175,7 +175,7 @@ class Tracker:
         target = Path(name)
         parent = None if target.parent == Path() else str(target.parent)
         with tempfile.TemporaryDirectory() as folder:
-            files.publish(path, Path(folder) / target.name)
+            files.link_or_copy(path, Path(folder) / target.name)
             self._open_store.client.log_artifact(self.run_id, str(Path(folder) / target.name), parent)
 
     def _keep_in_series(self, path: Path, name: str, images: int) -> None:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from transgan.errors import UserError
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 # Scaling filter of the sym2 wavelet, the one ADA's image filtering is built from.
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
@@ -58,7 +58,7 @@ class Augmentation:
         self.image = sum(operation.image for operation in self.operations)
         self.group = sum(operation.group for operation in self.operations)
 
-    def draw(self, streams: Streams, name: str, step: int, copies: int, batch: int, group: int) -> Tensor | None:
+    def draw(self, streams: RandomStreams, name: str, step: int, copies: int, batch: int, group: int) -> Tensor | None:
         """Uniform numbers (copies, batch, columns) for `copies` global batches; group columns are equal within `group` consecutive pictures."""
         if not self.operations:
             return None

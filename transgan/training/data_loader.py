@@ -14,7 +14,7 @@ from torch import Tensor
 from transgan.data.pack import Pack
 from transgan.hardware.device import send
 from transgan.training.distributed.process_group import ProcessGroup
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 AHEAD = 4
 RESIDENT_BYTES_CPU = 2**30
@@ -31,7 +31,7 @@ class ImageLoader:
         splits: tuple[str, ...],
         batch: int,
         flip: bool,
-        streams: Streams,
+        streams: RandomStreams,
         process_group: ProcessGroup,
         resident: bool | None = None,
     ) -> None:
@@ -41,7 +41,7 @@ class ImageLoader:
         self._batch = batch
         self._flip = flip
         self._streams = streams
-        self._order_streams = Streams(streams.seed)  # the order does not depend on the device
+        self._order_streams = RandomStreams(streams.seed)  # the order does not depend on the device
         self._device = streams.device
         self._local = process_group.rows(batch)
         self._orders: OrderedDict[int, np.ndarray] = OrderedDict()

@@ -14,7 +14,7 @@ from transgan.models.attention_maps import attention_distances, attention_layers
 from transgan.schema import RecipeConfig
 from transgan.utils import files
 from transgan.utils.image_grid import pictures
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 
 def points(recipe: RecipeConfig) -> list[int]:
@@ -38,7 +38,10 @@ class Dynamics:
 
     @staticmethod
     def of(
-        recipe: RecipeConfig, generator: nn.Module, streams: Streams, fid: Callable[[nn.Module], float] | None = None
+        recipe: RecipeConfig,
+        generator: nn.Module,
+        streams: RandomStreams,
+        fid: Callable[[nn.Module], float] | None = None,
     ) -> "Dynamics":
         """With latents fixed by the run's seed."""
         latents = recipe.dynamics.latents

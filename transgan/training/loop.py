@@ -34,7 +34,7 @@ from transgan.training.step import Trainer
 from transgan.utils import files
 from transgan.utils.console import Progress, progress
 from transgan.utils.image_grid import save_grid
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class TrainingLoop:
         _check_processes(self.process_group, recipe, device)
         self.told_to_stop = told_to_stop
         self.pack = Pack.open(plan.paths.data(run.dataset_name))
-        streams = Streams(run.seed, device)
+        streams = RandomStreams(run.seed, device)
         generator = _built(streams, "generator", lambda: build_generator(run.model.generator)).to(device)
         discriminator = _built(
             streams, "discriminator", lambda: build_discriminator(run.model.discriminator, run.dataset.resolution)
@@ -257,10 +257,10 @@ def _check_processes(process_group: ProcessGroup, recipe: RecipeConfig, device: 
             )
 
 
-def _built(streams: Streams, name: str, build: Callable[[], Network]) -> Network:
+def _built(streams: RandomStreams, name: str, build: Callable[[], Network]) -> Network:
     """A freshly initialised net whose weights follow from the seed, the same on every device."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(Streams(streams.seed).generator(f"init/{name}", 0).initial_seed())
+        torch.manual_seed(RandomStreams(streams.seed).generator(f"init/{name}", 0).initial_seed())
         return build()
 
 

@@ -11,7 +11,7 @@ from transgan.models import DiscriminatorNetwork, GeneratorNetwork
 from transgan.models.base import StyledGenerator
 from transgan.schema import RecipeConfig
 from transgan.training.augmentation import Augmentation
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class RandomInputs:
 
     def __init__(
         self,
-        streams: Streams,
+        streams: RandomStreams,
         recipe: RecipeConfig,
         augmentation: Augmentation,
         generator: GeneratorNetwork,

@@ -42,7 +42,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def user_error_on_write(path: Path) -> Iterator[None]:
     """Turn an OSError while the working file `path` (a partial download, a partial pack) is written into a UserError; the file stays."""
     try:
         yield
@@ -128,7 +128,7 @@ class GrowingDigest:
         return self._hash.hexdigest()
 
 
-def publish(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """Make `target` the same file as `source`: a hard link, or a copy where links are not possible. Atomic."""
     if target.exists() and target.samefile(source):
         return

@@ -12,7 +12,7 @@ from torch import Tensor
 BLOCK = 256
 
 
-class Streams:
+class RandomStreams:
     """Named random streams of one seed. Same seed, same machine, same kind of device: same numbers."""
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:

@@ -168,7 +168,7 @@ def test_a_full_disk_keeps_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     def full(target: object, chunk: bytes, part: Path) -> None:
         room[0] -= len(chunk)
-        with files.writing(part):
+        with files.user_error_on_write(part):
             if room[0] < 0:
                 raise OSError(28, "No space left on device")
         append(target, chunk, part)  # type: ignore[arg-type]

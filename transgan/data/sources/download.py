@@ -114,7 +114,7 @@ def _attempt(url: str, target: Path, expected: str | None, advance: Advance) -> 
         raise _Interrupted(
             f"not the published content (sha256 {digests.sha256[:16]}..., md5 {digests.md5}; expected {expected})"
         )
-    with files.writing(target):
+    with files.user_error_on_write(target):
         part.replace(target)
     _discard(part)
     return digests
@@ -125,7 +125,7 @@ def _transfer(url: str, part: Path, resumable: bool, advance: Advance) -> None:
 
     A part is gone on with when a digest will judge the whole (`resumable`), or when the same server says that its file is still the same.
     """
-    with files.writing(part):
+    with files.user_error_on_write(part):
         part.parent.mkdir(parents=True, exist_ok=True)
     note = _note(part)
     validator = note.get("validator") if note.get("url") == url else None
@@ -165,7 +165,7 @@ def _receive(response: http.client.HTTPResponse, url: str, part: Path, start: in
         raise _Refused("answers with another range than asked for")
     length = response.headers.get("Content-Length")
     files.write_text(_note_path(part), json.dumps({"url": url, "validator": _validator(response.headers)}))
-    with files.writing(part):
+    with files.user_error_on_write(part):
         target = part.open("r+b" if start else "wb")
     received = 0
     with target:
@@ -184,7 +184,7 @@ def _next(response: http.client.HTTPResponse) -> bytes:
 
 
 def _append(target: IO[bytes], chunk: bytes, part: Path) -> None:
-    with files.writing(part):
+    with files.user_error_on_write(part):
         target.write(chunk)
         target.flush()
 

@@ -93,7 +93,7 @@ class SourceFiles:
         digests = Digests.of(source)
         if not digests.agree(self.expected(file)):
             return f"{file.name} (the mirror's is another content: sha256 {digests.sha256}, expected {self.expected(file)})"
-        files.publish(source, target)
+        files.link_or_copy(source, target)
         self._remember(target, digests)
         return None
 

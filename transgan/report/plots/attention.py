@@ -14,7 +14,7 @@ from transgan.models.attention_maps import attention_layers, attention_weights
 from transgan.report.plots import sources
 from transgan.report.plots.style import COLOURS, SEQUENTIAL, canvas, picture
 from transgan.schema import FigureConfig
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 # The pixels whose queries are shown, as shares of the side: the middle, and two off it.
 PIXELS = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.4))
@@ -70,7 +70,7 @@ def maps(plan: Plan, run: str) -> Maps:
     from transgan.utils.image_grid import to_uint8
 
     module = sources.generator(plan, run).module
-    streams = Streams(plan.run(run).seed)
+    streams = RandomStreams(plan.run(run).seed)
     z = streams.normal("figure/attention", 0, 1, module.latent)
     noise = streams.normal("figure/attention/noise", 0, 1, module.noise_width) if module.noise_width else None
     found: dict[str, np.ndarray] = {}

@@ -9,7 +9,7 @@ from transgan.report.plots import sources
 from transgan.report.plots.samples import grid
 from transgan.report.plots.style import INCHES, canvas, picture
 from transgan.schema import FigureConfig
-from transgan.utils.random import Streams
+from transgan.utils.random import RandomStreams
 
 PAIRS, STEPS = 4, 9
 
@@ -22,7 +22,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     panels = figure.subplots(2 * len(config.runs), 1, squeeze=False)[:, 0]
     for i, run in enumerate(config.runs):
         module = sources.generator(plan, run).module
-        streams = Streams(plan.run(run).seed)
+        streams = RandomStreams(plan.run(run).seed)
         first, last = streams.normal("figure/interpolation", 0, 2 * PAIRS, module.latent).chunk(2)
         noise = (
             streams.normal("figure/interpolation/noise", 0, 1, module.noise_width).expand(PAIRS * STEPS, -1)
