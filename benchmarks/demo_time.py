@@ -32,6 +32,7 @@ IMPORTS = {
     "train": "transgan.training.train, transgan.training.loop, mlflow",
     "score": "transgan.scoring.score, transgan.models.serialization, transgan.metrics.extractors, transgan.metrics.functional, transgan.tracking, mlflow",
     "table": "transgan.report.tables",
+    "cells": "transgan.report.cells_frame",
     "figure": "transgan.report.figures, transgan.report.plots.style, transgan.models.serialization",
 }
 IMPORT_ROUNDS = 3

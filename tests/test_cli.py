@@ -105,6 +105,7 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
         "train",
         "score",
         "table",
+        "cells",
         "figure",
         "plan",
         "sync",

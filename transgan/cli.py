@@ -156,6 +156,16 @@ def table(
 
 
 @app.command(rich_help_panel=STAGES)
+def cells(scale: Scale = None, params: ParamsFile = None) -> None:
+    """Gather the cells of every table in one csv file."""
+    from transgan.report import cells_frame as stage
+
+    plan = _plan(params, scale)
+    stage.write(plan)
+    _remember(plan, "cells", "all")
+
+
+@app.command(rich_help_panel=STAGES)
 def figure(
     name: Annotated[str, typer.Argument(metavar="FIGURE")], scale: Scale = None, params: ParamsFile = None
 ) -> None:

@@ -38,7 +38,7 @@ def fabricate_all(plan: Plan) -> None:
     for target in stages(plan).values():
         data = {"digest": "d", "source": "d", "sha256": "s", "data": "s"}
         fabricate(plan, target, **data)
-        if target.verb in ("table", "figure"):
+        if target.verb in ("table", "cells", "figure"):
             remember(plan, target)
 
 
@@ -59,7 +59,7 @@ def test_an_edit_makes_one_run_and_what_it_feeds_stale(project: Path) -> None:
     content["runs"]["two-cifar10"]["seed"] = 7
     Path("params.yaml").write_text(yaml.safe_dump(content))
     stale = {key for key, value in judged(plans.load()).items() if value == "stale"}
-    assert stale == {"train@two-cifar10", "score@two-cifar10", "table@small"}
+    assert stale == {"train@two-cifar10", "score@two-cifar10", "table@small", "cells@all"}
 
 
 def test_changed_pictures_make_everything_made_from_them_stale(project: Path) -> None:
@@ -128,7 +128,7 @@ def test_config_files_are_older_than_current_outputs_and_newer_than_stale_ones(p
     graph, configs, settled = config_files(plans.load())
     for key in ("train@one-cifar10", "score@one-cifar10"):
         assert Path(configs[key]).stat().st_mtime < min(path.stat().st_mtime for path in graph[key].outputs)
-    assert not {"train@two-cifar10", "score@two-cifar10", "table@small"} & settled
+    assert not {"train@two-cifar10", "score@two-cifar10", "table@small", "cells@all"} & settled
     assert {"train@one-cifar10", "score@one-cifar10", "reference@cifar10-few"} <= settled
     for key in ("train@two-cifar10", "score@two-cifar10", "table@small"):
         assert Path(configs[key]).stat().st_mtime > max(path.stat().st_mtime for path in graph[key].outputs)

@@ -49,10 +49,13 @@ def test_numbers_of_a_full_run_are_judged_against_the_papers(project, scored):
     assert float(fid["ours"]) == pytest.approx(9.8)
     assert float(fid["std_evaluation"]) == pytest.approx(statistics.stdev(FID))
     assert fid["std_training"] == ""
-    assert (fid["training_seeds"], fid["evaluation_seeds"], fid["share"]) == ("1", "3", "1.0")
+    assert float(fid["std"]) == pytest.approx(statistics.stdev(FID))
+    assert (fid["seed"], fid["training_seeds"], fid["evaluation_seeds"], fid["share"]) == ("0", "1", "3", "1.0")
+    assert float(fid["mean"]) == float(fid["ours"])
+    assert (fid["better"], inception["better"]) == ("lower", "higher")
     assert float(fid["difference"]) == pytest.approx(0.54)
     assert (fid["verdict"], fid["measured"], fid["protocol"]) == ("within the authors' spread", "FID", "fid50k-train")
-    assert fid["fingerprints"] == plan.fingerprint("score", RUN)
+    assert fid["fingerprint"] == plan.fingerprint("score", RUN)
     assert float(inception["split_std"]) == pytest.approx(0.12)
     assert inception["verdict"] == "reproduced"
     assert "9.02 ± 0.12 (reproduced)" in markdown
@@ -93,7 +96,7 @@ def test_a_part_of_the_schedule_is_partial(project, scored):
     lines, markdown, _ = made(plan)
     assert lines["TransGAN", "cifar10", "fid"]["verdict"] == "partial"
     assert "2.3%" in markdown
-    assert lines["TransGAN", "cifar10", "is"]["missing"] == "fid50k-train does not measure IS"
+    assert lines["TransGAN", "cifar10", "is"]["note"] == "fid50k-train does not measure IS"
 
 
 def test_the_demo_says_that_it_is_not_comparable_and_not_fid(project, scored):
@@ -112,7 +115,7 @@ def test_a_missing_run_leaves_a_cell_that_says_so(project):
     lines, markdown, latex = made(project("paper"))
     line = lines["TransGAN", "stl10", "fid"]
     assert (line["verdict"], line["ours"]) == ("not run", "")
-    assert "transgan-stl10 has no scores" in line["missing"]
+    assert "transgan-stl10 has no scores" in line["note"]
     assert "not run" in markdown
     assert "not run" in latex
 
@@ -121,7 +124,7 @@ def test_a_run_that_the_scale_skips_says_so(project):
     plan = project("demo")
     lines, markdown, _ = made(plan, "ablation")
     line = lines["(A) Standard self-attention", "church256", "fid"]
-    assert (line["verdict"], line["missing"]) == ("not run", "standard-church256 is skipped at scale demo")
+    assert (line["verdict"], line["note"]) == ("not run", "standard-church256 is skipped at scale demo")
     row = next(row for row in markdown.splitlines() if row.startswith("| (A)"))
     assert row.count("not run at demo; ") == 2
     assert row.count("| not run; ") == 1
@@ -137,7 +140,7 @@ def test_scores_of_another_configuration_are_not_ours(project, scored):
     path.write_text(path.read_text().replace(plan.fingerprint("score", RUN), "0" * 16))
     lines, _, _ = made(plan)
     assert lines["TransGAN", "cifar10", "fid"]["ours"] == ""
-    assert "another configuration" in lines["TransGAN", "cifar10", "fid"]["missing"]
+    assert "another configuration" in lines["TransGAN", "cifar10", "fid"]["note"]
 
 
 def test_two_training_seeds_are_averaged_and_their_spread_judges(project, scored, tmp_path):
@@ -156,15 +159,15 @@ def test_two_training_seeds_are_averaged_and_their_spread_judges(project, scored
         for cell in cells(plan, "unconditional")
         if cell.row == "TransGAN" and cell.dataset == "cifar10" and cell.metric == "fid"
     )
-    assert cell.ours is not None
-    assert cell.ours.mean == pytest.approx(10.1)
-    assert cell.ours.std_training == pytest.approx(statistics.stdev([9.1, 11.1]))
-    assert cell.ours.std_evaluation == pytest.approx(statistics.stdev([9.0, 9.2]))
+    assert cell.result is not None
+    assert cell.result.mean == pytest.approx(10.1)
+    assert cell.result.std_training == pytest.approx(statistics.stdev([9.1, 11.1]))
+    assert cell.result.std_evaluation == pytest.approx(statistics.stdev([9.0, 9.2]))
     assert cell.verdict is Verdict.REPRODUCED  # the difference of 0.84 is less than two standard deviations, 2.83
     plan.paths.score("transgan-cifar10-s1").unlink()
     alone = next(cell for cell in cells(plan, "unconditional") if cell.row == "TransGAN" and cell.metric == "fid")
-    assert alone.ours is not None
-    assert alone.ours.training_seeds == 1
+    assert alone.result is not None
+    assert alone.result.training_seeds == 1
     assert "transgan-cifar10-s1 has no scores" in alone.missing
 
 

@@ -22,7 +22,7 @@ from .dags import Seen, dvc_stages, snakemake_stages
 def expected(plan: Plan) -> dict[frozenset[str], Seen]:
     return {
         frozenset(map(str, stage.outputs)): Seen(
-            command=f"transgan {stage.verb} {' '.join(stage.arguments)} --scale {plan.scale_name}",
+            command=f"{stage.command} --scale {plan.scale_name}",
             inputs=frozenset(map(str, stage.inputs)),
             outputs=frozenset(map(str, stage.outputs)),
             parameters=frozenset(stage.parameters),

@@ -153,7 +153,7 @@ def test_a_run_was_trained_and_scored_on_each(reproduced: Project) -> None:
         assert all(math.isfinite(value) for metric in metrics.values() for value in metric["values"])
         assert metrics["fid"]["values"][0] > 0
     with (reproduced.root / "results/tiny/tables/all.csv").open() as file:
-        cells = {(row["runs"], row["metric"]): float(row["ours"]) for row in csv.DictReader(file)}
+        cells = {(row["run"], row["metric"]): float(row["ours"]) for row in csv.DictReader(file)}
     assert set(cells) == {(f"on-{name}", metric) for name in COUNTS for metric in ("is", "fid")}
 
 

@@ -55,11 +55,13 @@ def test_an_edit_of_one_run_trains_that_run_only(checkout: Project) -> None:
         "results/tiny/scores/two-cifar10.json",
         "results/tiny/metrics/two-cifar10.json",
         *(f"results/tiny/tables/small.{suffix}" for suffix in ("csv", "md", "tex")),
+        "results/tiny/cells.csv",
     }
     assert {
         f"{run}/generator.safetensors",
         "results/tiny/scores/two-cifar10.json",
         "results/tiny/tables/small.csv",
+        "results/tiny/cells.csv",
     } <= changed
     assert "Nothing to be done" in checkout.snakemake()
 

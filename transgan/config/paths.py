@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-StageName = Literal["fetch", "prepare", "reference", "classifier", "train", "score", "table", "figure"]
+StageName = Literal["fetch", "prepare", "reference", "classifier", "train", "score", "table", "cells", "figure"]
 
 
 class Paths:
@@ -41,6 +41,11 @@ class Paths:
     def table(self, table: str) -> Path:
         """A table, without its suffix (csv, md, tex)."""
         return self.results / "tables" / table
+
+    @property
+    def cells(self) -> Path:
+        """Every cell of every table of scores, one file."""
+        return self.results / "cells.csv"
 
     def figure(self, figure: str) -> Path:
         """A figure, without its suffix (png, pdf)."""

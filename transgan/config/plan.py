@@ -39,8 +39,9 @@ STAGE_VERSION: dict[StageName, int] = {
     "classifier": 1,
     "train": 1,
     "score": 1,
-    "table": 3,
-    "figure": 3,
+    "table": 4,
+    "cells": 1,
+    "figure": 4,
 }
 
 # The part of a protocol that the reference statistics depend on; the rest concerns the generated samples only.
@@ -263,6 +264,9 @@ class Plan:
                 table = self.table(name)
                 runs = {run: self._cell(run) if run in self.made else self._skipped(run) for run in table.run_names}
                 return {"table": table.plain(), "runs": runs, **self._said_of_scale()}
+            case "cells":
+                names = [name for name, table in self.params.tables.items() if table.kind == "scores"]
+                return {"tables": {name: self.fingerprint("table", name) for name in names}}
             case "figure":
                 figure = self.figure(name)
                 return {

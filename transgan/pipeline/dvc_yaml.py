@@ -22,7 +22,7 @@ def render(written: str) -> str:
     generated = [
         _stage(current.scale_name, stage)
         for stage in stages(current).values()
-        if stage.verb in ("reference", "table", "figure")
+        if stage.verb in ("reference", "table", "cells", "figure")
     ]
     return head + LINE + "".join(generated) + _vars(current)
 
@@ -50,7 +50,7 @@ def _stage(scale: str, stage: Stage) -> str:
 
     lines = [
         f"  {stage.verb}-{stage.name}:",
-        f"    cmd: transgan {stage.verb} {' '.join(stage.arguments)} --scale ${{scale}}",
+        f"    cmd: {stage.command} --scale ${{scale}}",
     ]
     pictures = tuple(
         path for path in stage.outputs if path.suffix == ".png"

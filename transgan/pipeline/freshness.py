@@ -89,7 +89,7 @@ def require_reference(plan: Plan, run: Run) -> Path:
 def _judge(plan: Plan, stage: Stage) -> Freshness:
     if not all(path.exists() for path in stage.outputs):
         return "missing"
-    if stage.verb in ("table", "figure"):
+    if stage.verb in ("table", "cells", "figure"):
         return _judge_remembered(plan, stage)
     marker = next((path for path in stage.outputs if path.name == _MARKERS.get(stage.verb)), stage.outputs[0])
     found = carried(marker)

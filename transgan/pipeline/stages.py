@@ -33,6 +33,11 @@ class Stage:
         """Verb and name, as DVC writes them."""
         return f"{self.verb}@{self.name}"
 
+    @property
+    def command(self) -> str:
+        """The command line, without its options."""
+        return " ".join(("transgan", self.verb, *self.arguments))
+
 
 def stages(plan: Plan) -> dict[str, Stage]:
     """Every stage of a plan by its key, in an order in which they can run."""
@@ -57,6 +62,8 @@ def _all(plan: Plan) -> Iterator[Stage]:
         yield _score(plan, name)
     for name in plan.params.tables:
         yield _table(plan, name)
+    if any(table.kind == "scores" for table in plan.params.tables.values()):
+        yield _cells(plan)
     for name in plan.params.figures:
         yield _figure(plan, name)
 
@@ -177,6 +184,19 @@ def _table(plan: Plan, name: str) -> Stage:
             *_skipped(plan, plan.table(name).run_names),
         ),
         fingerprint=plan.fingerprint("table", name),
+    )
+
+
+def _cells(plan: Plan) -> Stage:
+    names = [name for name, table in plan.params.tables.items() if table.kind == "scores"]
+    return Stage(
+        verb="cells",
+        name="all",
+        arguments=(),
+        inputs=tuple(plan.paths.table(name).with_suffix(".csv") for name in names),
+        outputs=(plan.paths.cells,),
+        parameters=(),
+        fingerprint=plan.fingerprint("cells", "all"),
     )
 
 

@@ -1,6 +1,7 @@
-"""Cells: the paper's number and ours, joined, with everything that says how ours came to be. What every table is made of.
+"""The cells of the paper's tables: the paper's number and this project's, with all that explains how the latter came about.
 
-Ours comes from the declared score files alone; a run that was not made, or made under another configuration, leaves a cell that says so.
+This project's numbers come from the declared score files only. A run without a score, or with a score of another
+configuration, leaves a cell that says so.
 """
 
 import statistics
@@ -18,63 +19,160 @@ from transgan.schema.report import Column, Row
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Our number of a cell. `mean` is over training seeds of the means over evaluation seeds; a spread over one seed is None."""
+class RunScore:
+    """One metric of one run: a value per evaluation seed, for IS also the standard deviation over the splits of each."""
 
-    mean: float
-    std_training: float | None
-    std_evaluation: float | None
-    split_std: float | None
-    training_seeds: int
-    evaluation_seeds: int
+    values: tuple[float, ...]
+    split_stds: tuple[float, ...]
     images: int
     share: float
-    fingerprints: tuple[str, ...]
+    fingerprint: str
     settings: Mapping[str, Any]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the evaluation seeds."""
+        return statistics.fmean(self.values)
+
+    @property
+    def variance(self) -> float | None:
+        """Variance over the evaluation seeds; None for a single one."""
+        return statistics.variance(self.values) if len(self.values) > 1 else None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one run gives a cell: its score, or why there is none (`missing`).
+
+    `scored`: it has scores of the plan's configuration, whether or not they include the cell's metric; `skipped`: the scale
+    leaves it out; `would_cost`: EFLOP of training it (transgan.cost.counts), None where it is scored or nobody counted.
+    """
+
+    run: Run
+    score: RunScore | None = None
+    missing: str = ""
+    scored: bool = False
+    skipped: bool = False
+    would_cost: float | None = None
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """This project's number in a cell, over the runs (training seeds) that have a score."""
+
+    scores: tuple[RunScore, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean over training seeds of the means over evaluation seeds."""
+        return statistics.fmean(score.mean for score in self.scores)
+
+    @property
+    def std_training(self) -> float | None:
+        """Standard deviation over training seeds; None for a single one."""
+        return statistics.stdev(score.mean for score in self.scores) if len(self.scores) > 1 else None
+
+    @property
+    def std_evaluation(self) -> float | None:
+        """Standard deviation over evaluation seeds, pooled over the runs; None where each run has a single one."""
+        variances = [score.variance for score in self.scores if score.variance is not None]
+        return statistics.fmean(variances) ** 0.5 if variances else None
 
     @property
     def std(self) -> float | None:
         """The spread that a verdict goes by: over training seeds where there are two or more, else over evaluation seeds."""
         return self.std_evaluation if self.std_training is None else self.std_training
 
+    @property
+    def split_std(self) -> float | None:
+        """Mean standard deviation of the IS over its splits; None for other metrics."""
+        splits = [value for score in self.scores for value in score.split_stds]
+        return statistics.fmean(splits) if splits else None
+
+    @property
+    def training_seeds(self) -> int:
+        """Number of runs."""
+        return len(self.scores)
+
+    @property
+    def evaluation_seeds(self) -> int:
+        """Number of evaluation seeds per run, the smallest."""
+        return min(len(score.values) for score in self.scores)
+
+    @property
+    def share(self) -> float:
+        """Share of the full schedule that was trained, the smallest."""
+        return min(score.share for score in self.scores)
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Fingerprints of the score stages, run by run."""
+        return tuple(score.fingerprint for score in self.scores)
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Settings of the protocol, as the first run's scores record them."""
+        return self.scores[0].settings
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table.
+    """One cell of a table: what the paper prints, and what the runs that stand for it scored. No runs: the row is only quoted."""
 
-    `missing` says why there is no number of ours where there should be one; `skipped_at`: the scale that makes none of its runs;
-    `would_cost`: EFLOP of training those runs (transgan.cost.counts), None where there is a number or nobody counted.
-    """
-
+    scale: str
     table: str
     row: str
+    column: str
     dataset: str
     metric: str
-    runs: tuple[str, ...]
-    protocol: str
     paper: Reported | None
-    ours: Measured | None
-    missing: str
-    skipped_at: str
-    would_cost: float | None
+    runs: tuple[RunResult, ...]
     verdict: Verdict
 
     @property
+    def result(self) -> CellResult | None:
+        """This project's number; None where no run has one."""
+        return _result(self.runs)
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """The runs that stand for the cell."""
+        return tuple(result.run.name for result in self.runs)
+
+    @property
+    def protocol(self) -> str:
+        """The protocols that the runs are scored under."""
+        return ", ".join(dict.fromkeys(result.run.protocol_name for result in self.runs))
+
+    @property
+    def missing(self) -> str:
+        """Which runs have no number, and why."""
+        return "; ".join(run.missing for run in self.runs if run.missing)
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the scale leaves out every run of the cell."""
+        return bool(self.runs) and all(run.skipped for run in self.runs)
+
+    @property
+    def would_cost(self) -> float | None:
+        """EFLOP of training the runs without a score; None where there is a number, or nobody counted one of them."""
+        costs = [run.would_cost for run in self.runs if not run.scored]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if costs and len(known) == len(costs) and self.result is None else None
+
+    @property
     def difference(self) -> float | None:
-        """Ours minus the paper's; None where one is missing or the two may not be compared."""
-        if (
-            self.ours is None
-            or self.paper is None
-            or self.paper.value is None
-            or self.verdict is Verdict.NOT_COMPARABLE
-        ):
+        """This project's number minus the paper's; None where one is missing or the two may not be compared."""
+        result = self.result
+        if result is None or self.paper is None or self.paper.value is None or self.verdict is Verdict.NOT_COMPARABLE:
             return None
-        return self.ours.mean - self.paper.value
+        return result.mean - self.paper.value
 
     @property
     def label(self) -> str:
-        """What was really measured: FID is only what Inception's 2048 features give; anything else carries its name."""
-        return metric_label(self.metric, self.ours.settings) if self.ours else self.metric.upper()
+        """What was measured: `FID` is only what Inception's 2048 features give; anything else carries its own name."""
+        return metric_label(self.metric, self.result.settings) if self.result else self.metric.upper()
 
 
 def metric_label(metric: str, settings: Mapping[str, Any]) -> str:
@@ -85,105 +183,86 @@ def metric_label(metric: str, settings: Mapping[str, Any]) -> str:
     return metric.upper() if metric == "is" or layer == "2048" else f"{metric.upper()}-{layer}"
 
 
-def cells(plan: Plan, name: str) -> list[Cell]:
-    """Every cell of a table, row by row, in the order of params.yaml; cells that neither the paper nor we fill are left out."""
-    table = plan.table(name)
-    made = [
-        _cell(plan, name, table, row, column, metric)
-        for row in table.rows
-        for column in table.columns
+def cells(plan: Plan, table: str) -> list[Cell]:
+    """Every cell of a table, row by row, in the order of params.yaml; those with neither a paper's number nor runs are left out."""
+    config = plan.table(table)
+    every = [
+        _cell(plan, table, config, row, column, metric)
+        for row in config.rows
+        for column in config.columns
         for metric in column.metrics
     ]
-    return [cell for cell in made if cell.paper is not None or cell.runs]
+    return [cell for cell in every if cell.paper is not None or cell.runs]
 
 
 def _cell(plan: Plan, name: str, table: TableConfig, row: Row, column: Column, metric: str) -> Cell:
-    runs = tuple(plan.run(run) for run in row.runs.get(column.dataset, ()))
+    runs = tuple(_run_result(plan, plan.run(run), metric) for run in row.runs.get(column.dataset, ()))
     paper = reported().get((name, row.name, column.dataset, metric))
-    ours, missing, unmade = _ours(plan, runs, metric)
     return Cell(
+        scale=plan.scale_name,
         table=name,
         row=row.name,
+        column=column.title,
         dataset=column.dataset,
         metric=metric,
-        runs=tuple(run.name for run in runs),
-        protocol=", ".join(dict.fromkeys(run.protocol_name for run in runs)),
         paper=paper,
-        ours=ours,
-        missing=missing,
-        would_cost=None if ours else _would_cost(plan, unmade),
-        skipped_at=plan.scale_name if runs and not any(run.name in plan.made for run in runs) else "",
-        verdict=_verdict(plan, row, column.dataset, metric, paper, ours, quoted=not runs),
+        runs=runs,
+        verdict=_verdict(plan, row, column.dataset, metric, paper, runs),
     )
 
 
-def _would_cost(plan: Plan, unmade: Sequence[str]) -> float | None:
-    costs = [counts.eflop(plan, run) for run in unmade]
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if unmade and len(known) == len(costs) else None
+def _run_result(plan: Plan, run: Run, metric: str) -> RunResult:
+    skipped = run.name not in plan.made
+    scores = None if skipped else read_scores(plan, run.name)
+    if scores is not None and scores["fingerprint"] == plan.fingerprint("score", run.name):
+        if metric in scores["protocols"].get(run.protocol_name, {}):
+            return RunResult(run, score=_run_score(run, scores, metric), scored=True)
+        return RunResult(run, missing=f"{run.protocol_name} does not measure {metric.upper()}", scored=True)
+    if skipped:
+        missing = f"{run.name} is skipped at scale {plan.scale_name}"
+    elif scores is None:
+        missing = f"{run.name} has no scores at scale {plan.scale_name}"
+    else:
+        missing = f"{run.name} was scored under another configuration"
+    return RunResult(run, missing=missing, skipped=skipped, would_cost=counts.eflop(plan, run.name))
+
+
+def _run_score(run: Run, scores: Mapping[str, Any], metric: str) -> RunScore:
+    found = scores["protocols"][run.protocol_name][metric]
+    return RunScore(
+        values=tuple(found["values"]),
+        split_stds=tuple(found.get("split_std", ())),
+        images=scores["images"],
+        share=scores["images"] / run.full_images,
+        fingerprint=scores["fingerprint"],
+        settings=scores.get("settings", {}).get(run.protocol_name, run.protocol.plain()),
+    )
+
+
+def _result(runs: Sequence[RunResult]) -> CellResult | None:
+    scores = tuple(run.score for run in runs if run.score is not None)
+    return CellResult(scores) if scores else None
 
 
 def _verdict(
-    plan: Plan, row: Row, dataset: str, metric: str, paper: Reported | None, ours: Measured | None, quoted: bool
+    plan: Plan, row: Row, dataset: str, metric: str, paper: Reported | None, runs: Sequence[RunResult]
 ) -> Verdict:
-    if quoted:
+    if not runs:
         return Verdict.QUOTED
-    if ours is None:
+    result = _result(runs)
+    if result is None:
         return Verdict.NOT_RUN
     spread = {str(key): value for key, value in row.spread.get(dataset, {}).items()}.get(metric)
-    value, paper_std = (paper.value, paper.std) if paper else (None, None)
     verdict = judge(
         metric,
-        ours.mean,
-        value,
-        paper_std=paper_std,
-        std=ours.std,
+        result.mean,
+        paper.value if paper else None,
+        paper_std=paper.std if paper else None,
+        std=result.std,
         spread=spread,
-        share=ours.share,
+        share=result.share,
         comparable=plan.scale.comparable,
     )
-    return (
-        Verdict.OUT_OF_MEMORY if verdict is Verdict.NO_NUMBER and paper is not None and paper.out_of_memory else verdict
-    )
-
-
-def _ours(plan: Plan, runs: Sequence[Run], metric: str) -> tuple[Measured | None, str, list[str]]:
-    """Our number over the runs that are there, what is missing, and the runs to be made. One of several missing: the number is of the others."""
-    entries, missing, unmade = [], [], []
-    for run in runs:
-        if run.name not in plan.made:
-            missing.append(f"{run.name} is skipped at scale {plan.scale_name}")
-            unmade.append(run.name)
-            continue
-        scores = read_scores(plan, run.name)
-        if scores is None:
-            missing.append(f"{run.name} has no scores at scale {plan.scale_name}")
-            unmade.append(run.name)
-        elif scores["fingerprint"] != plan.fingerprint("score", run.name):
-            missing.append(f"{run.name} was scored under another configuration")
-            unmade.append(run.name)
-        elif metric not in scores["protocols"].get(run.protocol_name, {}):
-            missing.append(f"{run.protocol_name} does not measure {metric.upper()}")
-        else:
-            entries.append((run, scores))
-    return (_measured(entries, metric) if entries else None), "; ".join(missing), unmade
-
-
-def _measured(entries: Sequence[tuple[Run, Mapping[str, Any]]], metric: str) -> Measured:
-    found = [scores["protocols"][run.protocol_name][metric] for run, scores in entries]
-    means = [statistics.fmean(entry["values"]) for entry in found]
-    variances = [statistics.variance(entry["values"]) for entry in found if len(entry["values"]) > 1]
-    splits = [value for entry in found for value in entry.get("split_std", [])]
-    first, scores = entries[0]
-    return Measured(
-        mean=statistics.fmean(means),
-        std_training=statistics.stdev(means) if len(means) > 1 else None,
-        std_evaluation=statistics.fmean(variances) ** 0.5 if variances else None,
-        split_std=statistics.fmean(splits) if splits else None,
-        training_seeds=len(means),
-        evaluation_seeds=min(len(entry["values"]) for entry in found),
-        images=min(scores["images"] for _, scores in entries),
-        share=min(scores["images"] / run.full_images for run, scores in entries),
-        fingerprints=tuple(scores["fingerprint"] for _, scores in entries),
-        settings=scores.get("settings", {}).get(first.protocol_name, first.protocol.plain()),
-    )
+    if verdict is Verdict.NO_NUMBER and paper is not None and paper.out_of_memory:
+        return Verdict.OUT_OF_MEMORY
+    return verdict

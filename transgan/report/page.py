@@ -160,14 +160,14 @@ def _table(plan: Plan, name: str) -> TableView:
 
 def _tally(found: Sequence[Cell]) -> str:
     """How many cells of ours there are, and which runs are missing, with what they would cost."""
-    ours = [cell for cell in found if cell.runs]
+    ours = [cell for cell in found if cell.run_names]
     if not ours:
         return "No run of ours feeds this table: every number is quoted."
-    missing = {", ".join(cell.runs): cell for cell in ours if cell.ours is None}
+    missing = {", ".join(cell.run_names): cell for cell in ours if cell.result is None}
     names = [
         name if cell.would_cost is None else f"{name} ({cell.would_cost:.3g} EFLOP)" for name, cell in missing.items()
     ]
-    said = f"{sum(cell.ours is not None for cell in ours)} of {len(ours)} cells of ours are measured"
+    said = f"{sum(cell.result is not None for cell in ours)} of {len(ours)} cells of ours are measured"
     return f"{said}; not run: {', '.join(names)}." if names else f"{said}."
 
 

@@ -8,6 +8,7 @@ from transgan.config.plan import Plan
 from transgan.cost import budget
 from transgan.report import cost_table
 from transgan.report.cells import Cell, cells
+from transgan.report.cells_frame import to_frame
 from transgan.report.layout import Footnotes, Grid, Group, Layout, Text, latex, markdown
 from transgan.report.paper_numbers import Reported
 from transgan.report.verdict import Verdict
@@ -30,8 +31,7 @@ def make(plan: Plan, table: str) -> None:
     found = cells(plan, table)
     layout = lay_out(plan, table, found)
     base = plan.paths.table(table)
-    records = [record(cell) for cell in found]
-    files.write_csv(_path(base, "csv"), list(records[0]), [list(line.values()) for line in records])
+    files.write_text(_path(base, "csv"), to_frame(found).to_csv(index=False))
     files.write_text(_path(base, "md"), markdown(layout))
     files.write_text(_path(base, "tex"), latex(layout))
 
@@ -71,8 +71,8 @@ def _main(config: TableConfig, found: Sequence[Cell], footnotes: Footnotes, show
     for column in config.columns:
         for metric in column.metrics:
             inside = [cell for cell in found if (cell.dataset, cell.metric) == (column.dataset, metric)]
-            sides = [PAPER] * any(cell.paper for cell in inside) + [OURS] * any(cell.runs for cell in inside)
-            labels = {cell.label for cell in inside if cell.ours}
+            sides = [PAPER] * any(cell.paper for cell in inside) + [OURS] * any(cell.run_names for cell in inside)
+            labels = {cell.label for cell in inside if cell.result}
             other = next(iter(labels)) if len(labels) == 1 and labels != {metric.upper()} else ""
             groups.append(
                 Group(
@@ -120,17 +120,17 @@ def _our(cell: Cell, labelled: str, show_verdict: bool) -> Text:
     """Mean ± spread and verdict, or that the row is only quoted; beside the paper's IS ± (over 10 splits) stands the same spread of ours."""
     if cell.verdict is Verdict.QUOTED:
         return Text(Verdict.QUOTED.value)
-    if cell.ours is None:
+    if cell.result is None:
         return Text(_not_run(cell))
-    spread = cell.ours.split_std if cell.metric == "is" else cell.ours.std
+    spread = cell.result.split_std if cell.metric == "is" else cell.result.std
     label = "" if cell.label in (labelled, cell.metric.upper()) else f"{cell.label} "
-    text = f"{label}{cell.ours.mean:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
+    text = f"{label}{cell.result.mean:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
     return Text(f"{text} ({cell.verdict.value})" if show_verdict and cell.verdict is not Verdict.NO_NUMBER else text)
 
 
 def _not_run(cell: Cell) -> str:
     """`not run at demo; 46.2 EFLOP`: where it was not, and what it would cost."""
-    where = f"{Verdict.NOT_RUN.value} at {cell.skipped_at}" if cell.skipped_at else Verdict.NOT_RUN.value
+    where = f"{Verdict.NOT_RUN.value} at {cell.scale}" if cell.skipped else Verdict.NOT_RUN.value
     return where if cell.would_cost is None else f"{where}; {cell.would_cost:.3g} EFLOP"
 
 
@@ -149,12 +149,12 @@ def _details(config: TableConfig, found: Sequence[Cell]) -> Grid | None:
         "run",
         "fingerprint",
     )
-    rows = tuple((cell.row, _detail(cell, titles[cell.dataset])) for cell in found if cell.runs)
+    rows = tuple((cell.row, _detail(cell, titles[cell.dataset])) for cell in found if cell.run_names)
     return Grid("Row", (Group("", columns),), rows) if rows else None
 
 
 def _detail(cell: Cell, column: str) -> tuple[Text, ...]:
-    ours = cell.ours
+    ours = cell.result
     numbers = (
         (
             f"{ours.mean:.2f}",
@@ -168,16 +168,16 @@ def _detail(cell: Cell, column: str) -> tuple[Text, ...]:
     )
     verdict = f"{cell.verdict.value}: {cell.missing}" if cell.missing else cell.verdict.value
     fingerprints = ", ".join(ours.fingerprints) if ours else "–"
-    texts = (f"{column} {cell.label}", *numbers, verdict, cell.protocol, ", ".join(cell.runs), fingerprints)
+    texts = (f"{column} {cell.label}", *numbers, verdict, cell.protocol, ", ".join(cell.run_names), fingerprints)
     return tuple(Text(text) for text in texts)
 
 
 def _notes(config: TableConfig, found: Sequence[Cell]) -> list[str]:
     """What was measured how: one line per protocol and reference, and what a label other than FID or IS means."""
     lines = _protocols(config, found)
-    labels = sorted({cell.label for cell in found if cell.ours and cell.label != cell.metric.upper()})
+    labels = sorted({cell.label for cell in found if cell.result and cell.label != cell.metric.upper()})
     for label in labels:
-        layer = next(cell.ours.settings for cell in found if cell.ours and cell.label == label)
+        layer = next(cell.result.settings for cell in found if cell.result and cell.label == label)
         what = (
             "the demo's digit classifier"
             if layer["extractor"] == "digits"
@@ -192,8 +192,8 @@ def _protocols(config: TableConfig, found: Sequence[Cell]) -> list[str]:
     titles = {column.dataset: column.title for column in config.columns}
     said: dict[str, dict[str, dict[str, None]]] = {}
     for cell in found:
-        if cell.ours:
-            said.setdefault(cell.protocol, {}).setdefault(_protocol(cell.ours.settings), {})[titles[cell.dataset]] = (
+        if cell.result:
+            said.setdefault(cell.protocol, {}).setdefault(_protocol(cell.result.settings), {})[titles[cell.dataset]] = (
                 None
             )
     lines = []
@@ -241,36 +241,3 @@ def _signed(value: float) -> str:
 
 def _spread(std: float | None, seeds: int) -> str:
     return f"n = {seeds}" if std is None else f"{std:.2f} (n = {seeds})"
-
-
-def record(cell: Cell) -> dict[str, Any]:
-    """A cell as one line of the csv: column -> value, None where there is none."""
-    paper, ours = cell.paper, cell.ours
-    return {
-        "table": cell.table,
-        "row": cell.row,
-        "dataset": cell.dataset,
-        "metric": cell.metric,
-        "paper": paper and paper.text,
-        "paper_std": paper and paper.std,
-        "paper_verified": paper and paper.verified,
-        "paper_std_verified": paper and paper.std_verified if paper and paper.std is not None else None,
-        "paper_note": paper and paper.note,
-        "paper_source": paper and paper.source,
-        "measured": cell.label if ours else None,
-        "ours": ours and ours.mean,
-        "std_training": ours and ours.std_training,
-        "std_evaluation": ours and ours.std_evaluation,
-        "split_std": ours and ours.split_std,
-        "difference": cell.difference,
-        "training_seeds": ours and ours.training_seeds,
-        "evaluation_seeds": ours and ours.evaluation_seeds,
-        "protocol": cell.protocol,
-        "images": ours and ours.images,
-        "share": ours and ours.share,
-        "verdict": cell.verdict.value,
-        "missing": cell.missing,
-        "would_cost_eflop": cell.would_cost,
-        "runs": " ".join(cell.runs),
-        "fingerprints": " ".join(ours.fingerprints) if ours else "",
-    }

@@ -87,9 +87,9 @@ class Traced:
             "row": cell.row,
             "dataset": cell.dataset,
             "metric": cell.metric,
-            "measured": cell.label if cell.ours else None,
+            "measured": cell.label if cell.result else None,
             "paper": cell.paper.text if cell.paper else None,
-            "ours": cell.ours.mean if cell.ours else None,
+            "ours": cell.result.mean if cell.result else None,
             "verdict": cell.verdict.value,
             "missing": cell.missing,
             "would_cost_eflop": cell.would_cost,
@@ -101,7 +101,7 @@ class Traced:
 
 def traced(plan: Plan, table: str) -> list[Traced]:
     """Every cell of a table that has runs, with their origins."""
-    return [Traced(cell, _origins(plan, cell)) for cell in cells(plan, table) if cell.runs]
+    return [Traced(cell, _origins(plan, cell)) for cell in cells(plan, table) if cell.run_names]
 
 
 def everything(plan: Plan) -> dict[str, Any]:
@@ -132,14 +132,14 @@ def trace(plan: Plan, table: str, row: str) -> None:
     if row not in names:
         raise UserError(f"{plan.file}: tables.{table}: no row {row!r}; the rows are: {', '.join(names)}")
     found = [each for each in traced(plan, table) if each.cell.row == row]
-    quoted = [cell for cell in cells(plan, table) if cell.row == row and not cell.runs]
+    quoted = [cell for cell in cells(plan, table) if cell.row == row and not cell.run_names]
     print("\n\n".join([*(_words(each) for each in found), *(_quoted(cell) for cell in quoted)]))
 
 
 def _origins(plan: Plan, cell: Cell) -> tuple[Origin, ...]:
     """Of the runs that the number was made of; scores of another configuration are not among them."""
-    origins = (_origin(plan, run) for run in cell.runs if plan.paths.score(run).exists())
-    return tuple(origin for origin in origins if cell.ours and origin.score_fingerprint in cell.ours.fingerprints)
+    origins = (_origin(plan, run) for run in cell.run_names if plan.paths.score(run).exists())
+    return tuple(origin for origin in origins if cell.result and origin.score_fingerprint in cell.result.fingerprints)
 
 
 def _origin(plan: Plan, run: str) -> Origin:
@@ -158,7 +158,7 @@ def _origin(plan: Plan, run: str) -> Origin:
 
 def _words(each: Traced) -> str:
     cell = each.cell
-    ours = f"{cell.ours.mean:.4g}" if cell.ours else "none"
+    ours = f"{cell.result.mean:.4g}" if cell.result else "none"
     paper = f"{cell.paper.text} ({cell.paper.source})" if cell.paper else "none"
     lines = [
         f"{cell.row}, {cell.dataset}, {cell.label}: ours {ours}, the paper's {paper}: {cell.verdict.value}",

@@ -103,7 +103,7 @@ def _bring_tables(store: Store, plan: Plan) -> None:
     content = _digest([*kept["tables"], *kept["figures"]])
     whole = [
         path
-        for name in ("report.html", "provenance.json", "cost_measured.csv")
+        for name in ("cells.csv", "report.html", "provenance.json", "cost_measured.csv")
         if (path := plan.paths.results / name).exists()
     ]
     run_id = store.find({"stage": "tables", "digest": content})

@@ -40,7 +40,7 @@ else:
 TABLES_AND_FIGURES = [
     path
     for stage in GRAPH.values()
-    if stage.verb in ("table", "figure")
+    if stage.verb in ("table", "cells", "figure")
     for path in stage.outputs
 ]
 

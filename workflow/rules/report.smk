@@ -1,4 +1,4 @@
-# table and figure: what the paper prints, with our numbers in it. What is marked `report` is shown by `snakemake --report`.
+# Tables, their cells in one file, and figures: what the paper prints, with this project's numbers in it. `snakemake --report` shows what is marked `report`.
 rule table:
     input:
         made=lambda w: made("table", w.table),
@@ -8,7 +8,10 @@ rule table:
             f"{RESULTS}/tables/{{table}}.csv",
             caption="../report/table.rst",
             category="Tables",
-            labels={"table": "{table}", "as": "csv, a line per cell"},
+            labels={
+                "table": "{table}",
+                "as": "csv, a line per cell and training seed",
+            },
         ),
         report(
             f"{RESULTS}/tables/{{table}}.md",
@@ -23,6 +26,28 @@ rule table:
         options=OPTIONS,
     shell:
         "transgan table {wildcards.table} {params.options} 2>&1 | keep {log}"
+
+
+rule cells:
+    input:
+        made=lambda w: made("cells", "all"),
+        changed=lambda w: changed("cells", "all"),
+    output:
+        report(
+            f"{RESULTS}/cells.csv",
+            caption="../report/cells.rst",
+            category="Tables",
+            labels={
+                "table": "all tables",
+                "as": "csv, a line per cell and training seed",
+            },
+        ),
+    log:
+        f"{LOGS}/cells/all.log",
+    params:
+        options=OPTIONS,
+    shell:
+        "transgan cells {params.options} 2>&1 | keep {log}"
 
 
 rule figure:

@@ -20,7 +20,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     found = [
         cell
         for cell in cells(plan, config.table)
-        if cell.metric == METRIC and cell.runs and known.issuperset(cell.runs)
+        if cell.metric == METRIC and cell.run_names and known.issuperset(cell.run_names)
     ]
     titles = {column.dataset: column.title for column in plan.table(config.table).columns}
     rows = Counter(cell.dataset for cell in found)
@@ -35,11 +35,11 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 
 def _draw(axes: Axes, found: list[Cell], compare: bool) -> None:
     positions = range(len(found))
-    means = [cell.ours.mean if cell.ours else 0.0 for cell in found]
-    spreads = [(cell.ours.std or 0.0) if cell.ours else 0.0 for cell in found]
+    means = [cell.result.mean if cell.result else 0.0 for cell in found]
+    spreads = [(cell.result.std or 0.0) if cell.result else 0.0 for cell in found]
     axes.barh(positions, means, xerr=spreads, color=COLOURS[0], ecolor=COLOURS[-1], height=0.6, label="ours")
     for position, mean, cell in zip(positions, means, found, strict=True):
-        axes.text(mean, position, f"  {mean:.2f}" if cell.ours else "  not run", va="center", fontsize=8)
+        axes.text(mean, position, f"  {mean:.2f}" if cell.result else "  not run", va="center", fontsize=8)
     if compare:
         quoted = [
             (position, cell.paper.value)
