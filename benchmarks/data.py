@@ -35,7 +35,7 @@ from PIL import Image
 
 from transgan.data.transforms import FILTERS, crop_box
 from transgan.data.workers import KEPT_BYTES
-from transgan.hardware.malloc import keep_huge_pages
+from transgan.hardware.malloc import keep_freed_memory
 
 if TYPE_CHECKING:
     from transgan.config.plan import Plan
@@ -181,7 +181,7 @@ def processor_time() -> float:
 
 def pillow_seconds(shares: list[tuple[list[bytes], int, str, str]], workers: int) -> tuple[float, float]:
     """Seconds, and of processor time, that bare Pillow takes in new processes."""
-    with multiprocessing.get_context("spawn").Pool(workers, keep_huge_pages, (KEPT_BYTES,)) as pool:
+    with multiprocessing.get_context("spawn").Pool(workers, keep_freed_memory, (KEPT_BYTES,)) as pool:
         pool.map(
             bare_pillow, [(shares[0][0][:1], *shares[0][1:])] * workers, chunksize=1
         )  # started, and its decoders loaded

@@ -22,7 +22,7 @@ from transgan.data import transforms
 from transgan.data.archives.byte_ranges import ByteRange, ByteRangeReader, Content
 from transgan.data.transforms import Box, CropAndResize, ImageError
 from transgan.errors import UserError
-from transgan.hardware.malloc import keep_huge_pages
+from transgan.hardware.malloc import keep_freed_memory
 from transgan.schema.data import MOST_WORKERS, PROCESSES_FROM
 
 KEPT_BYTES = 16 * 2**20  # a picture of 2,300 pixels square, decoded
@@ -72,7 +72,7 @@ def _begin(large: AbstractContextManager[Any]) -> None:
     Ctrl-C is its parent's affair, the memory of a picture is kept for the next one, large pictures take turns, and it does not outlive its
     parent.
     """
-    keep_huge_pages(KEPT_BYTES)
+    keep_freed_memory(KEPT_BYTES)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     transforms.take_turns(large)
     threading.Thread(target=_leave_with_parent, daemon=True).start()

@@ -17,7 +17,6 @@ from tests.training.conftest import RUN, digests
 from tests.training.trajectory import Recorded
 from transgan.config import plan as plans
 from transgan.errors import UserError
-from transgan.hardware.device import lease
 from transgan.schema.params import ExecutionConfig
 from transgan.training.checkpoint import Checkpoints
 from transgan.training.distributed.launch import most_processes, start_processes
@@ -46,30 +45,6 @@ def free_port() -> int:
 def test_rows_of_all_processes_are_the_batch():
     rows = [ProcessGroup(rank, 3).rows(12) for rank in range(3)]
     assert [list(range(12))[part] for part in rows] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
-
-
-def test_every_process_takes_a_gpu_of_its_own(tmp_path, monkeypatch):
-    from filelock import FileLock
-
-    monkeypatch.setattr("transgan.hardware.device._leases", {})
-    with FileLock(tmp_path / "first.lock"):
-        assert lease(["first", "second"], tmp_path) == 1
-        assert lease(["first", "second"], tmp_path) == 1  # asked again, it stays
-    monkeypatch.setattr("transgan.hardware.device._leases", {})
-    with FileLock(tmp_path / "only.lock"):
-        assert lease(["only"], tmp_path) == 0  # shared
-
-
-def test_a_gpu_that_is_shared_stays_the_same(tmp_path, monkeypatch):
-    from filelock import FileLock
-
-    monkeypatch.setattr("transgan.hardware.device._leases", {})
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    with FileLock(tmp_path / "first.lock"), FileLock(tmp_path / "second.lock"):
-        assert lease(["first", "second"], tmp_path) == 1
-    assert (
-        lease(["first", "second"], tmp_path) == 1
-    )  # though the first is free now: this process's networks are not there
 
 
 def test_a_batch_that_does_not_divide_among_the_processes_is_refused(project):
