@@ -1,4 +1,4 @@
-"""Files: nothing half-written is ever seen, and what stood there before survives."""
+"""A failed write leaves no partial file, and the earlier file survives."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from transgan.errors import UserError
 from transgan.utils import files
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     files.write_text(path, "old")
 
@@ -25,7 +25,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_user_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
     files.write_text(path, "old")
 
@@ -45,7 +45,7 @@ def test_json_does_not_depend_on_key_order_and_refuses_nan(tmp_path: Path) -> No
         files.dumps({"a": float("nan")})
 
 
-def test_damaged_json_is_named(tmp_path: Path) -> None:
+def test_missing_or_damaged_json_is_a_user_error_naming_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(UserError, match=r"a\.json: damaged"):
         files.read_json(tmp_path / "a.json")
@@ -53,7 +53,7 @@ def test_damaged_json_is_named(tmp_path: Path) -> None:
         files.read_json(tmp_path / "b.json")
 
 
-def test_publish_links_and_replaces(tmp_path: Path) -> None:
+def test_link_or_copy_links_and_replaces(tmp_path: Path) -> None:
     source, target = tmp_path / "state" / "x", tmp_path / "results" / "x"
     files.write_text(source, "one")
     files.link_or_copy(source, target)
@@ -64,7 +64,7 @@ def test_publish_links_and_replaces(tmp_path: Path) -> None:
     assert target.read_text() == "two"
 
 
-def test_publish_copies_where_links_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_link_or_copy_copies_where_links_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
@@ -77,23 +77,23 @@ def test_publish_copies_where_links_fail(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_growing_digest_is_that_of_the_whole_file(tmp_path: Path) -> None:
-    content = os.urandom(3 * files.DIGEST_PIECE + 5)
+    content = os.urandom(3 * files.DIGEST_CHUNK + 5)
     path = tmp_path / "grows"
     digest = files.GrowingDigest(path)
-    for end in (10, files.DIGEST_PIECE + 7, len(content)):
+    for end in (10, files.DIGEST_CHUNK + 7, len(content)):
         path.write_bytes(content[:end])
-        digest.advance(end, most=files.DIGEST_PIECE)
+        digest.advance(end, most=files.DIGEST_CHUNK)
     assert (
-        digest.hexdigest() == hashlib.sha256(content[: 2 * files.DIGEST_PIECE + 7]).hexdigest()
-    )  # it lags, and catches up
+        digest.hexdigest() == hashlib.sha256(content[: 2 * files.DIGEST_CHUNK + 7]).hexdigest()
+    )  # `most` limits the first calls
     digest.advance(len(content))
     assert digest.hexdigest() == files.sha256(path)
 
 
-def test_a_second_holder_of_a_lock_is_told(tmp_path: Path) -> None:
+def test_a_second_holder_of_a_lock_gets_a_user_error(tmp_path: Path) -> None:
     with (
         files.lock(tmp_path / ".lock", "train x"),
-        pytest.raises(UserError, match="train x: another process is at work"),
+        pytest.raises(UserError, match="train x: another process is working"),
         files.lock(tmp_path / ".lock", "train x"),
     ):
         pass

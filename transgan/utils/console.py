@@ -1,4 +1,9 @@
-"""Log messages on standard error, and progress: a bar on a terminal, a line a minute elsewhere."""
+"""What the user sees while work is under way: log messages on standard error, and progress.
+
+Modules log to `logging.getLogger(__name__)`: INFO for what happens, WARNING for what the user should look at. The command line
+calls `configure_logging`. In a notebook or another program nobody calls it, so only warnings appear, as Python's logging
+has it by default.
+"""
 
 import logging
 import os
@@ -8,15 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
+from transgan.utils.units import duration
+
 LINE_EVERY_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
 
 class ConsoleHandler(logging.StreamHandler[TextIO]):
-    """Writes each record as one line to standard error, whatever that is at the time.
+    """Writes each record as one line to the current standard error.
 
-    Work goes on when nobody reads the lines any more, for example when Ctrl-C ended the `tee` behind a pipe.
+    A closed pipe does not stop the work, for example after Ctrl-C has ended the `tee` that read it.
     """
 
     def __init__(self) -> None:
@@ -25,11 +32,11 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
 
     @property
     def stream(self) -> TextIO:  # type: ignore[override]
-        """The current standard error."""
+        """The current sys.stderr, so that a redirection made later has an effect."""
         return sys.stderr
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
-        """Send everything from now on to nowhere after a broken pipe; otherwise what logging does."""
+        """After a broken pipe, discard all later output; handle other errors as logging does."""
         if not isinstance(sys.exc_info()[1], BrokenPipeError):
             super().handleError(record)
             return
@@ -45,16 +52,17 @@ class _LineFormatter(logging.Formatter):
 
 
 def configure_logging() -> None:
-    """Show the package's messages, from level INFO up, on standard error. The command line calls it; a library user need not."""
+    """Show the package's messages on standard error: INFO and above, but only errors in all but the first of several processes."""
     package = logging.getLogger("transgan")
     if not any(isinstance(handler, ConsoleHandler) for handler in package.handlers):
         package.addHandler(ConsoleHandler())
-    package.setLevel(logging.INFO)
+    # RANK is set by torchrun, and by transgan.training.distributed.launch for the processes that it starts.
+    package.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR)
     package.propagate = False
 
 
 class Progress(Protocol):
-    """How long work reports where it is."""
+    """How a long computation reports its position."""
 
     def advance(self, amount: int) -> None:
         """`amount` more units are done."""
@@ -65,7 +73,10 @@ class Progress(Protocol):
 
 @contextmanager
 def progress(what: str, total: int, unit: str, done: int = 0) -> Iterator[Progress]:
-    """Show progress of `what` over `total` units of which `done` were done before; rate and time left are of this session."""
+    """Show the progress of `what` over `total` units: a bar on a terminal, a log line a minute elsewhere.
+
+    `done` units were finished before this call; the rate and the time left are computed from the others.
+    """
     bar: _Bar | _Lines = _Bar(what, total, unit, done) if sys.stderr.isatty() else _Lines(what, total, unit, done)
     try:
         yield bar
@@ -75,6 +86,7 @@ def progress(what: str, total: int, unit: str, done: int = 0) -> Iterator[Progre
 
 class _Bar:
     def __init__(self, what: str, total: int, unit: str, done: int) -> None:
+        # Imported here: rich takes longer to import than a finished stage takes to find that it is finished.
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
@@ -108,33 +120,21 @@ class _Lines:
     def __init__(self, what: str, total: int, unit: str, done: int) -> None:
         self._what, self._total, self._unit, self._before = what, total, unit, done
         self._done, self._text = 0, ""
-        self._started = self._said = time.monotonic()
+        self._started = self._logged = time.monotonic()
 
     def advance(self, amount: int) -> None:
         self._done += amount
         now = time.monotonic()
-        if now - self._said >= LINE_EVERY_SECONDS:
-            self._said = now
+        if now - self._logged >= LINE_EVERY_SECONDS:
+            self._logged = now
             rate = self._done / (now - self._started)
             position = self._before + self._done
-            left = (self._total - position) / max(rate, 1e-9)
-            logger.info(
-                f"{self._what}: {position:,}/{self._total:,} {self._unit}, {rate:,.1f} {self._unit}/s, {duration(left)} left {self._text}".rstrip()
-            )
+            left = duration((self._total - position) / max(rate, 1e-9))
+            line = f"{self._what}: {position:,}/{self._total:,} {self._unit}, {rate:,.1f} {self._unit}/s, {left} left"
+            logger.info(f"{line} {self._text}".rstrip())
 
     def note(self, text: str) -> None:
         self._text = text
 
     def close(self) -> None:
         pass
-
-
-def duration(seconds: float) -> str:
-    """A length of time as a person says it: 45 s, 12 min, 3.5 h, 2.1 days."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"

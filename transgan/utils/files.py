@@ -1,6 +1,6 @@
-"""Files: the one atomic writer, digests, links and locks. Everything the product writes goes through here.
+"""Files: the atomic writer that writes every result, digests, links and locks.
 
-A full disk or a read-only folder surfaces as OSError from `atomic`, in one place, where tests inject it.
+Tests inject a full disk or a read-only folder as an OSError in `atomic`, the only place where results are written.
 """
 
 import csv
@@ -18,14 +18,14 @@ from filelock import FileLock, Timeout
 
 from transgan.errors import UserError
 
-DIGEST_PIECE = 2**18  # stays in a cache between reading and hashing
+DIGEST_CHUNK = 2**18  # bytes; small enough to stay in the CPU's cache between reading and hashing
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path in `path`'s folder; on success flush it to disk and rename it to `path`, else remove it.
 
-    Raises UserError when the folder cannot be written or the disk is full; what stood at `path` before is untouched.
+    Raises UserError when the folder cannot be written or the disk is full. An earlier file at `path` then stays as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -43,7 +43,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def user_error_on_write(path: Path) -> Iterator[None]:
-    """Turn an OSError while the working file `path` (a partial download, a partial pack) is written into a UserError; the file stays."""
+    """Raise UserError for an OSError while `path` is written in place (a partial download, a partial pack); the file stays."""
     try:
         yield
     except OSError as error:
@@ -52,7 +52,8 @@ def user_error_on_write(path: Path) -> Iterator[None]:
 
 def _unwritable(path: Path, error: OSError) -> UserError:
     return UserError(
-        f"{path}: cannot be written ({error.strerror or error}); free space or mend its permissions, then run the same command again"
+        f"{path}: cannot be written ({error.strerror or error}); "
+        "free disk space or fix its permissions, then run the same command again"
     )
 
 
@@ -73,7 +74,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def dumps(value: Any) -> str:
-    """JSON with sorted keys and a final newline: the same value always gives the same text."""
+    """JSON with sorted keys and a final newline: equal values give equal text."""
     return json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n"
 
 
@@ -83,7 +84,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write a table atomically as CSV with Unix line ends."""
+    """Write a table atomically as CSV with Unix line endings."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
@@ -92,13 +93,13 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) 
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; a missing or damaged file is a UserError naming it."""
+    """Read JSON. Raises UserError naming the file if it is missing or damaged."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{path}: not there; run the stage that makes it first") from None
+        raise UserError(f"{path}: not there; run the stage that writes it first") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it and run the stage that makes it again") from error
+        raise UserError(f"{path}: damaged ({error}); delete it and run the stage that writes it again") from error
 
 
 def sha256(path: Path) -> str:
@@ -108,28 +109,28 @@ def sha256(path: Path) -> str:
 
 
 class GrowingDigest:
-    """SHA-256 of a file that is written from its beginning to its end, hashed while it grows."""
+    """SHA-256 of a file that is written from beginning to end, computed while the file grows."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._hash, self._at = path, hashlib.sha256(), 0
-        self._piece = memoryview(bytearray(DIGEST_PIECE))
+        self._chunk = memoryview(bytearray(DIGEST_CHUNK))
 
     def advance(self, end: int, most: int | None = None) -> None:
-        """Hash what lies before byte `end` and was not hashed yet, at most `most` bytes of it now; None: all."""
+        """Hash the bytes before `end` that have not been hashed yet, at most `most` of them in this call; None: all."""
         end = end if most is None else min(end, self._at + most)
         with self._path.open("rb", buffering=0) as file:
             file.seek(self._at)
-            while self._at < end and (count := file.readinto(self._piece[: end - self._at])):
-                self._hash.update(self._piece[:count])
+            while self._at < end and (count := file.readinto(self._chunk[: end - self._at])):
+                self._hash.update(self._chunk[:count])
                 self._at += count
 
     def hexdigest(self) -> str:
-        """Of all that was hashed, in hex."""
+        """Hex digest of the bytes hashed so far."""
         return self._hash.hexdigest()
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`: a hard link, or a copy where links are not possible. Atomic."""
+    """Make `target` a hard link to `source`, or a copy where links are not possible. Atomic."""
     if target.exists() and target.samefile(source):
         return
     with atomic(target) as temporary:
@@ -141,16 +142,16 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 @contextmanager
 def lock(path: Path, what: str, wait: bool = False) -> Iterator[None]:
-    """Hold the lock file `path`; without `wait`, another holder is a UserError naming `what` is being done."""
+    """Hold the lock file `path`. Without `wait`, raises UserError if another process holds it; `what` names the work, for the message."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(path, timeout=-1 if wait else 0)
         held.acquire()
     except Timeout:
-        raise UserError(f"{what}: another process is at work on it (lock {path}); wait for it or stop it") from None
+        raise UserError(f"{what}: another process is working on it (lock {path}); wait for it or stop it") from None
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); mend its permissions, then run the same command again"
+            f"{path}: cannot be written ({error.strerror or error}); fix its permissions, then run the same command again"
         ) from error
     try:
         yield

@@ -1,7 +1,7 @@
-"""Every random number: derived from a run's seed by name and step, drawn for the global batch, so rows are images.
+"""Random numbers derived from a seed, a name and a step, with no state to save.
 
-Nothing carries state, so there is none to save: a resumed run draws what an uninterrupted one would have drawn. Draws are made for the
-whole global batch (or a whole block of images) and sliced, so row i does not depend on devices, accumulation or batching.
+A resumed run therefore gets the same numbers as an uninterrupted one. Numbers are generated for the whole global batch (or a
+whole block of images) and then sliced, so row i does not depend on devices, gradient accumulation or batching.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ class RandomStreams:
         self.device = torch.device(device)
 
     def generator(self, name: str, step: int) -> torch.Generator:
-        """A generator for one step of one stream."""
+        """A torch.Generator seeded for one step of the stream `name`."""
         key = hashlib.sha256(f"{self.seed}/{name}/{step}".encode()).digest()
         return torch.Generator(self.device).manual_seed(int.from_bytes(key[:8], "little") >> 1)
 
@@ -37,7 +37,10 @@ class RandomStreams:
         return torch.randperm(length, generator=self.generator(name, step), device=self.device)
 
     def normal_rows(self, name: str, start: int, stop: int, width: int) -> Tensor:
-        """Rows start ... stop-1 of an endless (images, width) table of standard normal numbers: row i depends on i alone."""
+        """Rows start ... stop-1 of an endless (images, width) table of standard normal numbers.
+
+        Row i depends on i alone.
+        """
         blocks = [self.normal(name, block, BLOCK, width) for block in range(start // BLOCK, -(-stop // BLOCK))]
         offset = start // BLOCK * BLOCK
         return torch.cat(blocks)[start - offset : stop - offset]
