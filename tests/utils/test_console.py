@@ -1,11 +1,13 @@
-"""News for the user never end the work."""
+"""Log messages: one line each, warnings marked, quiet where nobody configured logging, and never the end of the work."""
 
 import logging
 import os
 import subprocess
 import sys
 
-from transgan.utils.console import duration
+import pytest
+
+from transgan.utils.console import configure_logging, progress
 
 WORK = """
 import sys
@@ -20,7 +22,7 @@ sys.exit(143)
 """
 
 
-def test_work_goes_on_where_nobody_reads_its_news(tmp_path):
+def test_work_continues_after_the_reader_of_its_messages_has_gone(tmp_path):
     reading, writing = os.pipe()
     worker = subprocess.Popen(
         [sys.executable, "-c", WORK, str(tmp_path / "result")], stdin=subprocess.PIPE, stderr=writing
@@ -32,19 +34,50 @@ def test_work_goes_on_where_nobody_reads_its_news(tmp_path):
     assert (tmp_path / "result").read_text() == "done"
 
 
-def test_a_length_of_time_is_said_in_its_unit():
-    assert [duration(seconds) for seconds in (45, 720, 12600, 181440)] == ["45 s", "12 min", "3.5 h", "2.1 days"]
-
-
-def test_messages_are_one_line_each_and_warnings_say_so(capsys):
+def test_messages_are_one_line_each_and_warnings_are_marked(capsys):
     logging.getLogger("transgan.anything").info("one")
     logging.getLogger("transgan.anything").warning("two")
     assert capsys.readouterr().err == "one\nwarning: two\n"
 
 
-def test_a_library_user_who_configures_nothing_reads_nothing_but_warnings():
-    code = "import logging; logging.getLogger('transgan.any').info('one'); logging.getLogger('transgan.any').warning('two')"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import transgan; {code}"], capture_output=True, text=True, check=True
+def test_configuring_twice_prints_a_message_once(capsys):
+    configure_logging()
+    logging.getLogger("transgan.anything").info("one")
+    assert capsys.readouterr().err == "one\n"
+
+
+def test_only_the_first_of_several_processes_prints_messages(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    configure_logging()
+    try:
+        logging.getLogger("transgan.anything").warning("one")
+        logging.getLogger("transgan.anything").error("two")
+    finally:
+        monkeypatch.delenv("RANK")
+        configure_logging()
+    assert capsys.readouterr().err == "error: two\n"
+
+
+def test_a_library_user_who_configures_nothing_sees_only_warnings():
+    code = (
+        "import logging, transgan.utils.console as console\n"
+        "logger = logging.getLogger('transgan.any')\n"
+        "logger.info('one'), logger.warning('two')\n"
+        "console.LINE_EVERY_SECONDS = 0.0\n"
+        "with console.progress('work', 2, 'images') as bar:\n"
+        "    bar.advance(1)"
     )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "two\n"
+
+
+def test_progress_is_a_line_a_minute_where_there_is_no_terminal(monkeypatch, capsys):
+    monkeypatch.setattr("transgan.utils.console.LINE_EVERY_SECONDS", 0.0)
+    with progress("train x", 100, "images", done=40) as bar:
+        bar.note("loss 1.5")
+        bar.advance(10)
+    line = capsys.readouterr().err
+    assert line.startswith("train x: 50/100 images, ")
+    assert line.endswith(" left loss 1.5\n")

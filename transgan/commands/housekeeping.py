@@ -50,7 +50,7 @@ def _remove(folder: Path) -> None:
             shutil.rmtree(folder)
         lock.unlink(missing_ok=True)
     except Timeout:
-        logger.info(f"{folder}: in use, kept")
+        logger.warning(f"{folder}: in use, kept")
 
 
 def _used(plan: Plan) -> set[Path]:

@@ -96,7 +96,7 @@ def _judge_unreadable(job: Job, config: DatasetConfig, store: Path, where: str) 
     if config.on_error == "fail":
         (store / "progress.json").unlink()  # the next call must look at them again
         raise UserError(f"{what}; replace or remove them, or set `on_error: skip`")
-    logger.info(f"{what}; skipped")
+    logger.warning(f"{what}; skipped")
 
 
 def _manifest(config: DatasetConfig, job: Job, good: Counter[str]) -> dict[str, object]:

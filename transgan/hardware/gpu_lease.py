@@ -36,5 +36,5 @@ def lease_gpu(names: Sequence[str], folder: Path | None = None) -> int:
     shared = int(os.environ.get("LOCAL_RANK", "0")) % len(names)
     _leases[names[shared]] = None  # a later call must return the GPU on which this process's networks are
     if len(names) > 1:
-        logger.info(f"other processes of this project hold all {len(names)} GPUs; this one shares GPU {shared}")
+        logger.warning(f"other processes of this project hold all {len(names)} GPUs; this one shares GPU {shared}")
     return shared

@@ -23,7 +23,8 @@ from transgan.hardware.device import send
 from transgan.metrics.weights import inception_bytes
 from transgan.schema import ProtocolConfig
 from transgan.scoring import classifier
-from transgan.utils.console import duration, progress
+from transgan.utils.console import progress
+from transgan.utils.units import duration
 
 logger = logging.getLogger(__name__)
 

@@ -85,7 +85,9 @@ def _inception(mirror: str | None) -> tuple[Path, str]:
                 raise UserError(
                     f"{path}: its SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}: partial or another file; replace it"
                 )
-            logger.info(f"{path}: damaged (SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); downloaded again")
+            logger.warning(
+                f"{path}: damaged (SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); downloaded again"
+            )
             path.unlink()
     return _fetched(mirror)
 
@@ -101,7 +103,7 @@ def _fetched(mirror: str | None) -> tuple[Path, str]:
             with files.atomic(target) as temporary:
                 shutil.copyfile(copy, temporary)
             return _checked(target)
-        logger.info(f"{copy}: is another file (its SHA-256 does not begin with {INCEPTION_DIGEST}); passed over")
+        logger.warning(f"{copy}: is another file (its SHA-256 does not begin with {INCEPTION_DIGEST}); passed over")
     logger.info(f"weights of Inception (95 MB): from {', '.join(urls)}")
     try:
         with progress(INCEPTION_NAME, INCEPTION_BYTES, "B") as bar:

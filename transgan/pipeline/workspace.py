@@ -75,7 +75,7 @@ def is_finished(folder: Path, outputs: Mapping[str, Path] | None = None) -> bool
         key for key, digest in recorded.items() if not (folder / key).exists() or files.sha256(folder / key) != digest
     ]
     if damaged:
-        logger.info(f"{folder}: {', '.join(damaged)} missing or damaged; made again")
+        logger.warning(f"{folder}: {', '.join(damaged)} missing or damaged; made again")
     return not damaged
 
 

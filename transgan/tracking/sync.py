@@ -51,7 +51,7 @@ def _attempt(what: str, work: Any, plan: Plan) -> None:
     try:
         work(connect(plan.scale_name))
     except Exception as error:
-        logger.info(f"tracking: {what} could not be kept ({one_line(error)}); `transgan sync` does it later")
+        logger.warning(f"tracking: {what} could not be kept ({one_line(error)}); `transgan sync` does it later")
 
 
 def _bring(store: Store, plan: Plan, run: Run) -> None:
@@ -60,7 +60,7 @@ def _bring(store: Store, plan: Plan, run: Run) -> None:
         return
     record = files.read_json(folder / "run.json")
     if record["fingerprint"] != plan.fingerprint("train", run.name):
-        logger.info(f"{run.name}: its results are of another configuration; train it again, then sync")
+        logger.warning(f"{run.name}: its results are of another configuration; train it again, then sync")
         return
     origin = files.read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {}
     run_id = _find(store, record, origin) or create(store, plan, run, record["fingerprint"], record["data"], origin)

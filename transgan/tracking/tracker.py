@@ -203,7 +203,7 @@ class Tracker:
                 raise
             self._paused_until = time.monotonic() + PAUSE_SECONDS
             if not self._complained:
-                logger.info(
+                logger.warning(
                     f"tracking: {doing} failed ({one_line(error)}); training goes on, `transgan sync` brings in what is missing"
                 )
             self._complained = True

@@ -56,7 +56,9 @@ class Checkpoints:
             try:
                 return self._read(path)
             except (ValueError, KeyError, RuntimeError, OSError, EOFError) as error:
-                logger.info(f"{path}: damaged ({' '.join(str(error).split())[:120]}); the checkpoint before it is used")
+                logger.warning(
+                    f"{path}: damaged ({' '.join(str(error).split())[:120]}); the checkpoint before it is used"
+                )
         if paths:
             raise UserError(
                 f"{self.folder}: all {len(paths)} checkpoints are damaged; restore one, or move the folder away to start anew"

@@ -91,7 +91,7 @@ def download(urls: Sequence[str], target: Path, expected: str | None, advance: A
                     answers.append(f"{_host(url)}: {interruption}, {ATTEMPTS} times")
                     break
                 pause = min(BACKOFF_SECONDS * 2**attempt, LONGEST_BACKOFF_SECONDS)
-                logger.info(f"{target.name}: {_host(url)}: {interruption}; trying again in {pause:.0f} s")
+                logger.warning(f"{target.name}: {_host(url)}: {interruption}; trying again in {pause:.0f} s")
                 time.sleep(pause)
     raise Unavailable("; ".join(answers) or "no address known")
 

@@ -59,7 +59,7 @@ class SourceFiles:
                 raise UserError(
                     f"{place}: is not {file.name} as published ({self.expected(file)}); damaged? copy or download it again"
                 )
-            logger.info(f"{place}: is not {file.name} as published ({self.expected(file)}); fetched again")
+            logger.warning(f"{place}: is not {file.name} as published ({self.expected(file)}); fetched again")
         return None
 
     def digests(self, path: Path) -> Digests:
@@ -81,7 +81,7 @@ class SourceFiles:
             wrong = self._copy(file, copy, target)
             if wrong is None or not urls:
                 return wrong
-            logger.info(f"{wrong}; passed over")
+            logger.warning(f"{wrong}; passed over")
         try:
             digests = download(urls, target, self.expected(file), advance)
         except Unavailable as failure:

@@ -27,7 +27,7 @@ def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
     count = recipe.devices
     if device_type(plan) == "cuda" and torch.cuda.device_count() < count:
         count = most_processes(recipe, torch.cuda.device_count())
-        logger.info(
+        logger.warning(
             f"train {run_name}: the recipe is for {recipe.devices} GPUs, of those here it takes {count}; the batches stay the same, it takes longer"
         )
     arguments = [
@@ -61,7 +61,7 @@ def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
             failed_at = failed_at or (time.monotonic() if failed else 0.0)
             if failed_at and not killed and time.monotonic() - failed_at > GRACE_SECONDS:
                 killed = {rank for rank, code in enumerate(codes) if code is None}
-                logger.info(
+                logger.warning(
                     f"train {run_name}: a process failed (exit code {next(filter(None, codes))}); the {len(killed)} that wait for it are ended"
                 )
                 for rank in killed:
