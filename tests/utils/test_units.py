@@ -1,0 +1,25 @@
+import pytest
+
+from transgan.utils.units import duration, short_number
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12600, "3.5 h"), (181440, "2.1 days")])
+def test_a_duration_is_written_in_a_unit_that_suits_it(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (0.1174, "0.117"),
+        (999, "999"),
+        (1000, "1k"),
+        (999_950, "1M"),  # rounding moves it to the next unit
+        (83_312_495, "83.3M"),
+        (1.28e8, "128M"),
+        (2e9, "2G"),
+    ],
+)
+def test_a_short_number_has_three_digits_and_a_unit_prefix(number: float, text: str) -> None:
+    assert short_number(number) == text
