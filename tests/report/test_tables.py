@@ -2,9 +2,11 @@
 
 import csv
 import json
+import re
 import statistics
 from collections import Counter
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -25,7 +27,9 @@ def made(plan, table="unconditional"):
     base = plan.paths.table(table)
     with base.with_name(f"{table}.csv").open(newline="") as file:
         lines = {(row["row"], row["dataset"], row["metric"]): row for row in csv.DictReader(file)}
-    return lines, base.with_name(f"{table}.md").read_text(), base.with_name(f"{table}.tex").read_text()
+    # Columns of the Markdown are padded; without that, a row is easier to name.
+    markdown = re.sub(" +", " ", base.with_suffix(".md").read_text())
+    return lines, markdown, base.with_suffix(".tex").read_text()
 
 
 def test_every_number_of_the_paper_is_in_exactly_one_cell_of_a_table(project):
@@ -183,8 +187,11 @@ def test_numbers_nobody_could_check_are_footnoted(project):
 def test_latex_is_balanced_and_escaped(project):
     _, _, latex = made(project("paper"))
     assert latex.count("{") == latex.count("}")
-    rows = [line for line in latex.splitlines() if line.startswith("    ") and line.endswith(r"\\")]
-    assert {line.replace(r"\&", "").count("&") for line in rows if "multicolumn" not in line} == {10}
+    body = latex.split(r"\midrule")[1].split(r"\bottomrule")[0]
+    rows = body.strip().splitlines()
+    assert len(rows) == 9
+    assert {row.replace(r"\&", "").count("&") for row in rows} == {10}
+    assert latex.count(r"\cmidrule(lr)") == latex.count(r"\multicolumn{2}{c}") == 5
     assert all(ord(character) < 128 for character in latex)
 
 
@@ -219,8 +226,8 @@ def test_a_protocol_is_noted_for_each_reference_that_it_has(project, scored, mon
     tables.make(plan, "unconditional")
     notes = plan.paths.table("unconditional").with_suffix(".md").read_text().splitlines()
     found = [line for line in notes if "`fid50k-train`" in line]
-    assert any("(CelebA 128)" in line and "against 202,599 pictures" in line for line in found)
-    assert any("(CIFAR-10)" in line and "against 50,000 pictures" in line for line in found)
+    assert any("(CelebA 128)" in line and "against 202,599 images" in line for line in found)
+    assert any("(CIFAR-10)" in line and "against 50,000 images" in line for line in found)
 
 
 @pytest.mark.parametrize("content", [{}, [], {"values": []}])
@@ -236,3 +243,29 @@ def test_a_damaged_score_file_is_one_line(project, scored, content):
         UserError, match=r"transgan-cifar10.json: damaged .*; delete it and run `transgan score transgan-cifar10"
     ):
         tables.make(plan, "unconditional")
+
+
+def test_a_table_is_the_pivot_of_its_csv(project, scored):
+    """What the Markdown prints as ours is what the csv has as the mean of its cell."""
+    plan = project("paper")
+    scored(plan, RUN, fid={"values": FID}, **{"is": {"values": IS, "split_std": [0.10, 0.14, 0.12]}})
+    _, markdown, _ = made(plan)
+    frame = pd.read_csv(plan.paths.table("unconditional").with_suffix(".csv"))
+    means = frame.pivot_table(index="row", columns=["column", "metric"], values="mean")
+    row = next(line for line in markdown.splitlines() if line.startswith("| TransGAN |"))
+    assert f"| {means.loc['TransGAN', ('CIFAR-10', 'fid')]:.2f} ± 0.10" in row
+    assert f"| {means.loc['TransGAN', ('CIFAR-10', 'is')]:.2f} ± 0.12" in row
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("- name: SN-GAN", "- name: WGAN-GP", "two rows are named 'WGAN-GP'"),
+        ("{dataset: stl10, title: STL-10,", "{dataset: stl10, title: CIFAR-10,", "two columns are titled 'CIFAR-10'"),
+    ],
+)
+def test_two_rows_or_columns_of_one_name_are_one_line(project, tmp_path, old, new, message):
+    text = PARAMS.read_text()
+    (tmp_path / "params.yaml").write_text(text.replace(old, new, 1))
+    with pytest.raises(UserError, match=f"tables.unconditional.*{message}"):
+        project("demo", tmp_path / "params.yaml")

@@ -5,10 +5,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pandas as pd
+
 from transgan.config.plan import Plan
 from transgan.cost.counts import counted
 from transgan.pipeline.freshness import carried
-from transgan.report.layout import Grid, Group, Layout, Text, latex, markdown
+from transgan.report.layout import Layout, Text
 from transgan.utils import files
 
 COLUMNS = {
@@ -25,47 +27,32 @@ NOTE = (
 )
 
 
-def make(plan: Plan, table: str) -> None:
-    """Write tables/<table>.csv, .md and .tex of a table of kind `cost`."""
-    layout, base = lay_out(plan, table), plan.paths.table(table)
-    rows = [
-        [row.name, run, *_counts(plan, run).values()]
+def frame(plan: Plan, table: str) -> pd.DataFrame:
+    """A line per run of a table of kind `cost`: `row`, `run` and COLUMNS."""
+    lines = [
+        {"row": row.name, "run": run, **_counts(plan, run)}
         for row in plan.table(table).rows
         for runs in row.runs.values()
         for run in runs
     ]
-    files.write_csv(base.with_name(f"{table}.csv"), ["row", "run", *COLUMNS], rows)
-    files.write_text(base.with_name(f"{table}.md"), markdown(layout))
-    files.write_text(base.with_name(f"{table}.tex"), latex(layout))
+    return pd.DataFrame(lines, columns=["row", "run", *COLUMNS])
 
 
 def lay_out(plan: Plan, table: str) -> Layout:
-    """The table as text: a line per run."""
-    config = plan.table(table)
-    rows = tuple(
-        (
-            row.name if len(runs) == 1 else f"{row.name} ({run})",
-            tuple(Text(_short(value)) for value in _counts(plan, run).values()),
-        )
-        for row in config.rows
-        for runs in row.runs.values()
-        for run in runs
-    )
-    warning = (
-        ""
-        if plan.scale.comparable
-        else f"Not the paper's networks: at scale {plan.scale_name}, {plan.scale.description}."
-    )
-    notes = tuple(note for note in (config.note, NOTE) if note)
+    """A table of kind `cost` as it is printed."""
+    config, lines = plan.table(table), frame(plan, table)
+    shared = lines["row"].duplicated(keep=False)
+    names = lines["row"].where(~shared, lines["row"] + " (" + lines["run"] + ")")
+    warning = f"Not the paper's networks: at scale {plan.scale_name}, {plan.scale.description}."
     return Layout(
-        table,
-        config.title,
-        config.source,
-        warning,
-        Grid("Run", (Group("", tuple(COLUMNS.values())),), rows),
-        None,
-        notes,
-        (),
+        name=table,
+        title=config.title,
+        source=config.source,
+        warning="" if plan.scale.comparable else warning,
+        main=lines.set_index(names.rename("Run"))[list(COLUMNS)].map(_short).map(Text).rename(columns=COLUMNS),
+        details=None,
+        notes=tuple(note for note in (config.note, NOTE) if note),
+        footnotes=(),
     )
 
 

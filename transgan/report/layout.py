@@ -1,12 +1,13 @@
-"""A table as text in the paper's layout, before it is Markdown, LaTeX or HTML: groups of columns, rows, footnotes."""
+"""A table in the paper's layout, and its text as Markdown and LaTeX."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-UNVERIFIED = "†"
-UNVERIFIED_NOTE = "not verified: recalled from the paper, could not be checked against it"
+import pandas as pd
 
+UNVERIFIED = "†"
+UNVERIFIED_NOTE = "not verified: recalled from the paper, without a source to check it against"
 
 # The heading in the Markdown under which each number is traced.
 DETAILS = "## Where our numbers come from"
@@ -20,45 +21,40 @@ class Text:
     marks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Group:
-    """Consecutive columns under one heading."""
-
-    title: str
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table: a heading column, groups of columns, and rows of as many cells."""
-
-    corner: str
-    groups: tuple[Group, ...]
-    rows: tuple[tuple[str, tuple[Text, ...]], ...]
-
-    @property
-    def columns(self) -> list[tuple[str, str]]:
-        """(group title, column title) of every column."""
-        return [(group.title, column) for group in self.groups for column in group.columns]
+BLANK = Text("–")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Everything a table prints. `warning` is the one sentence that nobody may overlook."""
+    """Everything that a table prints.
+
+    `main` holds Text: its index is the rows (named by the heading of the first column), its columns are single headings or
+    pairs (group, heading). `details` holds strings. `warning` is the one sentence that a reader must not miss.
+    """
 
     name: str
     title: str
     source: str
     warning: str
-    main: Grid
-    details: Grid | None
+    main: pd.DataFrame
+    details: pd.DataFrame | None
     notes: tuple[str, ...]
     footnotes: tuple[tuple[str, str], ...]
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """(group, heading) of every column of `main`; the group is empty where there are no groups."""
+        return [column if isinstance(column, tuple) else ("", str(column)) for column in self.main.columns]
+
+    @property
+    def rows(self) -> list[tuple[str, list[Text]]]:
+        """Name and cells of every row of `main`."""
+        return list(zip(self.main.index, self.main.to_numpy().tolist(), strict=True))
 
 
 @dataclass
 class Footnotes:
-    """Letters for texts, in order of first use; the dagger for what could not be verified."""
+    """Letters for texts, in order of first use; the dagger for numbers that nobody could check."""
 
     letters: dict[str, str] = field(default_factory=dict)
     unverified: bool = False
@@ -80,80 +76,61 @@ class Footnotes:
 
 def markdown(layout: Layout) -> str:
     """The table as GitHub-flavoured Markdown."""
-    warning = [f"**{layout.warning}**", ""] if layout.warning else []
-    details = ["", DETAILS, "", *_markdown_grid(layout.details)] if layout.details else []
-    footnotes = ["", *(f"<sup>{mark}</sup> {text}  " for mark, text in layout.footnotes)] if layout.footnotes else []
-    notes = ["", *(f"- {note}" for note in layout.notes)] if layout.notes else []
-    lines = [
+    main = layout.main.map(_markdown_text)
+    main.columns = pd.Index([f"{group}<br>{heading}" if group else heading for group, heading in layout.columns])
+    parts = [
         f"# {layout.title}",
-        "",
         f"{layout.source}.",
-        "",
-        *warning,
-        *_markdown_grid(layout.main),
-        *footnotes,
-        *notes,
-        *details,
+        f"**{layout.warning}**" if layout.warning else "",
+        main.to_markdown(colalign=("left", *["right"] * main.shape[1]), disable_numparse=True),
+        "\n".join(f"<sup>{mark}</sup> {text}  " for mark, text in layout.footnotes),
+        "\n".join(f"- {note}" for note in layout.notes),
+        *([] if layout.details is None else [DETAILS, layout.details.to_markdown(index=False, disable_numparse=True)]),
     ]
-    return "\n".join(line.rstrip() if not line.endswith("  ") else line for line in lines) + "\n"
-
-
-def _markdown_grid(grid: Grid) -> list[str]:
-    header = [grid.corner, *(f"{group}<br>{column}" if group else column for group, column in grid.columns)]
-    return [
-        _markdown_row(header),
-        "|" + " --- |" + " ---: |" * (len(header) - 1),
-        *(_markdown_row([title, *(_markdown_text(cell) for cell in row)]) for title, row in grid.rows),
-    ]
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _markdown_text(cell: Text) -> str:
-    escaped = cell.text.replace("|", "\\|")
-    return escaped + (f"<sup>{' '.join(cell.marks)}</sup>" if cell.marks else "")
+    return cell.text.replace("|", "\\|") + (f"<sup>{' '.join(cell.marks)}</sup>" if cell.marks else "")
 
 
 def latex(layout: Layout) -> str:
     """The table as a LaTeX `table*` float (package booktabs); the details stay in the Markdown and csv files."""
-    footnotes = [rf"  ${{}}^{{{_latex_marks((mark,))}}}$ {_escape(text)}\\" for mark, text in layout.footnotes]
-    notes = [rf"  {_latex_note(note)}\\" for note in layout.notes]
-    caption = f"{_escape(layout.title)} ({_escape(layout.source)})." + (
-        rf" \textbf{{{_escape(layout.warning)}}}" if layout.warning else ""
+    main = layout.main.map(_latex_text).rename(index=_escape, columns=_escape)
+    # The heading of the first column stands in the line of the columns' headings.
+    main.columns = main.columns.set_names([None] * (main.columns.nlevels - 1) + [_escape(str(main.index.name))])
+    main.index.name = None
+    caption = f"{_escape(layout.title)} ({_escape(layout.source)})."
+    written = main.style.to_latex(
+        hrules=True,
+        column_format="l" + "r" * main.shape[1],
+        multicol_align="c",
+        environment="table*",
+        position="t",
+        position_float="centering",
+        caption=caption + (rf" \textbf{{{_escape(layout.warning)}}}" if layout.warning else ""),
+        label=f"tab:{layout.name}",
     )
-    lines = [
-        "% Needs \\usepackage{booktabs}.",
-        r"\begin{table*}[t]",
-        r"  \centering",
-        rf"  \caption{{{caption}}}",
-        rf"  \label{{tab:{layout.name}}}",
-        *(f"  {line}" for line in _latex_grid(layout.main)),
-        *([r"  \par\smallskip\raggedright\footnotesize", *footnotes, *notes] if footnotes or notes else []),
-        r"\end{table*}",
+    head, tabular, foot = re.split(r"(?<=\\toprule\n)|(?=\\end{table\*})", written)
+    if main.columns.nlevels > 1:
+        groups, rest = tabular.split("\n", 1)
+        tabular = "\n".join([groups, _rules(layout.columns), rest])
+    notes = [
+        *(rf"${{}}^{{{_latex_marks((mark,))}}}$ {_escape(text)}\\" for mark, text in layout.footnotes),
+        *(rf"{_latex_note(note)}\\" for note in layout.notes),
     ]
-    return "\n".join(lines) + "\n"
+    if notes:
+        notes = [r"\par\smallskip\raggedright\footnotesize", *notes, ""]
+    return "% Needs \\usepackage{booktabs}.\n" + head + tabular + "\n".join(notes) + foot
 
 
-def _latex_grid(grid: Grid) -> list[str]:
-    spans, rules, start = [], [], 2
-    for group in grid.groups:
-        stop = start + len(group.columns) - 1
-        spans.append(rf"\multicolumn{{{len(group.columns)}}}{{c}}{{{_escape(group.title)}}}")
-        rules.append(rf"\cmidrule(lr){{{start}-{stop}}}")
-        start = stop + 1
-    return [
-        rf"\begin{{tabular}}{{l{'r' * len(grid.columns)}}}",
-        r"  \toprule",
-        rf"  & {' & '.join(spans)} \\",
-        f"  {' '.join(rules)}",
-        rf"  {_escape(grid.corner)} & {' & '.join(_escape(column) for _, column in grid.columns)} \\",
-        r"  \midrule",
-        *(rf"  {_escape(title)} & {' & '.join(_latex_text(cell) for cell in row)} \\" for title, row in grid.rows),
-        r"  \bottomrule",
-        r"\end{tabular}",
+def _rules(columns: Sequence[tuple[str, str]]) -> str:
+    """A rule under each group of columns; the first column of the table is that of the rows' names."""
+    groups = [group for group, _ in columns]
+    spans = [
+        (groups.index(group) + 2, groups.index(group) + 1 + groups.count(group)) for group in dict.fromkeys(groups)
     ]
+    return " ".join(rf"\cmidrule(lr){{{start}-{stop}}}" for start, stop in spans)
 
 
 def _latex_text(cell: Text) -> str:
@@ -169,25 +146,27 @@ def _latex_note(note: str) -> str:
     return re.sub(r"`([^`]*)`", r"\\texttt{\1}", _escape(note))
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "†": r"$\dagger$",
-    "≈": r"$\approx$",
-    "–": "--",
-    "−": "$-$",
-}
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "†": r"$\dagger$",
+        "≈": r"$\approx$",
+        "–": "--",
+        "−": "$-$",
+    }
+)
 
 
 def _escape(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    return text.translate(_LATEX)

@@ -20,7 +20,7 @@ from transgan.metrics.score_file import read_scores
 from transgan.report import cost_table, trace
 from transgan.report.cells import Cell, cells
 from transgan.report.layout import Layout
-from transgan.report.tables import OURS, lay_out, share, warning
+from transgan.report.tables import OURS, group_title, lay_out, share, warning
 from transgan.report.trace import Traced
 from transgan.utils import files
 
@@ -145,16 +145,11 @@ def _table(plan: Plan, name: str) -> TableView:
     found = cells(plan, name)
     layout = lay_out(plan, name, found)
     traced = [(f"trace-{name}-{i}", each) for i, each in enumerate(trace.traced(plan, name))]
-    places = {(each.cell.row, each.cell.dataset, each.cell.metric): anchor for anchor, each in traced}
-    columns = [(column.dataset, metric) for column in config.columns for metric in column.metrics]
-    anchors = []
-    for row, _ in layout.main.rows:
-        line: list[str] = []
-        for (dataset, metric), group in zip(columns, layout.main.groups, strict=True):
-            line += [
-                places.get((row, dataset, metric), "") if title.startswith(OURS) else "" for title in group.columns
-            ]
-        anchors.append(line)
+    places = {(each.cell.row, group_title(each.cell.column, each.cell.metric)): anchor for anchor, each in traced}
+    anchors = [
+        [places.get((row, group), "") if title.startswith(OURS) else "" for group, title in layout.columns]
+        for row, _ in layout.rows
+    ]
     return TableView(layout, anchors, traced, _tally(found))
 
 

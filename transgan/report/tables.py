@@ -1,23 +1,27 @@
-"""The stage `table`: the paper's table with our numbers in it, as csv (a line per cell), Markdown and LaTeX (the paper's layout)."""
+"""The stage `table`: a table of the paper with this project's numbers in it.
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+It is written as csv (the tidy frame of its cells), and as Markdown and LaTeX in the paper's layout (a pivot of that frame).
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
+
+import pandas as pd
 
 from transgan.config.plan import Plan
 from transgan.cost import budget
 from transgan.report import cost_table
 from transgan.report.cells import Cell, cells
-from transgan.report.cells_frame import to_frame
-from transgan.report.layout import Footnotes, Grid, Group, Layout, Text, latex, markdown
-from transgan.report.paper_numbers import Reported
+from transgan.report.cells_frame import CELL, to_frame
+from transgan.report.layout import BLANK, Footnotes, Layout, Text, latex, markdown
 from transgan.report.verdict import Verdict
 from transgan.schema import TableConfig
 from transgan.utils import files
 
 PAPER, OURS = "paper", "ours"
-# On which a cost in operations is put in hours.
+# The device in whose hours a cost is given.
 REFERENCE_DEVICE = "A100"
+STD_NOT_VERIFIED = "the number is verified; its ± is recalled from the paper and could not be checked"
 
 
 def make(plan: Plan, table: str) -> None:
@@ -25,29 +29,30 @@ def make(plan: Plan, table: str) -> None:
 
     A run without scores leaves cells that say so. Raises UserError for an unknown table or damaged scores.
     """
-    if plan.table(table).kind == "cost":
-        cost_table.make(plan, table)
-        return
-    found = cells(plan, table)
-    layout = lay_out(plan, table, found)
     base = plan.paths.table(table)
-    files.write_text(_path(base, "csv"), to_frame(found).to_csv(index=False))
-    files.write_text(_path(base, "md"), markdown(layout))
-    files.write_text(_path(base, "tex"), latex(layout))
+    if plan.table(table).kind == "cost":
+        frame, layout = cost_table.frame(plan, table), cost_table.lay_out(plan, table)
+    else:
+        found = cells(plan, table)
+        frame, layout = to_frame(found), lay_out(plan, table, found)
+    files.write_text(base.with_suffix(".csv"), frame.to_csv(index=False))
+    files.write_text(base.with_suffix(".md"), markdown(layout))
+    files.write_text(base.with_suffix(".tex"), latex(layout))
 
 
 def lay_out(plan: Plan, name: str, found: Sequence[Cell]) -> Layout:
-    """The table as text, in the paper's layout."""
+    """A table of scores in the paper's layout."""
     config = plan.table(name)
+    per_cell = _per_cell(to_frame(found))
     footnotes = Footnotes()
     return Layout(
         name=name,
         title=config.title,
         source=config.source,
         warning=warning(plan),
-        main=_main(config, found, footnotes, show_verdicts=plan.scale.comparable),
-        details=_details(config, found),
-        notes=(*([config.note] if config.note else []), *_notes(config, found), *_price_note(plan, found)),
+        main=_main(config, per_cell, footnotes, show_verdicts=plan.scale.comparable),
+        details=_details(per_cell[per_cell["run"] != ""]),
+        notes=(*([config.note] if config.note else []), *_notes(found), *_cost_note(plan, per_cell)),
         footnotes=footnotes.listed(),
     )
 
@@ -61,183 +66,193 @@ def warning(plan: Plan) -> str:
     )
 
 
-def _path(base: Path, suffix: str) -> Path:
-    return base.with_name(f"{base.name}.{suffix}")
+def group_title(column: str, metric: str) -> str:
+    """The heading over the paper's and this project's number: `CIFAR-10 FID`."""
+    return f"{column} {metric.upper()}"
 
 
-def _main(config: TableConfig, found: Sequence[Cell], footnotes: Footnotes, show_verdicts: bool) -> Grid:
-    by_place = {(cell.row, cell.dataset, cell.metric): cell for cell in found}
-    groups, places = [], []
-    for column in config.columns:
-        for metric in column.metrics:
-            inside = [cell for cell in found if (cell.dataset, cell.metric) == (column.dataset, metric)]
-            sides = [PAPER] * any(cell.paper for cell in inside) + [OURS] * any(cell.run_names for cell in inside)
-            labels = {cell.label for cell in inside if cell.result}
-            other = next(iter(labels)) if len(labels) == 1 and labels != {metric.upper()} else ""
-            groups.append(
-                Group(
-                    f"{column.title} {metric.upper()}",
-                    tuple(f"{side} ({other})" if side == OURS and other else side for side in sides),
-                )
-            )
-            places += [(column.dataset, metric, side, other) for side in sides]
-    rows = []
-    for row in config.rows:
-        texts = []
-        for dataset, metric, side, other in places:
-            cell = by_place.get((row.name, dataset, metric))
-            texts.append(
-                Text("–")
-                if cell is None
-                else _paper(cell, footnotes)
-                if side == PAPER
-                else _our(cell, other, show_verdicts)
-            )
-        rows.append((row.name, tuple(texts)))
-    return Grid("Method", tuple(groups), tuple(rows))
+def share(value: float) -> str:
+    """A share of the schedule: `100%`, `2.3%`, `0.075%`; `–` where there is none."""
+    if pd.isna(value):
+        return BLANK.text
+    return "100%" if value >= 1 else f"{100 * value:.2g}%"
 
 
-def _paper(cell: Cell, footnotes: Footnotes) -> Text:
-    return Text("–") if cell.paper is None else _reported(cell.paper, footnotes)
+def _per_cell(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line per cell, in the frame's order: what its training seeds have in common, and their other columns summed up."""
+    summed_up: dict[Hashable, Any] = {
+        "split_std": "mean",
+        "evaluation_seeds": "min",
+        "share": "min",
+        "skipped": "all",
+        "would_cost_eflop": lambda costs: costs.sum(skipna=False),
+        "note": lambda notes: "; ".join(notes.dropna()),
+        "run": lambda runs: ", ".join(runs.dropna()),
+        "fingerprint": lambda fingerprints: ", ".join(fingerprints.dropna()),
+        "protocol": lambda protocols: ", ".join(protocols.dropna().unique()),
+    }
+    common: dict[Hashable, Any] = {column: "first" for column in frame if column not in (*CELL, *summed_up)}
+    return frame.groupby(CELL, sort=False, as_index=False).agg({**common, **summed_up})
 
 
-def _reported(number: Reported, footnotes: Footnotes) -> Text:
-    """The paper's number as printed there; the dagger stands for the number itself, or for its ± where only that was not verified."""
-    text = f"{number.value:.2f}" if number.value is not None else number.text
-    marks = [footnotes.mark(number.note)] if number.note else []
-    if number.std is not None:
-        text += f" ± {number.std:.2f}"
-    if not number.verified:
+def _main(config: TableConfig, per_cell: pd.DataFrame, footnotes: Footnotes, show_verdicts: bool) -> pd.DataFrame:
+    """Rows as the paper has them; under each dataset and metric the paper's number and this project's, as Text."""
+    groups = [group_title(column.title, metric) for column in config.columns for metric in column.metrics]
+    names = [group_title(*place) for place in zip(per_cell["column"], per_cell["metric"], strict=True)]
+    per_cell = per_cell.assign(group=names)
+    labels = {group: _common_label(measured) for group, measured in per_cell.groupby("group")["measured"]}
+    columns = []
+    for group, inside in per_cell.groupby("group"):
+        if inside["paper_text"].notna().any():
+            columns.append((group, PAPER))
+        if (inside["run"] != "").any():
+            columns.append((group, _ours_title(labels[group])))
+    columns.sort(key=lambda column: groups.index(str(column[0])))
+    lines: list[Any] = list(per_cell.itertuples())
+    papers: list[Any] = [_paper(line, footnotes) for line in lines]
+    ours: list[Any] = [_ours(line, labels[line.group], show_verdicts) for line in lines]
+    sides = [_ours_title(labels[line.group]) for line in lines]
+    both = pd.concat([per_cell.assign(side=PAPER, text=papers), per_cell.assign(side=sides, text=ours)])
+    grid = both.pivot(index="row", columns=["group", "side"], values="text")
+    grid = grid.reindex(index=[row.name for row in config.rows], columns=pd.MultiIndex.from_tuples(columns))
+    return grid.map(lambda cell: cell if isinstance(cell, Text) else BLANK).rename_axis(index="Method")
+
+
+def _common_label(measured: pd.Series) -> str:
+    """What every number of a group measures, where it is one thing and neither FID nor IS; else empty."""
+    labels = set(measured.dropna())
+    return labels.pop() if len(labels) == 1 and not labels <= {"FID", "IS"} else ""
+
+
+def _ours_title(label: str) -> str:
+    return f"{OURS} ({label})" if label else OURS
+
+
+def _paper(cell: Any, footnotes: Footnotes) -> Text:
+    """The paper's number as printed there; the dagger is for the number, a letter for its ± where only that was not verified."""
+    if pd.isna(cell.paper_text):
+        return BLANK
+    text = cell.paper_text if pd.isna(cell.paper) else f"{cell.paper:.2f}"
+    marks = [] if pd.isna(cell.paper_note) else [footnotes.mark(cell.paper_note)]
+    if not pd.isna(cell.paper_std):
+        text += f" ± {cell.paper_std:.2f}"
+    if not cell.paper_verified:
         marks.insert(0, footnotes.dagger())
-    elif number.std is not None and not number.std_verified:
-        marks.insert(
-            0, footnotes.mark("the number is verified, its ± is recalled from the paper and could not be checked")
-        )
+    elif not pd.isna(cell.paper_std) and not cell.paper_std_verified:
+        marks.insert(0, footnotes.mark(STD_NOT_VERIFIED))
     return Text(text, tuple(marks))
 
 
-def _our(cell: Cell, labelled: str, show_verdict: bool) -> Text:
-    """Mean ± spread and verdict, or that the row is only quoted; beside the paper's IS ± (over 10 splits) stands the same spread of ours."""
-    if cell.verdict is Verdict.QUOTED:
+def _ours(cell: Any, group_label: str, show_verdict: bool) -> Text:
+    """Mean ± spread and verdict, or that the row is only quoted. The paper's IS ± is over 10 splits, so this one is, too."""
+    if cell.verdict == Verdict.QUOTED.value:
         return Text(Verdict.QUOTED.value)
-    if cell.result is None:
+    if pd.isna(cell.mean):
         return Text(_not_run(cell))
-    spread = cell.result.split_std if cell.metric == "is" else cell.result.std
-    label = "" if cell.label in (labelled, cell.metric.upper()) else f"{cell.label} "
-    text = f"{label}{cell.result.mean:.2f}" + (f" ± {spread:.2f}" if spread is not None else "")
-    return Text(f"{text} ({cell.verdict.value})" if show_verdict and cell.verdict is not Verdict.NO_NUMBER else text)
+    spread = cell.split_std if cell.metric == "is" else _first_known(cell.std_training, cell.std_evaluation)
+    label = "" if cell.measured in (group_label, cell.metric.upper()) else f"{cell.measured} "
+    text = f"{label}{cell.mean:.2f}" + ("" if pd.isna(spread) else f" ± {spread:.2f}")
+    return Text(f"{text} ({cell.verdict})" if show_verdict and cell.verdict != Verdict.NO_NUMBER.value else text)
 
 
-def _not_run(cell: Cell) -> str:
-    """`not run at demo; 46.2 EFLOP`: where it was not, and what it would cost."""
+def _not_run(cell: Any) -> str:
+    """`not run at demo; 46.2 EFLOP`: where it was not run, and what it would cost."""
     where = f"{Verdict.NOT_RUN.value} at {cell.scale}" if cell.skipped else Verdict.NOT_RUN.value
-    return where if cell.would_cost is None else f"{where}; {cell.would_cost:.3g} EFLOP"
+    return where if pd.isna(cell.would_cost_eflop) else f"{where}; {cell.would_cost_eflop:.3g} EFLOP"
 
 
-def _details(config: TableConfig, found: Sequence[Cell]) -> Grid | None:
-    """Per cell of ours: difference, spreads over seeds apart, share of the schedule, verdict, protocol, runs, fingerprints."""
-    titles = {column.dataset: column.title for column in config.columns}
-    columns = (
-        "measured",
-        "ours",
-        "ours − paper",
-        "std, training seeds",
-        "std, evaluation seeds",
-        "schedule",
-        "verdict",
-        "protocol",
-        "run",
-        "fingerprint",
-    )
-    rows = tuple((cell.row, _detail(cell, titles[cell.dataset])) for cell in found if cell.run_names)
-    return Grid("Row", (Group("", columns),), rows) if rows else None
+def _details(per_cell: pd.DataFrame) -> pd.DataFrame | None:
+    """A line per cell that has runs: difference, spreads, share of the schedule, verdict, protocol, runs, fingerprints."""
+    if per_cell.empty:
+        return None
+    measured = per_cell["measured"].fillna(per_cell["metric"].str.upper())
+    verdict = per_cell["verdict"].where(per_cell["note"] == "", per_cell["verdict"] + ": " + per_cell["note"])
+    return pd.DataFrame(
+        {
+            "Row": per_cell["row"],
+            "measured": per_cell["column"] + " " + measured,
+            "ours": per_cell["mean"].map("{:.2f}".format),
+            "ours − paper": per_cell["difference"].map(_signed),
+            "std, training seeds": per_cell[["std_training", "training_seeds"]].apply(_spread, axis=1),
+            "std, evaluation seeds": per_cell[["std_evaluation", "evaluation_seeds"]].apply(_spread, axis=1),
+            "schedule": per_cell["share"].map(share),
+            "verdict": verdict,
+            "protocol": per_cell["protocol"],
+            "run": per_cell["run"],
+            "fingerprint": per_cell["fingerprint"],
+        }
+    ).replace({"": BLANK.text, "nan": BLANK.text})
 
 
-def _detail(cell: Cell, column: str) -> tuple[Text, ...]:
-    ours = cell.result
-    numbers = (
-        (
-            f"{ours.mean:.2f}",
-            "–" if cell.difference is None else _signed(cell.difference),
-            _spread(ours.std_training, ours.training_seeds),
-            _spread(ours.std_evaluation, ours.evaluation_seeds),
-            share(ours.share),
-        )
-        if ours
-        else ("–",) * 5
-    )
-    verdict = f"{cell.verdict.value}: {cell.missing}" if cell.missing else cell.verdict.value
-    fingerprints = ", ".join(ours.fingerprints) if ours else "–"
-    texts = (f"{column} {cell.label}", *numbers, verdict, cell.protocol, ", ".join(cell.run_names), fingerprints)
-    return tuple(Text(text) for text in texts)
-
-
-def _notes(config: TableConfig, found: Sequence[Cell]) -> list[str]:
-    """What was measured how: one line per protocol and reference, and what a label other than FID or IS means."""
-    lines = _protocols(config, found)
+def _notes(found: Sequence[Cell]) -> list[str]:
+    """How the numbers were measured: a line per protocol and reference, and what a label other than FID or IS means."""
+    lines = _protocols(found)
     labels = sorted({cell.label for cell in found if cell.result and cell.label != cell.metric.upper()})
     for label in labels:
-        layer = next(cell.result.settings for cell in found if cell.result and cell.label == label)
-        what = (
+        settings = next(cell.result.settings for cell in found if cell.result and cell.label == label)
+        extractor = (
             "the demo's digit classifier"
-            if layer["extractor"] == "digits"
-            else f"Inception's layer {layer['feature_layer']}"
+            if settings["extractor"] == "digits"
+            else f"Inception's layer {settings['feature_layer']}"
         )
-        lines.append(f"{label} is measured with {what}; it is not the paper's {label.split('-')[0]}.")
+        lines.append(f"{label} is measured with {extractor}; it is not the paper's {label.split('-')[0]}.")
     return lines
 
 
-def _protocols(config: TableConfig, found: Sequence[Cell]) -> list[str]:
-    """A line per protocol; where it means another thing for other data (their number of pictures), one for each, with the columns it is of."""
-    titles = {column.dataset: column.title for column in config.columns}
-    said: dict[str, dict[str, dict[str, None]]] = {}
+def _protocols(found: Sequence[Cell]) -> list[str]:
+    """A line per protocol; a line per reference, with its columns, where the protocol's references differ in size."""
+    columns_of: dict[str, dict[str, dict[str, None]]] = {}
     for cell in found:
         if cell.result:
-            said.setdefault(cell.protocol, {}).setdefault(_protocol(cell.result.settings), {})[titles[cell.dataset]] = (
-                None
-            )
+            columns_of.setdefault(cell.protocol, {}).setdefault(_protocol(cell.result.settings), {})[cell.column] = None
     lines = []
-    for protocol, texts in said.items():
+    for protocol, texts in columns_of.items():
         for text, columns in texts.items():
             where = f" ({', '.join(columns)})" if len(texts) > 1 else ""
             lines.append(f"`{protocol}`{where}: {text}")
     return lines
 
 
-def _price_note(plan: Plan, found: Sequence[Cell]) -> list[str]:
-    """What the cost of a run that was not made means in hours: by a convention, so that a table is the same on every machine."""
-    if not any(cell.would_cost for cell in found):
-        return []
-    what = "training it at this scale" if plan.scale.comparable else "its full schedule, with the paper's networks,"
-    rate = budget.named(REFERENCE_DEVICE)
-    hours = budget.EXA / rate.flops["float32"] / budget.SECONDS_PER_HOUR
-    share = f"{budget.ASSUMED_SHARE['float32']:.0%}"
-    return [
-        f"not run: {what} would cost so many EFLOP (1e18 operations, counted); one is about {hours:.0f} hours of an {REFERENCE_DEVICE} "
-        f"in float32, were {share} of its peak reached. `transgan plan` has hours and disk on your device, run by run."
-    ]
-
-
 def _protocol(settings: Mapping[str, Any]) -> str:
-    reference = f"{settings['reference_count']:,} pictures of " if "reference_count" in settings else ""
+    reference = f"{settings['reference_count']:,} images of " if "reference_count" in settings else ""
     seeds = len(settings["seeds"])
     return (
-        f"{settings['samples']:,} samples, to uint8 by {'truncation' if settings['quantize'] == 'truncate' else 'rounding'}, against "
-        f"{reference}{' + '.join(settings['splits'])}; {settings['extractor']}, layer {settings['feature_layer']}; "
-        f"{seeds} evaluation seed{'s' if seeds != 1 else ''}; IS over {settings['is_splits']} splits"
+        f"{settings['samples']:,} samples, {'truncated' if settings['quantize'] == 'truncate' else 'rounded'} to uint8, "
+        f"against {reference}{' + '.join(settings['splits'])}; extractor {settings['extractor']}, layer "
+        f"{settings['feature_layer']}; {seeds} evaluation seed{'s' if seeds != 1 else ''}; IS over {settings['is_splits']} splits"
     )
 
 
-def share(value: float) -> str:
-    """A share of the schedule: `100%`, `2.3%`, `0.075%`."""
-    return "100%" if value >= 1 else f"{100 * value:.2g}%"
+def _cost_note(plan: Plan, per_cell: pd.DataFrame) -> list[str]:
+    """What the cost of a run that was not trained means in hours: by a convention, so that a table is the same on every machine."""
+    if not (per_cell["mean"].isna() & per_cell["would_cost_eflop"].notna()).any():
+        return []
+    what = "training at this scale" if plan.scale.comparable else "the full schedule with the paper's networks"
+    rate = budget.named(REFERENCE_DEVICE)
+    hours = budget.EXA / rate.flops["float32"] / budget.SECONDS_PER_HOUR
+    share_of_peak = f"{budget.ASSUMED_SHARE['float32']:.0%}"
+    return [
+        f"not run: beside it stands what {what} would cost, in EFLOP (1e18 operations, counted). One EFLOP is about "
+        f"{hours:.0f} hours of an {REFERENCE_DEVICE} in float32, at {share_of_peak} of its peak. `transgan plan` lists hours "
+        "and disk for your device, run by run."
+    ]
+
+
+def _first_known(*values: float) -> float:
+    return next((value for value in values if not pd.isna(value)), float("nan"))
 
 
 def _signed(value: float) -> str:
-    """`+0.54`, `−1.20`, `0.00`; never `−0.00`."""
+    """`+0.54`, `−1.20`, `0.00`; never `−0.00`; `–` where there is none."""
+    if pd.isna(value):
+        return BLANK.text
     text = f"{value:+.2f}".replace("-", "−")
     return text if text.strip("+−0.") else "0.00"
 
 
-def _spread(std: float | None, seeds: int) -> str:
-    return f"n = {seeds}" if std is None else f"{std:.2f} (n = {seeds})"
+def _spread(std_and_seeds: pd.Series) -> str:
+    """`0.10 (n = 3)`; `n = 1` where a single seed has no spread."""
+    std, seeds = std_and_seeds
+    if pd.isna(seeds):
+        return BLANK.text
+    return f"n = {int(seeds)}" if pd.isna(std) else f"{std:.2f} (n = {int(seeds)})"

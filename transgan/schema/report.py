@@ -45,6 +45,19 @@ class TableConfig(Strict):
         return tuple(dict.fromkeys(run for row in self.rows for runs in row.runs.values() for run in runs))
 
     @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        """A cell is named by its row's name, its column's title and its metric."""
+        for what, names in (
+            ("rows are named", [row.name for row in self.rows]),
+            ("columns are titled", [column.title for column in self.columns]),
+            ("columns have the dataset", [column.dataset for column in self.columns]),
+        ):
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"two {what} {name!r}")
+        return self
+
+    @model_validator(mode="after")
     def _cells_are_columns(self) -> Self:
         columns = {column.dataset for column in self.columns}
         for row in self.rows:
