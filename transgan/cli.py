@@ -255,25 +255,25 @@ def clean(
     params: ParamsFile = None,
 ) -> None:
     """List (or remove) state that no run of the plan uses any more."""
-    from transgan.commands import housekeeping
+    from transgan.commands import clean as tool
 
-    housekeeping.clean(_plan(params, scale), delete)
+    tool.clean(_plan(params, scale), delete)
 
 
 @app.command(rich_help_panel=TOOLS)
 def doctor(scale: Scale = None, params: ParamsFile = None) -> None:
     """Say what this machine has, and what is missing."""
-    from transgan.commands import housekeeping
+    from transgan.commands import doctor as tool
 
-    housekeeping.doctor(_plan(params, scale))
+    tool.doctor(_plan(params, scale))
 
 
 @app.command(rich_help_panel=TOOLS)
 def summary(scale: Scale = None, params: ParamsFile = None) -> None:
     """Print the tables that a scale has made, and where everything lies."""
-    from transgan.commands import housekeeping
+    from transgan.commands import summary as tool
 
-    housekeeping.summary(_plan(params, scale))
+    tool.summary(_plan(params, scale))
 
 
 @app.command(rich_help_panel=TOOLS)

@@ -1,4 +1,4 @@
-"""`transgan data`: every dataset's state, and what to do next, at each step of its way."""
+"""`transgan data`: the state of a dataset and the next step, from an empty folder to the finished pack."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def row(plan: Plan, dataset: str) -> dict[str, Any]:
     return next(row for row in status(plan) if row["dataset"] == dataset)
 
 
-def test_nothing_is_there_yet(make_plan: MakePlan) -> None:
+def test_in_an_empty_folder_every_dataset_is_missing(make_plan: MakePlan) -> None:
     plan = make_plan(
         small_datasets()
         | {"mine": {"source": "folder", "path": "gone", "resolution": 8, "splits": [{"name": "train"}]}}
@@ -31,13 +31,13 @@ def test_nothing_is_there_yet(make_plan: MakePlan) -> None:
     rows = status(plan)
     assert [row["dataset"] for row in rows] == list(plan.datasets)
     assert all(set(row) == KEYS and row["licence"] and row["next"] for row in rows)
-    assert {row["state"] for row in rows} == {"missing", "needs you"}
+    assert {row["state"] for row in rows} == {"missing", "manual download needed"}
     assert row(plan, "cifar10")["next"] == "transgan fetch cifar10"
     assert "data/incoming/" in row(plan, "celebahq256")["next"]
     assert "gone" in row(plan, "mine")["next"]
 
 
-def test_the_way_of_a_dataset(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_states_from_download_to_pack(make_plan: MakePlan, monkeypatch: pytest.MonkeyPatch) -> None:
     content = with_sums(cifar10())
     with serving(content) as server:
         plan = make_plan(small_datasets(), mirror=server.url)
@@ -76,7 +76,7 @@ def test_the_way_of_a_dataset(make_plan: MakePlan, monkeypatch: pytest.MonkeyPat
     assert row(again, "cifar10")["next"] == "transgan prepare cifar10"
 
 
-def test_what_a_person_placed_and_ones_own_folder(make_plan: MakePlan) -> None:
+def test_files_placed_by_hand_and_a_folder_of_images(make_plan: MakePlan) -> None:
     plan = make_plan(
         small_datasets()
         | {"mine": {"source": "folder", "path": "mine", "resolution": 8, "splits": [{"name": "train"}]}}
@@ -86,13 +86,13 @@ def test_what_a_person_placed_and_ones_own_folder(make_plan: MakePlan) -> None:
     Path("mine").mkdir()
     Path("mine/a.png").write_bytes(encode(pixels(1, 8, 8), "PNG"))
     for dataset in ("celebahq256", "mine"):
-        assert row(plan, dataset)["state"] == "here, not looked at"
+        assert row(plan, dataset)["state"] == "present, not verified"
         assert row(plan, dataset)["next"] == f"transgan fetch {dataset}"
         fetch(plan, dataset)
         assert row(plan, dataset)["state"] == "fetched"
 
 
-def test_the_table_names_every_dataset_its_terms_and_the_next_step(
+def test_the_table_shows_every_dataset_with_its_terms_and_next_step(
     make_plan: MakePlan, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = make_plan(small_datasets())

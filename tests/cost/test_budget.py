@@ -1,4 +1,4 @@
-"""What a plan costs: hours from operations, disk from sizes, shared things once; what is measured, assumed and unknown is said."""
+"""Hours from counted operations and a measured or assumed rate; disk space from known sizes, shared parts counted once."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def shown(capsys: pytest.CaptureFixture[str], device: str | None = None) -> dict
 
 
 def calibrated(plan: plans.Plan, device: str = MACHINE, **products: float) -> None:
-    found = {
+    calibration = {
         "run": "one-cifar10",
         "precision": "float32",
         "batch": 8,
@@ -36,26 +36,26 @@ def calibrated(plan: plans.Plan, device: str = MACHINE, **products: float) -> No
         "training_tflops": 0.5,
         "share": 0.25,
     }
-    files.write_json(budget.calibration_file(plan), {device: {**found, "product_tflops": products or {"float32": 2.0}}})
+    files.write_json(
+        budget.calibration_file(plan), {device: {**calibration, "product_tflops": products or {"float32": 2.0}}}
+    )
 
 
 @pytest.mark.parametrize("name", ["A100", "a100", "NVIDIA A100"])
-def test_a_named_device_takes_its_assumed_share_of_the_published_peak(project: Path, name: str) -> None:
+def test_the_rate_of_a_named_device_is_a_share_of_its_published_peak(project: Path, name: str) -> None:
     run = plans.load().run("one-cifar10")
-    rate = budget.named(name)
+    rate = budget.assumed_rate(name)
     assert rate.hours(run, 19.5e12 * 0.4 * 3600 / 1e18) == pytest.approx(1.0)
     assert not rate.measured
-    assert "assumed, not measured" in rate.said
+    assert "assumed, not measured" in rate.basis
 
 
-def test_an_unknown_device_names_those_there_are() -> None:
+def test_an_unknown_device_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match="RTX 4090"):
-        budget.named("B200")
+        budget.assumed_rate("B200")
 
 
-def test_hours_are_unknown_until_calibrated_and_never_of_another_machine(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_hours_are_unknown_until_this_device_is_calibrated(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = plans.load()
     assert shown(capsys)["total"]["hours"] is None
     calibrated(plan, device="another processor")
@@ -64,38 +64,38 @@ def test_hours_are_unknown_until_calibrated_and_never_of_another_machine(
     assert "transgan plan --calibrate" in capsys.readouterr().out
 
 
-def test_a_calibration_holds_for_other_precisions_by_their_products(project: Path) -> None:
+def test_a_calibration_is_scaled_to_other_precisions_by_their_matrix_products(project: Path) -> None:
     plan = plans.load()
     calibrated(plan, float32=2.0, bfloat16=8.0)
-    rate = budget.at_hand(plan)
+    rate = budget.measured_rate(plan)
     assert rate is not None
     assert rate.measured
     assert rate.flops == {"float32": pytest.approx(0.5e12), "bfloat16": pytest.approx(2e12)}
     run = next(iter(plan.runs.values()))
     assert rate.hours(run, 1.0) is not None
     rounded = run.model_copy(update={"recipe": run.recipe.model_copy(update={"precision": "tf32"})})
-    assert rate.hours(rounded, 1.0) is None  # not measured, not guessed
+    assert rate.hours(rounded, 1.0) is None  # this precision was not measured
 
 
-def test_runs_and_data_that_tables_share_are_counted_once_in_all(
+def test_runs_and_data_that_tables_share_count_once_in_the_total(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = yaml.safe_load(Path("params.yaml").read_text())
     content["tables"]["again"] = content["tables"]["small"]
     Path("params.yaml").write_text(yaml.safe_dump(content))
-    found = shown(capsys, "H100")
-    assert {table["table"] for table in found["tables"]} == {"small", "again"}
-    runs, total = found["runs"], found["total"]
+    content = shown(capsys, "H100")
+    assert {table["table"] for table in content["tables"]} == {"small", "again"}
+    runs, total = content["runs"], content["total"]
     assert total["runs"] == len(runs) == 3
     assert total["hours"] == pytest.approx(sum(run["hours"] for run in runs))
-    for table in found["tables"]:
+    for table in content["tables"]:
         assert table["hours"] == pytest.approx(total["hours"])
         assert table["disk_gib"] == pytest.approx(total["disk_gib"])
     assert total["disk_gib"] == pytest.approx(sum(total["parts"].values()))
     assert total["disk_gib"] < sum(run["disk_gib"] for run in runs)  # one pack, one reference
 
 
-def test_a_run_that_the_scale_skips_costs_nothing_in_all(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_skipped_run_adds_nothing_to_the_total(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = shown(capsys, "V100")
     content = yaml.safe_load(Path("params.yaml").read_text())
     content["scales"]["tiny"]["runs"]["two-cifar10"] = {"skip": True}
@@ -106,15 +106,15 @@ def test_a_run_that_the_scale_skips_costs_nothing_in_all(project: Path, capsys: 
     assert after["tables"][0]["runs"] == 2
 
 
-def test_disk_is_what_the_files_hold(project: Path) -> None:
+def test_disk_space_is_the_size_of_the_files(project: Path) -> None:
     plan = plans.load()
     run = plan.run("one-cifar10")
-    sizes = {part: size for (part, _), size in budget.disk(plan, run, parameters=1000).items()}
-    pictures, picture, features = 1437 + 360, 8 * 8 * 3, 64
+    sizes = {part: size for (part, _), size in budget.disk_need(plan, run, parameters=1000).items()}
+    images, image_bytes, features = 1437 + 360, 8 * 8 * 3, 64
     assert sizes["archives"] == 0
-    assert sizes["packs"] == pictures * (picture + 8)
-    assert sizes["references"] == 1437 * features * 4 + features * (features + 1) * 8  # KID keeps them all
-    assert sizes["runs"] == 2 * 16 * 1000 + 4 * 1000 + 3 * 16 * picture  # two checkpoints, the generator, dynamics
+    assert sizes["packs"] == images * (image_bytes + 8)
+    assert sizes["references"] == 1437 * features * 4 + features * (features + 1) * 8  # KID needs all features
+    assert sizes["runs"] == 2 * 16 * 1000 + 4 * 1000 + 3 * 16 * image_bytes  # two checkpoints, the generator, dynamics
 
 
 def test_a_named_device_cannot_be_calibrated(project: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_named_device_cannot_be_calibrated(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_calibration_trains_and_is_remembered(
+def test_a_calibration_measures_training_steps_and_is_stored(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("SECONDS", 0.2), ("PRODUCT_SIDE", 128), ("CPU_ITERATION_FLOP", 1e7)):
@@ -133,6 +133,6 @@ def test_calibration_trains_and_is_remembered(
     assert first["device"]["measured"]
     assert first["total"]["hours"] > 0
     assert shown(capsys)["total"]["hours"] == first["total"]["hours"]
-    kept = files.read_json(budget.calibration_file(plans.load()))[MACHINE]
-    assert kept["run"] == "one-cifar10"
-    assert kept["batch"] < plans.load().run("one-cifar10").recipe.batch
+    calibration = files.read_json(budget.calibration_file(plans.load()))[MACHINE]
+    assert calibration["run"] == "one-cifar10"
+    assert calibration["batch"] < plans.load().run("one-cifar10").recipe.batch

@@ -1,4 +1,4 @@
-"""The counts that are shipped: those of params.yaml, all of them, right, and filed under what they depend on."""
+"""counts.json holds the right counts of all runs of params.yaml, and their keys contain what the counts depend on."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -21,13 +21,13 @@ def changed(run: Run, **recipe: object) -> Run:
     return run.model_copy(update={"recipe": type(run.recipe).model_validate({**run.recipe.plain(), **recipe})})
 
 
-def test_every_run_of_the_product_was_counted(demo: Plan) -> None:
+def test_counts_json_has_every_run_of_params_yaml(demo: Plan) -> None:
     missing = [run.name for key, run in counts.wanted(demo.file).items() if key not in counts.shipped()]
     assert missing == [], "run `make generate`"
     assert set(counts.shipped()) == set(counts.wanted(demo.file)), "run `make generate`"
 
 
-def test_a_run_costs_its_full_schedule_at_demo_and_its_own_where_scores_compare(demo: Plan) -> None:
+def test_eflop_is_of_the_full_schedule_at_demo_and_of_the_scale_elsewhere(demo: Plan) -> None:
     full = counts.eflop(demo, "transgan-cifar10")
     assert full == counts.eflop(plans.load(demo.file, "paper"), "transgan-cifar10")
     quick = plans.load(demo.file, "quick")
@@ -39,7 +39,7 @@ def test_a_run_of_another_params_file_has_no_count() -> None:
     assert counts.eflop(plans.load(TINY), "one-cifar10") is None
 
 
-def test_counts_are_filed_under_what_operations_depend_on(demo: Plan) -> None:
+def test_the_key_depends_on_what_operations_depend_on(demo: Plan) -> None:
     run = counts.in_full(demo, "transgan-cifar10")
     assert run is not None
     same = changed(run, images=5, compile=True, ema={"beta": 0.9}, dynamics={"points": 2})
@@ -53,15 +53,15 @@ def test_counts_are_filed_under_what_operations_depend_on(demo: Plan) -> None:
         assert counts.key(other) != counts.key(run)
 
 
-def test_what_was_counted_before_needs_no_counting(demo: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_in_counts_json_are_not_counted_again(demo: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("transgan.cost.estimate.estimate", lambda run: pytest.fail(f"{run.name} was counted"))
     for scale in demo.params.scales:
         plan = plans.load(demo.file, scale)
         for run in plan.runs.values():
-            found = counts.counted(plan, run)
-            assert found["total_eflop"] == found["gflop_per_image"] * run.recipe.images / 1e9
-            assert found["memory_gib"] > 0
+            count = counts.counted(plan, run)
+            assert count["total_eflop"] == count["gflop_per_image"] * run.recipe.images / 1e9
+            assert count["memory_gib"] > 0
 
 
 def test_another_run_is_counted_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,10 +73,8 @@ def test_another_run_is_counted_once(project: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["v1-s-cifar10", "transgan-cifar10"]
-)  # the latter's layers have ways of their own on this CPU
-def test_a_shipped_count_is_what_counting_gives(demo: Plan, name: str) -> None:
+@pytest.mark.parametrize("name", ["v1-s-cifar10", "transgan-cifar10"])
+def test_a_stored_count_agrees_with_counting_again(demo: Plan, name: str) -> None:
     run = counts.in_full(demo, name)
     assert run is not None
     shipped = counts.shipped()[counts.key(run)]

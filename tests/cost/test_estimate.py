@@ -1,3 +1,5 @@
+"""FLOPs and memory of a training step, compared with a FLOP counter on real tensors and with counts by hand."""
+
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ def demo() -> Run:
     return run.model_copy(update={"model": model})
 
 
-def test_a_discriminator_step_is_what_a_flop_counter_counts_on_real_tensors(demo):
+def test_flops_of_a_discriminator_step_agree_with_a_flop_counter_on_real_tensors(demo):
     run = changed(demo, regularizers={}, augment=[], n_critic=10**9)
     with torch.random.fork_rng():
         generator, discriminator = build_generator(run.model.generator), build_discriminator(run.model.discriminator, 8)
@@ -38,7 +40,7 @@ def test_a_discriminator_step_is_what_a_flop_counter_counts_on_real_tensors(demo
     assert estimate(run).gflop_per_image == pytest.approx(counter.get_total_flops() / 32 / 1e9, rel=1e-6)
 
 
-def test_parts_add_up(demo):
+def test_the_cost_of_the_penalty_is_divided_by_its_interval(demo):
     whole = estimate(demo)
     assert estimate(changed(demo, images=2 * demo.recipe.images)).gflop_per_image == whole.gflop_per_image
     without = estimate(changed(demo, regularizers={}))
@@ -48,17 +50,17 @@ def test_parts_add_up(demo):
     sometimes = estimate(changed(demo, regularizers=rare))
     penalty = whole.gflop_per_image - without.gflop_per_image
     assert sometimes.gflop_per_image == pytest.approx(without.gflop_per_image + penalty / 4)
-    assert sometimes.memory_gib == whole.memory_gib  # a rare step needs its memory all the same
+    assert sometimes.memory_gib == whole.memory_gib  # the peak is that of the step with the penalty
 
 
-def test_batches_make_memory_and_micro_batches_save_it_at_the_same_cost(demo):
+def test_micro_batches_and_recomputation_reduce_memory(demo):
     whole, halves = estimate(demo), estimate(changed(demo, micro_batch=16))
     assert halves.gflop_per_image == pytest.approx(whole.gflop_per_image)
     assert halves.memory_gib < 0.7 * whole.memory_gib
     assert estimate(changed(demo, checkpoint_activations=True)).memory_gib < whole.memory_gib
 
 
-def test_bytes_are_counted_while_something_refers_to_them():
+def test_bytes_count_while_their_storage_is_referenced():
     with Counter() as counter:
         held = [torch.zeros(1000)]
         _, peak = counter.count(lambda: (held[0] + 1).sum())
@@ -71,9 +73,9 @@ def test_bytes_are_counted_while_something_refers_to_them():
 
 
 @pytest.mark.slow
-def test_the_cifar10_run_costs_what_was_counted_by_hand():
-    """Counted part by part: 62 GFLOP per image (augmentation and clipping aside) and 8 EFLOP for the full schedule; paper.md 3.5."""
-    found = estimate(plan.load(PARAMS, "paper").run("transgan-cifar10"))
-    assert (found.generator_parameters, found.discriminator_parameters) == (83_312_495, 10_210_400)
-    assert found.gflop_per_image == pytest.approx(62, rel=0.05)
-    assert found.gflop_per_image * 128e6 / 1e9 == pytest.approx(8, rel=0.05)
+def test_the_cifar10_run_agrees_with_a_count_by_hand():
+    """By hand, part by part: 62 GFLOP per image (augmentation and clipping aside) and 8 EFLOP for the full schedule; paper.md 3.5."""
+    cost = estimate(plan.load(PARAMS, "paper").run("transgan-cifar10"))
+    assert (cost.generator_parameters, cost.discriminator_parameters) == (83_312_495, 10_210_400)
+    assert cost.gflop_per_image == pytest.approx(62, rel=0.05)
+    assert cost.gflop_per_image * 128e6 / 1e9 == pytest.approx(8, rel=0.05)

@@ -1,1 +1,1 @@
-"""What the commands that only look and tidy print: plan, data, doctor, clean, summary."""
+"""The tools of the command line that print something: plan, data, clean, doctor and summary, one module each."""

@@ -1,4 +1,4 @@
-"""Where every dataset stands: what `transgan data` shows. Reads records only, computes no digest."""
+"""`transgan data`: the state of every dataset, and the next step. It reads records only and computes no digest."""
 
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,15 @@ from transgan.utils import files
 
 OWN_TERMS = {
     "digits": "CC BY 4.0 (UCI, Alpaydin and Kaynak 1998); comes with scikit-learn",
-    "folder": "your own; note its terms beside it",
+    "folder": "your own images; keep a note of their terms",
 }
 
 
 def status(plan: Plan) -> list[dict[str, Any]]:
     """One row per dataset of the plan's scale.
 
-    Keys: dataset, source, state, bytes (archives and pack on disk), count (pictures; None before packing), digest (of the pack, else of the
-    source, 12 digits; None before fetching), licence, next (the command or action that comes next; empty when there is nothing to do).
+    Keys: dataset, source, state, bytes (archives and pack on disk), count (images; None before packing), digest (12 digits, of
+    the pack, else of the source; None before fetching), licence, next (the next command or action; empty if nothing is left to do).
     """
     return [_row(plan, dataset) for dataset in plan.datasets]
 
@@ -41,7 +41,7 @@ def show(plan: Plan, as_json: bool = False) -> None:
         "source",
         "state",
         "on disk",
-        "pictures",
+        "images",
         "digest",
         title=f"datasets at scale {plan.scale_name}",
         title_justify="left",
@@ -85,7 +85,7 @@ def _row(plan: Plan, dataset: str) -> dict[str, Any]:
         "source": config.path or config.source,
         "state": state,
         "bytes": _bytes(ARCHIVES / config.source)
-        + sum(_bytes(path) for path in _placed(config.source))
+        + sum(_bytes(path) for path in _placed_by_hand(config.source))
         + _bytes(store),
         "count": manifest.get("count") if packed else None,
         "digest": str(digest)[:12] if digest else None,
@@ -96,16 +96,16 @@ def _row(plan: Plan, dataset: str) -> dict[str, Any]:
 
 def _before_fetch(source: str, path: str | None, fetch: str) -> tuple[str, str]:
     if source == "folder" and not Path(str(path)).exists():
-        return "missing", f"put your pictures at {path}, then {fetch}"
+        return "missing", f"put your images at {path}, then {fetch}"
     if source not in CATALOG or not _missing(source, path):
-        return "here, not looked at", fetch
+        return "present, not verified", fetch
     parts = list((ARCHIVES / source).glob(".*.part"))
     if parts:
         about = sum(file.approximate_bytes for file in CATALOG[source].files)
         return f"downloading, about {min(_bytes(ARCHIVES / source) / about, 0.99):.0%} done", fetch
     if CATALOG[source].requires_agreement:
         missing = [f"{name} (" for name in _missing(source, path)]
-        return "needs you", manual_download_message(CATALOG[source], missing, f"run `{fetch}`")
+        return "manual download needed", manual_download_message(CATALOG[source], missing, f"run `{fetch}`")
     return "missing", fetch
 
 
@@ -115,11 +115,11 @@ def _missing(source: str, path: str | None) -> list[str]:
         return [] if Path(str(path)).exists() else [str(path)]
     if source not in CATALOG:
         return []
-    here = locate(source)
-    return [file.name for file in CATALOG[source].files if file.name not in here]
+    present = locate(source)
+    return [file.name for file in CATALOG[source].files if file.name not in present]
 
 
-def _placed(source: str) -> list[Path]:
+def _placed_by_hand(source: str) -> list[Path]:
     return [path for path in locate(source).values() if INCOMING in path.parents] if source in CATALOG else []
 
 
@@ -131,7 +131,7 @@ def _bytes(path: Path) -> int:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = files.read_json(path) if path.exists() else {}
+        content = files.read_json(path) if path.exists() else {}
     except UserError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}

@@ -1,12 +1,16 @@
-"""`transgan plan`: every run of a scale with its sizes, cost, memory, hours and disk, and where it stands; the same by table and in all.
+"""`transgan plan`: every run of a scale with its size, cost, memory, hours, disk space and status; then the sums by table and in total.
 
-Sizes and costs are counted on the real modules on the meta device (transgan.cost.estimate). Those of the product's own runs come with it
-(transgan.cost.counts); others are remembered in state/.
+Costs are counted on the real networks (transgan.cost.estimate). The counts of this project's runs are stored in the repository
+(transgan.cost.counts), those of other runs in state/.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from transgan.config.plan import Plan, Run
 from transgan.cost import budget, counts
@@ -14,32 +18,47 @@ from transgan.errors import UserError
 from transgan.hardware.info import device_bytes
 from transgan.pipeline.freshness import carried, freshness
 from transgan.pipeline.stages import stages
+from transgan.utils.units import GIB, short_number
 
-GIB = 2**30
+WIDTH = 150  # of the printed tables where the output is not a terminal
+_RUN_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
+    ("run", "left"),
+    ("dataset, pixels", "left"),
+    ("G", "right"),
+    ("D", "right"),
+    ("GFLOP/image", "right"),
+    ("images", "right"),
+    ("EFLOP", "right"),
+    ("GiB", "right"),
+    ("GiB, plain", "right"),
+    ("hours", "right"),
+    ("disk", "right"),
+    ("status", "left"),
+)
 
 
 def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool = False) -> None:
     """Print the plan as tables, or as JSON: {"scale", "description", "device", "runs": [...], "tables": [...], "total": {...}}.
 
-    Hours are of `device`, a name of price.DEVICES, else of the device at hand as it was calibrated; unknown (null) where it never was. With
-    `calibrate` it is measured first. Raises UserError for an unknown device, or one to be calibrated that is not at hand.
+    Hours are those of `device`, a name in budget.DEVICES, or by default of this machine's device; they are unknown (null) if it
+    was never calibrated. With `calibrate`, it is measured first. Raises UserError for an unknown device, or for both options.
     """
     if calibrate and device is not None:
-        raise UserError("--calibrate measures the device at hand; leave --device out")
+        raise UserError("--calibrate measures this machine's device; leave --device out")
     costs = {name: counts.counted(plan, run) for name, run in plan.runs.items()}
     if calibrate:
-        from transgan.cost.calibrate import calibrate as measure
+        from transgan.cost import calibrate as calibration  # imports torch, which is needed only here
 
         first = next(iter(plan.made.values()))
-        measure(plan, first, costs[first.name]["gflop_per_image"])
-    rate = budget.named(device) if device is not None else budget.at_hand(plan)
+        calibration.calibrate(plan, first, costs[first.name]["gflop_per_image"])
+    rate = budget.assumed_rate(device) if device is not None else budget.measured_rate(plan)
     statuses = run_status(plan)
-    needs = {name: budget.disk(plan, run, _parameters(costs[name])) for name, run in plan.runs.items()}
-    rows = [_row(plan, run, costs[name], rate, needs[name], statuses[name]) for name, run in plan.runs.items()]
-    made = {row["run"]: row for row in rows if row["run"] in plan.made}
-    tables = [{"table": name, **_sum(made, needs, plan.feeding("tables", name))} for name in plan.params.tables]
-    total = {**_sum(made, needs, made), "parts": _parts(needs[name] for name in made)}
-    shown = {
+    needs = {name: budget.disk_need(plan, run, _parameters(costs[name])) for name, run in plan.runs.items()}
+    rows = [_row(run, costs[name], rate, needs[name], statuses[name]) for name, run in plan.runs.items()]
+    scheduled = {row["run"]: row for row in rows if row["run"] in plan.made}
+    tables = [{"table": name, **_sum(scheduled, needs, plan.feeding("tables", name))} for name in plan.params.tables]
+    total = {**_sum(scheduled, needs, scheduled), "parts": _gib_by_part(needs[name] for name in scheduled)}
+    content = {
         "scale": plan.scale_name,
         "description": plan.scale.description,
         "device": rate.plain() if rate else None,
@@ -48,18 +67,21 @@ def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool =
         "total": total,
     }
     if as_json:
-        print(json.dumps(shown, indent=1))
+        print(json.dumps(content, indent=1))
     else:
-        _print(plan, shown)
+        _print(plan, content)
 
 
 def run_status(plan: Plan) -> dict[str, str]:
-    """Run -> done, trained (not scored yet), resumable at n%, missing, or skipped; told from what the outputs and state folders carry."""
-    judged = freshness(plan, stages(plan))
-    made = {
-        name: _status(plan, run, judged[f"train@{name}"], judged[f"score@{name}"]) for name, run in plan.made.items()
+    """Run -> done, trained (not scored yet), resumable at n%, missing, or skipped.
+
+    The status follows from the fingerprints in the outputs and state folders.
+    """
+    fresh = freshness(plan, stages(plan))
+    statuses = {
+        name: _status(plan, run, fresh[f"train@{name}"], fresh[f"score@{name}"]) for name, run in plan.made.items()
     }
-    return {name: made.get(name, "skipped") for name in plan.runs}
+    return {name: statuses.get(name, "skipped") for name in plan.runs}
 
 
 def _status(plan: Plan, run: Run, trained: str, scored: str) -> str:
@@ -71,7 +93,7 @@ def _status(plan: Plan, run: Run, trained: str, scored: str) -> str:
 
 
 def _row(
-    plan: Plan, run: Run, cost: dict[str, Any], rate: budget.Rate | None, need: budget.Need, status: str
+    run: Run, cost: dict[str, Any], rate: budget.Rate | None, need: budget.DiskNeed, status: str
 ) -> dict[str, Any]:
     return {
         "run": run.name,
@@ -88,23 +110,25 @@ def _row(
     }
 
 
-def _sum(rows: Mapping[str, dict[str, Any]], needs: Mapping[str, budget.Need], runs: Iterable[str]) -> dict[str, Any]:
-    """Cost of several runs: what they share on disk is counted once."""
-    some = [rows[run] for run in runs]
-    hours = [row["hours"] for row in some]
+def _sum(
+    rows: Mapping[str, dict[str, Any]], needs: Mapping[str, budget.DiskNeed], runs: Iterable[str]
+) -> dict[str, Any]:
+    """Cost of several runs; disk space that they share is counted once."""
+    selected = [rows[run] for run in runs]
+    hours = [row["hours"] for row in selected]
     return {
-        "runs": len(some),
-        "images": sum(row["images"] for row in some),
-        "eflop": sum(row["total_eflop"] for row in some),
+        "runs": len(selected),
+        "images": sum(row["images"] for row in selected),
+        "eflop": sum(row["total_eflop"] for row in selected),
         "hours": None if None in hours else sum(hours),
-        "disk_gib": sum(budget.united(needs[row["run"]] for row in some).values()) / GIB,
+        "disk_gib": sum(budget.combined(needs[row["run"]] for row in selected).values()) / GIB,
     }
 
 
-def _parts(needs: Iterable[budget.Need]) -> dict[str, float]:
+def _gib_by_part(needs: Iterable[budget.DiskNeed]) -> dict[str, float]:
     """GiB of archives, packs, references and runs."""
     parts: dict[str, float] = {}
-    for (part, _), size in budget.united(needs).items():
+    for (part, _), size in budget.combined(needs).items():
         parts[part] = parts.get(part, 0.0) + size / GIB
     return parts
 
@@ -113,28 +137,19 @@ def _parameters(cost: dict[str, Any]) -> int:
     return int(cost["generator_parameters"] + cost["discriminator_parameters"])
 
 
-def _print(plan: Plan, shown: dict[str, Any]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(width=None if Console().is_terminal else 150)
-    runs = Table(
-        title=f"{plan.file} at scale {plan.scale_name}: {plan.scale.description}",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
-    for column, justify in _COLUMNS:
+def _print(plan: Plan, content: dict[str, Any]) -> None:
+    console = Console(width=None if Console().is_terminal else WIDTH)
+    runs = _table(f"{plan.file} at scale {plan.scale_name}: {plan.scale.description}")
+    for column, justify in _RUN_COLUMNS:
         runs.add_column(column, justify=justify, no_wrap=column in ("run", "dataset, pixels"))
-    for row in shown["runs"]:
+    for row in content["runs"]:
         runs.add_row(
             row["run"],
             f"{row['dataset']} {row['resolution']}",
-            _short(row["generator_parameters"]),
-            _short(row["discriminator_parameters"]),
+            short_number(row["generator_parameters"]),
+            short_number(row["discriminator_parameters"]),
             _number(row["gflop_per_image"]),
-            _short(row["images"]),
+            short_number(row["images"]),
             _number(row["total_eflop"]),
             _number(row["memory_gib"]) + ("" if row["fits"] else " !"),
             _number(row["plain_memory_gib"]),
@@ -143,51 +158,36 @@ def _print(plan: Plan, shown: dict[str, Any]) -> None:
             row["status"],
         )
     console.print(runs)
-    tables = Table(
-        title="By table (what several share counts in each, once in all)",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
+    tables = _table("By table (a run that several tables share counts in each of them, and once in the total)")
     for column in ("table", "runs", "images", "EFLOP", "hours", "GiB on disk"):
         tables.add_column(column, justify="left" if column == "table" else "right")
-    for row in [*shown["tables"], {"table": "in all", **shown["total"]}]:
-        sizes = _short(row["images"]), _number(row["eflop"]), _hours(row["hours"]), _number(row["disk_gib"])
+    for row in [*content["tables"], {"table": "total", **content["total"]}]:
+        sizes = short_number(row["images"]), _number(row["eflop"]), _hours(row["hours"]), _number(row["disk_gib"])
         tables.add_row(row["table"], str(row["runs"]), *sizes)
     console.print(tables)
-    for line in _notes(shown):
+    for line in _notes(content):
         console.print(line)
 
 
-def _notes(shown: dict[str, Any]) -> list[str]:
-    """What is counted, measured and assumed, a sentence each."""
-    device, parts = shown["device"], shown["total"]["parts"]
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+
+
+def _notes(content: dict[str, Any]) -> list[str]:
+    """What is counted, measured and assumed: a sentence each."""
+    device, parts = content["device"], content["total"]["parts"]
     if device is None:
-        hours = "Hours: unknown; `transgan plan --calibrate` measures this device in a minute, `--device NAME` takes one by name "
-        hours += f"({', '.join(budget.DEVICES)})."
+        hours = "unknown; `transgan plan --calibrate` measures this device in a minute, `--device NAME` assumes a known one "
+        hours += f"({', '.join(budget.DEVICES)})"
     else:
-        hours = f"Hours: of one {device['name']}, training alone (scoring and preparing not counted); {device['said']}."
+        hours = f"on one {device['name']}, training only (without preparing and scoring); {device['basis']}"
+    sizes = ", ".join(f"{part} {_number(size)}" for part, size in parts.items())
     return [
-        "Counted on the real modules and step: parameters, FLOPs, memory of one device (!: does not fit; plain: without fused attention).",
-        hours,
-        f"Disk: {', '.join(f'{part} {_number(size)}' for part, size in parts.items())} GiB; archives as published, the rest by params.yaml.",
+        "Counted on the real networks and training step: parameters, FLOPs, and memory of one device "
+        "(!: does not fit; plain: without fused attention).",
+        f"Hours: {hours}.",
+        f"Disk: {sizes} GiB; archives as published, the rest computed from params.yaml.",
     ]
-
-
-_COLUMNS: tuple[tuple[str, Any], ...] = (
-    ("run", "left"),
-    ("dataset, pixels", "left"),
-    ("G", "right"),
-    ("D", "right"),
-    ("GFLOP/image", "right"),
-    ("images", "right"),
-    ("EFLOP", "right"),
-    ("GiB", "right"),
-    ("GiB, plain", "right"),
-    ("hours", "right"),
-    ("disk", "right"),
-    ("status", "left"),
-)
 
 
 def _hours(hours: float | None) -> str:
@@ -195,13 +195,5 @@ def _hours(hours: float | None) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits, without an exponent for large values: 1448, 64.1, 0.117, 1.1e-05."""
+    """Three significant digits, and no exponent for large values: 1448, 64.1, 0.117, 1.1e-05."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _short(number: float) -> str:
-    """1234567 -> 1.23M."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= size:
-            return f"{number / size:.3g}{unit}"
-    return f"{number:.0f}"

@@ -1,1 +1,1 @@
-"""What runs cost: FLOPs and memory counted, hours and disk planned, the device measured."""
+"""What a run costs before it starts: FLOPs and memory (estimate, counts), hours and disk space (budget), this device's speed (calibrate)."""

@@ -1,8 +1,9 @@
-"""What a plan costs before it is started: hours from counted operations, disk from known sizes. Imports no torch.
+"""Hours and disk space that a plan needs, computed before it starts.
 
-Operations are counted on the real training step (transgan.cost.estimate). Hours are operations over a rate: measured here by `transgan plan
---calibrate`, or a named device's published peak times an assumed share of it. Sizes of packs, statistics and networks follow from
-params.yaml, those of archives from the catalog. No table holds hours: they differ between machines.
+Hours are the counted operations (transgan.cost.estimate) divided by a rate. The rate is measured on this device by
+`transgan plan --calibrate`, or it is a named device's published peak times an assumed share of it. Sizes of packs, statistics
+and networks follow from params.yaml, those of archives from the catalog. No table holds hours, because they differ between
+machines.
 """
 
 import re
@@ -17,23 +18,24 @@ from transgan.errors import UserError
 from transgan.hardware.info import device_bytes, device_name
 from transgan.pipeline.freshness import carried
 from transgan.schema import ProtocolConfig
+from transgan.utils.units import GIB
 
-GIB = 2**30
 EXA = 1e18
 SECONDS_PER_HOUR = 3600.0
-ALWAYS = ("float32", "tf32", "bfloat16")
+PRECISIONS = ("float32", "tf32", "bfloat16")
 
-# Assumed share of a device's peak that training reaches. float32: on a V100 CIFAR-10 then takes 15 GPU-days and CelebA-HQ 84; the authors say 12
-# (their issue 48, no GPU named) and 96 (issue 81). Tensor cores wait more on such narrow matrices: a guess.
+# Assumed share of a device's peak that training reaches. With the share for float32, CIFAR-10 takes 15 GPU-days and CelebA-HQ 84
+# on a V100; the authors report 12 (their issue 48, no GPU named) and 96 (issue 81). The others are guesses: tensor cores reach
+# a smaller share on such narrow matrices.
 ASSUMED_SHARE = {"float32": 0.4, "tf32": 0.2, "bfloat16": 0.2}
 
 Part = Literal["archives", "packs", "references", "runs"]
-Need = dict[tuple[Part, str], float]  # bytes by (part, name)
+DiskNeed = dict[tuple[Part, str], float]  # bytes by (part, name)
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device by name: peak rates in TFLOP/s of dense matrix products as its maker publishes them, and memory in GiB."""
+    """A device's peak rates in TFLOP/s for dense matrix products, as its maker publishes them, and its memory in GiB."""
 
     title: str
     peak: Mapping[str, float]
@@ -46,7 +48,7 @@ DEVICES: dict[str, Device] = {
     "A100": Device("NVIDIA A100 SXM 80 GB", {"float32": 19.5, "tf32": 156.0, "bfloat16": 312.0}, 80),
     "RTX 4090": Device("NVIDIA GeForce RTX 4090", {"float32": 82.6, "tf32": 82.6, "bfloat16": 165.2}, 24),
     "V100": Device(
-        "NVIDIA V100 SXM2 32 GB (no TF32, no bfloat16: at float32's rate)",
+        "NVIDIA V100 SXM2 32 GB (no TF32, no bfloat16: computed at the float32 rate)",
         {"float32": 15.7, "tf32": 15.7, "bfloat16": 15.7},
         32,
     ),
@@ -55,16 +57,19 @@ DEVICES: dict[str, Device] = {
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast one device trains: operations a second by precision, its memory in bytes, and in a sentence where that is from."""
+    """How fast one device trains.
+
+    `flops` is operations a second by precision, `memory` is in bytes, `basis` is a sentence on where the rate comes from.
+    """
 
     device: str
     measured: bool
     flops: Mapping[str, float]
     memory: int
-    said: str
+    basis: str
 
     def hours(self, run: Run, eflop: float) -> float | None:
-        """Hours of one such device that a run's training takes; several devices share them. None: its precision was not measured."""
+        """Device-hours that `eflop` of a run's training take; None if its precision was not measured."""
         flops = self.flops.get(run.recipe.precision)
         return eflop * EXA / flops / SECONDS_PER_HOUR if flops else None
 
@@ -74,17 +79,16 @@ class Rate:
             "name": self.device,
             "measured": self.measured,
             "tflops": {key: value / 1e12 for key, value in self.flops.items()},
-            "said": self.said,
+            "basis": self.basis,
         }
 
 
-def named(name: str) -> Rate:
-    """The rate assumed of a device in DEVICES, however it is spelt (rtx4090, RTX 4090). Raises UserError naming those there are."""
-    spelt = {_letters(known): device for known, device in DEVICES.items()}
-    device = spelt.get(_letters(name))
+def assumed_rate(name: str) -> Rate:
+    """The rate assumed for a device in DEVICES; spelling is free (rtx4090, RTX 4090). Raises UserError for an unknown device."""
+    device = {_letters(known): device for known, device in DEVICES.items()}.get(_letters(name))
     if device is None:
         raise UserError(
-            f"--device {name}: not known; known are {', '.join(DEVICES)}; for the device at hand use --calibrate instead"
+            f"--device {name}: unknown; known devices are {', '.join(DEVICES)}; for this machine's device use --calibrate"
         )
     shares = ", ".join(f"{precision} {share:.0%}" for precision, share in ASSUMED_SHARE.items())
     return Rate(
@@ -96,68 +100,65 @@ def named(name: str) -> Rate:
     )
 
 
-def at_hand(plan: Plan) -> Rate | None:
-    """The rate that `transgan plan --calibrate` measured on this device at this scale; None where it was not asked to, or on another device."""
+def measured_rate(plan: Plan) -> Rate | None:
+    """The rate that `transgan plan --calibrate` measured on this device at this scale; None if there is no such measurement."""
     device = device_name(cpu=plan.params.execution.device == "cpu")
-    found = carried(calibration_file(plan)).get(device)
-    if found is None:
+    calibration = carried(calibration_file(plan)).get(device)
+    if calibration is None:
         return None
-    products, own = found["product_tflops"], found["precision"]
-    flops = {key: found["training_tflops"] * 1e12 * products[key] / products[own] for key in ALWAYS if key in products}
-    said = (
-        f"measured: {found['training_tflops']:.3g} TFLOP/s in training steps of {found['run']} at batch {found['batch']} in {own}, "
-        f"{found['share']:.0%} of what matrix products reach; assumed of every other run, and not compiled"
+    training, products, own = (calibration[key] for key in ("training_tflops", "product_tflops", "precision"))
+    flops = {key: training * 1e12 * products[key] / products[own] for key in PRECISIONS if key in products}
+    basis = (
+        f"measured: {training:.3g} TFLOP/s in training steps of {calibration['run']} at batch {calibration['batch']} in {own}, "
+        f"{calibration['share']:.0%} of the rate of matrix products; the same share is assumed for all runs, without torch.compile"
     )
-    return Rate(
-        f"{device}, {found['threads']} thread{'s' * (found['threads'] > 1)}" if found["cpu"] else device,
-        True,
-        flops,
-        device_bytes(),
-        said,
-    )
+    threads = f", {calibration['threads']} thread{'s' * (calibration['threads'] > 1)}" if calibration["cpu"] else ""
+    return Rate(f"{device}{threads}", True, flops, device_bytes(), basis)
 
 
 def calibration_file(plan: Plan) -> Path:
-    """Where a scale's calibrations are remembered, by device."""
+    """The file with a scale's calibrations: device name -> measurement."""
     return plan.paths.state / "calibration.json"
 
 
-def disk(plan: Plan, run: Run, parameters: int) -> Need:
-    """What a run needs on disk, each thing under a name of its own, so that what runs share is counted once.
+def disk_need(plan: Plan, run: Run, parameters: int) -> DiskNeed:
+    """Disk space of a run in bytes. Each part has a name of its own, so that parts which runs share are counted once.
 
-    `parameters` are those of both networks. Raises nothing: a `folder` dataset's own pictures count as nothing, they are there already.
+    `parameters` is the number of parameters of both networks. The images of a `folder` dataset are not counted, as they are
+    on the disk already.
     """
     dataset, recipe = run.dataset, run.recipe
-    pictures = {split.name: split.count or 0 for split in dataset.splits}
-    picture = dataset.resolution**2 * 3
+    images = {split.name: split.count or 0 for split in dataset.splits}
+    image_bytes = dataset.resolution**2 * 3
     archives = sum(file.approximate_bytes for file in CATALOG[dataset.source].files) if dataset.source in CATALOG else 0
-    counted = min(sum(pictures[name] for name in run.protocol.splits), run.protocol.reference_samples or 10**12)
-    # A checkpoint holds both networks, G's moving average, D's leaked gradient and two moments of every parameter, in float32.
+    in_reference = min(sum(images[name] for name in run.protocol.splits), run.protocol.reference_samples or 10**12)
+    # A checkpoint holds in float32: both networks, G's moving average, D's leaked gradient and two moments of every parameter.
     checkpoints = plan.params.execution.keep_checkpoints * 4 * 4 * parameters
-    outputs = 4 * parameters + recipe.dynamics.points * recipe.dynamics.latents * picture
+    outputs = 4 * parameters + recipe.dynamics.points * recipe.dynamics.latents * image_bytes
     return {
         ("archives", dataset.source): float(archives),
-        ("packs", plan.fingerprint("prepare", run.dataset_name)): float(sum(pictures.values()) * (picture + 8)),
-        ("references", f"{run.dataset_name}-{run.protocol_name}"): float(_reference_bytes(plan, run.protocol, counted)),
+        ("packs", plan.fingerprint("prepare", run.dataset_name)): float(sum(images.values()) * (image_bytes + 8)),
+        ("references", f"{run.dataset_name}-{run.protocol_name}"): float(
+            _reference_bytes(plan, run.protocol, in_reference)
+        ),
         ("runs", run.name): float(checkpoints + outputs),
     }
 
 
-def united(needs: Iterable[Need]) -> Need:
-    """What several runs need together."""
+def combined(needs: Iterable[DiskNeed]) -> DiskNeed:
+    """Disk space of several runs together."""
     return {key: size for need in needs for key, size in need.items()}
 
 
-def _reference_bytes(plan: Plan, protocol: ProtocolConfig, pictures: int) -> int:
+def _reference_bytes(plan: Plan, protocol: ProtocolConfig, images: int) -> int:
     layer = protocol.feature_layer
     width = (
         int(layer)
         if layer.isdigit()
         else max((classifier.features for classifier in plan.classifiers.values()), default=0)
     )
-    kept = protocol.kept_features
-    features = pictures if kept is True else min(kept, pictures)
-    return 8 * width * (width + 1) + 4 * width * features
+    features = images if protocol.kept_features is True else min(protocol.kept_features, images)
+    return 8 * width * (width + 1) + 4 * width * features  # mu and sigma in float64, features in float32
 
 
 def _letters(name: str) -> str:

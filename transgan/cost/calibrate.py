@@ -1,7 +1,8 @@
-"""`transgan plan --calibrate`: how fast this device trains, in about a minute: real training steps of the scale's first run, and matrix products.
+"""`transgan plan --calibrate`: measures how fast this device trains, in about a minute.
 
-Kept in state/<scale>/calibration.json by device; no result depends on it. Pictures are random, so nothing has to be fetched; they lie on the
-device, as reading them is hidden behind the steps.
+It times real training steps of the scale's first run, and matrix products. The result is stored by device in
+state/<scale>/calibration.json; no other result depends on it. Images are random numbers on the device: nothing has to be
+fetched, and in training the loader works while the device computes.
 """
 
 import copy
@@ -29,15 +30,15 @@ from transgan.utils.random import RandomStreams
 
 logger = logging.getLogger(__name__)
 
-SECONDS = 40.0  # of training steps, besides the first iteration, which warms up
+SECONDS = 40.0  # of training steps, after the first iteration as a warm-up
 ROUNDS = 50
-# On a CPU the batch is made smaller until an iteration (n_critic discriminator steps and a generator step) is of so many operations.
+# On a CPU the batch is reduced until an iteration (n_critic discriminator steps and a generator step) has about this many operations.
 CPU_ITERATION_FLOP = 1.2e12
 PRODUCT_SIDE, PRODUCT_ROUNDS = 2048, 5
 
 
 def calibrate(plan: Plan, run: Run, gflop_per_image: float) -> None:
-    """Measure this device on steps of `run`, which cost `gflop_per_image` per real image, and remember it."""
+    """Measure this device on training steps of `run`, which cost `gflop_per_image` per real image, and store the result."""
     device = prepare_compute(run.recipe.threads, plan.params.execution.device)
     set_precision(run.recipe.precision)
     recipe = _reduced(run.recipe, gflop_per_image, device)
@@ -55,7 +56,7 @@ def calibrate(plan: Plan, run: Run, gflop_per_image: float) -> None:
         precision: _product_flops(precision, device)
         for precision in sorted({other.recipe.precision for other in plan.runs.values()})
     }
-    found = {
+    calibration = {
         "run": run.name,
         "precision": recipe.precision,
         "batch": recipe.batch,
@@ -66,11 +67,11 @@ def calibrate(plan: Plan, run: Run, gflop_per_image: float) -> None:
         "share": training / products[recipe.precision],
     }
     path = calibration_file(plan)
-    files.write_json(path, {**carried(path), device_name(cpu=device.type == "cpu"): found})
+    files.write_json(path, {**carried(path), device_name(cpu=device.type == "cpu"): calibration})
 
 
 def _reduced(recipe: RecipeConfig, gflop_per_image: float, device: torch.device) -> RecipeConfig:
-    """The recipe on one device, as it trains; on a CPU with as small a batch as keeps the calibration short."""
+    """The recipe for one device; on a CPU with a smaller batch to keep the calibration short."""
     batch = recipe.batch // recipe.devices
     if device.type == "cpu":
         batch = min(batch, max(1, int(CPU_ITERATION_FLOP / (gflop_per_image * 1e9 * recipe.n_critic))))
@@ -108,7 +109,7 @@ def _iteration_seconds(run: Run, recipe: RecipeConfig, device: torch.device) -> 
 
 
 def _product_flops(precision: Precision, device: torch.device) -> float:
-    """Operations a second of matrix products at a recipe's precision."""
+    """Operations a second of matrix products at a precision."""
     set_precision(precision)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     left, right = (torch.randn(PRODUCT_SIDE, PRODUCT_SIDE, device=device, dtype=dtype) for _ in range(2))
@@ -124,7 +125,7 @@ def _product_flops(precision: Precision, device: torch.device) -> float:
 
 
 def _seconds(work: Callable[[], None], device: torch.device) -> float:
-    """Seconds that `work` takes on the device."""
+    """Seconds that `work` takes on the device, until it has finished there."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     start = time.perf_counter()

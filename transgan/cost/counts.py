@@ -1,8 +1,8 @@
-"""Sizes, operations and memory of the product's own runs, counted beforehand (counts.json), so that a table or a plan can say them at once.
+"""Parameters, FLOPs and memory of this project's runs, counted in advance and stored in counts.json.
 
-Counting takes minutes at the paper's sizes, and a table must not, and must be the same on every machine. `make generate` counts what is missing
-in the file, keyed by all that the counts depend on. What is not in it (a run of another params file, or of an edited recipe) `transgan plan`
-counts and remembers, and a table leaves out.
+Counting takes minutes at the paper's sizes. A table must be quick and the same on every machine, so it reads the file.
+`make generate` adds missing counts, keyed by everything they depend on. For a run that is not in the file (of another params
+file, or with an edited recipe) `transgan plan` counts and stores the result in state/; a table leaves the count out.
 """
 
 import json
@@ -22,11 +22,10 @@ from transgan.utils import files
 
 logger = logging.getLogger(__name__)
 
-
 FILE = "counts.json"
-# Raise when transgan.cost.estimate counts differently: everything is then counted again.
+# Raise it when transgan.cost.estimate changes what it counts: everything is then counted again.
 VERSION = 1
-# Of a recipe, what operations per real image and memory depend on.
+# The keys of a recipe that operations per real image and memory depend on.
 COUNTED = (
     "batch",
     "generator_batch",
@@ -45,27 +44,30 @@ COUNTED = (
 
 
 def eflop(plan: Plan, run_name: str) -> float | None:
-    """EFLOP of training a run: at this scale where its numbers compare with the paper's, else of the full schedule; None: not in the file."""
+    """EFLOP of training a run, at this scale if its results are comparable with the paper's, else of the full schedule.
+
+    None if the run is not in counts.json.
+    """
     run = plan.run(run_name) if plan.scale.comparable else in_full(plan, run_name)
-    found = None if run is None else shipped().get(key(run))
-    return None if run is None or found is None else found["gflop_per_image"] * run.recipe.images / 1e9
+    count = None if run is None else shipped().get(key(run))
+    return None if run is None or count is None else count["gflop_per_image"] * run.recipe.images / 1e9
 
 
 def counted(plan: Plan, run: Run) -> dict[str, Any]:
-    """What transgan.cost.estimate.Estimate has of a run, and its `total_eflop`: as shipped, as remembered in state/, or counted now."""
-    remembered = plan.paths.state / "counts" / f"{key(run)}.json"
-    found = shipped().get(key(run)) or carried(remembered)
-    if not found:
+    """The fields of transgan.cost.estimate.Estimate for a run, and `total_eflop`: from counts.json, from state/, or counted now."""
+    stored = plan.paths.state / "counts" / f"{key(run)}.json"
+    count = shipped().get(key(run)) or carried(stored)
+    if not count:
         logger.info(f"counting {run.name} ...")
-        from transgan.cost.estimate import estimate
+        from transgan.cost.estimate import estimate  # imports torch, which is needed only here
 
-        found = asdict(estimate(run))
-        files.write_json(remembered, found)
-    return {**found, "total_eflop": found["gflop_per_image"] * run.recipe.images / 1e9}
+        count = asdict(estimate(run))
+        files.write_json(stored, count)
+    return {**count, "total_eflop": count["gflop_per_image"] * run.recipe.images / 1e9}
 
 
 def in_full(plan: Plan, run_name: str) -> Run | None:
-    """A run without any scale's changes; None where that is no valid run."""
+    """A run without any scale's changes, that is with the full schedule; None if that is not a valid run."""
     entry = plan.params.runs[run_name]
     try:
         model = ModelConfig.model_validate(merge(plan.params.models[entry.model].plain(), entry.changes.model))
@@ -78,7 +80,10 @@ def in_full(plan: Plan, run_name: str) -> Run | None:
 
 
 def key(run: Run) -> str:
-    """What a count is filed under: all that is not as by default, so that a new option does not make every count unknown."""
+    """The key of a run's count in counts.json.
+
+    Only values that differ from the defaults enter it, so that a new option leaves all existing counts valid.
+    """
     recipe = run.recipe.model_dump(mode="json", exclude_defaults=True)
     return digest(
         {
@@ -93,15 +98,14 @@ def key(run: Run) -> str:
 
 @cache
 def shipped() -> dict[str, dict[str, Any]]:
-    """Key -> what was counted, as transgan.cost.estimate.Estimate has it."""
-    found: dict[str, dict[str, Any]] = json.loads(
-        resources.files("transgan.cost").joinpath(FILE).read_text(encoding="utf-8")
-    )
-    return {entry: {name: value for name, value in counts.items() if name != "run"} for entry, counts in found.items()}
+    """The content of counts.json: key -> the fields of transgan.cost.estimate.Estimate."""
+    text = resources.files("transgan.cost").joinpath(FILE).read_text(encoding="utf-8")
+    entries: dict[str, dict[str, Any]] = json.loads(text)
+    return {entry: {name: value for name, value in count.items() if name != "run"} for entry, count in entries.items()}
 
 
 def wanted(params: Path | None = None) -> dict[str, Run]:
-    """Key -> the first run that has it, over all runs of a params file, at each of its scales and without a scale's changes."""
+    """Key -> the first run with that key, over all runs of a params file, without a scale's changes and at each scale."""
     plan = load(params)
     full = [in_full(plan, name) for name in plan.params.runs]
     scaled = [run for scale in plan.params.scales for run in load(params, scale).runs.values()]
@@ -109,7 +113,7 @@ def wanted(params: Path | None = None) -> dict[str, Run]:
 
 
 def main() -> None:
-    """Write counts.json anew for params.yaml: what is there is kept, what is missing counted, what nothing refers to left out."""
+    """Update counts.json for params.yaml: count missing entries and drop those that no run uses."""
     from transgan.cost.estimate import estimate
 
     path = Path(__file__).with_name(FILE)
@@ -119,9 +123,9 @@ def main() -> None:
     files.write_json(path, counts)
     for entry, run in runs.items():
         if entry not in counts:
-            logger.info(f"counting {run.name} at {run.scale} ...")
+            print(f"counting {run.name} at {run.scale} ...", flush=True)
             counts[entry] = {"run": run.name, **asdict(estimate(run))}
-            files.write_json(path, counts)  # now: counting is slow, and may be stopped
+            files.write_json(path, counts)  # after each count, since counting is slow and may be interrupted
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""What a run would cost, measured on the real modules and the real training step with tensors that have shapes but no content.
+"""FLOPs and memory of a run, counted on its real networks and training step with fake tensors (shapes without content).
 
-One discriminator step and one generator step of the run's own recipe are taken (gradient penalty, clipping, optimizers and moving average
-included) while floating-point operations and live bytes are counted. Nothing is allocated, so any run can be estimated on any machine.
+One discriminator step and one generator step of the run's recipe are executed (with gradient penalty, clipping, optimizers and
+moving average) while floating-point operations and live bytes are counted. No memory is allocated for the tensors, so any run
+can be counted on any machine.
 """
 
 import weakref
@@ -27,28 +28,30 @@ from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils.random import RandomStreams
-
-GIB = 2**30
+from transgan.utils.units import GIB
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Cost of one run. Memory is that of one device: networks, gradients, optimizers, moving average and the activations of a step."""
+    """Cost of one run. Memory is that of one device: networks, gradients, optimizers, moving average and activations of a step."""
 
     generator_parameters: int
     discriminator_parameters: int
-    gflop_per_image: float  # training FLOPs per real image shown to the discriminator, generator steps included
+    # Of training, per real image shown to the discriminator; generator steps are included.
+    gflop_per_image: float
     memory_gib: float
-    plain_memory_gib: float  # with attention as plain matrix products everywhere, as the released code has it: the paper's "OOM" as a number
+    # With attention as plain matrix products everywhere, as in the released code. The paper's "OOM" as a number.
+    plain_memory_gib: float
 
 
 def estimate(run: Run) -> Estimate:
-    """Measure a run. Memory is that of the costliest step, with attention as plain products wherever its bias is learnt: on a GPU the fused
-    kernels need less outside the gradient penalty.
+    """Count the cost of a run. Memory is that of the most expensive step.
+
+    Attention with a learnt bias is counted as plain matrix products. Outside the gradient penalty, a GPU's fused kernels need less.
     """
     recipe, resolution = run.recipe, run.dataset.resolution
-    whole = _measure(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)))
-    plain = _measure(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)), plain=True)
+    whole = _count_step(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)))
+    plain = _count_step(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)), plain=True)
     return Estimate(
         generator_parameters=whole.parameters["generator"],
         discriminator_parameters=whole.parameters["discriminator"],
@@ -59,35 +62,36 @@ def estimate(run: Run) -> Estimate:
 
 
 def gflop_per_image(run: Run) -> float:
-    """Training GFLOP per real image. A multiply-add is two FLOPs, as in torch.utils.flop_counter; what is no matrix product counts nothing.
+    """Training GFLOP per real image. A multiply-add is two FLOPs and only matrix products count, as in torch.utils.flop_counter.
 
-    A regularizer of interval n costs an n-th of what it adds to a step.
+    A regularizer of interval n contributes an n-th of what it adds to a step.
     """
     recipe, resolution = run.recipe, run.dataset.resolution
-    frequent = {name for name, term in recipe.regularizers.items() if term.interval == 1}
-    base = _measure(run.model, resolution, _one_pass(recipe, frequent))
+    in_every_step = {name for name, term in recipe.regularizers.items() if term.interval == 1}
+    base = _count_step(run.model, resolution, _one_pass(recipe, in_every_step))
     flop = dict(base.flop)
     for name, term in recipe.regularizers.items():
-        if name not in frequent:
-            more = _measure(run.model, resolution, _one_pass(recipe, {*frequent, name}))
+        if name not in in_every_step:
+            more = _count_step(run.model, resolution, _one_pass(recipe, {*in_every_step, name}))
             flop[term.net] += (more.flop[term.net] - base.flop[term.net]) / term.interval
-    generated = recipe.generator_batch / (
-        recipe.batch * recipe.n_critic
-    )  # generated images per real one in generator steps
-    per_image = flop["discriminator"] / _pass_size(recipe, recipe.batch) + generated * flop["generator"] / _pass_size(
-        recipe, recipe.generator_batch
-    )
-    return per_image / 1e9
+    d_flop = flop["discriminator"] / _pass_size(recipe, recipe.batch)
+    g_flop = flop["generator"] / _pass_size(recipe, recipe.generator_batch)
+    # Images that generator steps generate, per real image shown to the discriminator.
+    generated = recipe.generator_batch / (recipe.batch * recipe.n_critic)
+    return (d_flop + generated * g_flop) / 1e9
 
 
 def _pass_size(recipe: RecipeConfig, batch: int) -> int:
     """Images in one forward pass on one device."""
-    share = batch // recipe.devices
-    return min(share, recipe.micro_batch or share)
+    per_device = batch // recipe.devices
+    return min(per_device, recipe.micro_batch or per_device)
 
 
 def _one_pass(recipe: RecipeConfig, regularizers: set[str]) -> RecipeConfig:
-    """The recipe whose step is one forward pass of this one's, with the regularizers named; what costs nothing is levelled."""
+    """The recipe reduced to one forward pass a step on one device, with only the named regularizers.
+
+    Values that do not affect the cost are set to constants, so that the cache of `_count_step_once` serves more runs.
+    """
     return recipe.model_copy(
         update={
             "images": 1,
@@ -106,21 +110,23 @@ def _one_pass(recipe: RecipeConfig, regularizers: set[str]) -> RecipeConfig:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class _StepCost:
+    """Parameters and FLOPs by network, and peak memory in bytes."""
+
     parameters: dict[str, int]
     flop: dict[str, float]
     bytes: int
 
 
-def _measure(model: ModelConfig, resolution: int, recipe: RecipeConfig, plain: bool = False) -> _Measured:
-    return _measure_once(model.model_dump_json(), resolution, recipe.model_dump_json(), plain)
+def _count_step(model: ModelConfig, resolution: int, recipe: RecipeConfig, plain: bool = False) -> _StepCost:
+    return _count_step_once(model.model_dump_json(), resolution, recipe.model_dump_json(), plain)
 
 
 @lru_cache(maxsize=256)
-def _measure_once(model_json: str, resolution: int, recipe_json: str, plain: bool) -> _Measured:
+def _count_step_once(model_json: str, resolution: int, recipe_json: str, plain: bool) -> _StepCost:
     """One discriminator step and one generator step of one forward pass each, with every regularizer of the recipe.
 
-    `plain`: what is differentiated once computes attention as what is differentiated twice must.
+    `plain`: compute all attention as plain matrix products, which otherwise only the gradient penalty's double backward needs.
     """
     model, recipe = ModelConfig.model_validate_json(model_json), RecipeConfig.model_validate_json(recipe_json)
     with torch.device("meta"):
@@ -135,12 +141,12 @@ def _measure_once(model_json: str, resolution: int, recipe_json: str, plain: boo
         real = torch.empty(recipe.batch, 3, resolution, resolution)
         d_flop, d_peak = counter.count(lambda: trainer.discriminator_step(real, random_inputs.discriminator(0)))
         g_flop, g_peak = counter.count(lambda: trainer.generator_step(random_inputs.generator(0)))
-        # By now every gradient and every optimizer state exists: a later step needs them all, and at its worst so much on top.
+        # Every gradient and optimizer state exists by now, so this is the peak of every later step.
         memory = counter.live + max(d_peak, g_peak)
     g_parameters, d_parameters = (
         sum(parameter.numel() for parameter in net.parameters()) for net in (networks[0], discriminator)
     )
-    return _Measured(
+    return _StepCost(
         {"generator": g_parameters, "discriminator": d_parameters},
         {"generator": g_flop, "discriminator": d_flop},
         memory,
@@ -157,7 +163,7 @@ class _Shapes(RandomStreams):
 
 
 class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts FLOPs, and bytes of all storages that operators made inside and that something still refers to, with tensors of any kind."""
+    """Counts FLOPs, and the bytes of all live storages that operators created inside the context. Works with fake tensors, too."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -167,7 +173,7 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._known = WeakIdKeyDictionary()
 
     def count(self, work: Callable[[], None]) -> tuple[int, int]:
-        """Do `work`; its FLOPs, and the most bytes that were live beyond those live before."""
+        """Run `work`. Returns its FLOPs, and by how many bytes live memory rose at its peak."""
         before = self._peak = self.live
         self._flop = 0
         work()

@@ -228,7 +228,7 @@ def _cost_note(plan: Plan, per_cell: pd.DataFrame) -> list[str]:
     if not (per_cell["mean"].isna() & per_cell["would_cost_eflop"].notna()).any():
         return []
     what = "training at this scale" if plan.scale.comparable else "the full schedule with the paper's networks"
-    rate = budget.named(REFERENCE_DEVICE)
+    rate = budget.assumed_rate(REFERENCE_DEVICE)
     hours = budget.EXA / rate.flops["float32"] / budget.SECONDS_PER_HOUR
     share_of_peak = f"{budget.ASSUMED_SHARE['float32']:.0%}"
     return [

@@ -1,0 +1,76 @@
+"""`transgan clean`: lists state folders that no stage uses, or removes them."""
+
+import logging
+import shutil
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from transgan.config import plan as plans
+from transgan.config.paths import StageName
+from transgan.config.plan import Plan
+
+logger = logging.getLogger(__name__)
+
+_STATE_STAGES: tuple[StageName, ...] = ("reference", "classifier", "train", "score")
+
+
+def clean(plan: Plan, delete: bool) -> None:
+    """List the unused state folders with their sizes; with `delete`, remove them.
+
+    A folder is unused if its configuration is no longer in the params file at any scale, whether its work is finished or not.
+    """
+    used = _used(plan)
+    unused = [folder for folder in _state_folders(plan) if folder not in used]
+    for folder in unused:
+        print(f"{_bytes(folder) / 2**20:10.1f} MiB  {folder}")
+    if not unused:
+        print("nothing to remove")
+    elif delete:
+        print(f"{sum(_remove(folder) for folder in unused)} folders removed")
+    else:
+        print(f"{len(unused)} folders are unused; `transgan clean --delete` removes them")
+
+
+def _remove(folder: Path) -> bool:
+    """Remove one folder unless a process is working in it; returns whether it was removed."""
+    lock = folder.with_name(f".{folder.name}.lock")
+    try:
+        with FileLock(lock, timeout=0):
+            shutil.rmtree(folder)
+        lock.unlink(missing_ok=True)
+    except Timeout:
+        logger.warning(f"{folder}: in use, not removed")
+        return False
+    return True
+
+
+def _used(plan: Plan) -> set[Path]:
+    """The state folders of all scales of the params file; all count, because scales share packs."""
+    used = set()
+    for scale in plan.params.scales:
+        scaled = plans.load(plan.file, scale)
+        names: dict[StageName, list[str]] = {
+            "prepare": list(scaled.datasets),
+            "reference": list(scaled.references),
+            "classifier": list(scaled.classifiers),
+            "train": list(scaled.runs),
+            "score": list(scaled.runs),
+        }
+        used |= {
+            scaled.paths.workspace(stage, name, scaled.fingerprint(stage, name))
+            for stage, names_of_stage in names.items()
+            for name in names_of_stage
+        }
+    return used
+
+
+def _state_folders(plan: Plan) -> list[Path]:
+    folders = [
+        folder for stage in _STATE_STAGES for folder in (plan.paths.state / stage).glob("*/*") if folder.is_dir()
+    ]
+    return sorted(folders + [folder for folder in Path("data/store").glob("*") if folder.is_dir()])
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
