@@ -21,6 +21,7 @@ from transgan.training.augmentation import Augmentation
 from transgan.training.random_inputs import DiscriminatorInputs, GeneratorInputs, RandomInputs, StyleMixing
 from transgan.training.regularizers import REGULARIZERS as TERMS
 from transgan.training.regularizers import Context
+from transgan.training.regularizers.path_length import path_lengths
 from transgan.training.style_mixing import generate, styles_of
 from transgan.training.train import train
 from transgan.utils.random import RandomStreams
@@ -43,15 +44,15 @@ def term(**changes) -> Regularizer:
     return Regularizer.model_validate({"kind": "path_length", "net": "generator", "weight": 1.0, **changes})
 
 
-@pytest.mark.parametrize("traceable", [False, True])
-def test_path_lengths_of_a_linear_generator_are_known(traceable):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_path_lengths_of_a_linear_generator_are_known(compiled):
     generator = Linear()
     inputs = GeneratorInputs(torch.randn(4, 6), directions=torch.randn(4, 3, 4, 4))
     lengths = (
         torch.einsum("lpw,bp->blw", generator.matrices, inputs.directions.flatten(1) / 4).square().sum(2).mean(1).sqrt()
     )
-    part = context(generator, inputs, 1.5, traceable=traceable)
-    torch.testing.assert_close(part.path_lengths(inputs), lengths)
+    part = context(generator, inputs, 1.5, compiled=compiled)
+    torch.testing.assert_close(path_lengths(part, inputs), lengths)
     value = TERMS["path_length"](term(), part)
     expected = (lengths - 1.5).square().mean()
     torch.testing.assert_close(value, expected)
@@ -60,7 +61,7 @@ def test_path_lengths_of_a_linear_generator_are_known(traceable):
         torch.testing.assert_close(made, known)
     every_other = TERMS["path_length"](term(one_in=2), context(generator, inputs, 1.5))
     torch.testing.assert_close(every_other, (lengths[::2] - 1.5).square().mean())
-    with pytest.raises(UserError, match="one in 3 pictures of 4"):
+    with pytest.raises(UserError, match="one in 3 images, but 4 pass"):
         TERMS["path_length"](term(one_in=3), context(generator, inputs))
 
 
@@ -89,7 +90,7 @@ def test_path_length_and_its_gradient_are_those_of_finite_differences():
                     styles - step, inputs.generator_noise
                 )
                 squares += ((moved / (2 * h) * inputs.directions).sum((1, 2, 3)) / 8).square() / generator.styles
-    torch.testing.assert_close(part.path_lengths(inputs).detach(), squares.sqrt(), atol=0, rtol=1e-6)
+    torch.testing.assert_close(path_lengths(part, inputs).detach(), squares.sqrt(), atol=0, rtol=1e-6)
     value = TERMS["path_length"](term(), part)
     names = [
         "mapping.0.weight",
@@ -265,7 +266,7 @@ def test_micro_batches_follow_the_same_trajectory_and_whole_groups_are_asked_for
     torch.testing.assert_close(
         parts.trainer.regularizer_state["path"]["mean"], whole.trainer.regularizer_state["path"]["mean"]
     )
-    with pytest.raises(UserError, match="judges 2 pictures together"):
+    with pytest.raises(UserError, match="in groups of 2"):
         Training(micro_batch=3, regularizers={}).advance()
 
 

@@ -62,10 +62,10 @@ def test_losses():
             torch.testing.assert_close(term(x), torch.tensor(values, dtype=torch.float32), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("traceable", [False, True])
-def test_gradient_penalty_and_r1(traceable):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_gradient_penalty_and_r1(compiled):
     real, fake = torch.full((2, 3, 4, 4), 0.5), torch.full((2, 3, 4, 4), -0.1)
-    part = context(real, fake, 0.75, traceable=traceable)
+    part = context(real, fake, 0.75, compiled=compiled)
     norm = 2 * 0.35 * 48**0.5  # weight x the picture three quarters of the way to the real one
     penalty = REGULARIZERS["gradient_penalty"](Regularizer(kind="gradient_penalty", weight=10, target=2), part)
     assert penalty.item() == pytest.approx((norm / 2 - 1) ** 2, rel=1e-5)

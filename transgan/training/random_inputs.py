@@ -13,6 +13,9 @@ from transgan.schema import RecipeConfig
 from transgan.training.augmentation import Augmentation
 from transgan.utils.random import RandomStreams
 
+# The three batches of DiscriminatorInputs.noise and .augment.
+REAL, FAKE, INTERPOLATED = range(3)
+
 
 @dataclass(frozen=True)
 class StyleMixing:

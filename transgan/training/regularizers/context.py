@@ -1,0 +1,62 @@
+"""What a regularizer may use, and the gradient of D with respect to its input."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from transgan.models import double_backward
+from transgan.training.augmentation import Augmentation
+from transgan.training.random_inputs import DiscriminatorInputs, GeneratorInputs
+
+
+@dataclass
+class Context:
+    """The networks and one micro-batch: b images (b, 3, H, W) out of the `batch` images of the global batch."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+    augmentation: Augmentation
+    inputs: DiscriminatorInputs | GeneratorInputs
+    batch: int
+    group: int  # images per batch group
+    fake: Tensor | None = None
+    real: Tensor | None = None
+    real_logits: Tensor | None = None  # (b,)
+    # (b,) D's mean over the batch group of every real image; only where groups are split into micro-batches or processes
+    group_means: Tensor | None = None
+    compiled: bool = False  # the step is compiled: gradients that are differentiated again come from torch.func
+    # Moving averages of the term's statistics before this step, by the names in STATISTICS.
+    state: dict[str, Tensor] = field(default_factory=dict)
+    # The term's statistics, set by the term: shares of this micro-batch that add up to those of the whole batch.
+    statistics: dict[str, Tensor] = field(default_factory=dict)
+
+    def input_gradient(self, images: Tensor, copy: int, augmented: bool = False) -> Tensor:
+        """Gradient (b, 3, H, W) of D(augmentation(images)) with respect to the images; it can be differentiated once more.
+
+        `copy` selects the random inputs: REAL, FAKE or INTERPOLATED. `augmented`: with respect to the augmented images
+        instead. Always in float32, also under autocast.
+        """
+        noise, augment = (
+            None if numbers is None else numbers[copy] for numbers in (self.inputs.noise, self.inputs.augment)
+        )
+        with torch.autocast(images.device.type, enabled=False):
+            images = images.detach().float()
+            if augmented:
+                images, augment = self.augmentation(images, augment), None
+            if self.compiled:
+                parameters: dict[str, Tensor] = dict(self.discriminator.named_parameters())
+
+                def total(images: Tensor) -> Tensor:
+                    arguments = (self.augmentation(images, augment), noise)
+                    with double_backward():
+                        logits: Tensor = functional_call(self.discriminator, parameters, arguments)
+                    return logits.sum()
+
+                gradient: Tensor = torch.func.grad(total)(images)
+                return gradient
+            images.requires_grad_(True)
+            with double_backward():
+                logits = self.discriminator(self.augmentation(images, augment), noise)
+            return torch.autograd.grad(logits.sum(), images, create_graph=True)[0]
