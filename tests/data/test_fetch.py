@@ -54,7 +54,7 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Any:
         )
         old = catalog.CATALOG[source]
         monkeypatch.setitem(
-            catalog.CATALOG, source, Source(old.title, old.home, old.licence, files, old.requires_agreement)
+            catalog.CATALOG, source, Source(old.title, old.homepage, old.licence, files, old.requires_agreement)
         )
 
     return publish
@@ -68,7 +68,7 @@ def source_json(dataset: str) -> dict[str, Any]:
 def test_every_published_digest_is_well_formed_and_every_source_has_terms() -> None:
     for source in catalog.CATALOG.values():
         assert source.licence
-        assert source.home.startswith("https://")
+        assert source.homepage.startswith("https://")
         for file in source.files:
             kind, _, value = (file.digest or "md5:" + "0" * 32).partition(":")
             assert len(value) == {"md5": 32, "sha256": 64}[kind]

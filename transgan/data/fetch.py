@@ -1,4 +1,4 @@
-"""The stage fetch: what a dataset is made from is on this machine, and source.json says exactly what it is."""
+"""The stage fetch: obtains the files of a dataset's source and describes them in source.json."""
 
 import hashlib
 import threading
@@ -17,77 +17,82 @@ from transgan.utils import files
 from transgan.utils.console import progress
 
 SOURCE = "source.json"
-PARALLEL = 4
+PARALLEL_DOWNLOADS = 4
 MEGABYTE = 1_000_000
 
 
 def fetch(plan: Plan, dataset: str) -> None:
-    """See to it that the source of `dataset` is here, and write source.json: names, sizes and digests, and one digest of them all.
+    """Obtain the files of the source of `dataset`, and write source.json: their names, sizes and digests.
 
-    Raises UserError when it is missing and cannot be had, or is not what its publisher says it is.
+    Raises UserError when a file is missing and cannot be downloaded, or differs from what its publisher offers.
     """
     config = plan.dataset(dataset)
-    found = _found(config, plan.params.data.mirror)
-    digest = hashlib.sha256(files.dumps(found).encode()).hexdigest()
+    described = _described_files(config, plan.params.data.mirror)
+    digest = hashlib.sha256(files.dumps(described).encode()).hexdigest()
     content = {
         "source": config.source,
-        "files": found,
+        "files": described,
         "digest": digest,
         "fingerprint": plan.fingerprint("fetch", dataset),
     }
     files.write_json(plan.paths.data(dataset) / SOURCE, content)
 
 
-def _found(config: DatasetConfig, mirror: str | None) -> list[dict[str, object]]:
+def _described_files(config: DatasetConfig, mirror: str | None) -> list[dict[str, object]]:
+    """Return name, size and SHA-256 of each file of the source."""
     if config.source == "digits":
         size, sha256 = digits.digest()
         return [{"name": "scikit-learn digits", "size": size, "sha256": sha256}]
     if config.source == "folder":
-        return [_placed(Path(str(config.path)))]
-    return _published(config.source, mirror)
+        return [_describe_folder_or_archive(Path(str(config.path)))]
+    return _published_files(config.source, mirror)
 
 
-def _published(name: str, mirror: str | None) -> list[dict[str, object]]:
-    """Files of a catalogued source, downloaded where they are missing: one process at a time, several files at once."""
+def _published_files(name: str, mirror: str | None) -> list[dict[str, object]]:
+    """Download missing files of a source in the catalog, several at once, and describe all of them.
+
+    One process at a time fetches a source.
+    """
     source = CATALOG[name]
-    archives = SourceFiles(name, mirror)
-    with files.lock(archives.folder / ".lock", f"fetch {name}", wait=True):
-        archives = SourceFiles(name, mirror)  # read again: another process may have fetched while this one waited
-        places = {file.name: archives.right(file) for file in source.files}
-        missing = [file for file in source.files if places[file.name] is None]
+    local = SourceFiles(name, mirror)
+    with files.lock(local.folder / ".lock", f"fetch {name}", wait=True):
+        local = SourceFiles(name, mirror)  # read again: another process may have fetched while this one waited
+        paths = {file.name: local.find(file) for file in source.files}
+        missing = [file for file in source.files if paths[file.name] is None]
         if missing:
             total = sum(file.approximate_bytes for file in missing) // MEGABYTE
-            with progress(f"fetch {name}", max(total, 1), "MB") as bar, ThreadPoolExecutor(PARALLEL) as pool:
-                count = _Megabytes(bar.advance).add
-                failures = [answer for answer in pool.map(lambda file: archives.obtain(file, count), missing) if answer]
+            with (
+                progress(f"fetch {name}", max(total, 1), "MB") as bar,
+                ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool,
+            ):
+                count = _MegabyteCounter(bar.advance).add
+                failures = [failure for failure in pool.map(lambda file: local.obtain(file, count), missing) if failure]
             if failures:
                 raise UserError(manual_download_message(source, failures))
-        return [
-            _description(archives, file.name, places[file.name] or archives.folder / file.name) for file in source.files
-        ]
+        return [_describe(local, paths[file.name] or local.folder / file.name) for file in source.files]
 
 
-def _description(archives: SourceFiles, name: str, path: Path) -> dict[str, object]:
+def _describe(local: SourceFiles, path: Path) -> dict[str, object]:
     if path.is_dir():
-        return _placed(path)
-    return {"name": path.name, "size": path.stat().st_size, "sha256": archives.digests(path).sha256}
+        return _describe_folder_or_archive(path)
+    return {"name": path.name, "size": path.stat().st_size, "sha256": local.digests(path).sha256}
 
 
-def _placed(path: Path) -> dict[str, object]:
-    """Size and digest of a folder (over sorted names, sizes and contents) or of an archive that a person placed."""
+def _describe_folder_or_archive(path: Path) -> dict[str, object]:
+    """Describe what a user placed: an archive by its bytes, a folder by its sorted names, sizes and contents."""
     container = open_container(path)
     container.close()
     if not container.names:
-        raise UserError(f"{path}: no pictures in it; correct `path` of the dataset in params.yaml")
+        raise UserError(f"{path}: no images in it; correct `path` of the dataset in params.yaml")
     if not isinstance(container, Folder):
         return {"name": path.name, "size": path.stat().st_size, "sha256": files.sha256(path)}
-    tree = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, size in zip(container.names, container.sizes, strict=True):
-        tree.update(f"{name}\0{size}\0{_content_digest(path / name)}\n".encode())
+        digest.update(f"{name}\0{size}\0{_content_digest(path / name)}\n".encode())
     return {
         "name": f"{path.name}/",
         "size": sum(container.sizes),
-        "sha256": tree.hexdigest(),
+        "sha256": digest.hexdigest(),
         "count": len(container.names),
     }
 
@@ -96,11 +101,11 @@ def _content_digest(path: Path) -> str:
     try:
         return files.sha256(path)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); mend its permissions or remove it") from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}); fix its permissions or remove it") from error
 
 
-class _Megabytes:
-    """Counts bytes from several threads and tells progress whole megabytes."""
+class _MegabyteCounter:
+    """Adds up bytes from several threads and advances a progress bar by whole megabytes."""
 
     def __init__(self, advance: Callable[[int], None]) -> None:
         self._advance, self._bytes, self._lock = advance, 0, threading.Lock()

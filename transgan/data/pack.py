@@ -1,6 +1,7 @@
-"""The pack: how every other room sees a dataset, whatever it came from and however large it is.
+"""Reading a pack: a dataset as training, scoring and the figures see it.
 
-A pack is a folder with images.npy (uint8, NHWC, memory-mapped), labels.npy (int64) and manifest.json. Splits are contiguous ranges of rows.
+A pack is a folder with images.npy (uint8, NHWC, opened as a memory map), labels.npy (int64) and manifest.json. Each
+split is a contiguous range of rows. `transgan prepare` builds packs.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ IMAGES, LABELS, MANIFEST, CONTACT = "images.npy", "labels.npy", "manifest.json",
 
 @dataclass(frozen=True)
 class Pack:
-    """A packed dataset, opened without reading its pictures."""
+    """A packed dataset, opened without reading its images."""
 
     images: np.ndarray  # memory map, uint8 (N, H, W, 3)
     labels: np.ndarray  # int64 (N,); -1: no label
@@ -26,28 +27,29 @@ class Pack:
 
     @staticmethod
     def open(folder: Path) -> "Pack":
-        """Open the pack in `folder`; UserError when a file is missing, damaged or does not fit the manifest."""
+        """Open the pack in `folder`. Raises UserError when a file is missing, damaged or does not fit the manifest."""
         manifest = files.read_json(folder / MANIFEST)
         images, labels = _load(folder / IMAGES, mapped=True), _load(folder / LABELS, mapped=False)
         side, count = manifest["resolution"], manifest["count"]
-        if (
-            images.dtype != np.uint8
-            or images.shape != (count, side, side, 3)
-            or labels.dtype != np.int64
-            or labels.shape != (count,)
-        ):
+        images_fit = images.dtype == np.uint8 and images.shape == (count, side, side, 3)
+        labels_fit = labels.dtype == np.int64 and labels.shape == (count,)
+        if not (images_fit and labels_fit):
             raise UserError(
-                f"{folder}: {IMAGES} and {LABELS} do not fit {MANIFEST}; delete that folder and run {_maker(folder)}"
+                f"{folder}: {IMAGES} and {LABELS} do not fit {MANIFEST};"
+                f" delete that folder and run {_prepare_command(folder)}"
             )
         return Pack(images, labels, manifest)
 
     @property
     def sha256(self) -> str:
-        """Digest of pictures and labels."""
+        """The digest of images and labels."""
         return str(self.manifest["sha256"])
 
     def rows(self, splits: Sequence[str]) -> np.ndarray:
-        """Row indices (int64) of the named splits, one split after the other; UserError for a name that the pack does not have."""
+        """Return the row indices (int64) of the named splits, one split after another.
+
+        Raises UserError for a split that the pack does not have.
+        """
         ranges: dict[str, list[int]] = self.manifest["splits"]
         for name in splits:
             if name not in ranges:
@@ -55,12 +57,12 @@ class Pack:
         return np.concatenate([np.arange(*ranges[name], dtype=np.int64) for name in splits])
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """A copy, uint8 (len(rows), H, W, 3), of the pictures of `rows`, in that order."""
+        """Return a copy of the images in `rows`, in that order: uint8 (len(rows), H, W, 3)."""
         return np.asarray(self.images[rows])
 
 
-def _maker(folder: Path) -> str:
-    """The command that makes data/<scale>/<dataset>."""
+def _prepare_command(folder: Path) -> str:
+    """Return the command that builds data/<scale>/<dataset>."""
     return f"`transgan prepare {folder.name} --scale {folder.parent.name}`"
 
 
@@ -68,6 +70,6 @@ def _load(path: Path, mapped: bool) -> np.ndarray:
     try:
         return np.asarray(np.load(path)) if not mapped else np.load(path, mmap_mode="r")
     except FileNotFoundError:
-        raise UserError(f"{path}: not there; run {_maker(path.parent)}") from None
+        raise UserError(f"{path}: not there; run {_prepare_command(path.parent)}") from None
     except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it and run {_maker(path.parent)}") from error
+        raise UserError(f"{path}: damaged ({error}); delete it and run {_prepare_command(path.parent)}") from error

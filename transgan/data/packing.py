@@ -1,7 +1,7 @@
-"""Packing: a reader's pictures decoded in parallel into images.npy, restartable where it was interrupted, in little memory.
+"""Packing: workers crop and resize a reader's images in parallel and write them to images.npy, with bounded memory.
 
-Workers write pictures straight to their rows in images.partial; progress.json says how many of the reader's entries are safely on disk. Only
-when every row is there does the file get its name.
+Workers write each image to its row of images.partial. progress.json records how many of the reader's entries are
+flushed to disk, so that an interrupted call resumes there. The file is renamed to images.npy when it is complete.
 """
 
 import io
@@ -23,7 +23,7 @@ from PIL import Image
 from transgan.data.pack import CONTACT, IMAGES, LABELS
 from transgan.data.readers import Entry, Reader
 from transgan.data.transforms import CropAndResize
-from transgan.data.workers import Item, Rows, pack_batch, worker_count, workers, write_at
+from transgan.data.workers import Item, RowFile, pack_batch, worker_count, worker_pool, write_at
 from transgan.errors import UserError
 from transgan.utils import files
 from transgan.utils.console import progress
@@ -32,28 +32,28 @@ logger = logging.getLogger(__name__)
 
 PARTIAL, PROGRESS = "images.partial", "progress.json"
 BATCH_IMAGES = 256
-BATCH_BYTES = 8 * 2**20  # encoded
-DECODED_BYTES = 2 * 2**20  # a worker writes its decoded pictures while they are in a cache
+ENCODED_BATCH_BYTES = 8 * 2**20
+DECODED_BATCH_BYTES = 2 * 2**20  # small enough that decoded images are still in the CPU cache when they are written
 SAVE_EVERY_SECONDS = 5.0
 COPY_BYTES = 32 * 2**20
-DIGEST_BYTES = (
-    64 * 2**20
-)  # most that is hashed between two batches: after an interruption there is much to catch up with
+# Hashed between two batches at most: a resumed call must first hash what earlier calls wrote.
+DIGEST_BYTES = 64 * 2**20
 CONTACT_SIDE = 8
 
 
 @dataclass
-class Job:
-    """What packing has to do, and how far it is.
+class PackingJob:
+    """The images to pack and the progress so far.
 
-    `bad` maps the names of pictures that cannot be read to the reason.
+    The first `done` entries of the reader are packed. `unreadable` maps the names of images that cannot be read to
+    the reason.
     """
 
     reader: Reader
     transform: CropAndResize
     splits: list[str]
     done: int = 0
-    bad: dict[str, str] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         order = {name: rank for rank, name in enumerate(self.splits)}
@@ -61,103 +61,109 @@ class Job:
         by_row = sorted(
             range(len(self.entries)), key=lambda index: (order[self.entries[index].split], self.entries[index].name)
         )
-        self.row_of = np.empty(len(by_row), dtype=np.int64)
+        self.by_row = by_row  # row -> entry
+        self.row_of = np.empty(len(by_row), dtype=np.int64)  # entry -> row
         self.row_of[by_row] = np.arange(len(by_row))
-        self.by_row = by_row
+        # The lowest row that is still unwritten, by number of entries done.
         self._first_missing = np.append(np.minimum.accumulate(self.row_of[::-1])[::-1], len(by_row))
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one packed picture."""
+        """Bytes of one packed image."""
         return self.transform.resolution**2 * 3
 
     def header(self, count: int) -> bytes:
-        """The .npy header of `count` packed pictures."""
+        """Return the .npy header of `count` packed images."""
         buffer = io.BytesIO()
         shape = (count, self.transform.resolution, self.transform.resolution, 3)
         np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
         return buffer.getvalue()
 
-    def rows(self, folder: Path) -> Rows:
-        """`folder`/images.partial, with a row for every entry."""
-        return Rows(folder / PARTIAL, len(self.header(len(self.entries))), self.row_bytes)
+    def row_file(self, folder: Path) -> RowFile:
+        """Return the layout of `folder`/images.partial, which has a row for every entry."""
+        return RowFile(folder / PARTIAL, len(self.header(len(self.entries))), self.row_bytes)
 
-    def finish(self, count: int, bad: dict[int, str]) -> None:
-        """Note that the next `count` entries are packed, but for those at the positions `bad`."""
-        self.bad.update({self.entries[self.done + position].name: reason for position, reason in bad.items()})
+    def record(self, count: int, unreadable: dict[int, str]) -> None:
+        """Record that the next `count` entries are done, and which of them (position: reason) cannot be read."""
+        self.unreadable.update(
+            {self.entries[self.done + position].name: reason for position, reason in unreadable.items()}
+        )
         self.done += count
 
     def state(self) -> dict[str, Any]:
-        """How far it is, as progress.json holds it."""
-        return {"done": self.done, "entries": len(self.entries), "bad": dict(self.bad)}
+        """Return the progress as progress.json stores it."""
+        return {"done": self.done, "entries": len(self.entries), "bad": dict(self.unreadable)}
 
     def complete_rows(self) -> int:
-        """How many rows are written without a gap before them; entries may come in another order."""
+        """Return how many rows from the first on are written without a gap. Entries may arrive in another order."""
         return int(self._first_missing[self.done])
 
     def good_entries(self) -> list[tuple[int, Entry]]:
-        """(row, entry) of every picture that could be read, in the order of rows."""
+        """Return (row, entry) of every image that could be read, in the order of rows."""
         return [
             (row, self.entries[index])
             for row, index in enumerate(self.by_row)
-            if self.entries[index].name not in self.bad
+            if self.entries[index].name not in self.unreadable
         ]
 
 
-def pack_images(job: Job, folder: Path, what: str) -> str:
-    """Decode every entry into `folder`/images.partial, going on where an interrupted call stopped; returns its SHA-256. Fills `job.bad`.
+def pack_images(job: PackingJob, folder: Path, title: str) -> str:
+    """Write every entry to its row of `folder`/images.partial, resuming an interrupted call; return the file's SHA-256.
 
-    Raises UserError when the disk is full or the source damaged; what is done until then is kept.
+    Fills `job.unreadable`. `title` starts progress and error messages. Raises UserError when the disk is full or the
+    source is damaged; the progress until then is saved.
     """
     _restore(job, folder)
-    rows, count = job.rows(folder), len(job.entries)
-    _check_room(job, rows, what)
-    _write_header(job, rows)
-    digest = files.GrowingDigest(rows.path)
+    row_file, count = job.row_file(folder), len(job.entries)
+    _check_free_space(job, row_file, title)
+    _write_header(job, row_file)
+    digest = files.GrowingDigest(row_file.path)
     with (
-        workers(count - job.done) as pool,
-        progress(what, count, "pictures", job.done) as bar,
-        _Saver(job, folder) as saver,
+        worker_pool(count - job.done) as pool,
+        progress(title, count, "images", job.done) as bar,
+        _ProgressSaver(job, folder) as saver,
     ):
-        for done, bad in _results(job, rows, pool):
-            job.finish(done, bad)
+        for done, unreadable in _results(job, row_file, pool):
+            job.record(done, unreadable)
             bar.advance(done)
-            digest.advance(rows.offset(job.complete_rows()), DIGEST_BYTES)
-            saver.now_and_then()
-    digest.advance(rows.offset(count))
+            digest.advance(row_file.offset(job.complete_rows()), DIGEST_BYTES)
+            saver.save_if_due()
+    digest.advance(row_file.offset(count))
     return digest.hexdigest()
 
 
-def _check_room(job: Job, rows: Rows, what: str) -> None:
-    there = rows.path.stat().st_size if rows.path.exists() else 0
-    needed, free = len(job.entries) * rows.row_bytes - there, shutil.disk_usage(rows.path.parent).free
+def _check_free_space(job: PackingJob, row_file: RowFile, title: str) -> None:
+    folder = row_file.path.parent
+    written = row_file.path.stat().st_size if row_file.path.exists() else 0
+    needed, free = len(job.entries) * row_file.row_bytes - written, shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"{what}: needs {needed / 1e6:,.1f} MB in {rows.path.parent}, {free / 1e6:,.1f} MB are free; make room or link data/ elsewhere"
+            f"{title}: needs {needed / 1e6:,.1f} MB in {folder}, {free / 1e6:,.1f} MB are free;"
+            " delete other files or link data/ elsewhere"
         )
 
 
-def _write_header(job: Job, rows: Rows) -> None:
-    with files.user_error_on_write(rows.path):
-        descriptor = os.open(rows.path, os.O_WRONLY | os.O_CREAT, 0o644)
+def _write_header(job: PackingJob, row_file: RowFile) -> None:
+    with files.user_error_on_write(row_file.path):
+        descriptor = os.open(row_file.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
             write_at(descriptor, [memoryview(job.header(len(job.entries)))], 0)
         finally:
             os.close(descriptor)
 
 
-def _results(job: Job, rows: Rows, pool: Executor) -> Iterator[tuple[int, dict[int, str]]]:
-    """Keep the workers busy with batches; yields (pictures, those that cannot be read) of each batch, in order."""
+def _results(job: PackingJob, row_file: RowFile, pool: Executor) -> Iterator[tuple[int, dict[int, str]]]:
+    """Keep the workers busy, and yield (number of images, unreadable ones) of each batch, in order."""
     waiting: deque[tuple[int, Future[dict[int, str]]]] = deque()
 
     def oldest() -> tuple[int, dict[int, str]]:
         count, future = waiting.popleft()
-        with files.user_error_on_write(rows.path):
+        with files.user_error_on_write(row_file.path):
             return count, future.result()
 
     try:
         for batch in _batches(job):
-            waiting.append((len(batch), pool.submit(pack_batch, job.transform, rows, batch)))
+            waiting.append((len(batch), pool.submit(pack_batch, job.transform, row_file, batch)))
             if len(waiting) > 2 * worker_count():
                 yield oldest()
         while waiting:
@@ -167,31 +173,40 @@ def _results(job: Job, rows: Rows, pool: Executor) -> Iterator[tuple[int, dict[i
             future.cancel()
 
 
-def _batches(job: Job) -> Iterator[list[Item]]:
-    """The entries that are left: bounded in number and bytes, encoded and decoded."""
-    most = min(BATCH_IMAGES, max(DECODED_BYTES // job.row_bytes, 1))
+def _batches(job: PackingJob) -> Iterator[list[Item]]:
+    """Yield the remaining entries in batches of bounded number, encoded bytes and decoded bytes."""
+    most = min(BATCH_IMAGES, max(DECODED_BATCH_BYTES // job.row_bytes, 1))
     batch, size = list[Item](), 0
     for index, content in enumerate(job.reader.contents(job.done), job.done):
         batch.append((int(job.row_of[index]), job.entries[index].box, content))
-        size += content.nbytes if isinstance(content, np.ndarray) else len(content) if isinstance(content, bytes) else 0
-        if len(batch) == most or size >= BATCH_BYTES:
+        if isinstance(content, np.ndarray):
+            size += content.nbytes
+        elif isinstance(content, bytes):
+            size += len(content)
+        if len(batch) == most or size >= ENCODED_BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
 
 
-class _Saver:
-    """Notes what is safely on disk: every now and then, beside the packing, because a disk may take long over it, and at the end."""
+class _ProgressSaver:
+    """Flushes images.partial and writes progress.json, every few seconds and at the end.
 
-    def __init__(self, job: Job, folder: Path) -> None:
+    A thread does so, because a flush may take long.
+    """
+
+    def __init__(self, job: PackingJob, folder: Path) -> None:
         self._job, self._folder = job, folder
         self._thread = ThreadPoolExecutor(1)
         self._saving: Future[None] | None = None
         self._last = monotonic()
 
-    def now_and_then(self) -> None:
-        """Begin to save what is done, when it is time to and the last time is over. Raises UserError when that failed."""
+    def save_if_due(self) -> None:
+        """Start to save if SAVE_EVERY_SECONDS have passed and no save is running.
+
+        Raises UserError if the previous save failed.
+        """
         if monotonic() - self._last < SAVE_EVERY_SECONDS or (self._saving and not self._saving.done()):
             return
         if self._saving:
@@ -212,8 +227,8 @@ class _Saver:
         self._save(self._job.state())
 
 
-def _restore(job: Job, folder: Path) -> None:
-    """Take up what an interrupted call left; anything that does not fit is begun anew."""
+def _restore(job: PackingJob, folder: Path) -> None:
+    """Restore the progress of an interrupted call. Deletes images.partial when the progress does not fit it."""
     try:
         state = files.read_json(folder / PROGRESS)
         fits = (
@@ -226,17 +241,17 @@ def _restore(job: Job, folder: Path) -> None:
     if not fits:
         (folder / PARTIAL).unlink(missing_ok=True)
         return
-    job.done, job.bad = state["done"], state["bad"]
-    logger.info(f"{folder}: going on after {job.done:,} of {len(job.entries):,} pictures")
+    job.done, job.unreadable = state["done"], state["bad"]
+    logger.info(f"{folder}: resuming after {job.done:,} of {len(job.entries):,} images")
 
 
-def finish_images(job: Job, folder: Path, sha256: str) -> dict[str, str]:
-    """Give images.partial, whose digest is `sha256`, its name (rows of unreadable pictures taken out), and write labels.npy.
+def finish_images(job: PackingJob, folder: Path, sha256: str) -> dict[str, str]:
+    """Turn images.partial into images.npy and write labels.npy; return {file name: SHA-256}.
 
-    Returns the SHA-256 of both, by name.
+    `sha256` is the digest of images.partial. Leaves out the rows of unreadable images.
     """
     good = job.good_entries()
-    if job.bad:
+    if job.unreadable:
         _copy_rows(job, [row for row, _ in good], folder)
         sha256 = files.sha256(folder / IMAGES)
     else:
@@ -249,18 +264,22 @@ def finish_images(job: Job, folder: Path, sha256: str) -> dict[str, str]:
     return {IMAGES: sha256, LABELS: files.sha256(folder / LABELS)}
 
 
-def _copy_rows(job: Job, kept: list[int], folder: Path) -> None:
-    """images.npy of the rows that are `kept`."""
-    rows, per_copy = job.rows(folder), max(COPY_BYTES // job.row_bytes, 1)
-    with files.atomic(folder / IMAGES) as temporary, temporary.open("wb") as target, rows.path.open("rb") as source:
-        target.write(job.header(len(kept)))
-        for part in _ranges(kept, per_copy):
-            source.seek(rows.offset(part.start))
-            target.write(source.read(len(part) * rows.row_bytes))
+def _copy_rows(job: PackingJob, rows: list[int], folder: Path) -> None:
+    """Write images.npy from the given rows of images.partial."""
+    row_file, per_copy = job.row_file(folder), max(COPY_BYTES // job.row_bytes, 1)
+    with (
+        files.atomic(folder / IMAGES) as temporary,
+        temporary.open("wb") as target,
+        row_file.path.open("rb") as source,
+    ):
+        target.write(job.header(len(rows)))
+        for part in _ranges(rows, per_copy):
+            source.seek(row_file.offset(part.start))
+            target.write(source.read(len(part) * row_file.row_bytes))
 
 
 def _ranges(rows: list[int], longest: int) -> Iterator[range]:
-    """Ascending rows as ranges without gaps."""
+    """Yield ascending rows as ranges without gaps, each of at most `longest` rows."""
     start = 0
     for position in range(1, len(rows) + 1):
         if position == len(rows) or rows[position] != rows[position - 1] + 1 or position - start == longest:

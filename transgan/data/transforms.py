@@ -1,4 +1,4 @@
-"""One picture: from encoded bytes or an array to a square uint8 RGB array, cropped and resized the one way its dataset says."""
+"""Decode an image, crop it and resize it: from encoded bytes or an array to a square uint8 RGB array."""
 
 import io
 import threading
@@ -12,14 +12,14 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 if TYPE_CHECKING:
-    from transgan.schema import DatasetConfig  # worker processes start without it
+    from transgan.schema import DatasetConfig  # not at run time: worker processes start faster without pydantic
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 FORMATS = ("JPEG", "PNG", "WEBP")
-MAX_PIXELS = 64_000_000  # decoded: 256 MB in Pillow; more is a decompression bomb or belongs to no dataset of ours
-LARGE_PIXELS = 8_000_000
+MAX_PIXELS = 64_000_000  # decoded: 256 MB in Pillow; a larger image is a decompression bomb or in no known dataset
+LARGE_PIXELS = 8_000_000  # a larger image is decoded only while its process holds the lock
 
-NUMPY = b"\x93NUMPY"
+NPY_MAGIC = b"\x93NUMPY"
 
 FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
@@ -32,25 +32,26 @@ Box = tuple[int, int, int, int]  # left, upper, right, lower
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_PIXELS is stricter, and an error
 
-_large: AbstractContextManager[Any] = threading.Lock()  # large pictures are decoded one at a time, which bounds memory
+# Large images are decoded one at a time, which bounds memory.
+_large_image_lock: AbstractContextManager[Any] = threading.Lock()
 
 
-def take_turns(lock: AbstractContextManager[Any]) -> None:
-    """From now on this process decodes large pictures only while it holds `lock`, which other processes share."""
-    global _large
-    _large = lock
+def set_large_image_lock(lock: AbstractContextManager[Any]) -> None:
+    """Make this process hold `lock`, which other processes share, while it decodes a large image."""
+    global _large_image_lock
+    _large_image_lock = lock
 
 
 class ImageError(Exception):
-    """A picture that cannot be used; says why in a few words."""
+    """An image that cannot be used. The message is a short reason."""
 
 
-Picture = bytes | np.ndarray | Path  # encoded, an array, or where there is either
+ImageInput = bytes | np.ndarray | Path  # an encoded image, a uint8 (H, W, 3) array, or the path of an encoded image
 
 
 @dataclass(frozen=True)
 class CropAndResize:
-    """The crop and resize of a dataset."""
+    """The crop and resize of a dataset, as a callable on one image."""
 
     resolution: int
     resize: str
@@ -58,53 +59,56 @@ class CropAndResize:
 
     @staticmethod
     def from_config(config: "DatasetConfig") -> "CropAndResize":
-        """The crop and resize that a dataset's configuration asks for."""
+        """Return the crop and resize that a dataset's configuration asks for."""
         return CropAndResize(config.resolution, config.resize, config.crop)
 
-    def __call__(self, content: Picture, box: Box | None = None) -> np.ndarray:
-        """Decode (unless an array), crop, resize: uint8 (resolution, resolution, 3).
+    def __call__(self, content: ImageInput, box: Box | None = None) -> np.ndarray:
+        """Decode `content` unless it is an array, crop it, then resize it: uint8 (resolution, resolution, 3).
 
-        `content` is an encoded picture, the path of one, or a uint8 (H, W, 3) array; `box` is a crop that the reader found, used before the
-        dataset's own. Resizing is Pillow's, antialiased, after the crop, as torchvision's transforms do it to PIL pictures. Raises ImageError.
+        `box`, a crop that the reader chose for this image, replaces the dataset's own crop. Pillow resizes, with
+        antialiasing, as torchvision's transforms do with PIL images. Raises ImageError.
         """
         if isinstance(content, np.ndarray):
             return self._fit(content, box)
         encoded = content if isinstance(content, bytes) else _read(content)
         if not encoded:
             raise ImageError("empty file")
-        if encoded.startswith(NUMPY):
-            return self._fit(_array(encoded), box)
+        if encoded.startswith(NPY_MAGIC):
+            return self._fit(_npy_array(encoded), box)
         try:
             with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
                 pixels = image.width * image.height
                 if pixels > MAX_PIXELS:
                     raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
                 if pixels > LARGE_PIXELS:
-                    with _large:
+                    with _large_image_lock:
                         return self._fit(_rgb(image), box)
                 return self._fit(_rgb(image), box)
         except UnidentifiedImageError:
-            raise ImageError("not a JPEG, PNG or WebP picture") from None
+            raise ImageError("not a JPEG, PNG or WebP image") from None
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
             raise ImageError(" ".join(str(error).split()) or "cannot be decoded") from error
 
     def _fit(self, image: Image.Image | np.ndarray, box: Box | None) -> np.ndarray:
+        """Crop and resize a decoded image."""
         height, width = image.shape[:2] if isinstance(image, np.ndarray) else (image.height, image.width)
         box = box or crop_box(self.crop, width, height)
         size = (self.resolution, self.resolution)
         if box is None and (width, height) == size:
             return np.asarray(image)
-        picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+        pil_image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
         if box is not None:
-            picture = picture.crop(box)  # not resize(box=...): that lets pixels outside the box into its edge
-        return np.asarray(picture.resize(size, FILTERS[self.resize]))
+            # Not resize(box=...), which lets pixels outside the box into its edge.
+            pil_image = pil_image.crop(box)
+        return np.asarray(pil_image.resize(size, FILTERS[self.resize]))
 
 
 def crop_box(crop: str, width: int, height: int) -> Box | None:
-    """The box of a named crop in a picture of `width` x `height`; None: the whole picture. Raises ImageError when it does not fit in.
+    """Return the box of a named crop in an image of `width` x `height`, or None for the whole image.
 
-    center: the largest centred square. face148: CelebA's aligned faces, the centred 148-pixel square; face108: the same with 108 (DCGAN);
-    face128: 128 pixels around (89, 121) (Progressive GAN).
+    center: the largest centred square. The others are for CelebA's aligned faces. face148: the centred 148-pixel
+    square. face108: the centred 108-pixel square (DCGAN). face128: 128 pixels around (89, 121) (Progressive GAN).
+    Raises ImageError when the box does not fit.
     """
     if crop == "none":
         return None
@@ -122,8 +126,11 @@ def _read(path: Path) -> bytes:
         raise ImageError(error.strerror or str(error)) from error
 
 
-def _array(encoded: bytes) -> np.ndarray:
-    """The picture in a .npy file: bytes of shape (H, W, 3), (3, H, W) or (1, 3, H, W), as Progressive GAN's tools write them."""
+def _npy_array(encoded: bytes) -> np.ndarray:
+    """Return the uint8 (H, W, 3) array of a .npy file that holds one RGB image.
+
+    Progressive GAN's tools write shapes (H, W, 3), (3, H, W) and (1, 3, H, W). Raises ImageError for any other array.
+    """
     try:
         pixels = np.asarray(np.lib.format.read_array(io.BytesIO(encoded), allow_pickle=False))
     except (ValueError, OSError, EOFError, MemoryError) as error:
@@ -133,12 +140,12 @@ def _array(encoded: bytes) -> np.ndarray:
     if pixels.ndim == 3 and pixels.shape[0] == 3:
         pixels = pixels.transpose(1, 2, 0)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise ImageError(f"a .npy array of {pixels.dtype} {pixels.shape}, not bytes of one RGB picture")
+        raise ImageError(f"a .npy array of {pixels.dtype} {pixels.shape}, not bytes of one RGB image")
     return np.ascontiguousarray(pixels)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """As upright 8-bit RGB; 16-bit grey is scaled (Pillow would clip it), transparency is dropped."""
+    """Convert to upright 8-bit RGB. Scales 16-bit grey, which Pillow would clip, and drops transparency."""
     if "exif" in image.info:
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):

@@ -1,7 +1,8 @@
-"""The workers of packing: threads, or processes where there is much to do, that shape pictures and write them to their rows.
+"""The workers of packing: a pool that crops and resizes images and writes them to their rows of images.npy.
 
-Pillow lets threads decode side by side, but what Python does around it they must do in turn: a tenth of a millisecond a picture, a quarter of
-their time with small ones. Processes have no such turns, but take half a second to start.
+Small datasets use threads. Pillow decodes in parallel, but Python's own work around it holds the interpreter lock: a
+tenth of a millisecond an image, a quarter of the time that small images take. Large datasets use processes, which
+share no lock but take half a second to start.
 """
 
 import multiprocessing
@@ -25,100 +26,102 @@ from transgan.errors import UserError
 from transgan.hardware.malloc import keep_freed_memory
 from transgan.schema.data import MOST_WORKERS, PROCESSES_FROM
 
-KEPT_BYTES = 16 * 2**20  # a picture of 2,300 pixels square, decoded
+KEPT_BYTES = 16 * 2**20  # freed memory that a worker keeps: a decoded image of 2,300 pixels square
 
-Item = tuple[int, Box | None, Content]  # row, crop, picture
+Item = tuple[int, Box | None, Content]  # row, crop, image
 
 
 @dataclass(frozen=True)
-class Rows:
-    """A file of packed pictures: where it is, the bytes of its header and of each row."""
+class RowFile:
+    """The layout of a file of packed images: its path, and the bytes of its header and of each row."""
 
     path: Path
     header_bytes: int
     row_bytes: int
 
     def offset(self, row: int) -> int:
-        """Where `row` begins."""
+        """Return the byte at which `row` starts."""
         return self.header_bytes + row * self.row_bytes
 
 
 @contextmanager
-def workers(count: int) -> Iterator[Executor]:
-    """A pool to pack `count` pictures in. UserError when the system kills one of its processes, as it does when memory is short."""
+def worker_pool(image_count: int) -> Iterator[Executor]:
+    """Open a pool to pack `image_count` images: threads below PROCESSES_FROM images, processes from there on.
+
+    Raises UserError when the system kills a worker process, as it does when memory is short.
+    """
     size = worker_count()
-    if count < PROCESSES_FROM:
+    if image_count < PROCESSES_FROM:
         with ThreadPoolExecutor(size) as threads:
             yield threads
         return
-    context = multiprocessing.get_context("spawn")  # forked ones would hold the files and locks of this process
+    context = multiprocessing.get_context("spawn")  # forked processes would hold this one's files and locks
     try:
-        with ProcessPoolExecutor(size, context, _begin, (context.Lock(),)) as processes:
+        with ProcessPoolExecutor(size, context, _initialize_process, (context.Lock(),)) as processes:
             yield processes
     except BrokenProcessPool:
         raise UserError(
-            "a process that packs pictures was killed, perhaps for want of memory; run the same command again to go on"
+            "a process that packs images was killed, perhaps because memory ran out;"
+            " run the same command again to resume"
         ) from None
 
 
 def worker_count() -> int:
-    """How many workers a pool has: one for each core that this process may use, up to MOST_WORKERS."""
+    """Return the number of workers in a pool: one for each core that this process may use, up to MOST_WORKERS."""
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
-def _begin(large: AbstractContextManager[Any]) -> None:
-    """What a worker process does first.
+def _initialize_process(large_image_lock: AbstractContextManager[Any]) -> None:
+    """Prepare a worker process.
 
-    Ctrl-C is its parent's affair, the memory of a picture is kept for the next one, large pictures take turns, and it does not outlive its
-    parent.
+    It keeps freed memory, ignores SIGINT (its parent handles Ctrl-C), decodes large images one at a time, and exits
+    when its parent ends.
     """
     keep_freed_memory(KEPT_BYTES)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    transforms.take_turns(large)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    transforms.set_large_image_lock(large_image_lock)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _leave_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
 
 
-def pack_batch(transform: CropAndResize, rows: Rows, batch: Sequence[Item]) -> dict[int, str]:
-    """Shape the pictures of a batch and write them to their rows, neighbouring rows at once.
+def pack_batch(transform: CropAndResize, row_file: RowFile, batch: Sequence[Item]) -> dict[int, str]:
+    """Crop and resize the images of a batch and write each to its row. Consecutive rows are written together.
 
-    Returns why a picture cannot be read: {its position in the batch: reason}. Raises OSError when the file cannot be written, UserError when
-    the archive that a picture lies in is damaged.
+    Returns {position in the batch: reason} for images that cannot be read. Raises OSError when the file cannot be
+    written, and UserError when the archive that holds an image is damaged.
     """
-    bad: dict[int, str] = {}
-    run, run_start = list[memoryview](), 0
-    with ByteRangeReader() as pieces, rows.path.open("rb+", buffering=0) as file:
+    unreadable: dict[int, str] = {}
+    buffers, first_row = list[memoryview](), 0
+    with ByteRangeReader() as ranges, row_file.path.open("rb+", buffering=0) as file:
         for position, (row, box, content) in enumerate(batch):
             try:
-                pixels = np.ascontiguousarray(
-                    transform(pieces.read(content) if isinstance(content, ByteRange) else content, box)
-                ).data
+                image = transform(ranges.read(content) if isinstance(content, ByteRange) else content, box)
             except ImageError as error:
-                bad[position] = str(error)
+                unreadable[position] = str(error)
                 continue
-            if run and row != run_start + len(run):
-                write_at(file.fileno(), run, rows.offset(run_start))
-                run = []
-            if not run:
-                run_start = row
-            run.append(pixels)
-        if run:
-            write_at(file.fileno(), run, rows.offset(run_start))
-    return bad
+            if buffers and row != first_row + len(buffers):
+                write_at(file.fileno(), buffers, row_file.offset(first_row))
+                buffers = []
+            if not buffers:
+                first_row = row
+            buffers.append(np.ascontiguousarray(image).data)
+        if buffers:
+            write_at(file.fileno(), buffers, row_file.offset(first_row))
+    return unreadable
 
 
-def write_at(descriptor: int, pieces: Sequence[memoryview], offset: int) -> None:
-    """Write all pieces one after the other at `offset`, also where the system takes them only in part."""
-    written, total = os.pwritev(descriptor, pieces, offset), sum(piece.nbytes for piece in pieces)
+def write_at(descriptor: int, buffers: Sequence[memoryview], offset: int) -> None:
+    """Write all buffers one after another at `offset`. Repeats the call when the system writes only part of them."""
+    written, total = os.pwritev(descriptor, buffers, offset), sum(buffer.nbytes for buffer in buffers)
     if written == total:
         return
-    rest = memoryview(b"".join(piece.cast("B") for piece in pieces))[written:]
+    rest = memoryview(b"".join(buffer.cast("B") for buffer in buffers))[written:]
     while rest:
         step = os.pwrite(descriptor, rest, offset + total - len(rest))
         rest = rest[step:]

@@ -1,4 +1,4 @@
-"""Configuration of the datasets: where pictures come from and how they become arrays."""
+"""Configuration of datasets: the source of the images, and how they are cropped, resized and packed."""
 
 from typing import Literal, Self
 
@@ -8,47 +8,49 @@ from transgan.schema.base import Strict
 
 
 class Split(Strict):
-    """A named part of a dataset; parts lie one after the other in images.npy, in this order."""
+    """A named part of a dataset. The splits follow one another in images.npy, in this order."""
 
     name: str = Field(pattern=r"^[a-z0-9-]+$")
-    count: int | None = Field(None, ge=1, description="number of pictures it must have; none: whatever is found")
-    parts: tuple[str, ...] = Field((), description="which parts of the source it takes; none: the part of its own name")
+    count: int | None = Field(None, ge=1, description="number of images that the split must have; none: any number")
+    parts: tuple[str, ...] = Field(
+        (), description="parts of the source that form the split; none: the part of the same name"
+    )
 
     @property
     def source_parts(self) -> tuple[str, ...]:
-        """The parts of the source that make up this split."""
+        """The parts of the source that form this split."""
         return self.parts or (self.name,)
 
 
-# Of the packing of a dataset (transgan.data.workers).
-PROCESSES_FROM = 2000  # pictures
-MOST_WORKERS = 8  # one process reads for all of them and feeds no more; each takes about 50 MB
+# For the workers that pack a dataset (transgan.data.workers).
+PROCESSES_FROM = 2000  # images; smaller datasets are packed by threads
+MOST_WORKERS = 8  # the one process that lists images cannot feed more; each takes about 50 MB
 
 
 class DatasetConfig(Strict):
-    """A dataset: its source, and the one way its pictures are cropped, resized and packed."""
+    """A dataset: its source, and how its images are cropped, resized and packed."""
 
     source: Literal["digits", "folder", "cifar10", "stl10", "celeba", "celebahq", "lsun"] = Field(
-        description="which reader"
+        description="where the images come from; chooses the reader"
     )
     path: str | None = Field(
-        None, description="folder or archive of a `folder` source; relative paths are from the project's root"
+        None, description="folder or archive of a `folder` source; a relative path starts at the project's root"
     )
-    resolution: int = Field(ge=2, description="side of the packed pictures in pixels")
+    resolution: int = Field(ge=2, description="side of the packed images in pixels")
     resize: Literal["lanczos", "bicubic", "bilinear", "box"] = Field("lanczos", description="antialiased filter")
     crop: Literal["none", "center", "face148", "face128", "face108", "landmarks"] = Field(
         "none",
-        description="none: the aspect ratio is squashed; center: largest square; CelebA only: faceN, a fixed face square of N pixels, or "
-        "landmarks, a square around each face's own five points",
+        description="none: squash to a square; center: the largest centred square; CelebA only: faceN, a fixed square of"
+        " N pixels, or landmarks, a square around the five landmarks of each face",
     )
-    splits: tuple[Split, ...] = Field(min_length=1, description="what is packed, in order")
-    train_splits: tuple[str, ...] = Field(("train",), min_length=1, description="what training sees")
-    allow_partial: bool = Field(False, description="accept another number of pictures than the splits say")
-    on_error: Literal["fail", "skip"] = Field("fail", description="what a picture that cannot be read does")
+    splits: tuple[Split, ...] = Field(min_length=1, description="the splits to pack, in this order")
+    train_splits: tuple[str, ...] = Field(("train",), min_length=1, description="the splits to train on")
+    allow_partial: bool = Field(False, description="accept other numbers of images than the splits state")
+    on_error: Literal["fail", "skip"] = Field("fail", description="what happens when an image cannot be read")
 
     @property
     def packing_workers(self) -> int:
-        """Workers that packing it may take: one for a few pictures, MOST_WORKERS for many or an unknown number of them."""
+        """Workers that packing may use: one for a small dataset, MOST_WORKERS for a large one or one of unknown size."""
         counts = [split.count for split in self.splits]
         return 1 if sum(count or PROCESSES_FROM for count in counts) < PROCESSES_FROM else MOST_WORKERS
 

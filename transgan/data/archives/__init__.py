@@ -1,1 +1,1 @@
-"""Archives as readers see them: members of zips, tars and folders, checked before they are read."""
+"""Zips, tars and folders: their members (containers), safety checks (checks), and parallel reading (byte_ranges)."""

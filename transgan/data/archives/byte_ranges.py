@@ -1,4 +1,8 @@
-"""Pictures that lie in an archive as they are: where, and how the workers of packing read them, side by side, without the archive's library."""
+"""Byte ranges of images that an archive stores uncompressed.
+
+The process that lists the archive yields a `ByteRange` for each image. Worker processes read the ranges in parallel,
+with `ByteRangeReader` and without the archive's library.
+"""
 
 import os
 import struct
@@ -7,34 +11,35 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from transgan.data.transforms import Picture
+from transgan.data.transforms import ImageInput
 from transgan.errors import UserError
 
-ZIP_MAGIC, ZIP_HEADER = (
-    b"PK\x03\x04",
-    struct.Struct("<26xHH"),
-)  # of a member; it ends with the lengths of its name and of the field after it
-USUAL_NAMES = 256  # bytes of both; where they are longer, a second read fetches the rest
+# The local header of a zip member: 30 bytes that start with the magic number and end with the lengths of the two fields
+# after it, the member's name and its extra field.
+ZIP_MAGIC = b"PK\x03\x04"
+ZIP_HEADER = struct.Struct("<26xHH")
+USUAL_FIELDS_BYTES = 256  # of name and extra field; where they are longer, the image takes a second read
 
 
 class ByteRange(NamedTuple):
-    """A picture in an archive: `size` bytes that begin at byte `offset` or, with `zipped`, behind the member's header that begins there.
+    """An encoded image in an archive: `size` bytes from byte `offset` on.
 
-    `crc32`: the checksum that the archive gives for them, if any.
+    With `after_zip_header`, a zip member's local header starts at `offset` and the image follows it. `crc32` is the
+    checksum that the archive holds for the image, if any.
     """
 
     path: Path
     offset: int
     size: int
     crc32: int | None = None
-    zipped: bool = False
+    after_zip_header: bool = False
 
 
-Content = Picture | ByteRange  # what a reader gives
+Content = ImageInput | ByteRange  # what a dataset's reader yields for an image
 
 
 class ByteRangeReader:
-    """Reads pieces; it opens an archive once, and closes it when its context ends."""
+    """Reads byte ranges. Opens each archive once and closes all of them when its context ends."""
 
     def __init__(self) -> None:
         self._descriptors: dict[Path, int] = {}
@@ -48,34 +53,37 @@ class ByteRangeReader:
                 stack.callback(os.close, descriptor)
         self._descriptors.clear()
 
-    def read(self, piece: ByteRange) -> bytes:
-        """The encoded picture. Raises UserError when the archive is damaged."""
+    def read(self, span: ByteRange) -> bytes:
+        """Return the encoded image. Raises UserError when the archive is damaged."""
         try:
-            if piece.path not in self._descriptors:
-                self._descriptors[piece.path] = os.open(piece.path, os.O_RDONLY)
-            descriptor = self._descriptors[piece.path]
-            content = _zip_member(descriptor, piece) if piece.zipped else os.pread(descriptor, piece.size, piece.offset)
+            if span.path not in self._descriptors:
+                self._descriptors[span.path] = os.open(span.path, os.O_RDONLY)
+            descriptor = self._descriptors[span.path]
+            if span.after_zip_header:
+                content = _read_zip_member(descriptor, span)
+            else:
+                content = os.pread(descriptor, span.size, span.offset)
         except OSError as error:
-            raise broken(piece.path, error.strerror or str(error)) from error
-        if len(content) < piece.size:
-            raise broken(piece.path, "it breaks off before its end")
-        if piece.crc32 is not None and zlib.crc32(content) != piece.crc32:
-            raise broken(piece.path, f"wrong checksum of the picture at byte {piece.offset:,}")
+            raise damaged_archive(span.path, error.strerror or str(error)) from error
+        if len(content) < span.size:
+            raise damaged_archive(span.path, "it ends too early")
+        if span.crc32 is not None and zlib.crc32(content) != span.crc32:
+            raise damaged_archive(span.path, f"wrong checksum of the image at byte {span.offset:,}")
         return content
 
 
-def broken(archive: Path, reason: str) -> UserError:
-    """What to say of an archive that is damaged."""
+def damaged_archive(archive: Path, reason: str) -> UserError:
+    """Return the error to raise for a damaged archive."""
     return UserError(f"{archive}: damaged or truncated ({reason}); delete it and fetch or copy it again")
 
 
-def _zip_member(descriptor: int, piece: ByteRange) -> bytes:
-    """Its bytes, read together with its header."""
-    found = os.pread(descriptor, ZIP_HEADER.size + USUAL_NAMES + piece.size, piece.offset)
-    if len(found) < ZIP_HEADER.size or not found.startswith(ZIP_MAGIC):
-        raise broken(piece.path, f"no picture's header at byte {piece.offset:,}")
-    names = sum(ZIP_HEADER.unpack_from(found))
-    start = ZIP_HEADER.size + names
-    if names > USUAL_NAMES:
-        return os.pread(descriptor, piece.size, piece.offset + start)
-    return found[start : start + piece.size]
+def _read_zip_member(descriptor: int, span: ByteRange) -> bytes:
+    """Return the member's content, read together with its local header."""
+    block = os.pread(descriptor, ZIP_HEADER.size + USUAL_FIELDS_BYTES + span.size, span.offset)
+    if len(block) < ZIP_HEADER.size or not block.startswith(ZIP_MAGIC):
+        raise damaged_archive(span.path, f"no zip member's header at byte {span.offset:,}")
+    fields = sum(ZIP_HEADER.unpack_from(block))
+    start = ZIP_HEADER.size + fields
+    if fields > USUAL_FIELDS_BYTES:
+        return os.pread(descriptor, span.size, span.offset + start)
+    return block[start : start + span.size]

@@ -1,4 +1,4 @@
-"""A folder, a zip or a tar, seen alike: a list of files, and their contents streamed in that order without unpacking to disk."""
+"""Folders, zips and tars behind one interface: a list of files, and their contents, streamed and never unpacked."""
 
 import bz2
 import gzip
@@ -13,18 +13,21 @@ from pathlib import Path
 from typing import IO
 
 from transgan.data.archives import checks
-from transgan.data.archives.byte_ranges import ByteRange, broken
+from transgan.data.archives.byte_ranges import ByteRange, damaged_archive
 from transgan.errors import UserError
 
-DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
+ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-BLOCK = 512
-MAX_KEPT = 512 * 2**20  # bytes of members held in memory
+TAR_BLOCK = 512
+MAX_PRELOADED_BYTES = 512 * 2**20  # of all members that a tar loads into memory
 
 
 class Container(ABC):
-    """Files of a folder or archive. `names` are relative, with /, in the order in which they stream best; `sizes` are in bytes."""
+    """The files of a folder or an archive, in the order in which they stream fastest.
+
+    `names` are relative paths with forward slashes; `sizes` are in bytes.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,27 +36,30 @@ class Container(ABC):
 
     @abstractmethod
     def contents(self, wanted: Sequence[int]) -> Iterator[bytes | Path]:
-        """Contents (or paths) of the files with the indices `wanted`, which ascend. UserError when the archive is damaged."""
+        """Yield the content of each file in `wanted`, or its path in a folder.
+
+        `wanted` holds ascending indices into `names`. Raises UserError when the archive is damaged.
+        """
 
     def byte_ranges(self, wanted: Sequence[int]) -> Iterator[bytes | Path | ByteRange]:
-        """The same as `contents`, but where members are stored as they are, it says where: others read them, in parallel."""
+        """Like `contents`, but yields ByteRanges for uncompressed members, so that workers can read in parallel."""
         return self.contents(wanted)
 
-    def close(self) -> None:  # noqa: B027  (a folder has none)
-        """Let go of open files."""
+    def close(self) -> None:  # noqa: B027  (a folder holds none open)
+        """Close open files."""
 
 
 class Folder(Container):
-    """A folder. Links to files and folders are followed, each folder once."""
+    """A folder. Follows links to files and folders, and visits each folder once."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        found = sorted(_walk(path, "", set()))
-        self.names = [name for name, _ in found]
-        self.sizes = [size for _, size in found]
+        listing = sorted(_walk(path, "", set()))
+        self.names = [name for name, _ in listing]
+        self.sizes = [size for _, size in listing]
 
     def contents(self, wanted: Sequence[int]) -> Iterator[Path]:
-        """Paths: whoever decodes them reads them, in parallel."""
+        """Yield paths. Workers read the files when they decode them, in parallel."""
         for index in wanted:
             yield self.path / self.names[index]
 
@@ -63,32 +69,32 @@ class Zip(Container):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        with damaged(path):
+        with user_error_on_damage(path):
             self._file = zipfile.ZipFile(path)
         for info in self._file.infolist():
             checks.check_zip_member(path, info)
         self._infos = [
-            info for info in self._file.infolist() if not info.is_dir() and not checks.is_junk(info.filename)
+            info for info in self._file.infolist() if not info.is_dir() and not checks.is_system_file(info.filename)
         ]
         self._infos.sort(key=lambda info: info.header_offset)
         self.names = [info.filename for info in self._infos]
         self.sizes = [info.file_size for info in self._infos]
 
     def contents(self, wanted: Sequence[int]) -> Iterator[bytes]:
-        """Unpacked members, checked by their checksums."""
+        """Yield unpacked members. zipfile verifies their checksums."""
         for index in wanted:
             yield self._read(self._infos[index])
 
     def byte_ranges(self, wanted: Sequence[int]) -> Iterator[bytes | ByteRange]:
-        """Where members are that are not compressed, as pictures mostly are not; the others unpacked."""
+        """Yield byte ranges of uncompressed members, which most images are, and unpack the others."""
         for info in (self._infos[index] for index in wanted):
             if info.compress_type == zipfile.ZIP_STORED:
-                yield ByteRange(self.path, info.header_offset, info.file_size, info.CRC, zipped=True)
+                yield ByteRange(self.path, info.header_offset, info.file_size, info.CRC, after_zip_header=True)
             else:
                 yield self._read(info)
 
     def _read(self, info: zipfile.ZipInfo) -> bytes:
-        with damaged(self.path):
+        with user_error_on_damage(self.path):
             return self._file.read(info)
 
     def close(self) -> None:
@@ -97,26 +103,30 @@ class Zip(Container):
 
 
 class Tar(Container):
-    """A tar archive, plain (members are read where they lie) or compressed (read through from the start)."""
+    """A tar archive. A plain one gives access to every member; a compressed one is read from its start."""
 
-    def __init__(self, path: Path, limit: int = checks.MAX_MEMBER_BYTES, keep: tuple[str, ...] = ()) -> None:
-        """`limit`: most bytes of a member; `keep`: contents of members whose names end so are read at once into `kept`."""
+    def __init__(self, path: Path, limit: int = checks.MAX_MEMBER_BYTES, preload: tuple[str, ...] = ()) -> None:
+        """List the members. Refuses any of more than `limit` bytes.
+
+        Members whose names end with one of `preload` are loaded into memory at once, as `preloaded[name]`.
+        """
         super().__init__(path)
-        self.kept: dict[str, bytes] = {}
+        self.preloaded: dict[str, bytes] = {}
         self._offsets: list[int] = []
         self._open = _opener(path)
         end = 0
-        with damaged(path), tarfile.open(path) as archive:
+        with user_error_on_damage(path), tarfile.open(path) as archive:
             while member := archive.next():
-                archive.members.clear()  # type: ignore[attr-defined] # it would keep a kilobyte of each
+                archive.members.clear()  # type: ignore[attr-defined] # tarfile would hold a kilobyte for each
                 checks.check_tar_member(path, member, limit)
-                end = member.offset_data + -(-member.size // BLOCK) * BLOCK
-                if member.isdir() or checks.is_junk(member.name):
+                end = member.offset_data + -(-member.size // TAR_BLOCK) * TAR_BLOCK
+                if member.isdir() or checks.is_system_file(member.name):
                     continue
-                if member.name.endswith(keep or "\0"):
-                    checks.check_size(path, member.name, member.size + sum(map(len, self.kept.values())), MAX_KEPT)
+                if member.name.endswith(preload or "\0"):
+                    total = member.size + sum(map(len, self.preloaded.values()))
+                    checks.check_size(path, member.name, total, MAX_PRELOADED_BYTES)
                     file = archive.extractfile(member)
-                    self.kept[member.name] = file.read() if file else b""
+                    self.preloaded[member.name] = file.read() if file else b""
                 self.names.append(member.name.removeprefix("./"))
                 self.sizes.append(member.size)
                 self._offsets.append(member.offset_data)
@@ -124,41 +134,44 @@ class Tar(Container):
             self._check_end(end)
 
     def _check_end(self, end: int) -> None:
-        """tarfile takes a plain tar that breaks off for a shorter one, but a whole one ends in a block of zeros."""
+        """Raise UserError when a plain tar is cut off between two members, which tarfile does not notice.
+
+        A complete tar ends with a block of zeros.
+        """
         with self.path.open("rb") as file:
             file.seek(end)
-            if file.read(BLOCK) != bytes(BLOCK):
-                raise broken(self.path, "it breaks off before its end")
+            if file.read(TAR_BLOCK) != bytes(TAR_BLOCK):
+                raise damaged_archive(self.path, "it ends too early")
 
     def contents(self, wanted: Sequence[int]) -> Iterator[bytes]:
-        """Members, in the archive's own order."""
+        """Yield members in the archive's order."""
         with self._open(self.path) as file:
             for index in wanted:
                 yield self._read(file, self._offsets[index], self.sizes[index])
 
     def byte_ranges(self, wanted: Sequence[int]) -> Iterator[bytes | ByteRange]:
-        """Where the members of a plain tar are; those of a compressed one read."""
+        """Yield byte ranges in a plain tar, contents in a compressed one."""
         if self._open is not _plain:
             return self.contents(wanted)
         return (ByteRange(self.path, self._offsets[index], self.sizes[index]) for index in wanted)
 
     def stream(self, index: int, start: int, chunk: int) -> Iterator[bytes]:
-        """One member from byte `start` on, `chunk` bytes at a time."""
+        """Yield one member from byte `start` on, in chunks of `chunk` bytes."""
         with self._open(self.path) as file:
             for position in range(start, self.sizes[index], chunk):
                 yield self._read(file, self._offsets[index] + position, min(chunk, self.sizes[index] - position))
 
     def _read(self, file: IO[bytes], offset: int, size: int) -> bytes:
-        with damaged(self.path):
-            file.seek(offset)  # in a compressed file a seek forward reads through
+        with user_error_on_damage(self.path):
+            file.seek(offset)  # in a compressed file, this decompresses up to `offset`
             content = file.read(size)
         if len(content) < size:
-            raise broken(self.path, "it breaks off before its end")
+            raise damaged_archive(self.path, "it ends too early")
         return content
 
 
 def open_container(path: Path) -> Container:
-    """The folder or archive at `path`; UserError when there is none, or when its kind is not known."""
+    """Open the folder or archive at `path`. Raises UserError when it is missing or of an unknown kind."""
     name = path.name.lower()
     if path.is_dir():
         return Folder(path)
@@ -172,16 +185,16 @@ def open_container(path: Path) -> Container:
 
 
 @contextmanager
-def damaged(path: Path) -> Iterator[None]:
-    """Turn what the archive libraries raise on a broken archive into one line."""
+def user_error_on_damage(path: Path) -> Iterator[None]:
+    """Turn the errors that archive libraries raise for a damaged archive into one UserError."""
     try:
         yield
-    except DAMAGE as error:
-        raise broken(path, " ".join(str(error).split()) or type(error).__name__) from error
+    except ARCHIVE_ERRORS as error:
+        raise damaged_archive(path, " ".join(str(error).split()) or type(error).__name__) from error
 
 
 def _opener(path: Path) -> Callable[[Path], IO[bytes]]:
-    """How to open a tar for reading its uncompressed bytes, told by its first bytes."""
+    """Return a function that opens a tar for reading its uncompressed bytes. The first bytes tell the compression."""
     with path.open("rb") as file:
         magic = file.read(6)
     if magic.startswith(b"\x1f\x8b"):
@@ -198,13 +211,14 @@ def _plain(path: Path) -> IO[bytes]:
 
 
 def _walk(folder: Path, prefix: str, seen: set[Path]) -> Iterator[tuple[str, int]]:
+    """Yield the name and size of every file below `folder`."""
     real = folder.resolve()
     if real in seen:
         return
     seen.add(real)
     for path in folder.iterdir():
         name = prefix + path.name
-        if checks.is_junk(path.name):
+        if checks.is_system_file(path.name):
             continue
         if path.is_dir():
             yield from _walk(path, f"{name}/", seen)

@@ -1,4 +1,4 @@
-"""Readers: one per format, each streaming the pictures of a source without unpacking it to disk."""
+"""Readers: one module per source, each of which streams the images of its published files without unpacking them."""
 
 from transgan.data.readers.base import Entry, Reader
 from transgan.data.readers.registry import open_reader

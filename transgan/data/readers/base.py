@@ -1,4 +1,4 @@
-"""What every reader is: a list of the pictures of its source, and their contents streamed in that order."""
+"""The interface of every reader: a list of the images of its source, and their contents streamed in the same order."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,10 @@ from transgan.schema import DatasetConfig, Split
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A picture of the source: its name (rows of a split are sorted by it), its split, its label (-1: none) and its own crop, if any."""
+    """An image of the source: its name, split, label (-1: none), and a crop of its own, if any.
+
+    The rows of a split are sorted by name.
+    """
 
     name: str
     split: str
@@ -23,7 +26,11 @@ class Entry:
 
 
 class Reader(ABC):
-    """A source opened for reading. Subclasses fill `entries` (in the order in which the source streams best) and `classes`, and stream."""
+    """A source opened for reading.
+
+    Subclasses fill `entries`, in the order in which the source streams fastest, and `classes`, and implement
+    `contents`.
+    """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -31,10 +38,10 @@ class Reader(ABC):
 
     @abstractmethod
     def contents(self, start: int) -> Iterator[Content]:
-        """The contents of entries[start:], one by one, in order. Raises UserError when the source is damaged."""
+        """Yield the contents of entries[start:], in order. Raises UserError when the source is damaged."""
 
-    def close(self) -> None:  # noqa: B027  (not every source has any)
-        """Let go of open files."""
+    def close(self) -> None:  # noqa: B027  (not every source has open files)
+        """Close open files."""
 
     def __enter__(self) -> Self:
         return self
@@ -45,14 +52,14 @@ class Reader(ABC):
         self.close()
 
 
-def parts_of(config: DatasetConfig) -> dict[str, str]:
-    """Which split each part of a source belongs to: {part: split}."""
+def split_of_parts(config: DatasetConfig) -> dict[str, str]:
+    """Return {part of the source: split that it belongs to}."""
     return {part: split.name for split in config.splits for part in split.source_parts}
 
 
 def check_parts(config: DatasetConfig, known: Sequence[str], source: str) -> dict[str, str]:
-    """`parts_of`, when the source has all of them; UserError else."""
-    parts = parts_of(config)
+    """Return `split_of_parts`. Raises UserError for a part that the source does not have."""
+    parts = split_of_parts(config)
     for part in parts:
         if part not in known:
             raise UserError(
@@ -61,14 +68,14 @@ def check_parts(config: DatasetConfig, known: Sequence[str], source: str) -> dic
     return parts
 
 
-def check_counts(splits: Sequence[Split], found: dict[str, int], allow_partial: bool, source: str) -> None:
-    """UserError when a split has another number of pictures than its configuration says, unless that is allowed, or has none."""
+def check_counts(splits: Sequence[Split], counts: dict[str, int], allow_partial: bool, source: str) -> None:
+    """Raise UserError when a split is empty or, unless `allow_partial`, not of the configured size."""
     for split in splits:
-        count = found.get(split.name, 0)
+        count = counts.get(split.name, 0)
         if count == 0:
-            raise UserError(f"{source}: no pictures for the split {split.name!r}; check `path` and `splits`")
+            raise UserError(f"{source}: no images for the split {split.name!r}; check `path` and `splits`")
         if split.count is not None and count != split.count and not allow_partial:
             raise UserError(
-                f"{source}: the split {split.name!r} has {count:,} pictures, {split.count:,} are expected;"
+                f"{source}: the split {split.name!r} has {count:,} images, {split.count:,} are expected;"
                 " complete it, correct `count`, or set `allow_partial: true`"
             )

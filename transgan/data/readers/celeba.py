@@ -1,4 +1,10 @@
-"""CelebA, aligned: a zip of 178 x 218 JPEGs, and text files with each picture's partition and five landmarks."""
+"""CelebA, aligned and cropped: 178 x 218 faces.
+
+Source: https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html
+Files: img_align_celeba.zip (202,599 JPEGs), list_eval_partition.txt (the split of each image) and
+list_landmarks_align_celeba.txt (five landmarks of each face).
+Splits: train, valid and test. No classes.
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,11 +18,11 @@ from transgan.schema import DatasetConfig
 
 PARTS = ("train", "valid", "test")  # 0, 1, 2 in the partition file
 WIDTH, HEIGHT = 178, 218
-FACE = 3.6  # side of the landmark crop in distances from the eyes to the mouth: about the 148 pixels of the usual centred crop
+FACE = 3.6  # side of the landmark crop over the distance from eyes to mouth; gives about 148 pixels, as the usual crop
 
 
 class CelebaReader(Reader):
-    """img_align_celeba.zip with list_eval_partition.txt and list_landmarks_align_celeba.txt. There are no classes."""
+    """Lists the zip's images with their splits and, for `crop: landmarks`, with a crop box each."""
 
     def __init__(self, config: DatasetConfig, paths: Mapping[str, Path]) -> None:
         super().__init__()
@@ -39,7 +45,7 @@ class CelebaReader(Reader):
                 self.entries.append(Entry(name, split, box=boxes.get(name)))
 
     def contents(self, start: int) -> Iterator[Content]:
-        """Where the JPEGs are."""
+        """Yield byte ranges of the JPEGs, or JPEGs if the zip compresses them."""
         return self._zip.byte_ranges(self._wanted[start:])
 
     def close(self) -> None:
@@ -48,7 +54,10 @@ class CelebaReader(Reader):
 
 
 def landmark_box(points: list[int]) -> Box:
-    """The face square of ten numbers x, y of left eye, right eye, nose, left and right mouth corner: centred on them, inside the picture."""
+    """Return a square around a face, centred on its five landmarks and inside the image.
+
+    `points`: x and y of the left eye, right eye, nose, left mouth corner and right mouth corner.
+    """
     xs, ys = points[0::2], points[1::2]
     eyes, mouth = (ys[0] + ys[1]) / 2, (ys[3] + ys[4]) / 2
     side = min(max(round(FACE * abs(mouth - eyes)), 2), WIDTH)
@@ -58,6 +67,7 @@ def landmark_box(points: list[int]) -> Box:
 
 
 def _partition(path: Path) -> dict[str, str]:
+    """Return {file name: split}."""
     try:
         return {name: PARTS[int(part)] for name, part in (line.split() for line in _lines(path))}
     except (ValueError, IndexError) as error:
@@ -67,8 +77,9 @@ def _partition(path: Path) -> dict[str, str]:
 
 
 def _landmark_boxes(path: Path) -> dict[str, Box]:
+    """Return {file name: crop box}."""
     try:
-        rows = [line.split() for line in _lines(path)[2:]]  # after the count and the names of the columns
+        rows = [line.split() for line in _lines(path)[2:]]  # below the count and the column names
         boxes = {row[0]: landmark_box([int(value) for value in row[1:]]) for row in rows}
     except (ValueError, IndexError) as error:
         raise UserError(

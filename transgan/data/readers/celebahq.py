@@ -1,4 +1,10 @@
-"""CelebA-HQ as people have it: a folder, zip or tar of pictures or of .npy files, or the edition inside CelebAMask-HQ."""
+"""CelebA-HQ: 1024 x 1024 faces.
+
+Source: https://github.com/tkarras/progressive_growing_of_gans
+Files: a folder, zip or tar of 30,000 images (JPEG, PNG, WebP), or of .npy arrays as Progressive GAN's tools write them,
+or CelebAMask-HQ, which contains the images. A user places one of these.
+Splits: train only. No classes.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -10,30 +16,30 @@ from transgan.data.transforms import IMAGE_SUFFIXES
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 
-PICTURES = "CelebA-HQ-img"  # of CelebAMask-HQ, beside 400,000 masks that are no faces
+MASK_EDITION_IMAGES = "CelebA-HQ-img"  # folder of CelebAMask-HQ; its other folders hold 400,000 masks
 
 
 class CelebaHqReader(Reader):
-    """30,000 faces without classes or partition: everything is the part `train`. Texts that come with the editions are passed over."""
+    """Lists the images or .npy files. Skips masks and the text files that come with the editions."""
 
     def __init__(self, config: DatasetConfig, path: Path) -> None:
         super().__init__()
         self._container = open_container(path)
         split = check_parts(config, ["train"], str(path))["train"]
         names = self._container.names
-        mask_edition = any(PICTURES in PurePosixPath(name).parts for name in names)
+        mask_edition = any(MASK_EDITION_IMAGES in PurePosixPath(name).parts for name in names)
         self._wanted = [
             index
             for index, name in enumerate(names)
             if PurePosixPath(name).suffix.lower() in {*IMAGE_SUFFIXES, ".npy"}
-            and (not mask_edition or PICTURES in PurePosixPath(name).parts)
+            and (not mask_edition or MASK_EDITION_IMAGES in PurePosixPath(name).parts)
         ]
         if not self._wanted:
-            raise UserError(f"{path}: no pictures in it; place the faces of CelebA-HQ there")
+            raise UserError(f"{path}: no images in it; place the faces of CelebA-HQ there")
         self.entries = [Entry(names[index], split) for index in self._wanted]
 
     def contents(self, start: int) -> Iterator[Content]:
-        """Encoded pictures or .npy files, or where they are."""
+        """Yield encoded images or .npy files, or their paths or byte ranges."""
         return self._container.byte_ranges(self._wanted[start:])
 
     def close(self) -> None:

@@ -1,4 +1,9 @@
-"""scikit-learn's handwritten digits: the data that needs no network, which the demo uses in every place."""
+"""scikit-learn's handwritten digits: 1,797 grey 8 x 8 images in ten classes. The demo uses them for every dataset.
+
+Source: https://archive.ics.uci.edu/dataset/80 (test set), as scikit-learn ships it; no download.
+File: sklearn/datasets/data/digits.csv.gz, with 64 values from 0 to 16 and a label in each row.
+Splits: consecutive ranges of a fixed shuffled order in which every range has the classes in even shares.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,11 +17,11 @@ from transgan.data.readers.base import Entry, Reader
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 
-SEED = 21020717  # of the split; fixed for ever, so that the held-out digits stay held out
+SEED = 21020717  # of the split; never changes, so that the held-out digits stay held out
 
 
 class DigitsReader(Reader):
-    """1,797 grey pictures of 8 x 8, values 0 ... 16, as RGB with values 0 ... 255, in a fixed shuffled split with even classes."""
+    """Holds the digits as RGB images with values from 0 to 255."""
 
     def __init__(self, config: DatasetConfig) -> None:
         super().__init__()
@@ -30,7 +35,7 @@ class DigitsReader(Reader):
             stop = len(order) if split.count is None else start + split.count
             if stop > len(order):
                 raise UserError(
-                    f"digits: the splits ask for {stop:,} pictures, there are {len(order):,}; lower their `count`"
+                    f"digits: the splits ask for {stop:,} images, there are {len(order):,}; lower their `count`"
                 )
             for row in order[start:stop].tolist():
                 self.entries.append(Entry(f"{len(self._rows):04d}", split.name, int(labels[row])))
@@ -38,14 +43,14 @@ class DigitsReader(Reader):
             start = stop
 
     def contents(self, start: int) -> Iterator[Content]:
-        """Arrays uint8 (8, 8, 3)."""
+        """Yield uint8 arrays (8, 8, 3)."""
         for row in self._rows[start:]:
             yield self._images[row]
 
 
 def stratified_order(labels: np.ndarray) -> np.ndarray:
-    """A fixed shuffled order of rows in which every contiguous range has the classes in even shares."""
-    random = np.random.RandomState(SEED)  # the frozen legacy generator: the same in every numpy
+    """Return a fixed shuffled order of rows in which every contiguous range has the classes in even shares."""
+    random = np.random.RandomState(SEED)  # the legacy generator, which is frozen: the same numbers in every NumPy
     shuffled = random.permutation(len(labels))
     position = np.empty(len(labels))
     for label in np.unique(labels):
@@ -55,16 +60,17 @@ def stratified_order(labels: np.ndarray) -> np.ndarray:
 
 
 def digest() -> tuple[int, str]:
-    """Size in bytes and SHA-256 of scikit-learn's pictures and labels."""
+    """Return the size in bytes and the SHA-256 of scikit-learn's images and labels."""
     grey, labels = _load()
     content = grey.tobytes() + labels.tobytes()
     return len(content), hashlib.sha256(content).hexdigest()
 
 
 def _load() -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (1797, 8, 8) and labels (1797,) from the file inside scikit-learn.
+    """Return images (1797, 8, 8) and labels (1797,) from scikit-learn's file.
 
-    `load_digits` gives the same (a test compares), but importing sklearn.datasets takes four seconds, and the demo's stages would do it 14 times.
+    `load_digits` returns the same (a test compares them), but importing sklearn.datasets takes four seconds, and the
+    demo would do so 14 times.
     """
     package = find_spec("sklearn")
     if package is None or not package.submodule_search_locations:

@@ -1,27 +1,28 @@
-"""A user's own pictures: any folder, zip or tar of them, with optional split and class folders."""
+"""A user's own images: a folder, zip or tar of JPEG, PNG or WebP files, with optional split and class folders.
+
+Layout: [split/][class/]...image.jpg. The folders that `splits` names are splits; the first folder below is the class.
+Without split folders, all images belong to the one split. A single folder around the split folders is ignored.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from transgan.data.archives.byte_ranges import Content
 from transgan.data.archives.containers import open_container
-from transgan.data.readers.base import Entry, Reader, parts_of
+from transgan.data.readers.base import Entry, Reader, split_of_parts
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 
 
 class FolderReader(Reader):
-    """[split/][class/][...]picture.jpg: split folders are those that `splits` names; the first folder below is the class.
-
-    Without split folders everything is the one split. A single folder around everything is looked through where the splits are inside it.
-    """
+    """Lists all files in the split folders, or all files where there are none."""
 
     def __init__(self, config: DatasetConfig, path: Path) -> None:
         super().__init__()
         self._container = open_container(path)
         names = [PurePosixPath(name).parts for name in self._container.names]
         if not names:
-            raise UserError(f"{path}: no pictures in it; correct `path` of the dataset in params.yaml")
+            raise UserError(f"{path}: no images in it; correct `path` of the dataset in params.yaml")
         split_of, depth = _split_folders(config, names, path)
         self._wanted: list[int] = []
         folders: list[str] = []
@@ -41,7 +42,7 @@ class FolderReader(Reader):
         ]
 
     def contents(self, start: int) -> Iterator[Content]:
-        """Encoded pictures, or where they are."""
+        """Yield encoded images, or their paths or byte ranges."""
         return self._container.byte_ranges(self._wanted[start:])
 
     def close(self) -> None:
@@ -50,8 +51,8 @@ class FolderReader(Reader):
 
 
 def _split_folders(config: DatasetConfig, names: list[tuple[str, ...]], path: Path) -> tuple[dict[str, str], int]:
-    """{folder: split} and at which depth those folders lie; an empty dict when there are none and everything is the one split."""
-    parts = parts_of(config)
+    """Return {folder: split} and the depth of those folders; an empty dict if all files belong to the one split."""
+    parts = split_of_parts(config)
     tops = {name[0] for name in names if len(name) > 1}
     if tops & parts.keys():
         return parts, 0
@@ -61,9 +62,10 @@ def _split_folders(config: DatasetConfig, names: list[tuple[str, ...]], path: Pa
     if len(config.splits) == 1:
         return {}, 0
     raise UserError(
-        f"{path}: has no folders named {', '.join(parts)}, but `splits` of the dataset asks for them; its folders: {_some(sorted(tops))}"
+        f"{path}: has no folders named {', '.join(parts)}, but `splits` of the dataset asks for them;"
+        f" its folders: {_first_names(sorted(tops))}"
     )
 
 
-def _some(names: list[str]) -> str:
+def _first_names(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") if names else "none"

@@ -1,4 +1,9 @@
-"""LSUN's lmdb: a database of encoded pictures (mostly WebP), inside the published zip or unpacked."""
+"""LSUN, outdoor churches: images with a shorter side of 256 pixels.
+
+Source: https://github.com/fyu/lsun
+File: church_outdoor_train_lmdb.zip or the folder in it, an LMDB database of 126,227 encoded images (mostly WebP).
+Splits: train only. No classes.
+"""
 
 import zipfile
 from collections.abc import Iterator
@@ -10,20 +15,20 @@ import lmdb
 
 from transgan.data.archives import checks
 from transgan.data.archives.byte_ranges import Content
-from transgan.data.archives.containers import damaged
+from transgan.data.archives.containers import user_error_on_damage
 from transgan.data.readers.base import Entry, Reader, check_parts
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 from transgan.utils import files
 
 DATABASE = "data.mdb"
-LARGEST = 200 * 2**30
-REOPEN_BYTES = 128 * 2**20  # a memory map counts as our memory until it is closed
-COPY = 2**20
+MAX_MEMBER_BYTES = 200 * 2**30
+REOPEN_BYTES = 128 * 2**20  # read pages of a memory map count as this process's memory until it is closed
+COPY_BYTES = 2**20
 
 
 class LsunReader(Reader):
-    """church_outdoor_train_lmdb[.zip]: no classes; everything is the part `train`. A zip is unpacked to `scratch` once."""
+    """Lists the keys of the database and streams its values. Unpacks a zip to `scratch` once."""
 
     def __init__(self, config: DatasetConfig, path: Path, scratch: Path) -> None:
         super().__init__()
@@ -32,22 +37,23 @@ class LsunReader(Reader):
         self._folder = path if path.is_dir() else _unpack(path, scratch)
         if not (self._folder / DATABASE).is_file():
             raise UserError(f"{self._folder}: has no {DATABASE}; place LSUN's lmdb folder there")
-        with self._open() as database, database.begin() as transaction, _checked(self._path):
+        with self._open() as database, database.begin() as transaction, _user_error_on_damage(self._path):
             self._keys = list(transaction.cursor().iternext(keys=True, values=False))
         self.entries = [Entry(key.decode("ascii", "backslashreplace"), split) for key in self._keys]
 
     def contents(self, start: int) -> Iterator[Content]:
-        """Encoded pictures in the order of keys."""
+        """Yield encoded images in the order of keys."""
         while start < len(self._keys):
-            for content in self._some(start):
+            for content in self._read_some(start):
                 start += 1
                 yield content
 
-    def _some(self, start: int) -> Iterator[bytes]:
+    def _read_some(self, start: int) -> Iterator[bytes]:
+        """Yield images from `start` on, about REOPEN_BYTES of them."""
         size = 0
         with self._open() as database, database.begin() as transaction:
             for key in self._keys[start:]:
-                with _checked(self._path):
+                with _user_error_on_damage(self._path):
                     content = bytes(transaction.get(key) or b"")
                 size += len(content)
                 yield content
@@ -55,12 +61,13 @@ class LsunReader(Reader):
                     return
 
     def _open(self) -> lmdb.Environment:
-        with _checked(self._path):
+        with _user_error_on_damage(self._path):
             return lmdb.open(str(self._folder), readonly=True, lock=False, readahead=False, max_readers=1)
 
 
 @contextmanager
-def _checked(path: Path) -> Iterator[None]:
+def _user_error_on_damage(path: Path) -> Iterator[None]:
+    """Turn the errors of LMDB into one UserError."""
     try:
         yield
     except lmdb.Error as error:
@@ -68,19 +75,19 @@ def _checked(path: Path) -> Iterator[None]:
 
 
 def _unpack(path: Path, scratch: Path) -> Path:
-    """Unpack the database of the zip to `scratch`, unless an earlier call did."""
+    """Unpack the zip's database to `scratch`, unless an earlier call did; return `scratch`."""
     if (scratch / DATABASE).exists():
         return scratch
-    with damaged(path), zipfile.ZipFile(path) as archive:
+    with user_error_on_damage(path), zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            checks.check_zip_member(path, member, LARGEST)
-        found = [member for member in archive.infolist() if member.filename.rsplit("/", 1)[-1] == DATABASE]
-        if not found:
+            checks.check_zip_member(path, member, MAX_MEMBER_BYTES)
+        databases = [member for member in archive.infolist() if member.filename.rsplit("/", 1)[-1] == DATABASE]
+        if not databases:
             raise UserError(f"{path}: has no {DATABASE}; get it from its publisher")
         with (
             files.atomic(scratch / DATABASE) as temporary,
             temporary.open("wb") as target,
-            archive.open(found[0]) as source,
+            archive.open(databases[0]) as source,
         ):
             while chunk := _read(source, path):
                 target.write(chunk)
@@ -88,5 +95,5 @@ def _unpack(path: Path, scratch: Path) -> Path:
 
 
 def _read(source: IO[bytes], path: Path) -> bytes:
-    with damaged(path):
-        return source.read(COPY)
+    with user_error_on_damage(path):
+        return source.read(COPY_BYTES)

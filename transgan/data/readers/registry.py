@@ -1,4 +1,4 @@
-"""Which reader reads which source."""
+"""Opens the reader of a dataset's source."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from transgan.schema import DatasetConfig
 
 
 def open_reader(config: DatasetConfig, scratch: Path) -> Reader:
-    """The reader of a dataset's source, opened; `scratch` is a folder for what must be unpacked.
+    """Open the reader of a dataset's source. Readers that must unpack files do so in the folder `scratch`.
 
     Raises UserError when the source is missing, damaged or hostile.
     """
@@ -28,7 +28,8 @@ def open_reader(config: DatasetConfig, scratch: Path) -> Reader:
     for file in catalog.CATALOG[config.source].files:
         if file.name not in paths:
             raise UserError(
-                f"{catalog.ARCHIVES / config.source / file.name}: not there any more; run `transgan fetch` for this dataset again"
+                f"{catalog.ARCHIVES / config.source / file.name}: not there any more;"
+                " run `transgan fetch` for this dataset again"
             )
     first = next(iter(paths.values()))
     match config.source:

@@ -1,1 +1,1 @@
-"""Where the published files come from: the catalog, downloads, and the files on this disk."""
+"""Where datasets come from: the catalog of published files, downloads, and the verified files on this machine."""

@@ -1,6 +1,7 @@
-"""The catalog: where each source comes from, how its files are checked, and on what terms. Changes no result, so it is not in params.yaml.
+"""The catalog of published datasets: their files, URLs, sizes, digests and terms.
 
-URLs, sizes and digests are the publishers' own or those that torchvision (0.26) and Keras publish; the counts are in params.yaml.
+URLs, sizes and digests come from the publishers, or from torchvision (0.26) and Keras. Image counts are in
+params.yaml. The catalog changes no result, so it is not part of params.yaml.
 """
 
 from collections.abc import Sequence
@@ -15,10 +16,11 @@ DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a source: `urls` in the order in which they are tried, and what is known of its content.
+    """A file of a source.
 
-    `digest` is `sha256:...` or `md5:...`; None: the one found at the first fetch is recorded and holds from then on. `approximate_bytes` is its size in
-    bytes, exactly where a digest is known. `alternative_names` are names under which a person may place the same content in data/incoming/.
+    `urls` are tried in order. `digest` is `sha256:...` or `md5:...`; where it is None, the digest of the first
+    download is recorded and expected from then on. `approximate_bytes` is the exact size where a digest is known.
+    `alternative_names` are further names under which a user may place the same content in data/incoming/.
     """
 
     name: str
@@ -29,7 +31,7 @@ class RemoteFile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name it may have on this machine."""
+        """Every name that the file may have on this machine."""
         return (self.name, *self.alternative_names)
 
 
@@ -38,16 +40,16 @@ class Source:
     """A published dataset."""
 
     title: str
-    home: str
+    homepage: str
     licence: str
     files: tuple[RemoteFile, ...]
-    requires_agreement: bool = False  # a person must accept terms before it may be downloaded
+    requires_agreement: bool = False  # a user must accept terms before downloading
 
 
 CATALOG: dict[str, Source] = {
     "cifar10": Source(
         title="CIFAR-10",
-        home="https://www.cs.toronto.edu/~kriz/cifar.html",
+        homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
         licence="no licence stated; free to download, cite Krizhevsky 2009",
         files=(
             RemoteFile(
@@ -63,8 +65,9 @@ CATALOG: dict[str, Source] = {
     ),
     "stl10": Source(
         title="STL-10",
-        home="https://cs.stanford.edu/~acoates/stl10/",
-        licence="no licence stated (pictures from ImageNet, whose terms are non-commercial research); cite Coates, Lee and Ng 2011",
+        homepage="https://cs.stanford.edu/~acoates/stl10/",
+        licence="no licence stated (images from ImageNet, whose terms are non-commercial research);"
+        " cite Coates, Lee and Ng 2011",
         files=(
             RemoteFile(
                 "stl10_binary.tar.gz",
@@ -79,7 +82,7 @@ CATALOG: dict[str, Source] = {
     ),
     "celeba": Source(
         title="CelebA, aligned and cropped",
-        home="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        homepage="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
         licence="non-commercial research only, no redistribution; cite Liu et al. 2015",
         files=(
             RemoteFile(
@@ -104,7 +107,7 @@ CATALOG: dict[str, Source] = {
     ),
     "celebahq": Source(
         title="CelebA-HQ (Progressive GAN)",
-        home="https://github.com/tkarras/progressive_growing_of_gans",
+        homepage="https://github.com/tkarras/progressive_growing_of_gans",
         licence="CC BY-NC 4.0 on top of CelebA's terms: non-commercial research only; cite Karras et al. 2018",
         files=(
             RemoteFile(
@@ -119,8 +122,8 @@ CATALOG: dict[str, Source] = {
     ),
     "lsun": Source(
         title="LSUN, outdoor churches (training set)",
-        home="https://github.com/fyu/lsun",
-        licence="no licence stated (pictures found by web search), for research; cite Yu et al. 2015",
+        homepage="https://github.com/fyu/lsun",
+        licence="no licence stated (images found by web search), for research; cite Yu et al. 2015",
         files=(
             RemoteFile(
                 "church_outdoor_train_lmdb.zip",
@@ -134,16 +137,16 @@ CATALOG: dict[str, Source] = {
 }
 
 
-def places(source: str, file: RemoteFile) -> Sequence[Path]:
-    """Where a file of a source may lie: what was downloaded, then what a person placed."""
+def candidate_paths(source: str, file: RemoteFile) -> Sequence[Path]:
+    """Return where a file of a source may lie: the download first, then what a user placed."""
     return (ARCHIVES / source / file.name, *(INCOMING / name for name in file.names))
 
 
 def locate(source: str) -> dict[str, Path]:
-    """{file name: where it lies} of those files of a source that are here."""
-    found: dict[str, Path] = {}
+    """Return {file name: path} of the files of a source that exist."""
+    paths: dict[str, Path] = {}
     for file in CATALOG[source].files:
-        here = [path for path in places(source, file) if path.exists()]
-        if here:
-            found[file.name] = here[0]
-    return found
+        existing = [path for path in candidate_paths(source, file) if path.exists()]
+        if existing:
+            paths[file.name] = existing[0]
+    return paths

@@ -1,7 +1,8 @@
-"""One file from the network: mirrors in order, retries with backoff, resumed by Range, checked, and only then given its name.
+"""Downloading one file: tries mirrors in order, retries with backoff, resumes with HTTP Range, verifies the digest.
 
-pooch was tried for this: it starts every attempt from the first byte and knows no second address, so what it would do here
-is a single GET, which the standard library does as well.
+Bytes go to .<name>.part, which is renamed to <name> once its content is verified. .<name>.part.json records which
+address the part comes from. The library pooch would save no code here: it restarts each attempt at the first byte and
+knows one address.
 """
 
 import email.message
@@ -25,36 +26,36 @@ from transgan.utils import files
 logger = logging.getLogger(__name__)
 
 
-TIMEOUT_SECONDS = 30.0  # without a byte: the server stalls
+TIMEOUT_SECONDS = 30.0  # without a byte
 ATTEMPTS = 5  # at one address
-BACKOFF_SECONDS = 1.0  # before the second attempt, doubled for each one more
+BACKOFF_SECONDS = 1.0  # before the second attempt; doubles with each further attempt
 LONGEST_BACKOFF_SECONDS = 30.0
-CHUNK = 256 * 1024
-BUSY = (408, 425, 429)  # of the refusals, those that pass
+CHUNK_BYTES = 256 * 1024
+RETRIABLE_STATUSES = (408, 425, 429)  # of the 4xx statuses
 
 
 class Unavailable(Exception):
-    """No address gave the file; says what each of them answered."""
+    """No address provided the file. The message lists the failure of each address."""
 
 
-class _Refused(Exception):
-    """This address will not give it: on to the next."""
+class _PermanentFailure(Exception):
+    """This address will not provide the file; the next one is tried."""
 
 
-class _Interrupted(Exception):
-    """This address may give it at another attempt."""
+class _TemporaryFailure(Exception):
+    """This address may provide the file at another attempt."""
 
 
 @dataclass(frozen=True)
 class Digests:
-    """Both digests of a file, computed in one reading."""
+    """SHA-256 and MD5 of a file."""
 
     sha256: str
     md5: str
 
     @staticmethod
     def of(path: Path) -> "Digests":
-        """Read `path` once."""
+        """Compute both digests in one pass over `path`."""
         sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         with path.open("rb") as file:
             while chunk := file.read(2**20):
@@ -62,8 +63,8 @@ class Digests:
                 md5.update(chunk)
         return Digests(sha256.hexdigest(), md5.hexdigest())
 
-    def agree(self, expected: str | None) -> bool:
-        """Whether they are what `expected` says (sha256:... or md5:..., whole or its first digits; None: nothing is known)."""
+    def match(self, expected: str | None) -> bool:
+        """Whether they match `expected`: sha256:... or md5:..., all digits or the first ones. None matches anything."""
         if expected is None:
             return True
         kind, _, value = expected.partition(":")
@@ -74,30 +75,31 @@ Advance = Callable[[int], None]
 
 
 def download(urls: Sequence[str], target: Path, expected: str | None, advance: Advance) -> Digests:
-    """Fetch `target` from the first of `urls` that gives it whole and right, going on with a partial download of an earlier call.
+    """Download `target` from the first of `urls` that provides the expected content; return its digests.
 
-    `advance` is told of bytes as they come. Raises Unavailable when no address does, UserError when it cannot be written.
+    Resumes a partial download of an earlier call. Calls `advance` with the number of bytes received. Raises
+    Unavailable when every address fails, and UserError when the file cannot be written.
     """
-    answers: list[str] = []
+    failures: list[str] = []
     for url in urls:
         for attempt in range(ATTEMPTS):
             try:
                 return _attempt(url, target, expected, advance)
-            except _Refused as refusal:
-                answers.append(f"{_host(url)}: {refusal}")
+            except _PermanentFailure as failure:
+                failures.append(f"{_host(url)}: {failure}")
                 break
-            except _Interrupted as interruption:
+            except _TemporaryFailure as failure:
                 if attempt + 1 == ATTEMPTS:
-                    answers.append(f"{_host(url)}: {interruption}, {ATTEMPTS} times")
+                    failures.append(f"{_host(url)}: {failure}, {ATTEMPTS} times")
                     break
                 pause = min(BACKOFF_SECONDS * 2**attempt, LONGEST_BACKOFF_SECONDS)
-                logger.warning(f"{target.name}: {_host(url)}: {interruption}; trying again in {pause:.0f} s")
+                logger.warning(f"{target.name}: {_host(url)}: {failure}; trying again in {pause:.0f} s")
                 time.sleep(pause)
-    raise Unavailable("; ".join(answers) or "no address known")
+    raise Unavailable("; ".join(failures) or "no address known")
 
 
-def read_small(url: str, limit: int = 2**20) -> bytes | None:
-    """The content of a small file, or None when the server does not have it."""
+def read_small_file(url: str, limit: int = 2**20) -> bytes | None:
+    """Return the first `limit` bytes of a file, or None when the server does not provide it."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
             return bytes(response.read(limit))
@@ -106,12 +108,13 @@ def read_small(url: str, limit: int = 2**20) -> bytes | None:
 
 
 def _attempt(url: str, target: Path, expected: str | None, advance: Advance) -> Digests:
+    """Download the file, verify it and rename it to `target`."""
     part = target.with_name(f".{target.name}.part")
     _transfer(url, part, resumable=expected is not None, advance=advance)
     digests = Digests.of(part)
-    if not digests.agree(expected):
+    if not digests.match(expected):
         _discard(part)
-        raise _Interrupted(
+        raise _TemporaryFailure(
             f"not the published content (sha256 {digests.sha256[:16]}..., md5 {digests.md5}; expected {expected})"
         )
     with files.user_error_on_write(target):
@@ -121,14 +124,15 @@ def _attempt(url: str, target: Path, expected: str | None, advance: Advance) -> 
 
 
 def _transfer(url: str, part: Path, resumable: bool, advance: Advance) -> None:
-    """Bring `part` to its full length from `url`.
+    """Download the missing bytes of `part` from `url`.
 
-    A part is gone on with when a digest will judge the whole (`resumable`), or when the same server says that its file is still the same.
+    A partial download is resumed if a digest will verify the whole file (`resumable`), or if the same server confirms
+    (If-Range) that its file has not changed.
     """
     with files.user_error_on_write(part):
         part.parent.mkdir(parents=True, exist_ok=True)
-    note = _note(part)
-    validator = note.get("validator") if note.get("url") == url else None
+    origin = _read_origin(part)
+    validator = origin.get("validator") if origin.get("url") == url else None
     start = part.stat().st_size if part.exists() and (resumable or validator) else 0
     request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "transgan"})
     if start:
@@ -139,32 +143,32 @@ def _transfer(url: str, part: Path, resumable: bool, advance: Advance) -> None:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
             _receive(response, url, part, start, advance)
     except urllib.error.HTTPError as error:
-        if error.code == 416 and start:  # the part is as long as the file, or longer
+        if error.code == 416 and start:  # range not satisfiable: the part is as long as the file, or longer
             if error.headers.get("Content-Range") != f"bytes */{start}":
                 _discard(part)
-                raise _Interrupted("another length than before") from error
+                raise _TemporaryFailure("the file now has another length") from error
             return
-        answer = f"HTTP {error.code} {error.reason}"
-        raise (_Interrupted if error.code >= 500 or error.code in BUSY else _Refused)(answer) from error
+        temporary = error.code >= 500 or error.code in RETRIABLE_STATUSES
+        failure = _TemporaryFailure if temporary else _PermanentFailure
+        raise failure(f"HTTP {error.code} {error.reason}") from error
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
-        if isinstance(
-            reason, socket.gaierror
-        ):  # no such host, or no network at all: waiting a few seconds does not help
-            raise _Refused(str(reason)) from error
-        raise _Interrupted(str(reason) or type(reason).__name__) from error
+        if isinstance(reason, socket.gaierror):  # no such host, or no network: a few seconds will not change that
+            raise _PermanentFailure(str(reason)) from error
+        raise _TemporaryFailure(str(reason) or type(reason).__name__) from error
     except ValueError as error:
-        raise _Refused(str(error)) from error
+        raise _PermanentFailure(str(error)) from error
 
 
 def _receive(response: http.client.HTTPResponse, url: str, part: Path, start: int, advance: Advance) -> None:
+    """Append the response's body to `part`, or replace `part` when the server ignored the range."""
     if response.headers.get_content_type() == "text/html":
-        raise _Refused("answers with a web page (it asks for a login, a confirmation or patience)")
+        raise _PermanentFailure("answers with a web page (a login, a confirmation or a quota message)")
     start = start if response.status == 206 else 0
     if start and not str(response.headers.get("Content-Range", "")).startswith(f"bytes {start}-"):
-        raise _Refused("answers with another range than asked for")
+        raise _PermanentFailure("answers with another range than requested")
     length = response.headers.get("Content-Length")
-    files.write_text(_note_path(part), json.dumps({"url": url, "validator": _validator(response.headers)}))
+    files.write_text(_origin_path(part), json.dumps({"url": url, "validator": _validator(response.headers)}))
     with files.user_error_on_write(part):
         target = part.open("r+b" if start else "wb")
     received = 0
@@ -175,12 +179,12 @@ def _receive(response: http.client.HTTPResponse, url: str, part: Path, start: in
             received += len(chunk)
             advance(len(chunk))
     if length is not None and received < int(length):
-        raise _Interrupted(f"the connection was cut after {received:,} of {int(length):,} bytes")
+        raise _TemporaryFailure(f"the connection was cut after {received:,} of {int(length):,} bytes")
 
 
 def _next(response: http.client.HTTPResponse) -> bytes:
-    """The next bytes as soon as any are there; network trouble is told apart from the disk's by where it is raised."""
-    return response.read1(CHUNK)
+    """Return the next bytes as soon as any arrive. Network errors are raised here, disk errors in `_append`."""
+    return response.read1(CHUNK_BYTES)
 
 
 def _append(target: IO[bytes], chunk: bytes, part: Path) -> None:
@@ -190,27 +194,27 @@ def _append(target: IO[bytes], chunk: bytes, part: Path) -> None:
 
 
 def _validator(headers: email.message.Message) -> str | None:
-    """What If-Range may hold: a strong ETag, else the date of the last change."""
+    """Return a value for If-Range: the ETag if it is strong, else the date of the last change."""
     tag = headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
 
 
-def _note_path(part: Path) -> Path:
+def _origin_path(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
-def _note(part: Path) -> dict[str, str | None]:
-    """Where the part came from."""
+def _read_origin(part: Path) -> dict[str, str | None]:
+    """Return the address that `part` comes from and its validator; empty when that is unknown."""
     try:
-        found = files.read_json(_note_path(part))
+        origin = files.read_json(_origin_path(part))
     except UserError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return origin if isinstance(origin, dict) else {}
 
 
 def _discard(part: Path) -> None:
     part.unlink(missing_ok=True)
-    _note_path(part).unlink(missing_ok=True)
+    _origin_path(part).unlink(missing_ok=True)
 
 
 def _host(url: str) -> str:

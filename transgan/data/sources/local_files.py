@@ -1,7 +1,8 @@
-"""The files of one catalogued source on this machine: which are here and right, and how a missing one is obtained.
+"""The files of one source on this machine: finds and verifies them, and obtains missing ones.
 
-Downloads lie in data/archives/<source>/, what a person placed in data/incoming/ (never changed or deleted). digests.json beside the downloads
-remembers what each file was found to be, so that it is read again only when its size or time has changed.
+Downloads go to data/archives/<source>/. What a user places lies in data/incoming/ and is never changed or deleted.
+digests.json beside the downloads records the digests of every file, so that a file is read again only when its size or
+modification time has changed.
 """
 
 import logging
@@ -11,95 +12,105 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from transgan.data.sources.catalog import ARCHIVES, INCOMING, RemoteFile, Source, places
-from transgan.data.sources.download import Digests, Unavailable, download, read_small
+from transgan.data.sources.catalog import ARCHIVES, INCOMING, RemoteFile, Source, candidate_paths
+from transgan.data.sources.download import Digests, Unavailable, download, read_small_file
 from transgan.errors import UserError
 from transgan.utils import files
 
 logger = logging.getLogger(__name__)
 
-
-SUMS = "SHA256SUMS"
+SHA256SUMS = "SHA256SUMS"
 
 
 class SourceFiles:
-    """A source's files, judged by the mirror's SHA256SUMS if there is one, else by published digests, else by the first fetch's."""
+    """Finds, verifies and obtains the files of a source.
+
+    A file's expected digest is the one in the mirror's SHA256SUMS, else the published one, else that of the first
+    download.
+    """
 
     def __init__(self, name: str, mirror: str | None = None) -> None:
         self.name = name
         self.folder = ARCHIVES / name
         self._mirror = mirror
-        self._sums = _mirror_sums(mirror)
+        self._mirror_sums = _mirror_sums(mirror)
         self._record_path = self.folder / "digests.json"
         self._record: dict[str, dict[str, Any]] = (
             files.read_json(self._record_path) if self._record_path.exists() else {}
         )
-        self._writing = threading.Lock()
+        self._record_lock = threading.Lock()
 
-    def expected(self, file: RemoteFile) -> str | None:
-        """What a file's content must be, as sha256:... or md5:...; None when nothing is known yet."""
-        if file.name in self._sums:
-            return f"sha256:{self._sums[file.name]}"
+    def expected_digest(self, file: RemoteFile) -> str | None:
+        """Return the digest that the file must have, as sha256:... or md5:..., or None before its first download."""
+        if file.name in self._mirror_sums:
+            return f"sha256:{self._mirror_sums[file.name]}"
         first = self._record.get(str(self.folder / file.name))
         return file.digest or (f"sha256:{first['sha256']}" if first else None)
 
-    def right(self, file: RemoteFile) -> Path | None:
-        """Where a file lies whose content is right; None when it must be obtained.
+    def find(self, file: RemoteFile) -> Path | None:
+        """Return the path of a verified copy of the file, or None when it must be obtained.
 
-        Raises UserError for one in data/incoming/ that is not what it should be: a person placed it, a person must know.
+        Raises UserError for a copy in data/incoming/ with another digest: a user placed it, and only a user may
+        replace it.
         """
-        for place in places(self.name, file):
-            if place.is_dir() or (place.exists() and place.name != file.name):
-                return place  # unpacked, or another edition: judged by its number of pictures
-            if not place.exists():
+        for path in candidate_paths(self.name, file):
+            if path.is_dir() or (path.exists() and path.name != file.name):
+                return path  # unpacked, or another edition: `prepare` verifies the number of its images
+            if not path.exists():
                 continue
-            if self.digests(place).agree(self.expected(file)):
-                return place
-            if place.parent == INCOMING:
-                raise UserError(
-                    f"{place}: is not {file.name} as published ({self.expected(file)}); damaged? copy or download it again"
-                )
-            logger.warning(f"{place}: is not {file.name} as published ({self.expected(file)}); fetched again")
+            if self.digests(path).match(self.expected_digest(file)):
+                return path
+            difference = f"{path}: is not {file.name} as published ({self.expected_digest(file)})"
+            if path.parent == INCOMING:
+                raise UserError(f"{difference}; damaged? copy or download it again")
+            logger.warning(f"{difference}; fetched again")
         return None
 
     def digests(self, path: Path) -> Digests:
-        """Digests of a file, from the record when neither its size nor its time has changed since."""
+        """Return the digests of a file. Uses the record unless the file's size or modification time has changed."""
         stat = path.stat()
         known = self._record.get(str(path))
         if known and known["size"] == stat.st_size and known["mtime_ns"] == stat.st_mtime_ns:
             return Digests(known["sha256"], known["md5"])
-        found = Digests.of(path)
-        return self._remember(path, found) if not known or known["sha256"] == found.sha256 else found
+        digests = Digests.of(path)
+        if not known or known["sha256"] == digests.sha256:
+            self._record_digests(path, digests)
+        return digests
 
     def obtain(self, file: RemoteFile, advance: Callable[[int], None]) -> str | None:
-        """Bring a file into data/archives/, from the mirror or its publisher; returns why that failed, None when it is there."""
+        """Copy or download a file to data/archives/, from the mirror or its publisher.
+
+        Returns the reason for a failure, or None.
+        """
         target = self.folder / file.name
         urls = list(file.urls)
         if self._mirror is not None and "://" in self._mirror:
             urls.insert(0, f"{self._mirror.rstrip('/')}/{quote(file.name)}")
         elif self._mirror is not None and (copy := Path(self._mirror) / file.name).is_file():
-            wrong = self._copy(file, copy, target)
-            if wrong is None or not urls:
-                return wrong
-            logger.warning(f"{wrong}; passed over")
+            failure = self._copy_from_mirror(file, copy, target)
+            if failure is None or not urls:
+                return failure
+            logger.warning(f"{failure}; skipped")
         try:
-            digests = download(urls, target, self.expected(file), advance)
-        except Unavailable as failure:
-            return f"{file.name} ({failure})"
-        self._remember(target, digests)
+            digests = download(urls, target, self.expected_digest(file), advance)
+        except Unavailable as error:
+            return f"{file.name} ({error})"
+        self._record_digests(target, digests)
         return None
 
-    def _copy(self, file: RemoteFile, source: Path, target: Path) -> str | None:
+    def _copy_from_mirror(self, file: RemoteFile, source: Path, target: Path) -> str | None:
+        """Copy a file from a mirror folder. Returns the reason for a failure, or None."""
         digests = Digests.of(source)
-        if not digests.agree(self.expected(file)):
-            return f"{file.name} (the mirror's is another content: sha256 {digests.sha256}, expected {self.expected(file)})"
+        if not digests.match(self.expected_digest(file)):
+            expected = self.expected_digest(file)
+            return f"{file.name} (the mirror's copy differs: sha256 {digests.sha256}, expected {expected})"
         files.link_or_copy(source, target)
-        self._remember(target, digests)
+        self._record_digests(target, digests)
         return None
 
-    def _remember(self, path: Path, digests: Digests) -> Digests:
+    def _record_digests(self, path: Path, digests: Digests) -> None:
         stat = path.stat()
-        with self._writing:
+        with self._record_lock:
             self._record[str(path)] = {
                 "size": stat.st_size,
                 "mtime_ns": stat.st_mtime_ns,
@@ -107,34 +118,38 @@ class SourceFiles:
                 "md5": digests.md5,
             }
             files.write_json(self._record_path, self._record)
-        return digests
 
 
 def manual_download_message(source: Source, failures: list[str], then: str = "run the same command again") -> str:
-    """One line for the person who must get the files: which, from where, where to put them, how they are checked, and what `then`."""
+    """Return one line for a user who must get files: which, why, from where, where to put them, how they are checked.
+
+    `failures` are reasons as `SourceFiles.obtain` returns them. `then` is what the user does next.
+    """
     wanted = [file for file in source.files if any(failure.startswith(f"{file.name} (") for failure in failures)]
     checks = "; ".join(f"{' or '.join(file.names)}, checked by {_check(file)}" for file in wanted)
-    why = (
-        "its publisher asks for your agreement to the terms"
-        if source.requires_agreement
-        else f"cannot be downloaded: {'; '.join(failures)}"
-    )
-    return f"{source.title}: {why}. Get it from {source.home} and place in {INCOMING}/: {checks}. Then {then}"
+    if source.requires_agreement:
+        why = "its publisher asks for your agreement to the terms"
+    else:
+        why = f"cannot be downloaded: {'; '.join(failures)}"
+    return f"{source.title}: {why}. Get it from {source.homepage} and place in {INCOMING}/: {checks}. Then {then}"
 
 
 def _check(file: RemoteFile) -> str:
-    return file.digest.replace(":", " ") if file.digest else "its number of pictures"
+    return file.digest.replace(":", " ") if file.digest else "its number of images"
 
 
 def _mirror_sums(mirror: str | None) -> dict[str, str]:
-    """{file name: sha256} of the mirror's own SHA256SUMS, if it has one (a lab may have packed its copies anew)."""
+    """Return {file name: SHA-256} of the mirror's SHA256SUMS, which a lab writes if it repacked the archives.
+
+    Empty when there is none.
+    """
     if mirror is None:
         return {}
     if "://" in mirror:
-        content = read_small(f"{mirror.rstrip('/')}/{SUMS}")
+        content = read_small_file(f"{mirror.rstrip('/')}/{SHA256SUMS}")
     elif not Path(mirror).is_dir():
-        raise UserError(f"params.yaml: data.mirror: {mirror} is neither a URL nor a folder that is there")
+        raise UserError(f"params.yaml: data.mirror: {mirror} is neither a URL nor an existing folder")
     else:
-        content = (Path(mirror) / SUMS).read_bytes() if (Path(mirror) / SUMS).exists() else None
+        content = (Path(mirror) / SHA256SUMS).read_bytes() if (Path(mirror) / SHA256SUMS).exists() else None
     pairs = [line.split(maxsplit=1) for line in (content or b"").decode("utf-8", "replace").splitlines()]
     return {pair[1].lstrip("*"): pair[0].lower() for pair in pairs if len(pair) == 2}
