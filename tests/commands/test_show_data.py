@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.data.conftest import MakePlan
-from tests.data.serve import celebahq, cifar10, encode, pixels, serving, small_datasets, with_sums
+from tests.data.http_server import serving
+from tests.data.sample_archives import celebahq, cifar10, encode, pixels, small_datasets, with_sums
 from transgan.commands.show_data import show, status
 from transgan.config.plan import Plan
 from transgan.data import packing

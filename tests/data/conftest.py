@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.data.serve import encode, pixels, tar_bytes
+from tests.data.sample_archives import encode, pixels, tar_bytes
 from transgan.config.plan import Plan
 from transgan.data.fetch import fetch
 from transgan.data.pack import Pack

@@ -1,4 +1,4 @@
-"""The stage fetch: mirrors, what a person placed, digests recorded at the first fetch, and two processes at once."""
+"""The stage fetch: mirrors, files that a user placed, digests recorded at the first download, and concurrent processes."""
 
 import hashlib
 import json
@@ -10,24 +10,16 @@ from typing import Any
 import pytest
 
 from tests.data.conftest import MakePlan
-from tests.data.serve import (
-    Server,
-    celebahq,
-    cifar10,
-    every_archive,
-    lmdb_folder,
-    lsun,
-    serving,
-    small_datasets,
-    status,
-    with_sums,
-)
+from tests.data.http_server import Server, serving, status
+from tests.data.sample_archives import celebahq, cifar10, every_archive, lmdb_folder, lsun, small_datasets, with_sums
 from transgan.data.fetch import fetch
 from transgan.data.sources import catalog, download
 from transgan.data.sources.catalog import ARCHIVES, INCOMING, RemoteFile, Source
 from transgan.errors import UserError
 
 CIFAR = "cifar-10-python.tar.gz"
+
+
 CHURCH = "church_outdoor_train_lmdb.zip"
 
 
@@ -63,27 +55,6 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Any:
 def source_json(dataset: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(Path(f"data/small/{dataset}/source.json").read_text())
     return found
-
-
-def test_every_published_digest_is_well_formed_and_every_source_has_terms() -> None:
-    for source in catalog.CATALOG.values():
-        assert source.licence
-        assert source.homepage.startswith("https://")
-        for file in source.files:
-            kind, _, value = (file.digest or "md5:" + "0" * 32).partition(":")
-            assert len(value) == {"md5": 32, "sha256": 64}[kind]
-
-
-def test_published_digests_are_those_of_torchvision() -> None:
-    from torchvision.datasets import CIFAR10, STL10, CelebA
-
-    published = {
-        CIFAR10.filename: CIFAR10.tgz_md5,
-        STL10.filename: STL10.tgz_md5,
-        **{name: md5 for _, md5, name in CelebA.file_list},
-    }
-    ours = {file.name: file.digest for source in catalog.CATALOG.values() for file in source.files if file.digest}
-    assert ours == {name: f"md5:{published[name]}" for name in ours}
 
 
 def test_from_the_publisher(make_plan: MakePlan, publisher: Any) -> None:
@@ -228,7 +199,7 @@ def test_an_unpacked_lmdb_may_be_placed(make_plan: MakePlan) -> None:
 def _fetch_with(mirror: str, root: str) -> None:
     import os
 
-    from tests.data.serve import small_datasets
+    from tests.data.sample_archives import small_datasets
     from transgan.config.plan import Plan
     from transgan.schema import Params
 

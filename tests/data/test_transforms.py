@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from torchvision.transforms import v2
 
-from tests.data.serve import encode, pixels
+from tests.data.sample_archives import encode, pixels
 from transgan.data.transforms import CropAndResize, ImageError, crop_box
 
 

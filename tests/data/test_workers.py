@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.data.conftest import IMPORTS, PREPARE, MakePlan, content, folder_of, make, process_of
-from tests.data.serve import encode, every_archive, pixels, serving, small_datasets
+from tests.data.http_server import serving
+from tests.data.sample_archives import encode, every_archive, pixels, small_datasets
 from transgan.config.plan import Plan
 from transgan.data import transforms, workers
 from transgan.data.packing import PROGRESS

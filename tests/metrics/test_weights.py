@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.data.serve import serving
+from tests.data.http_server import serving
 from tests.scoring.conftest import write_params
 from transgan.config import plan
 from transgan.data.sources import download

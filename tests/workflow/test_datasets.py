@@ -19,7 +19,7 @@ from PIL import Image
 from transgan.data.pack import Pack
 
 from ..conftest import TINY
-from ..data import serve
+from ..data import sample_archives
 from .conftest import Project, make_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("datasets")]
@@ -49,12 +49,12 @@ PUBLISHED_CHURCHES = 126_227
 
 def archives(scratch: Path) -> dict[str, bytes]:
     """What the server has: every source's files, with the numbers of pictures of COUNTS."""
-    return serve.with_sums(
-        serve.cifar10(per_batch=15)
-        | serve.stl10(30, 50)
-        | serve.celeba(CELEBA_TRAIN)
-        | serve.celebahq(70, 64)
-        | serve.lsun(scratch, 68)
+    return sample_archives.with_sums(
+        sample_archives.cifar10(per_batch=15)
+        | sample_archives.stl10(30, 50)
+        | sample_archives.celeba(CELEBA_TRAIN)
+        | sample_archives.celebahq(70, 64)
+        | sample_archives.lsun(scratch, 68)
     )
 
 
@@ -99,17 +99,17 @@ def place_pictures(folder: Path) -> None:
         kind, suffix = ("PNG", "png") if index % 2 else ("JPEG", "jpg")
         path = folder / ("cats" if index < 20 else "dogs") / f"{index:03d}.{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(serve.encode(serve.pixels(index, 24, 32), kind))
+        path.write_bytes(sample_archives.encode(sample_archives.pixels(index, 24, 32), kind))
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[serve.Server]:
-    with serve.serving(archives(tmp_path_factory.mktemp("archives") / "lsun")) as server:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sample_archives.Server]:
+    with sample_archives.serving(archives(tmp_path_factory.mktemp("archives") / "lsun")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def reproduced(tmp_path_factory: pytest.TempPathFactory, server: serve.Server) -> Project:
+def reproduced(tmp_path_factory: pytest.TempPathFactory, server: sample_archives.Server) -> Project:
     """The project after `snakemake reproduce_tables`."""
     project = make_project(tmp_path_factory.mktemp("datasets") / "project", params(server.url))
     place_pictures(project.root / "pictures")
@@ -121,7 +121,7 @@ def packs(project: Project) -> dict[str, Pack]:
     return {name: Pack.open(project.root / "data" / "tiny" / name) for name in COUNTS}
 
 
-def test_every_archive_was_fetched_once(reproduced: Project, server: serve.Server) -> None:
+def test_every_archive_was_fetched_once(reproduced: Project, server: sample_archives.Server) -> None:
     fetched = Counter(name for name, _ in server.requests if name != "SHA256SUMS")
     assert fetched == Counter(name for name in server.files if name != "SHA256SUMS")
 
@@ -134,7 +134,7 @@ def test_every_dataset_became_a_pack(reproduced: Project) -> None:
         assert len(np.unique(pack.images.reshape(len(pack.images), -1), axis=0)) > len(pack.images) // 2
         assert (reproduced.root / "data/tiny" / name / "contact.png").stat().st_size > 0
     assert len({pack.sha256 for pack in found.values()}) == len(found)
-    assert found["cifar10"].manifest["classes"] == serve.CIFAR_CLASSES
+    assert found["cifar10"].manifest["classes"] == sample_archives.CIFAR_CLASSES
     assert found["mine"].manifest["classes"] == ["cats", "dogs"]
     assert Counter(found["mine"].labels.tolist()) == {0: 20, 1: COUNTS["mine"]["train"] - 20}
     assert (found["stl10"].labels[found["stl10"].rows(["unlabeled"])] == -1).all()
@@ -157,7 +157,7 @@ def test_a_run_was_trained_and_scored_on_each(reproduced: Project) -> None:
     assert set(cells) == {(f"on-{name}", metric) for name in COUNTS for metric in ("is", "fid")}
 
 
-def test_dvc_makes_the_same_and_repeats_nothing(reproduced: Project, server: serve.Server) -> None:
+def test_dvc_makes_the_same_and_repeats_nothing(reproduced: Project, server: sample_archives.Server) -> None:
     work = {stage: reproduced.work(stage) for stage in COSTLY}
     assert {stage: len(done) for stage, done in work.items()} == {
         "prepare": 7,

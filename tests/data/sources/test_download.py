@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.serve import Server, cut, ignore_range, page, serving, stall, status, wrong
+from tests.data.http_server import Server, cut, ignore_range, page, serving, stall, status, wrong
 from transgan.data.sources import download as module
 from transgan.data.sources.download import Digests, Unavailable, download
 from transgan.errors import UserError

@@ -1,4 +1,4 @@
-"""Archives seen as lists of files: members that are stored as they are can be read where they lie, and are then the same."""
+"""Uncompressed members of archives are read by byte range, with the same content."""
 
 import io
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.serve import tar_bytes
+from tests.data.sample_archives import tar_bytes
 from transgan.data.archives.byte_ranges import ByteRange, ByteRangeReader
 from transgan.data.archives.containers import Container, open_container
 from transgan.errors import UserError

@@ -1,4 +1,4 @@
-"""A user's own pictures: layouts, what is reported by name, and archives that are missing or damaged."""
+"""A user's own images: layouts, images that cannot be read, and counts."""
 
 import gzip
 from pathlib import Path
@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 
 from tests.data.conftest import MakePlan
-from tests.data.serve import encode, pixels, tar_bytes, zip_bytes
+from tests.data.sample_archives import encode, pixels, tar_bytes, zip_bytes
 from transgan.data.fetch import fetch
 from transgan.data.pack import Pack
 from transgan.data.prepare import prepare
 from transgan.errors import UserError
 
 TRAIN = [{"name": "train"}]
+
+
 BOTH = [{"name": "train", "count": 4}, {"name": "test", "count": 2}]
+
+
 LAYOUT = {
     f"{split}/{kind}/{i}.png": 10 * i + len(kind) + len(split)
     for split, n in (("train", 2), ("test", 1))

@@ -1,0 +1,33 @@
+"""Opening a pack."""
+
+import numpy as np
+import pytest
+
+from tests.data.conftest import MakePlan, make
+from tests.data.test_prepare import DIGITS
+from transgan.data.pack import Pack
+from transgan.errors import UserError
+
+
+def test_a_pack_that_does_not_fit_its_manifest(make_plan: MakePlan) -> None:
+    plan = make_plan(DIGITS)
+    make(plan, "digits")
+    folder = plan.paths.data("digits")
+    for name, damage, message in (
+        ("images.npy", b"\x93NUMPY", "damaged"),
+        ("labels.npy", None, "not there; run `transgan prepare digits --scale small`"),
+        ("manifest.json", b"{", "damaged"),
+    ):
+        original = (folder / name).read_bytes()
+        (folder / name).unlink()
+        if damage is not None:
+            (folder / name).write_bytes(damage)
+        with pytest.raises(UserError, match=message):
+            Pack.open(folder)
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).write_bytes(original)
+    np.save(folder / "labels.npy", np.zeros(3, np.int64))
+    with pytest.raises(UserError, match="do not fit"):
+        Pack.open(folder)
+    with pytest.raises(UserError, match="no split 'valid', it has: test, train"):
+        Pack(np.zeros(1), np.zeros(1), {"splits": {"test": [0, 1], "train": [1, 2]}}).rows(["valid"])
