@@ -1,4 +1,7 @@
-"""Fixtures of the data tests: a plan made of datasets alone, in an empty project folder that is the current directory, and packs made of it."""
+"""Fixtures of the data tests: a plan that has datasets only, an archive of images, and a dataset ready to be packed.
+
+The current directory is an empty project folder.
+"""
 
 import os
 import subprocess
@@ -26,7 +29,7 @@ from transgan.data.prepare import prepare
 from transgan.config.plan import Plan
 from transgan.schema import Params
 """
-# The peak from /proc: ru_maxrss would be that of the testing process where it is higher, as it outlives exec.
+# Peak memory from /proc: ru_maxrss survives exec, so it would include the peak of the testing process.
 PREPARE = """
 prepare(Plan(Params.model_validate_json(sys.argv[1]), "small", Path("params.yaml")), "mine")
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
@@ -35,7 +38,7 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 
 @pytest.fixture
 def make_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakePlan:
-    """make_plan(datasets, mirror=None) -> Plan at the scale `small`."""
+    """Return make_plan(datasets, mirror=None) -> Plan at the scale `small`."""
     root = tmp_path / "project"
     root.mkdir()
     monkeypatch.chdir(root)
@@ -59,14 +62,15 @@ def make_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakePlan:
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
-    """A tar of 600 pictures, of which number i is pixels(i % 50, ...)."""
-    made = [encode(pixels(i, 24, 20), "PNG") for i in range(50)]
+    """Return a tar of 600 images; image i is pixels(i % 50, ...)."""
+    distinct = [encode(pixels(i, 24, 20), "PNG") for i in range(50)]
     path = tmp_path / "photographs.tar"
-    path.write_bytes(tar_bytes({f"{i:04d}.png": made[i % 50] for i in range(600)}, "w"))
+    path.write_bytes(tar_bytes({f"{i:04d}.png": distinct[i % 50] for i in range(600)}, "w"))
     return path
 
 
-def folder_of(path: Path, count: int, **options: Any) -> dict[str, Any]:
+def folder_dataset(path: Path, count: int, **options: Any) -> dict[str, Any]:
+    """Return the `datasets` of a plan with one dataset `mine`, whose source is a folder or archive."""
     return {
         "mine": {
             "source": "folder",
@@ -78,17 +82,20 @@ def folder_of(path: Path, count: int, **options: Any) -> dict[str, Any]:
     }
 
 
-def make(plan: Plan, dataset: str) -> Pack:
+def fetch_and_prepare(plan: Plan, dataset: str) -> Pack:
+    """Run both stages of a dataset and open its pack."""
     fetch(plan, dataset)
     prepare(plan, dataset)
     return Pack.open(plan.paths.data(dataset))
 
 
-def content(plan: Plan, dataset: str) -> dict[str, bytes]:
+def output_bytes(plan: Plan, dataset: str) -> dict[str, bytes]:
+    """Return {file name: content} of the outputs of `prepare`."""
     return {name: (plan.paths.data(dataset) / name).read_bytes() for name in OUTPUTS}
 
 
-def process_of(code: str, plan: Plan) -> subprocess.Popen[str]:
+def run_in_process(code: str, plan: Plan) -> subprocess.Popen[str]:
+    """Start a Python process that runs `code` with the plan's parameters as its argument."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
         [sys.executable, "-c", code, plan.params.model_dump_json()], env=environment, stdout=subprocess.PIPE, text=True
@@ -96,11 +103,11 @@ def process_of(code: str, plan: Plan) -> subprocess.Popen[str]:
 
 
 @pytest.fixture
-def whole(make_plan: MakePlan, photographs: Path) -> tuple[Plan, dict[str, bytes]]:
-    """A plan whose dataset `mine` is fetched but not packed, and what its pack shall be."""
-    plan = make_plan(folder_of(photographs, 600))
-    make(plan, "mine")
-    expected = content(plan, "mine")
+def fetched(make_plan: MakePlan, photographs: Path) -> tuple[Plan, dict[str, bytes]]:
+    """Return a plan whose dataset `mine` is fetched but not packed, and the expected outputs of `prepare`."""
+    plan = make_plan(folder_dataset(photographs, 600))
+    fetch_and_prepare(plan, "mine")
+    expected = output_bytes(plan, "mine")
     Path("data/store").rename("data/store-whole")
     for name in OUTPUTS:
         (plan.paths.data("mine") / name).unlink()

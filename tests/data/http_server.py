@@ -11,12 +11,12 @@ Fault = Callable[["_Handler", bytes], None]
 
 
 def status(code: int) -> Fault:
-    """Answer with an error."""
+    """Answer with an HTTP error."""
     return lambda handler, content: handler.send_error(code)
 
 
 def cut(after: int) -> Fault:
-    """Promise the whole (or the range asked for), send `after` bytes and hang up."""
+    """Announce the whole file (or the requested range), send `after` bytes and close the connection."""
 
     def act(handler: "_Handler", content: bytes) -> None:
         handler.answer(content, upto=after)
@@ -26,7 +26,7 @@ def cut(after: int) -> Fault:
 
 
 def stall(after: int) -> Fault:
-    """Send `after` bytes and then nothing until the test is over."""
+    """Send `after` bytes, then nothing until the test ends."""
 
     def act(handler: "_Handler", content: bytes) -> None:
         handler.answer(content, upto=after)
@@ -37,24 +37,24 @@ def stall(after: int) -> Fault:
 
 
 def wrong(content: bytes) -> Fault:
-    """Serve something else."""
+    """Serve other content."""
     return lambda handler, right: handler.answer(content)
 
 
 def page(handler: "_Handler", content: bytes) -> None:
-    """Answer 200 with a web page, as file hosts do when they refuse."""
+    """Answer 200 with a web page, as file hosts do when they refuse a download."""
     handler.answer(b"<html>quota exceeded</html>", kind="text/html")
 
 
 def ignore_range(handler: "_Handler", content: bytes) -> None:
-    """Serve the whole although a part was asked for."""
+    """Serve the whole file although a range was requested."""
     handler.headers.replace_header("Range", "") if "Range" in handler.headers else None
     handler.answer(content)
 
 
 @dataclass
 class Server:
-    """What is served, which faults come first for a name, and which requests came: (name, Range header)."""
+    """The served files, the faults to show first for each name, and the requests received: (name, Range header)."""
 
     url: str
     files: dict[str, bytes]
@@ -67,7 +67,7 @@ class Server:
 
 @contextmanager
 def serving(files: dict[str, bytes]) -> Iterator[Server]:
-    """Serve `files` by name at the root of an address of 127.0.0.1."""
+    """Serve `files` under their names at the root of a local server."""
     http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     http.daemon_threads = True
     server = Server(f"http://127.0.0.1:{http.server_port}", files)

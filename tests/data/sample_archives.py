@@ -15,7 +15,7 @@ from PIL import Image
 
 
 def pixels(seed: int, height: int, width: int) -> np.ndarray:
-    """A smooth picture, uint8 (height, width, 3), different for every seed."""
+    """Return a smooth image, uint8 (height, width, 3), different for every seed."""
     random = np.random.default_rng(seed)
     small = Image.fromarray(random.integers(0, 256, (5, 5, 3), dtype=np.uint8))
     return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
@@ -46,7 +46,7 @@ def zip_bytes(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) 
 
 
 class _PythonTwoPickler(pickle._Pickler):
-    """Writes byte strings and arrays as the Python 2 that made CIFAR-10 did."""
+    """Writes byte strings and arrays as Python 2 did, which the authors of CIFAR-10 used."""
 
     dispatch: ClassVar = dict(pickle._Pickler.dispatch)
 
@@ -94,9 +94,8 @@ def cifar10(per_batch: int = 4, size: int = 32) -> dict[str, bytes]:
 def stl10(train: int = 6, unlabeled: int = 8, test: int = 4) -> dict[str, bytes]:
     members = {}
     for part, count in (("test", test), ("train", train), ("unlabeled", unlabeled)):
-        images = [
-            pixels(len(part) * 1000 + i, 96, 96).transpose(2, 1, 0) for i in range(count)
-        ]  # planes in column-major order
+        # Planes in column-major order.
+        images = [pixels(len(part) * 1000 + i, 96, 96).transpose(2, 1, 0) for i in range(count)]
         members[f"stl10_binary/{part}_X.bin"] = np.stack(images).tobytes()
         if part != "unlabeled":
             members[f"stl10_binary/{part}_y.bin"] = bytes(1 + i % 10 for i in range(count))
@@ -145,7 +144,10 @@ def lsun(scratch: Path, count: int = 5) -> dict[str, bytes]:
 
 
 def every_archive(scratch: Path) -> dict[str, bytes]:
-    """All sources' files, small, with the SHA256SUMS by which a mirror answers for them. `scratch`: a folder that does not exist yet."""
+    """Return small versions of all sources' files, and the SHA256SUMS of a mirror that holds them.
+
+    `scratch` is a folder that does not exist yet.
+    """
     return with_sums(cifar10() | stl10() | celeba() | celebahq() | lsun(scratch))
 
 
@@ -155,7 +157,7 @@ def with_sums(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def small_datasets() -> dict[str, dict[str, Any]]:
-    """`datasets:` of a params file for `every_archive`: the product's own entries with small counts."""
+    """Return `datasets` for the files of `every_archive`: the entries of params.yaml, with small counts."""
     splits = {
         "cifar10": {"train": 20, "test": 4},
         "stl10": {"train": 6, "unlabeled": 8},

@@ -1,4 +1,4 @@
-"""The stage fetch: mirrors, files that a user placed, digests recorded at the first download, and concurrent processes."""
+"""The stage fetch: mirrors, files that a user placed, digests recorded at the first download, concurrent processes."""
 
 import hashlib
 import json
@@ -24,14 +24,14 @@ CHURCH = "church_outdoor_train_lmdb.zip"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(download, "TIMEOUT_SECONDS", 1.0)
 
 
 @pytest.fixture
 def publisher(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """publisher(server, source, content): the catalogue's `source` as if `server` were its publisher and `content` its files."""
+    """Return publisher(server, source, content): `server` becomes the publisher of `source` with these files."""
 
     def publish(server: Server, source: str, content: dict[str, bytes], known: bool = True) -> None:
         files = tuple(
@@ -53,11 +53,11 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def source_json(dataset: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(f"data/small/{dataset}/source.json").read_text())
-    return found
+    content: dict[str, Any] = json.loads(Path(f"data/small/{dataset}/source.json").read_text())
+    return content
 
 
-def test_from_the_publisher(make_plan: MakePlan, publisher: Any) -> None:
+def test_download_from_the_publisher(make_plan: MakePlan, publisher: Any) -> None:
     plan, content = make_plan(small_datasets()), cifar10()
     with serving(content) as server:
         publisher(server, "cifar10", content)
@@ -80,8 +80,8 @@ def test_a_damaged_download_is_fetched_again(make_plan: MakePlan, publisher: Any
     assert (ARCHIVES / "cifar10" / CIFAR).read_bytes() == content[CIFAR]
 
 
-def test_a_mirror_comes_first_and_answers_for_its_own_copies(make_plan: MakePlan, tmp_path: Path) -> None:
-    """Small archives have none of the published digests; SHA256SUMS of the mirror holds."""
+def test_a_mirror_comes_first_and_its_sha256sums_decide(make_plan: MakePlan, tmp_path: Path) -> None:
+    """The small archives do not have the published digests, but those in the mirror's SHA256SUMS."""
     with serving(every_archive(tmp_path / "lsun")) as server:
         plan = make_plan(small_datasets(), mirror=f"{server.url}/")
         for dataset in plan.datasets:
@@ -99,11 +99,11 @@ def test_a_mirror_may_be_a_folder(make_plan: MakePlan, tmp_path: Path) -> None:
     plan = make_plan(small_datasets(), mirror=mirror)
     fetch(plan, "cifar10")
     assert (ARCHIVES / "cifar10" / CIFAR).read_bytes() == (mirror / CIFAR).read_bytes()
-    with pytest.raises(UserError, match="neither a URL nor a folder"):
+    with pytest.raises(UserError, match="neither a URL nor an existing folder"):
         fetch(make_plan(small_datasets(), mirror=tmp_path / "gone"), "cifar10")
 
 
-def test_a_damaged_copy_in_a_mirror_folder_is_passed_over(make_plan: MakePlan, publisher: Any, tmp_path: Path) -> None:
+def test_a_damaged_copy_in_a_mirror_folder_is_skipped(make_plan: MakePlan, publisher: Any, tmp_path: Path) -> None:
     content = cifar10()
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / CIFAR).write_bytes(b"damaged")
@@ -121,7 +121,9 @@ def test_a_mirror_without_sums_must_have_the_published_content(make_plan: MakePl
     assert (ARCHIVES / "cifar10" / CIFAR).read_bytes() == content[CIFAR]
 
 
-def test_the_first_digest_holds_where_none_is_published(make_plan: MakePlan, publisher: Any, tmp_path: Path) -> None:
+def test_the_first_download_fixes_the_digest_where_none_is_published(
+    make_plan: MakePlan, publisher: Any, tmp_path: Path
+) -> None:
     plan, content = make_plan(small_datasets()), lsun(tmp_path / "lsun")
     with serving(dict(content)) as server:
         publisher(server, "lsun", content, known=False)
@@ -136,7 +138,7 @@ def test_the_first_digest_holds_where_none_is_published(make_plan: MakePlan, pub
     assert source_json("church256") == first
 
 
-def test_when_the_hosts_refuse_one_line_says_what_to_place_where(make_plan: MakePlan, publisher: Any) -> None:
+def test_if_all_hosts_refuse_one_line_names_the_files_to_place(make_plan: MakePlan, publisher: Any) -> None:
     plan = make_plan(small_datasets())
     content = {"img_align_celeba.zip": b"1", "list_eval_partition.txt": b"2", "list_landmarks_align_celeba.txt": b"3"}
     with serving({"list_eval_partition.txt": b"2"}) as server:
@@ -155,10 +157,10 @@ def test_when_the_hosts_refuse_one_line_says_what_to_place_where(make_plan: Make
     ):
         assert needed in message
     assert "list_eval_partition.txt, checked" not in message
-    assert (ARCHIVES / "celeba" / "list_eval_partition.txt").read_bytes() == b"2"  # what came is kept
+    assert (ARCHIVES / "celeba" / "list_eval_partition.txt").read_bytes() == b"2"  # a finished download stays
 
 
-def test_what_a_person_placed_is_checked_used_and_left_alone(make_plan: MakePlan, publisher: Any) -> None:
+def test_a_file_that_a_user_placed_is_checked_used_and_not_changed(make_plan: MakePlan, publisher: Any) -> None:
     plan, content = make_plan(small_datasets()), cifar10()
     INCOMING.mkdir(parents=True)
     placed = INCOMING / CIFAR
@@ -174,11 +176,11 @@ def test_what_a_person_placed_is_checked_used_and_left_alone(make_plan: MakePlan
     assert placed.read_bytes() == content[CIFAR]
 
 
-def test_a_set_that_needs_an_agreement_asks_a_person(make_plan: MakePlan) -> None:
+def test_a_source_that_needs_an_agreement_asks_the_user(make_plan: MakePlan) -> None:
     plan = make_plan(small_datasets())
     with pytest.raises(
         UserError,
-        match=r"agreement.*data/incoming/: celebahq.zip or celebahq or .*CelebAMask-HQ.zip.*number of pictures",
+        match=r"agreement.*data/incoming/: celebahq.zip or celebahq or .*CelebAMask-HQ.zip.*number of images",
     ):
         fetch(plan, "celebahq256")
     INCOMING.mkdir(parents=True)
@@ -223,7 +225,7 @@ def _fetch_with(mirror: str, root: str) -> None:
     fetch(Plan(params, "small", Path("params.yaml")), "cifar10")
 
 
-def test_two_processes_fetch_once(make_plan: MakePlan) -> None:
+def test_concurrent_processes_download_once(make_plan: MakePlan) -> None:
     make_plan(small_datasets())
     context = multiprocessing.get_context("spawn")
     with serving(with_sums(cifar10(per_batch=40))) as server:

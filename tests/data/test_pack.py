@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from tests.data.conftest import MakePlan, make
+from tests.data.conftest import MakePlan, fetch_and_prepare
 from tests.data.test_prepare import DIGITS
 from transgan.data.pack import Pack
 from transgan.errors import UserError
 
 
-def test_a_pack_that_does_not_fit_its_manifest(make_plan: MakePlan) -> None:
+def test_a_missing_damaged_or_inconsistent_file_is_reported(make_plan: MakePlan) -> None:
     plan = make_plan(DIGITS)
-    make(plan, "digits")
+    fetch_and_prepare(plan, "digits")
     folder = plan.paths.data("digits")
     for name, damage, message in (
         ("images.npy", b"\x93NUMPY", "damaged"),

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.data.conftest import IMPORTS, OUTPUTS, PREPARE, MakePlan, content, folder_of, make, process_of
+from tests.data.conftest import (
+    IMPORTS,
+    OUTPUTS,
+    PREPARE,
+    MakePlan,
+    fetch_and_prepare,
+    folder_dataset,
+    output_bytes,
+    run_in_process,
+)
 from tests.data.sample_archives import encode, pixels, tar_bytes
 from transgan.config.plan import Plan
 from transgan.data import packing, workers
@@ -21,16 +30,16 @@ from transgan.errors import UserError
 from transgan.utils import files
 
 
-class Boom(Exception):
+class Interruption(Exception):
     pass
 
 
-def test_an_interruption_at_any_batch_is_gone_on_with(
+def test_packing_resumes_after_an_interruption_at_any_batch(
     make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = make_plan(folder_of(photographs, 600))
-    make(plan, "mine")
-    whole = content(plan, "mine")
+    plan = make_plan(folder_dataset(photographs, 600))
+    fetch_and_prepare(plan, "mine")
+    expected = output_bytes(plan, "mine")
     Path("data/store").rename("data/store-whole")
     original = packing.pack_batch
     monkeypatch.setattr(packing, "BATCH_IMAGES", 16)
@@ -38,7 +47,7 @@ def test_an_interruption_at_any_batch_is_gone_on_with(
 
     def fragile(*work: Any) -> Any:
         if luck.uniform() < 0.1:
-            raise Boom
+            raise Interruption
         return original(*work)
 
     monkeypatch.setattr(packing, "pack_batch", fragile)
@@ -49,36 +58,36 @@ def test_an_interruption_at_any_batch_is_gone_on_with(
         try:
             prepare(plan, "mine")
             break
-        except Boom:
+        except Interruption:
             assert not (plan.paths.data("mine") / "images.npy").exists()
             assert attempts < 200
     assert attempts > 2
-    assert content(plan, "mine") == whole
+    assert output_bytes(plan, "mine") == expected
 
 
 def test_a_full_disk_while_packing(make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = make_plan(folder_of(photographs, 600))
-    original, room = workers.write_at, [200 * 768]
+    plan = make_plan(folder_dataset(photographs, 600))
+    original, free = workers.write_at, [200 * 768]
 
-    def full(descriptor: int, pieces: Any, offset: int) -> None:
-        room[0] -= sum(piece.nbytes for piece in pieces)
-        if room[0] < 0:
+    def full(descriptor: int, buffers: Any, offset: int) -> None:
+        free[0] -= sum(buffer.nbytes for buffer in buffers)
+        if free[0] < 0:
             raise OSError(28, "No space left on device")
-        original(descriptor, pieces, offset)
+        original(descriptor, buffers, offset)
 
     monkeypatch.setattr(workers, "write_at", full)
     with pytest.raises(UserError, match=r"images.partial: cannot be written \(No space left on device\)"):
-        make(plan, "mine")
+        fetch_and_prepare(plan, "mine")
     assert not (plan.paths.data("mine") / "images.npy").exists()
     monkeypatch.setattr(workers, "write_at", original)
-    pack = make(plan, "mine")
+    pack = fetch_and_prepare(plan, "mine")
     np.testing.assert_array_equal(pack.images[:50], pack.images[550:])
 
 
-def test_a_disk_that_fills_while_the_manifest_is_written(
+def test_a_full_disk_while_the_manifest_is_written(
     make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = make_plan(folder_of(photographs, 600))
+    plan = make_plan(folder_dataset(photographs, 600))
     fetch(plan, "mine")
 
     def full(path: Path) -> None:
@@ -90,21 +99,21 @@ def test_a_disk_that_fills_while_the_manifest_is_written(
         prepare(plan, "mine")
     monkeypatch.setattr(files, "_flush", flush)
     assert not (plan.paths.data("mine") / "images.npy").exists()
-    assert make(plan, "mine").manifest["count"] == 600
+    assert fetch_and_prepare(plan, "mine").manifest["count"] == 600
 
 
-def test_too_little_room_is_said_before_anything_is_written(
+def test_too_little_free_space_is_reported_before_anything_is_written(
     make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = make_plan(folder_of(photographs, 600))
+    plan = make_plan(folder_dataset(photographs, 600))
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
     with pytest.raises(UserError, match=r"needs 0\.5 MB.*0\.0 MB are free"):
-        make(plan, "mine")
+        fetch_and_prepare(plan, "mine")
     assert not list(Path("data/store").rglob("images.partial"))
 
 
-def test_finished_work_holds_the_digests_of_its_files(make_plan: MakePlan, photographs: Path, tmp_path: Path) -> None:
-    """They are taken while the pictures are packed: also of rows that come in another order, and where some cannot be read."""
+def test_finished_json_holds_the_digests_of_the_outputs(make_plan: MakePlan, photographs: Path, tmp_path: Path) -> None:
+    """Digests are computed during packing, also when rows arrive in another order and when images cannot be read."""
     backwards = tmp_path / "backwards"
     backwards.mkdir()
     for i in range(300):
@@ -117,11 +126,11 @@ def test_finished_work_holds_the_digests_of_its_files(make_plan: MakePlan, photo
     for path in backwards.glob("*.png"):
         path.rename(backwards / path.name[0] / path.name)
     plan = make_plan(
-        folder_of(photographs, 600)
-        | {"other": {**folder_of(backwards, 0)["mine"], "splits": parts, "on_error": "skip"}}
+        folder_dataset(photographs, 600)
+        | {"other": {**folder_dataset(backwards, 0)["mine"], "splits": parts, "on_error": "skip"}}
     )
     for dataset in plan.datasets:
-        make(plan, dataset)
+        fetch_and_prepare(plan, dataset)
         finished = files.read_json(Path("data/store") / plan.fingerprint("prepare", dataset) / "finished.json")[
             "outputs"
         ]
@@ -140,9 +149,11 @@ packing.SAVE_EVERY_SECONDS = 0.0
 """
 
 
-def test_kill_9_while_packing(whole: tuple[Plan, dict[str, bytes]], capsys: pytest.CaptureFixture[str]) -> None:
-    plan, expected = whole
-    process = process_of(IMPORTS + SLOWLY + PREPARE, plan)
+def test_packing_resumes_after_sigkill(
+    fetched: tuple[Plan, dict[str, bytes]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, expected = fetched
+    process = run_in_process(IMPORTS + SLOWLY + PREPARE, plan)
     state = Path("data/store") / plan.fingerprint("prepare", "mine") / "progress.json"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (state.exists() and json.loads(state.read_text())["done"] >= 128):
@@ -152,17 +163,17 @@ def test_kill_9_while_packing(whole: tuple[Plan, dict[str, bytes]], capsys: pyte
     assert not (plan.paths.data("mine") / "images.npy").exists()
     capsys.readouterr()
     prepare(plan, "mine")
-    assert "going on after" in capsys.readouterr().err
-    assert content(plan, "mine") == expected
+    assert "resuming after" in capsys.readouterr().err
+    assert output_bytes(plan, "mine") == expected
 
 
-def test_two_at_once_pack_once(make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = make_plan(folder_of(photographs, 600) | {"twin": folder_of(photographs, 600)["mine"]})
+def test_concurrent_calls_pack_once(make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(folder_dataset(photographs, 600) | {"twin": folder_dataset(photographs, 600)["mine"]})
     for dataset in plan.datasets:
         fetch(plan, dataset)
     original, packed = packing.pack_images, []
 
-    def counted(job: packing.Job, *rest: Any) -> str:
+    def counted(job: packing.PackingJob, *rest: Any) -> str:
         packed.append(len(job.entries))
         return original(job, *rest)
 
@@ -173,19 +184,19 @@ def test_two_at_once_pack_once(make_plan: MakePlan, photographs: Path, monkeypat
     for thread in threads:
         thread.join()
     assert packed == [600]
-    assert content(plan, "mine") == content(plan, "twin")
+    assert output_bytes(plan, "mine") == output_bytes(plan, "twin")
 
 
 @pytest.mark.slow
 def test_peak_memory_does_not_depend_on_the_size(tmp_path: Path, make_plan: MakePlan) -> None:
-    """A pack of 1.2 GB, made by a process whose peak stays under half a gigabyte."""
-    picture = encode(pixels(1, 256, 256))
+    """A process packs 1.2 GB with a peak of less than half a gigabyte."""
+    image = encode(pixels(1, 256, 256))
     path = tmp_path / "large.tar"
-    path.write_bytes(tar_bytes({f"{i:06d}.jpg": picture for i in range(1500)}, "w"))
+    path.write_bytes(tar_bytes({f"{i:06d}.jpg": image for i in range(1500)}, "w"))
     options = {"resolution": 512, "resize": "box"}
-    plan = make_plan({"mine": folder_of(path, 1500)["mine"] | options})
+    plan = make_plan({"mine": folder_dataset(path, 1500)["mine"] | options})
     fetch(plan, "mine")
-    process = process_of(IMPORTS + PREPARE, plan)
+    process = run_in_process(IMPORTS + PREPARE, plan)
     peak, _ = process.communicate()
     assert process.returncode == 0
     assert int(peak) * 1024 < 2**29

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.conftest import OUTPUTS, MakePlan, content, folder_of, make
+from tests.data.conftest import OUTPUTS, MakePlan, fetch_and_prepare, folder_dataset, output_bytes
 from tests.data.http_server import serving
 from tests.data.sample_archives import every_archive, pixels, small_datasets
 from transgan.config.plan import Plan
@@ -30,7 +30,7 @@ DIGITS = {
 def test_every_dataset_from_a_server_to_a_pack(make_plan: MakePlan, tmp_path: Path) -> None:
     with serving(every_archive(tmp_path / "lsun")) as server:
         plan = make_plan(small_datasets(), mirror=server.url)
-        packs = {dataset: make(plan, dataset) for dataset in plan.datasets}
+        packs = {dataset: fetch_and_prepare(plan, dataset) for dataset in plan.datasets}
     for dataset, pack in packs.items():
         config = plan.dataset(dataset)
         assert pack.images.dtype == np.uint8
@@ -57,19 +57,19 @@ def test_every_dataset_from_a_server_to_a_pack(make_plan: MakePlan, tmp_path: Pa
     assert packs["celeba64"].labels.tolist() == [-1] * 6
 
 
-def test_the_same_bytes_when_made_again(make_plan: MakePlan, tmp_path: Path) -> None:
+def test_the_same_source_gives_the_same_bytes(make_plan: MakePlan, tmp_path: Path) -> None:
     with serving(every_archive(tmp_path / "lsun")) as server:
         plan = make_plan(small_datasets(), mirror=server.url)
         for dataset in plan.datasets:
-            make(plan, dataset)
-            first = content(plan, dataset)
+            fetch_and_prepare(plan, dataset)
+            first = output_bytes(plan, dataset)
             Path("data/store").rename(f"data/store-{dataset}")
-            make(plan, dataset)
-            assert content(plan, dataset) == first, dataset
+            fetch_and_prepare(plan, dataset)
+            assert output_bytes(plan, dataset) == first, dataset
 
 
 def test_manifest_and_arrays_of_the_digits(make_plan: MakePlan) -> None:
-    pack = make(make_plan(DIGITS), "digits")
+    pack = fetch_and_prepare(make_plan(DIGITS), "digits")
     assert pack.manifest["splits"] == {"train": [0, 1437], "test": [1437, 1797]}
     assert pack.manifest["count"] == 1797
     assert pack.manifest["classes"] == list("0123456789")
@@ -83,37 +83,37 @@ def test_manifest_and_arrays_of_the_digits(make_plan: MakePlan) -> None:
 
 def test_digits_at_another_resolution(make_plan: MakePlan) -> None:
     plan = make_plan({"digits": {**DIGITS["digits"], "resolution": 16, "resize": "bicubic"}})
-    assert make(plan, "digits").images.shape == (1797, 16, 16, 3)
+    assert fetch_and_prepare(plan, "digits").images.shape == (1797, 16, 16, 3)
 
 
-def test_datasets_that_are_alike_share_one_pack(make_plan: MakePlan, capsys: pytest.CaptureFixture[str]) -> None:
+def test_datasets_with_equal_settings_share_one_pack(make_plan: MakePlan, capsys: pytest.CaptureFixture[str]) -> None:
     plan = make_plan(DIGITS | {"cifar10": DIGITS["digits"]})
-    make(plan, "digits")
-    make(plan, "cifar10")
+    fetch_and_prepare(plan, "digits")
+    fetch_and_prepare(plan, "cifar10")
     assert "prepare cifar10: already finished" in capsys.readouterr().err
     assert len([path for path in Path("data/store").iterdir() if path.is_dir()]) == 1
-    assert content(plan, "digits") == content(plan, "cifar10")
+    assert output_bytes(plan, "digits") == output_bytes(plan, "cifar10")
 
 
-def test_a_deleted_output_comes_back_at_once(
+def test_a_deleted_output_is_restored_without_packing_again(
     make_plan: MakePlan, photographs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = make_plan(folder_of(photographs, 600))
-    make(plan, "mine")
-    before = content(plan, "mine")
+    plan = make_plan(folder_dataset(photographs, 600))
+    fetch_and_prepare(plan, "mine")
+    before = output_bytes(plan, "mine")
     for name in OUTPUTS:
         (plan.paths.data("mine") / name).unlink()
     monkeypatch.setattr("transgan.data.prepare.open_reader", None)  # the source is not read again
     prepare(plan, "mine")
-    assert content(plan, "mine") == before
+    assert output_bytes(plan, "mine") == before
 
 
-def test_prepare_before_fetch_says_what_to_do(make_plan: MakePlan) -> None:
+def test_prepare_before_fetch_names_the_command_to_run(make_plan: MakePlan) -> None:
     with pytest.raises(UserError, match=r"source.json: not there; run `transgan fetch digits` first"):
         prepare(make_plan(DIGITS), "digits")
 
 
-def test_an_archive_that_went_away_after_fetch(make_plan: MakePlan, tmp_path: Path) -> None:
+def test_an_archive_deleted_after_fetch(make_plan: MakePlan, tmp_path: Path) -> None:
     with serving(every_archive(tmp_path / "lsun")) as server:
         plan = make_plan(small_datasets(), mirror=server.url)
         fetch(plan, "cifar10")
@@ -127,20 +127,20 @@ def test_counts_are_checked(make_plan: MakePlan, tmp_path: Path) -> None:
     datasets["church256"]["splits"][0]["count"] = 126227
     with serving(every_archive(tmp_path / "lsun")) as server:
         plan = make_plan(datasets, mirror=server.url)
-        with pytest.raises(UserError, match=r"has 5 pictures, 126,227 are expected.*allow_partial"):
-            make(plan, "church256")
+        with pytest.raises(UserError, match=r"has 5 images, 126,227 are expected.*allow_partial"):
+            fetch_and_prepare(plan, "church256")
         assert not plan.paths.data("church256").joinpath("images.npy").exists()
         datasets["church256"]["allow_partial"] = True
-        assert make(make_plan_again(plan, datasets), "church256").manifest["count"] == 5
+        assert fetch_and_prepare(with_datasets(plan, datasets), "church256").manifest["count"] == 5
 
 
-def make_plan_again(plan: Plan, datasets: dict[str, Any]) -> Plan:
+def with_datasets(plan: Plan, datasets: dict[str, Any]) -> Plan:
     content = plan.params.model_dump(mode="json") | {"datasets": datasets}
     return Plan(type(plan.params).model_validate(content), plan.scale_name, plan.file)
 
 
-def test_the_digest_is_that_of_pictures_and_labels(make_plan: MakePlan) -> None:
-    pack = make(make_plan(DIGITS), "digits")
+def test_the_digest_covers_images_and_labels(make_plan: MakePlan) -> None:
+    pack = fetch_and_prepare(make_plan(DIGITS), "digits")
     sums = subprocess.run(
         "sha256sum images.npy labels.npy | sha256sum",
         shell=True,

@@ -1,4 +1,4 @@
-"""One picture: decoding, crops, filters, and what is refused."""
+"""Decoding, cropping and resizing one image, and images that are refused."""
 
 import io
 from pathlib import Path
@@ -19,7 +19,7 @@ def png(image: Image.Image, **options: object) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
-def test_a_picture_of_the_right_size_is_what_pillow_decodes(kind: str) -> None:
+def test_an_image_of_the_target_size_stays_as_pillow_decodes_it(kind: str) -> None:
     encoded = encode(pixels(1, 16, 16), kind)
     expected = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
     np.testing.assert_array_equal(CropAndResize(16, "lanczos", "none")(encoded), expected)
@@ -28,8 +28,8 @@ def test_a_picture_of_the_right_size_is_what_pillow_decodes(kind: str) -> None:
 @pytest.mark.parametrize(
     ("resize", "mode"), [("bilinear", v2.InterpolationMode.BILINEAR), ("bicubic", v2.InterpolationMode.BICUBIC)]
 )
-def test_resize_is_torchvisions_on_pillow_pictures(resize: str, mode: v2.InterpolationMode) -> None:
-    """The released code: Resize((256, 256)) squashes; CelebA: CenterCrop(148), Resize."""
+def test_resize_matches_torchvision_on_pil_images(resize: str, mode: v2.InterpolationMode) -> None:
+    """The released code squashes with Resize((256, 256)), and uses CenterCrop(148) and Resize for CelebA."""
     image = pixels(2, 218, 178)
     squashed = v2.Resize((64, 64), interpolation=mode)(Image.fromarray(image))
     np.testing.assert_array_equal(CropAndResize(64, resize, "none")(image), np.asarray(squashed))
@@ -61,26 +61,25 @@ def test_crop_boxes(crop: str, size: tuple[int, int], box: tuple[int, ...] | Non
     assert crop_box(crop, *size) == box
 
 
-def test_a_face_crop_needs_room() -> None:
+def test_a_face_crop_needs_enough_pixels() -> None:
     with pytest.raises(ImageError, match="too few for the crop face148"):
         CropAndResize(64, "bilinear", "face148")(pixels(1, 100, 100))
 
 
-def test_modes_become_rgb() -> None:
+def test_every_mode_becomes_rgb() -> None:
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
     transform = CropAndResize(8, "box", "none")
     expected = np.repeat(grey[..., None], 3, axis=2)
     np.testing.assert_array_equal(transform(png(Image.fromarray(grey))), expected)
-    np.testing.assert_array_equal(
-        transform(png(Image.fromarray(grey.astype(np.uint16) * 257))), expected
-    )  # 16 bits are scaled, not clipped
+    deep_grey = png(Image.fromarray(grey.astype(np.uint16) * 257))
+    np.testing.assert_array_equal(transform(deep_grey), expected)  # 16 bits are scaled, not clipped
     transparent = Image.fromarray(np.dstack([expected, np.full_like(grey, 7)]), "RGBA")
     np.testing.assert_array_equal(transform(png(transparent)), expected)
     palette = Image.fromarray(expected).quantize(64)
     np.testing.assert_array_equal(transform(png(palette, transparency=3)), np.asarray(palette.convert("RGB")))
 
 
-def test_a_photograph_taken_sideways_stands_upright() -> None:
+def test_exif_rotation_is_applied() -> None:
     image = Image.fromarray(pixels(3, 20, 10))
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by 270 degrees
@@ -100,20 +99,20 @@ def test_a_photograph_taken_sideways_stands_upright() -> None:
         (b"\x93NUMPY\x01\x00", "damaged .npy"),
     ],
 )
-def test_what_cannot_be_decoded_says_why(content: bytes, reason: str) -> None:
+def test_undecodable_images_name_the_reason(content: bytes, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
         CropAndResize(8, "box", "none")(content)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_picture_of_absurd_size_is_refused_before_it_is_decoded() -> None:
+def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     bomb = png(Image.new("1", (10_000, 10_000)))
     assert len(bomb) < 50_000
     with pytest.raises(ImageError, match="10000 x 10000 pixels are more than"):
         CropAndResize(8, "box", "none")(bomb)
 
 
-def test_a_missing_file_says_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="No such file"):
         CropAndResize(8, "box", "none")(tmp_path / "gone.png")
 
@@ -129,7 +128,7 @@ def test_npy_files(layout: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(CropAndResize(8, "box", "none")(batch.getvalue()), image)
 
 
-def test_npy_files_of_other_things_are_refused() -> None:
+def test_npy_files_without_an_image_are_refused() -> None:
     for array in (np.zeros((8, 8, 3)), np.zeros((8, 8), np.uint8), np.array([{}], dtype=object)):
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=True)

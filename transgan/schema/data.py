@@ -63,7 +63,7 @@ class DatasetConfig(Strict):
         if len(set(parts)) < len(parts):
             raise ValueError("two splits take the same part of the source")
         if self.crop not in ("none", "center") and self.source != "celeba":
-            raise ValueError(f"the crop {self.crop!r} is for CelebA's aligned pictures only; use none or center")
+            raise ValueError(f"the crop {self.crop!r} is for CelebA's aligned images only; use none or center")
         for name in self.train_splits:
             if name not in names:
                 raise ValueError(f"train_splits names {name!r}, splits are: {', '.join(names)}")

@@ -16,7 +16,7 @@ MEMBERS = {f"some/{'x' * i}{i}.jpg": os.urandom(100 * i) for i in range(6)}
 
 
 def mixed_zip() -> bytes:
-    """Members stored and compressed in turn, behind something that is no zip, with extra fields in some headers."""
+    """Return a zip of stored and compressed members, with a prefix that is no zip, and extra fields in some headers."""
     buffer = io.BytesIO()
     buffer.write(b"#!/bin/sh\n")
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -29,24 +29,24 @@ def mixed_zip() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "pieces"),
+    ("name", "content", "ranges"),
     [("a.zip", mixed_zip(), 4), ("a.tar", tar_bytes(MEMBERS, "w"), 6), ("a.tgz", tar_bytes(MEMBERS, "w:gz"), 0)],
 )
-def test_pieces_hold_what_contents_give(tmp_path: Path, name: str, content: bytes, pieces: int) -> None:
+def test_byte_ranges_give_the_same_content(tmp_path: Path, name: str, content: bytes, ranges: int) -> None:
     (tmp_path / name).write_bytes(content)
     archive = open_container(tmp_path / name)
     wanted = [0, 1, 2, 4, 5]
-    found = list(archive.byte_ranges(wanted))
-    assert sum(isinstance(each, ByteRange) for each in archive.byte_ranges(range(6))) == pieces
+    deferred = list(archive.byte_ranges(wanted))
+    assert sum(isinstance(each, ByteRange) for each in archive.byte_ranges(range(6))) == ranges
     expected = [MEMBERS[archive.names[index]] for index in wanted]
-    assert [read(each) for each in found] == list(archive.contents(wanted)) == expected
+    assert [read(each) for each in deferred] == list(archive.contents(wanted)) == expected
 
 
 def read(content: bytes | Path | ByteRange) -> bytes:
     if isinstance(content, Path):
         return content.read_bytes()
-    with ByteRangeReader() as pieces:
-        return pieces.read(content) if isinstance(content, ByteRange) else content
+    with ByteRangeReader() as reader:
+        return reader.read(content) if isinstance(content, ByteRange) else content
 
 
 def zip_of(path: Path) -> Container:
@@ -56,9 +56,9 @@ def zip_of(path: Path) -> Container:
 
 
 @pytest.mark.parametrize(
-    ("at", "message"), [(2, "no picture's header at byte 0"), (100, "wrong checksum of the picture at byte 0")]
+    ("at", "message"), [(2, "no zip member's header at byte 0"), (100, "wrong checksum of the image at byte 0")]
 )
-def test_damage_to_a_stored_member_is_noticed(tmp_path: Path, at: int, message: str) -> None:
+def test_damage_to_a_stored_member_is_reported(tmp_path: Path, at: int, message: str) -> None:
     archive = zip_of(tmp_path / "a.zip")
     with (tmp_path / "a.zip").open("rb+") as file:
         file.seek(at)
@@ -67,11 +67,11 @@ def test_damage_to_a_stored_member_is_noticed(tmp_path: Path, at: int, message: 
         read(next(iter(archive.byte_ranges([0]))))
 
 
-def test_an_archive_that_shrinks_or_goes_away_meanwhile(tmp_path: Path) -> None:
-    piece = next(iter(zip_of(tmp_path / "a.zip").byte_ranges([0])))
+def test_an_archive_truncated_or_deleted_after_listing(tmp_path: Path) -> None:
+    span = next(iter(zip_of(tmp_path / "a.zip").byte_ranges([0])))
     os.truncate(tmp_path / "a.zip", 100)
-    with pytest.raises(UserError, match="breaks off before its end"):
-        read(piece)
+    with pytest.raises(UserError, match="ends too early"):
+        read(span)
     (tmp_path / "a.zip").unlink()
     with pytest.raises(UserError, match="No such file"):
-        read(piece)
+        read(span)

@@ -38,7 +38,7 @@ def test_celeba_crop_around_landmarks(tmp_path: Path) -> None:
     assert image.size == (178, 178)
 
 
-def test_landmark_crops_stay_inside_the_picture() -> None:
+def test_landmark_crops_stay_inside_the_image() -> None:
     for points in ([0, 0, 10, 0, 5, 100, 0, 200, 10, 200], [170, 200, 177, 200, 175, 205, 170, 217, 177, 217]):
         left, upper, right, lower = landmark_box(points)
         assert 0 <= left < right <= 178

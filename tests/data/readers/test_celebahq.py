@@ -32,7 +32,7 @@ def test_celebahq_as_npy_files(tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(shaped, [pixels(i, 16, 16) for i in range(3)])
 
 
-def test_celebahq_inside_celebamask_hq_leaves_the_masks(tmp_path: Path) -> None:
+def test_celebahq_inside_celebamask_hq_skips_the_masks(tmp_path: Path) -> None:
     path = write(tmp_path, sample_archives.celebahq(3, 32))["celebahq.zip"]
     reader = CelebaHqReader(config("celebahq", ["train"]), path)
     assert [entry.name for entry in reader.entries] == [f"CelebAMask-HQ/CelebA-HQ-img/{i}.jpg" for i in range(3)]

@@ -18,9 +18,9 @@ def test_cifar10(tmp_path: Path) -> None:
     assert reader.classes == sample_archives.CIFAR_CLASSES
     assert [entry.split for entry in reader.entries].count("train") == 15
     assert [entry.label for entry in reader.entries if entry.name.startswith("data_batch_2")] == [1, 2, 3]
-    found = dict(zip([entry.name for entry in reader.entries], images(reader), strict=True))
-    np.testing.assert_array_equal(found["data_batch_3/00001"], pixels(2001, 32, 32))
-    np.testing.assert_array_equal(found["test_batch/00002"], pixels(5002, 32, 32))
+    by_name = dict(zip([entry.name for entry in reader.entries], images(reader), strict=True))
+    np.testing.assert_array_equal(by_name["data_batch_3/00001"], pixels(2001, 32, 32))
+    np.testing.assert_array_equal(by_name["test_batch/00002"], pixels(5002, 32, 32))
     for start in (1, 4, 17):
         np.testing.assert_array_equal(images(reader, start), images(reader)[start:])
 
@@ -48,7 +48,7 @@ ROWS = np.zeros((2, 3072), np.uint8)
         b"cos\nsystem\n(S'touch evil'\ntR.",
     ],
 )
-def test_damaged_and_evil_cifar_batches(tmp_path: Path, batch: bytes) -> None:
+def test_damaged_and_hostile_batches_are_refused(tmp_path: Path, batch: bytes) -> None:
     path = write(tmp_path, {"cifar.tar.gz": tar_bytes({"cifar-10-batches-py/data_batch_1": batch})})["cifar.tar.gz"]
     with pytest.raises(UserError, match=r"cifar.tar.gz.*data_batch_1"):
         Cifar10Reader(config("cifar10", ["train"]), path)

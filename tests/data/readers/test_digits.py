@@ -24,7 +24,7 @@ def test_digits_are_scaled_labelled_and_evenly_split() -> None:
 
 
 @pytest.mark.slow
-def test_digits_are_those_of_load_digits() -> None:
+def test_digits_match_load_digits() -> None:
     from sklearn.datasets import load_digits
 
     bunch, (images, labels) = load_digits(), digits._load()
@@ -32,7 +32,7 @@ def test_digits_are_those_of_load_digits() -> None:
     np.testing.assert_array_equal(labels, bunch.target)
 
 
-def test_digits_are_not_taken_twice() -> None:
+def test_no_digit_is_used_twice() -> None:
     reader = DigitsReader(
         DatasetConfig.model_validate({"source": "digits", "resolution": 8, "splits": [{"name": "train"}]})
     )

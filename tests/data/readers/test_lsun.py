@@ -13,7 +13,7 @@ from transgan.errors import UserError
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_lsun(tmp_path: Path, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("transgan.data.readers.lsun.REOPEN_BYTES", 20_000)  # several times
+    monkeypatch.setattr("transgan.data.readers.lsun.REOPEN_BYTES", 20_000)  # reopens several times
     path = write(tmp_path, sample_archives.lsun(tmp_path / "made", 7))["church_outdoor_train_lmdb.zip"]
     reader = LsunReader(
         config("lsun", ["train"]),
@@ -27,7 +27,7 @@ def test_lsun(tmp_path: Path, packed: bool, monkeypatch: pytest.MonkeyPatch) -> 
     assert list(reader.contents(5)) == list(reader.contents(0))[5:]
 
 
-def test_lsun_damaged(tmp_path: Path) -> None:
+def test_a_damaged_database_is_reported(tmp_path: Path) -> None:
     files = {
         "empty.zip": zip_bytes({"church_outdoor_train_lmdb/lock.mdb": b""}),
         "broken.zip": zip_bytes({"church_outdoor_train_lmdb/data.mdb": b"nothing of lmdb" * 1000}),

@@ -25,7 +25,7 @@ def test_stl10(tmp_path: Path) -> None:
         np.testing.assert_array_equal(images(reader, start), images(reader)[start:])
 
 
-def test_stl10_with_a_label_too_few(tmp_path: Path) -> None:
+def test_stl10_with_a_missing_label_or_file(tmp_path: Path) -> None:
     members = {"s/train_X.bin": bytes(2 * 27648), "s/train_y.bin": b"\x01", "s/class_names.txt": b"a"}
     with pytest.raises(UserError, match="same number"):
         Stl10Reader(config("stl10", ["train"]), write(tmp_path, {"stl.tar.gz": tar_bytes(members)})["stl.tar.gz"])

@@ -12,7 +12,7 @@ def test_every_published_digest_is_well_formed_and_every_source_has_terms() -> N
             assert len(value) == {"md5": 32, "sha256": 64}[kind]
 
 
-def test_published_digests_are_those_of_torchvision() -> None:
+def test_published_digests_match_torchvision() -> None:
     from torchvision.datasets import CIFAR10, STL10, CelebA
 
     published = {
@@ -20,5 +20,5 @@ def test_published_digests_are_those_of_torchvision() -> None:
         STL10.filename: STL10.tgz_md5,
         **{name: md5 for _, md5, name in CelebA.file_list},
     }
-    ours = {file.name: file.digest for source in catalog.CATALOG.values() for file in source.files if file.digest}
-    assert ours == {name: f"md5:{published[name]}" for name in ours}
+    digests = {file.name: file.digest for source in catalog.CATALOG.values() for file in source.files if file.digest}
+    assert digests == {name: f"md5:{published[name]}" for name in digests}

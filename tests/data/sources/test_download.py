@@ -1,4 +1,4 @@
-"""Downloads from a server that behaves badly in every way a server can."""
+"""Downloads from a server with faults: retries, mirrors, resumed downloads, verified content."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ NAME = "archive.zip"
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.5)
 
@@ -33,22 +33,22 @@ def get(server: Server, target: Path, expected: str | None = DIGEST, names: tupl
     return download([f"{server.url}/{name}" for name in names], target, expected, lambda count: None)
 
 
-def left_over(folder: Path) -> list[str]:
+def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_whole_file(tmp_path: Path) -> None:
-    told: list[int] = []
+def test_a_download_without_faults(tmp_path: Path) -> None:
+    received: list[int] = []
     with serving({NAME: CONTENT}) as server:
-        digests = download([f"{server.url}/{NAME}"], tmp_path / NAME, DIGEST, told.append)
+        digests = download([f"{server.url}/{NAME}"], tmp_path / NAME, DIGEST, received.append)
     assert (tmp_path / NAME).read_bytes() == CONTENT
-    assert digests.agree(DIGEST)
-    assert sum(told) == len(CONTENT)
-    assert left_over(tmp_path) == [NAME]
+    assert digests.match(DIGEST)
+    assert sum(received) == len(CONTENT)
+    assert files_in(tmp_path) == [NAME]
 
 
 @pytest.mark.parametrize("expected", [DIGEST, None])
-def test_a_connection_cut_at_any_byte_is_gone_on_with(tmp_path: Path, expected: str | None) -> None:
+def test_a_connection_cut_at_any_byte_is_resumed(tmp_path: Path, expected: str | None) -> None:
     points = [int(point) for point in np.random.default_rng(1).integers(1, len(CONTENT) // 4, 4)]
     with serving({NAME: CONTENT}) as server:
         server.faults[NAME] = [cut(point) for point in points]
@@ -71,17 +71,17 @@ def test_a_connection_cut_at_any_byte_is_gone_on_with(tmp_path: Path, expected: 
         wrong(CONTENT + b"more"),
     ],
 )
-def test_a_passing_fault_is_tried_again(tmp_path: Path, fault: object) -> None:
+def test_a_temporary_fault_is_retried(tmp_path: Path, fault: object) -> None:
     with serving({NAME: CONTENT}) as server:
         server.faults[NAME] = [fault]  # type: ignore[list-item]
         get(server, tmp_path / NAME)
         assert len(server.requests) == 2
     assert (tmp_path / NAME).read_bytes() == CONTENT
-    assert left_over(tmp_path) == [NAME]
+    assert files_in(tmp_path) == [NAME]
 
 
 @pytest.mark.parametrize("fault", [status(404), status(403), status(410), page])
-def test_a_refusal_goes_to_the_next_mirror_at_once(tmp_path: Path, fault: object) -> None:
+def test_after_a_refusal_the_next_mirror_is_tried_at_once(tmp_path: Path, fault: object) -> None:
     with serving({"a": CONTENT, "b": CONTENT}) as server:
         server.faults["a"] = [fault] * 9  # type: ignore[list-item]
         get(server, tmp_path / NAME, names=("a", "b"))
@@ -90,14 +90,14 @@ def test_a_refusal_goes_to_the_next_mirror_at_once(tmp_path: Path, fault: object
 
 
 @pytest.mark.parametrize("fault", [status(502), stall(10), wrong(b"something else")])
-def test_a_lasting_fault_goes_to_the_next_mirror_in_the_end(tmp_path: Path, fault: object) -> None:
+def test_after_repeated_faults_the_next_mirror_is_tried(tmp_path: Path, fault: object) -> None:
     with serving({"a": CONTENT, "b": CONTENT}) as server:
         server.faults["a"] = [fault] * module.ATTEMPTS  # type: ignore[list-item]
         get(server, tmp_path / NAME, names=("a", "b"))
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
-def test_a_part_of_the_first_mirror_is_gone_on_with_from_the_second(tmp_path: Path) -> None:
+def test_a_part_from_one_mirror_is_resumed_from_the_next(tmp_path: Path) -> None:
     with serving({"a": CONTENT, "b": CONTENT}) as server:
         server.faults["a"] = [cut(1000), status(404)]
         get(server, tmp_path / NAME, names=("a", "b"))
@@ -112,7 +112,7 @@ def test_without_a_digest_parts_of_two_mirrors_are_never_joined(tmp_path: Path) 
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
-def test_without_a_digest_a_file_that_changed_between_is_fetched_anew(tmp_path: Path) -> None:
+def test_without_a_digest_a_changed_file_is_downloaded_from_the_start(tmp_path: Path) -> None:
     with serving({NAME: CONTENT}) as server:
         server.faults[NAME] = [cut(1000)] + [status(500)] * (module.ATTEMPTS - 1)
         with pytest.raises(Unavailable):
@@ -122,7 +122,7 @@ def test_without_a_digest_a_file_that_changed_between_is_fetched_anew(tmp_path: 
     assert (tmp_path / NAME).read_bytes() == CONTENT[::-1]
 
 
-def test_a_server_that_knows_no_ranges(tmp_path: Path) -> None:
+def test_a_server_without_range_support(tmp_path: Path) -> None:
     with serving({NAME: CONTENT}) as server:
         server.faults[NAME] = [cut(1000), ignore_range]
         get(server, tmp_path / NAME)
@@ -130,14 +130,14 @@ def test_a_server_that_knows_no_ranges(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("extra", [b"", b"too long"])
-def test_a_part_that_is_already_whole_or_too_long(tmp_path: Path, extra: bytes) -> None:
+def test_a_part_that_is_complete_or_too_long(tmp_path: Path, extra: bytes) -> None:
     (tmp_path / f".{NAME}.part").write_bytes(CONTENT + extra)
     with serving({NAME: CONTENT}) as server:
         get(server, tmp_path / NAME)
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
-def test_a_damaged_part_is_thrown_away(tmp_path: Path) -> None:
+def test_a_damaged_part_is_discarded(tmp_path: Path) -> None:
     (tmp_path / f".{NAME}.part").write_bytes(b"x" * 1000)
     with serving({NAME: CONTENT}) as server:
         get(server, tmp_path / NAME)
@@ -145,7 +145,7 @@ def test_a_damaged_part_is_thrown_away(tmp_path: Path) -> None:
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
-def test_when_nothing_helps_every_answer_is_told_and_no_file_appears(tmp_path: Path) -> None:
+def test_if_every_address_fails_each_failure_is_reported_and_no_file_appears(tmp_path: Path) -> None:
     with serving({"c": b"wrong"}) as server, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         server.faults["b"] = [page]
@@ -164,12 +164,12 @@ def test_when_nothing_helps_every_answer_is_told_and_no_file_appears(tmp_path: P
 
 
 def test_a_full_disk_keeps_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    append, room = module._append, [300_000]
+    append, free = module._append, [300_000]
 
     def full(target: object, chunk: bytes, part: Path) -> None:
-        room[0] -= len(chunk)
+        free[0] -= len(chunk)
         with files.user_error_on_write(part):
-            if room[0] < 0:
+            if free[0] < 0:
                 raise OSError(28, "No space left on device")
         append(target, chunk, part)  # type: ignore[arg-type]
 
@@ -185,7 +185,7 @@ def test_a_full_disk_keeps_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
-def test_kill_9_in_the_middle(tmp_path: Path) -> None:
+def test_a_download_resumes_after_sigkill(tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
@@ -207,4 +207,4 @@ def test_kill_9_in_the_middle(tmp_path: Path) -> None:
         get(server, tmp_path / NAME)
         assert server.ranges(NAME) == [None, "bytes=500000-"]
     assert (tmp_path / NAME).read_bytes() == CONTENT
-    assert left_over(tmp_path) == [NAME]
+    assert files_in(tmp_path) == [NAME]
