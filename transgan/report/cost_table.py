@@ -12,6 +12,7 @@ from transgan.cost.counts import counted
 from transgan.pipeline.freshness import carried
 from transgan.report.layout import Layout, Text
 from transgan.utils import files
+from transgan.utils.units import short_number
 
 COLUMNS = {
     "generator_parameters": "G parameters",
@@ -49,7 +50,7 @@ def lay_out(plan: Plan, table: str) -> Layout:
         title=config.title,
         source=config.source,
         warning="" if plan.scale.comparable else warning,
-        main=lines.set_index(names.rename("Run"))[list(COLUMNS)].map(_short).map(Text).rename(columns=COLUMNS),
+        main=lines.set_index(names.rename("Run"))[list(COLUMNS)].map(short_number).map(Text).rename(columns=COLUMNS),
         details=None,
         notes=tuple(note for note in (config.note, NOTE) if note),
         footnotes=(),
@@ -106,10 +107,3 @@ def _training(plan: Plan, run: str) -> Mapping[str, Any] | None:
     return (
         {**speed, "hardware": ", ".join(machine["gpus"]) or machine["cpu"], "gpus": machine["gpus"]} if speed else None
     )
-
-
-def _short(value: float) -> str:
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
