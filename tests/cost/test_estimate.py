@@ -74,7 +74,7 @@ def test_bytes_count_while_their_storage_is_referenced():
 
 @pytest.mark.slow
 def test_the_cifar10_run_agrees_with_a_count_by_hand():
-    """By hand, part by part: 62 GFLOP per image (augmentation and clipping aside) and 8 EFLOP for the full schedule; paper.md 3.5."""
+    """Part by part: 62 GFLOP per image without augmentation and clipping, 8 EFLOP in full (docs/paper.md 3.5)."""
     cost = estimate(plan.load(PARAMS, "paper").run("transgan-cifar10"))
     assert (cost.generator_parameters, cost.discriminator_parameters) == (83_312_495, 10_210_400)
     assert cost.gflop_per_image == pytest.approx(62, rel=0.05)

@@ -1,4 +1,4 @@
-"""Augmentation: ranges and probabilities of paper.md 3.3, equal results for equal numbers, gradients, batch groups."""
+"""Augmentation: the ranges of docs/paper.md 3.3, equal results for equal numbers, gradients, batch groups."""
 
 import math
 

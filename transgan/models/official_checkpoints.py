@@ -1,7 +1,7 @@
 """The authors' checkpoints (VITA-Group/TransGAN) as networks of ours: family, widths, depths and windows are read off names and shapes.
 
 What names and shapes cannot tell takes the released value unless given by keyword: no norm keys mean pixel norm, 4 heads, tiles of 16
-(of 4 in the released CelebA-HQ discriminator). Key names of the released modules: paper.md 4.1 to 4.5.
+(of 4 in the released CelebA-HQ discriminator). Key names of the released modules: docs/paper.md 4.1 to 4.5.
 """
 
 import math

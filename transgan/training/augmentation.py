@@ -1,4 +1,4 @@
-"""Differentiable augmentation of everything the discriminator sees (paper section 3.3; ranges and probabilities: paper.md 3.3).
+"""Differentiable augmentation of everything the discriminator sees (paper section 3.3; docs/paper.md 3.3).
 
 Every operation is a pure function of the pictures and of uniform numbers given from outside, batched without a loop over pictures, so the
 same numbers give the same result whatever the number of devices or the micro-batch. Pictures are (B, 3, H, W) in [-1, 1]; 0 is mid grey.

@@ -1,4 +1,4 @@
-"""Exponential moving average of the generator: parameters averaged, buffers copied (paper section 4; paper.md 3.1)."""
+"""Exponential moving average of the generator (paper section 4; docs/paper.md 3.1)."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""Adversarial losses, one term per picture, so that any split of a batch adds up to the same mean (paper section 4; paper.md 3.1, 5)."""
+"""Adversarial losses (paper section 4; docs/paper.md 3.1, 5): one term per image, so that micro-batches add up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
