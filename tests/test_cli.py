@@ -1,4 +1,4 @@
-"""The command line: bad input ends in one line and exit code 2, bugs do not hide, and help answers at once."""
+"""The command line: bad input gives one line and exit code 2, bugs show a traceback, and help imports nothing heavy."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["train", "one-cifar"], "no run 'one-cifar'; did you mean 'one-cifar10'?"),
         (["score", "nothing-like-it"], "no run 'nothing-like-it'"),
@@ -42,12 +42,16 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
 ) -> None:
     code, out, err = call(monkeypatch, capsys, *arguments)
     assert code == 2
     assert out == ""
-    assert said in err
+    assert message in err
     assert err.count("\n") == 1
 
 
@@ -76,7 +80,7 @@ def test_divergence_is_exit_3(
     assert err.count("\n") == 1
 
 
-def test_a_bug_of_ours_shows_its_traceback(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_shows_its_traceback(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transgan.training import train
 
     def bug(plan: object, run: str) -> None:
@@ -118,7 +122,7 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
 def test_a_read_only_results_folder_is_one_line(
     project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Injected where everything is written, since tests may run as root, whom no permission stops."""
+    """The error is injected where results are written, because permissions do not stop a test that runs as root."""
     from transgan.data import fetch as stage
 
     real = Path.replace

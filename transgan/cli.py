@@ -1,6 +1,6 @@
-"""The command line: one verb per stage, and a few for people. Thin: it parses, calls, and turns errors into one line and an exit code.
+"""The command line: one verb per stage, and tools. It parses arguments, calls, and turns errors into one line and an exit code.
 
-Everything but typer is imported by the verbs that need it, so that `--help` answers at once.
+Each verb imports what it needs itself, so that `--help` answers in under a second and finished stages do not import torch.
 """
 
 import sys
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="transgan",
-    help="TransGAN (arXiv 2102.07074), reproduced. The stages that Snakemake and DVC run, and tools to look at what they made.",
+    help="A reproduction of TransGAN (arXiv 2102.07074): the stages that Snakemake and DVC run, and tools to inspect the results.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,15 +28,19 @@ STAGES, TOOLS = "Stages", "Tools"
 
 Scale = Annotated[
     str | None,
-    typer.Option("--scale", help="Scale of the params file: demo, quick, paper. Default: its `scale`.", metavar="S"),
+    typer.Option(
+        "--scale", help="A scale of the params file: demo, quick or paper. Default: its `scale`.", metavar="S"
+    ),
 ]
-ParamsFile = Annotated[Path | None, typer.Option("--params", help="Another params file.", metavar="FILE")]
+ParamsFile = Annotated[
+    Path | None, typer.Option("--params", help="The params file. Default: params.yaml.", metavar="FILE")
+]
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET")]
 RunName = Annotated[str, typer.Argument(metavar="RUN")]
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 2 the user's to fix, 3 training diverged, 1 a bug in this project."""
+    """Run the command line and exit: 0 done, 2 to be fixed by the user, 3 training diverged, 1 a bug in this project."""
     configure_logging()
     try:
         app(standalone_mode=False)
@@ -47,7 +51,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _fail("stopped", 130)
     except Exception as error:
-        if type(error).__module__.startswith(("click", "typer")):  # a usage error, which knows how to say itself
+        if type(error).__module__.startswith(("click", "typer")):  # wrong usage
             message = error.format_message() if hasattr(error, "format_message") else str(error)
             _fail(f"{message} See `transgan --help`.", 2)
         raise
@@ -67,7 +71,7 @@ def _plan(params: Path | None, scale: str | None) -> "Plan":
 
 @app.command(rich_help_panel=STAGES)
 def fetch(dataset: DatasetName, scale: Scale = None, params: ParamsFile = None) -> None:
-    """Download a dataset's archives, or check what lies there; declares only source.json."""
+    """Download a dataset's archives, or check those already here. Writes source.json."""
     from transgan.data import fetch as stage
 
     stage.fetch(_plan(params, scale), dataset)
@@ -108,7 +112,7 @@ def reference(
 
 @app.command(rich_help_panel=STAGES)
 def train(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
-    """Train a run; goes on where it was interrupted."""
+    """Train a run. An interrupted run resumes from its newest checkpoint."""
     from transgan.training import train as stage
 
     stage.train(_plan(params, scale), run)
@@ -119,17 +123,20 @@ def score(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="A run; or a .safetensors of ours or .pth of the authors, scored like a run."
+            metavar="RUN",
+            help="A run, or a generator file: saved by this project (.safetensors) or by the authors (.pth).",
         ),
     ],
     like: Annotated[
         str | None,
-        typer.Option("--like", metavar="RUN", help="For a file: whose data and protocol. Default: by resolution."),
+        typer.Option(
+            "--like", metavar="RUN", help="For a file: the run whose data and protocol apply. Default: by resolution."
+        ),
     ] = None,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
-    """Score a run under its protocol, or a generator file under that of a run."""
+    """Score a run under its protocol, or a generator file under the protocol of a run."""
     from transgan import tracking
     from transgan.scoring import score as stage
 
@@ -138,7 +145,7 @@ def score(
         stage.score_file(plan, Path(target), like)
         return
     if like is not None:
-        raise UserError(f"--like is for generator files; {target} is scored as itself")
+        raise UserError(f"--like is for generator files, and {target} is a run; leave --like out")
     stage.score(plan, target)
     tracking.record_scores(plan, target)
 
@@ -147,7 +154,7 @@ def score(
 def table(
     name: Annotated[str, typer.Argument(metavar="TABLE")], scale: Scale = None, params: ParamsFile = None
 ) -> None:
-    """Make a table: csv, Markdown and LaTeX."""
+    """Write a table as CSV, Markdown and LaTeX."""
     from transgan.report import tables as stage
 
     plan = _plan(params, scale)
@@ -169,7 +176,7 @@ def cells(scale: Scale = None, params: ParamsFile = None) -> None:
 def figure(
     name: Annotated[str, typer.Argument(metavar="FIGURE")], scale: Scale = None, params: ParamsFile = None
 ) -> None:
-    """Make a figure: png and pdf."""
+    """Draw a figure as PNG and PDF."""
     from transgan.report import figures as stage
 
     plan = _plan(params, scale)
@@ -186,7 +193,7 @@ def _remember(plan: "Plan", verb: "StageName", name: str) -> None:
 
 @app.command(rich_help_panel=TOOLS)
 def report(scale: Scale = None, params: ParamsFile = None) -> None:
-    """Make report.html, provenance.json and cost_measured.csv of a scale; keeps its tables in MLflow."""
+    """Write report.html, provenance.json and cost_measured.csv of a scale, and log its tables to MLflow."""
     from transgan.report import page
 
     page.make(_plan(params, scale))
@@ -199,7 +206,7 @@ def trace(
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
-    """Say where the numbers of a table's row came from: runs, commits, data, machines, MLflow."""
+    """Show where the numbers in a table's row come from: runs, commits, data, machines, MLflow."""
     from transgan.report import trace as tracing
 
     tracing.trace(_plan(params, scale), table, row)
@@ -210,16 +217,17 @@ def show_plan(
     scale: Scale = None,
     params: ParamsFile = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Machine-readable: an object with `runs`, `tables` and `total`.")
+        bool, typer.Option("--json", help="Print JSON: an object with `runs`, `tables` and `total`.")
     ] = False,
     device: Annotated[
-        str | None, typer.Option("--device", help="Hours on H200, H100, A100, RTX 4090 or V100.", metavar="NAME")
+        str | None, typer.Option("--device", help="Hours on an H200, H100, A100, RTX 4090 or V100.", metavar="NAME")
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="First measure the device at hand, in about a minute; remembered.")
+        bool,
+        typer.Option("--calibrate", help="First measure this machine's device, in about a minute. Stored for later."),
     ] = False,
 ) -> None:
-    """Every run of a scale: sizes, cost, memory, hours, disk, and where it stands; and what each table takes."""
+    """List every run of a scale with its size, cost, memory, hours, disk space and status, and the sums by table."""
     from transgan.commands import show_plan
 
     plan = _plan(params, scale)
@@ -230,11 +238,9 @@ def show_plan(
 def show_data(
     scale: Scale = None,
     params: ParamsFile = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Machine-readable: an object whose `datasets` is a list.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: an object whose `datasets` is a list.")] = False,
 ) -> None:
-    """Every dataset of a scale: where it stands, its size, terms, and what to do next."""
+    """List every dataset of a scale with its state, size, terms and next step."""
     from transgan.commands import show_data
 
     show_data.show(_plan(params, scale), as_json)
@@ -242,7 +248,7 @@ def show_data(
 
 @app.command(rich_help_panel=TOOLS)
 def sync(scale: Scale = None, params: ParamsFile = None) -> None:
-    """Bring into MLflow what it misses: curves, pictures and scores of finished runs."""
+    """Log to MLflow what it lacks: curves, images and scores of finished runs, and tables."""
     from transgan import tracking
 
     tracking.sync(_plan(params, scale))
@@ -250,11 +256,11 @@ def sync(scale: Scale = None, params: ParamsFile = None) -> None:
 
 @app.command(rich_help_panel=TOOLS)
 def clean(
-    delete: Annotated[bool, typer.Option("--delete", help="Remove what is listed.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove the listed folders.")] = False,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
-    """List (or remove) state that no run of the plan uses any more."""
+    """List or remove state folders that no run of the plan uses any more."""
     from transgan.commands import clean as tool
 
     tool.clean(_plan(params, scale), delete)
@@ -262,7 +268,7 @@ def clean(
 
 @app.command(rich_help_panel=TOOLS)
 def doctor(scale: Scale = None, params: ParamsFile = None) -> None:
-    """Say what this machine has, and what is missing."""
+    """Show what this machine has, and what is missing."""
     from transgan.commands import doctor as tool
 
     tool.doctor(_plan(params, scale))
@@ -270,7 +276,7 @@ def doctor(scale: Scale = None, params: ParamsFile = None) -> None:
 
 @app.command(rich_help_panel=TOOLS)
 def summary(scale: Scale = None, params: ParamsFile = None) -> None:
-    """Print the tables that a scale has made, and where everything lies."""
+    """Print the finished tables of a scale, and where to find everything else."""
     from transgan.commands import summary as tool
 
     tool.summary(_plan(params, scale))
@@ -279,15 +285,21 @@ def summary(scale: Scale = None, params: ParamsFile = None) -> None:
 @app.command(rich_help_panel=TOOLS)
 def sample(
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="A run, a .safetensors of ours, or a .pth of the authors.")
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="A run, or a generator file: saved by this project (.safetensors) or by the authors (.pth).",
+        ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="x.png: a grid; x.npz: an array; else a folder of PNGs.")],
-    count: Annotated[int, typer.Option("--count", help="Number of pictures.")] = 64,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="x.png: a grid; x.npz: an array; otherwise a folder of PNGs.")
+    ],
+    count: Annotated[int, typer.Option("--count", help="Number of images.")] = 64,
     seed: Annotated[int, typer.Option("--seed", help="Evaluation seed of the latents.")] = 0,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
-    """Draw pictures from a generator."""
+    """Generate images."""
     from transgan.scoring import sample
 
     sample.sample(_plan(params, scale), target, out, count, seed)
@@ -297,20 +309,25 @@ def sample(
 def evaluate(
     target: Annotated[
         str,
-        typer.Argument(metavar="TARGET", help="A run, a generator file, a folder, an archive or an .npz of pictures."),
+        typer.Argument(metavar="TARGET", help="A run, a generator file, or images in a folder, an archive or an .npz."),
     ],
     reference: Annotated[
-        str, typer.Option("--reference", metavar="REF", help="A dataset, a pack, a folder or an .npz of statistics.")
+        str,
+        typer.Option(
+            "--reference", metavar="REF", help="A dataset, a pack, a folder of images or an .npz of statistics."
+        ),
     ],
     protocol: Annotated[
         str | None,
-        typer.Option("--protocol", help="A protocol of the params file. Default: the target's or reference's own."),
+        typer.Option(
+            "--protocol", help="A protocol of the params file. Default: that of the target or of the reference."
+        ),
     ] = None,
     metrics: Annotated[
         str | None, typer.Option("--metrics", help="Comma-separated: is, fid, kid, prc. Default: the protocol's.")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option("--samples", help="Number of pictures, instead of the protocol's.")
+        int | None, typer.Option("--samples", help="Number of images, instead of the protocol's.")
     ] = None,
     weights: Annotated[
         str | None, typer.Option("--weights", help="Extractor weights, instead of the protocol's.")
@@ -318,28 +335,28 @@ def evaluate(
     layer: Annotated[str | None, typer.Option("--layer", help="Feature layer, instead of the protocol's.")] = None,
     resize: Annotated[
         str | None,
-        typer.Option("--resize", help="Filter for pictures of another size: lanczos, bicubic, bilinear, box."),
+        typer.Option("--resize", help="Filter for images of another size: lanczos, bicubic, bilinear or box."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
-    """Measure a generator or pictures against a reference, under a named protocol."""
+    """Compute the metrics of a generator or of images with respect to a reference."""
     import json
 
     from transgan.scoring import evaluate as scoring
 
     options = (("samples", samples), ("weights", weights), ("feature_layer", layer), ("resize", resize))
     changes = {key: value for key, value in options if value is not None}
-    asked = [metric.strip() for metric in metrics.split(",")] if metrics else []
-    result = scoring.evaluate(_plan(params, scale), target, reference, protocol, asked, changes)
+    requested = [metric.strip() for metric in metrics.split(",")] if metrics else []
+    result = scoring.evaluate(_plan(params, scale), target, reference, protocol, requested, changes)
     print(json.dumps(result, indent=1) if as_json else scoring.render(result))
 
 
 @app.command(rich_help_panel=TOOLS)
 def references(
     remove: Annotated[
-        str | None, typer.Option("--remove", metavar="NAME", help="Remove what is kept of this reference.")
+        str | None, typer.Option("--remove", metavar="NAME", help="Remove the stored statistics of this reference.")
     ] = None,
     export: Annotated[
         str | None, typer.Option("--export", metavar="NAME", help="Write mu and sigma of this reference to --to.")
@@ -348,7 +365,7 @@ def references(
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
-    """List the reference statistics that are kept, remove them, or write them for other FID programs."""
+    """List the stored reference statistics, remove them, or export them for other FID programs."""
     from transgan.scoring import reference as scoring
 
     plan = _plan(params, scale)
@@ -366,17 +383,22 @@ def references(
 
 @app.command(name="import-official", rich_help_panel=TOOLS)
 def import_official(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint as the authors publish it (.pth).")],
-    out: Annotated[Path | None, typer.Option("--out", help="Where to write. Default: FILE with .safetensors.")] = None,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint published by the authors (.pth).")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The output file. Default: FILE with the suffix .safetensors.")
+    ] = None,
     norm: Annotated[
-        str | None, typer.Option("--norm", help="layer, pixel or none, where the file cannot tell.")
+        str | None, typer.Option("--norm", help="layer, pixel or none; needed if the file does not determine it.")
     ] = None,
     window: Annotated[
-        int | None, typer.Option("--window", help="Side of the tiles, where the file cannot tell.")
+        int | None,
+        typer.Option("--window", help="Side of the tiles of grid attention; needed if the file does not determine it."),
     ] = None,
-    heads: Annotated[int | None, typer.Option("--heads", help="Attention heads, where the file cannot tell.")] = None,
+    heads: Annotated[
+        int | None, typer.Option("--heads", help="Number of attention heads; needed if the file does not determine it.")
+    ] = None,
 ) -> None:
-    """Turn a checkpoint of the authors into a generator of ours, which sample, score and evaluate take."""
+    """Convert a checkpoint of the authors into a generator file for sample, score and evaluate."""
     from transgan.models import official_checkpoints
 
     print(
