@@ -113,7 +113,7 @@ def collect() -> None:
     }
     files.write_json(RESULTS / "baselines-jpeg.json", curves)
     files.write_json(RESULTS / "baselines-digits.json", scored)
-    with style.styled():
+    with style.theme():
         figure = draw(jpeg, curves)
         with files.atomic(IMAGES / "baselines-fid768.png") as temporary:
             figure.savefig(temporary, format="png", metadata={"Software": None})

@@ -8,7 +8,7 @@ from tests.report.conftest import PARAMS
 from transgan.errors import UserError
 from transgan.report import cells_frame, tables
 from transgan.report.cells_frame import CELL, COLUMNS
-from transgan.report.paper_numbers import reported
+from transgan.report.paper_numbers import paper_numbers
 
 RUN, SECOND = "transgan-cifar10", "transgan-cifar10-s1"
 
@@ -52,7 +52,7 @@ def test_every_cell_of_the_paper_is_in_the_frame(two_seeds):
     frame = cells_frame.cells_frame(two_seeds)
     quoted = frame[frame["paper_text"].notna()]
     found = set(quoted[["table", "row", "dataset", "metric"]].itertuples(index=False, name=None))
-    assert found == {key for key in reported() if key[0] in two_seeds.params.tables}
+    assert found == {key for key in paper_numbers() if key[0] in two_seeds.params.tables}
     assert not frame.duplicated([*CELL, "seed"]).any()
 
 

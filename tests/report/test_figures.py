@@ -11,7 +11,7 @@ from PIL import Image
 
 from transgan.errors import UserError
 from transgan.report import figures
-from transgan.report.paper_numbers import curve as authors_curve
+from transgan.report.paper_numbers import authors_curve
 from transgan.report.plots import curve, sources, style
 from transgan.report.plots.samples import grid
 from transgan.schema import FigureConfig
@@ -71,7 +71,7 @@ def test_the_learning_curve_is_written_as_png_and_pdf_of_the_same_bytes_in_anoth
 
 
 def labels(plan):
-    with style.styled():
+    with style.theme():
         drawn = curve.draw(plan, plan.figure("learning-curve"))
         return drawn.axes[0].get_legend_handles_labels()[1]
 

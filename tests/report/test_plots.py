@@ -97,11 +97,7 @@ def test_position_tables_are_laid_out_by_offset(generator):
 def test_figures_of_a_generator_are_drawn(generator, kind):
     plan, _ = generator
     draw = __import__(f"transgan.report.plots.{kind}", fromlist=["draw"]).draw
-    with style.styled():
+    with style.theme():
         drawn = draw(plan, FigureConfig(kind=kind, title="A title", runs=(RUN,)))
         style.save(drawn, plan.paths.figure(kind))
     assert plan.paths.figure(kind).with_suffix(".png").stat().st_size > 5000
-
-
-def test_counts_are_short():
-    assert [style.short(n) for n in (0, 950, 4352, 96000, 12_800_000)] == ["0", "950", "4.35k", "96k", "12.8M"]

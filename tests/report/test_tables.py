@@ -15,7 +15,7 @@ from transgan.cost import counts
 from transgan.errors import UserError
 from transgan.report import tables
 from transgan.report.cells import cells, metric_label
-from transgan.report.paper_numbers import reported
+from transgan.report.paper_numbers import paper_numbers
 from transgan.report.verdict import Verdict
 
 RUN = "transgan-cifar10"
@@ -40,9 +40,9 @@ def test_every_number_of_the_paper_is_in_exactly_one_cell_of_a_table(project):
         for cell in cells(plan, name)
         if cell.paper
     )
-    known = {key for key in reported() if key[0] in plan.params.tables}
+    known = {key for key in paper_numbers() if key[0] in plan.params.tables}
     assert found == Counter(dict.fromkeys(known, 1))
-    assert set(plan.params.tables) >= {key[0] for key in reported()}
+    assert set(plan.params.tables) >= {key[0] for key in paper_numbers()}
 
 
 def test_numbers_of_a_full_run_are_judged_against_the_papers(project, scored):

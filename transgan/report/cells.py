@@ -12,7 +12,7 @@ from typing import Any
 from transgan.config.plan import Plan, Run
 from transgan.cost import counts
 from transgan.metrics.score_file import read_scores
-from transgan.report.paper_numbers import Reported, reported
+from transgan.report.paper_numbers import PaperNumber, paper_numbers
 from transgan.report.verdict import Verdict, judge
 from transgan.schema import TableConfig
 from transgan.schema.report import Column, Row
@@ -125,7 +125,7 @@ class Cell:
     column: str
     dataset: str
     metric: str
-    paper: Reported | None
+    paper: PaperNumber | None
     runs: tuple[RunResult, ...]
     verdict: Verdict
 
@@ -197,7 +197,7 @@ def cells(plan: Plan, table: str) -> list[Cell]:
 
 def _cell(plan: Plan, name: str, table: TableConfig, row: Row, column: Column, metric: str) -> Cell:
     runs = tuple(_run_result(plan, plan.run(run), metric) for run in row.runs.get(column.dataset, ()))
-    paper = reported().get((name, row.name, column.dataset, metric))
+    paper = paper_numbers().get((name, row.name, column.dataset, metric))
     return Cell(
         scale=plan.scale_name,
         table=name,
@@ -245,7 +245,7 @@ def _result(runs: Sequence[RunResult]) -> CellResult | None:
 
 
 def _verdict(
-    plan: Plan, row: Row, dataset: str, metric: str, paper: Reported | None, runs: Sequence[RunResult]
+    plan: Plan, row: Row, dataset: str, metric: str, paper: PaperNumber | None, runs: Sequence[RunResult]
 ) -> Verdict:
     if not runs:
         return Verdict.QUOTED

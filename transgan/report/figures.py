@@ -17,6 +17,6 @@ def make(plan: Plan, figure: str) -> None:
     from transgan.report.plots import style
 
     config = plan.figure(figure).model_copy(update={"runs": plan.feeding("figures", figure)})
-    with style.styled():
+    with style.theme():
         drawn: Figure = import_module(f"transgan.report.plots.{config.kind}").draw(plan, config)
         style.save(drawn, plan.paths.figure(figure))

@@ -1,4 +1,4 @@
-"""The paper's own numbers, cell by cell, with where each was read and whether anybody could check it (reported.csv, reported_curve.csv)."""
+"""The paper's own numbers, cell by cell, with their sources (reported.csv), and the authors' learning curve (reported_curve.csv)."""
 
 import csv
 from dataclasses import dataclass
@@ -9,8 +9,11 @@ OUT_OF_MEMORY = "OOM"
 
 
 @dataclass(frozen=True)
-class Reported:
-    """One number of the paper: `text` as printed, `value` None where it is not a number (out of memory)."""
+class PaperNumber:
+    """One number of the paper: `text` as printed, `value` None where it is no number (out of memory).
+
+    `verified` and `std_verified`: whether the number and its ± could be checked against `source`.
+    """
 
     text: str
     value: float | None
@@ -22,7 +25,7 @@ class Reported:
 
     @property
     def out_of_memory(self) -> bool:
-        """Whether the paper says that this did not fit the authors' devices."""
+        """Whether the paper reports that this did not fit the authors' devices."""
         return self.text == OUT_OF_MEMORY
 
 
@@ -38,13 +41,13 @@ Key = tuple[str, str, str, str]
 
 
 @cache
-def reported() -> dict[Key, Reported]:
+def paper_numbers() -> dict[Key, PaperNumber]:
     """(table, row, dataset, metric) -> the paper's number."""
     return {(row["table"], row["row"], row["dataset"], row["metric"]): _number(row) for row in _rows("reported.csv")}
 
 
 @cache
-def curve(dataset: str) -> tuple[CurvePoint, ...]:
+def authors_curve(dataset: str) -> tuple[CurvePoint, ...]:
     """The authors' learning curve on a dataset, in order; empty where none was published."""
     points = [
         CurvePoint(float(row["real_images_millions"]) * 1e6, float(row["fid"]))
@@ -54,9 +57,9 @@ def curve(dataset: str) -> tuple[CurvePoint, ...]:
     return tuple(sorted(points, key=lambda point: point.images))
 
 
-def _number(row: dict[str, str]) -> Reported:
+def _number(row: dict[str, str]) -> PaperNumber:
     text = row["value"]
-    return Reported(
+    return PaperNumber(
         text=text,
         value=None if text == OUT_OF_MEMORY else float(text),
         std=float(row["std"]) if row["std"] else None,

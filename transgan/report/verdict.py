@@ -1,16 +1,16 @@
-"""Verdicts: what a number of ours says about the paper's, by one rule for every cell (docs/tables.md)."""
+"""Verdicts: how this project's number compares with the paper's, by one rule for every cell (docs/tables.md)."""
 
 from enum import StrEnum
 
-# Tolerance where our seeds say nothing of the spread: a share of the paper's FID; for IS the paper's own ±, or this.
+# The tolerance where the seeds' spread is smaller: a share of the paper's FID; for IS the paper's own ±, or this.
 FID_TOLERANCE = 0.03
 IS_TOLERANCE = 0.10
-# A difference of exactly the tolerance is inside it, whatever the last bit says.
+# A difference of exactly the tolerance is within it, whatever the last bit is.
 ROUNDING = 1e-9
 
 
 class Verdict(StrEnum):
-    """What a cell says."""
+    """The verdicts, as tables print them."""
 
     REPRODUCED = "reproduced"
     WITHIN_SPREAD = "within the authors' spread"
@@ -25,12 +25,12 @@ class Verdict(StrEnum):
 
 
 def worse_by(metric: str, ours: float, paper: float) -> float:
-    """Difference of ours to the paper's, positive where ours is worse: a higher FID, a lower IS."""
+    """Difference to the paper's number, positive where this project's is worse: a higher FID, a lower IS."""
     return paper - ours if metric == "is" else ours - paper
 
 
 def tolerance(metric: str, paper: float, paper_std: float | None, std: float | None) -> float:
-    """Largest difference that still counts as the same: two standard deviations of ours, or what the metric allows, whichever is more."""
+    """Largest difference that counts as the same: two standard deviations, or the metric's tolerance if that is more."""
     allowed = {"is": IS_TOLERANCE if paper_std is None else paper_std, "fid": FID_TOLERANCE * paper}[metric]
     return max(2 * (std or 0.0), allowed)
 
@@ -46,10 +46,17 @@ def judge(
     share: float = 1.0,
     comparable: bool = True,
 ) -> Verdict:
-    """The verdict on `ours` (mean over training seeds) against `paper`.
+    """The verdict on `ours`, a mean over training seeds, beside the paper's number.
 
-    `std` is over training seeds, or over evaluation seeds where only one was trained; `spread` the lowest and highest number the authors
-    themselves got; `share` the trained share of the full schedule; `comparable` whether the scale's numbers mean the same thing at all.
+    Args:
+        metric: `fid` or `is`.
+        ours: this project's number.
+        paper: the paper's number; None where it has none.
+        paper_std: the paper's ±.
+        std: standard deviation of `ours` over training seeds, or over evaluation seeds where only one run was trained.
+        spread: lowest and highest number that the authors themselves reported.
+        share: trained share of the full schedule.
+        comparable: whether the scale's numbers mean what the paper's mean.
     """
     if not comparable:
         return Verdict.NOT_COMPARABLE

@@ -12,7 +12,7 @@ from transgan.config.plan import Plan
 from transgan.models.attention import SelfAttention
 from transgan.models.attention_maps import attention_layers, attention_weights
 from transgan.report.plots import sources
-from transgan.report.plots.style import COLOURS, SEQUENTIAL, canvas, picture
+from transgan.report.plots.style import COLOURS, SEQUENTIAL, canvas, panel
 from transgan.schema import FigureConfig
 from transgan.utils.random import RandomStreams
 
@@ -44,7 +44,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
             )
         for j, pixel in enumerate(PIXELS):
             row = panels[i * len(PIXELS) + j]
-            picture(row[0], each.image, run if j == 0 else "")
+            panel(row[0], each.image, run if j == 0 else "")
             row[0].plot(
                 pixel[1] * side - 0.5,
                 pixel[0] * side - 0.5,
@@ -54,7 +54,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
                 markeredgecolor="white",
             )
             for axes, (name, stage) in zip(row[1:], each.stages.items(), strict=False):
-                picture(
+                panel(
                     axes,
                     stage[j],
                     f"{name}, {stage.shape[1]} x {stage.shape[2]}" if j == 0 else "",

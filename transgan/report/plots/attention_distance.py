@@ -1,13 +1,17 @@
-"""Attention distance: how far queries look, by depth and along training. Convolutions of one layer would all lie at one small distance."""
+"""Attention distance: how far queries look, by depth and along training. A convolution would look at one small distance only."""
+
+from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from transgan.config.plan import Plan
 from transgan.report.plots import sources
-from transgan.report.plots.style import SEQUENTIAL, canvas
+from transgan.report.plots.style import SEQUENTIAL, canvas, images_axis
 from transgan.schema import FigureConfig
 
 
@@ -16,41 +20,58 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     figure = canvas(plan, config.title, 0.6 + 2.9 * len(config.runs))
     panels = figure.subplots(len(config.runs), 2, squeeze=False)
     for (along, depth), run in zip(panels, config.runs, strict=True):
-        records = sources.dynamics(plan, run)
-        reach = records["attention_distance"]  # (P, layers, heads)
-        layers = reach.shape[1]
-        if not layers:
+        distances = _distances(plan, run)
+        if distances.empty:
             for axes in (along, depth):
                 axes.set_axis_off()
                 axes.set_title(f"{run}: no attention")
             continue
-        shades = colormaps[SEQUENTIAL](np.linspace(0.0, 0.9, max(layers, 1)))
-        images = np.maximum(records["images"], 1)
-        for layer in range(layers):
-            along.plot(
-                images,
-                reach[:, layer].mean(1),
-                color=shades[layer],
-                marker=".",
-                label=f"layer {layer + 1}" if layer in (0, layers - 1) else None,
-            )
-            depth.plot(
-                np.full(reach.shape[2], layer + 1),
-                reach[-1, layer],
-                color=shades[layer],
-                marker="o",
-                linestyle="none",
-                alpha=0.7,
-            )
-        depth.plot(np.arange(layers) + 1, reach[-1].mean(1), color="black", linewidth=1, label="mean over heads")
-        along.set_xscale("symlog", linthresh=float(images[1]) if len(images) > 1 else 1.0)
-        along.xaxis.set_major_formatter(EngFormatter(sep=""))
+        _draw_along(along, distances)
         along.set_title(f"{run}: along training")
-        along.set_xlabel("real images shown to the discriminator")
-        along.set_ylabel("attention distance in pixels")
-        depth.set_title("at the end of training, a dot per head")
-        depth.set_xlabel("layer of the generator")
-        depth.xaxis.set_major_locator(MaxNLocator(integer=True))
-        along.legend()
-        depth.legend()
+        _draw_depth(depth, distances[distances["images"] == distances["images"].max()])
     return figure
+
+
+def _distances(plan: Plan, run: str) -> pd.DataFrame:
+    """A line per moment, layer and head: `images`, `layer` and `head` from 1 on, `distance` in pixels."""
+    records = sources.dynamics(plan, run)
+    distances = records["attention_distance"]  # (P, layers, heads)
+    moment, layer, head = np.indices(distances.shape).reshape(3, -1)
+    return pd.DataFrame(
+        {"images": records["images"][moment], "layer": layer + 1, "head": head + 1, "distance": distances.ravel()}
+    )
+
+
+def _draw_along(axes: Axes, distances: pd.DataFrame) -> None:
+    """The mean over heads of each layer."""
+    moments = np.unique(distances["images"])
+    axes.set_xscale("symlog", linthresh=float(moments[1]) if len(moments) > 1 else 1.0)
+    sns.lineplot(
+        distances,
+        x="images",
+        y="distance",
+        **_coloured(distances),
+        marker="o",
+        markersize=4,
+        markeredgewidth=0,
+        errorbar=None,
+        ax=axes,
+    )
+    axes.set_ylabel("attention distance in pixels")
+    images_axis(axes)
+
+
+def _draw_depth(axes: Axes, distances: pd.DataFrame) -> None:
+    """Every head a dot, and the mean over heads of each layer."""
+    sns.scatterplot(distances, x="layer", y="distance", **_coloured(distances), alpha=0.7, legend=False, ax=axes)
+    sns.lineplot(
+        distances, x="layer", y="distance", color="black", linewidth=1, errorbar=None, label="mean over heads", ax=axes
+    )
+    axes.set(title="at the end of training, a dot per head", xlabel="layer of the generator", ylabel="")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _coloured(distances: pd.DataFrame) -> dict[str, Any]:
+    """A colour by depth; the palest tenth of the map is left out."""
+    layers = distances["layer"].max()
+    return {"hue": "layer", "palette": SEQUENTIAL, "hue_norm": (1, 1 + max(layers - 1, 1) / 0.9)}

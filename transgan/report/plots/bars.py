@@ -1,12 +1,12 @@
-"""Bars: FID of a table's rows, ours beside the paper's where the scale compares; one panel per dataset."""
+"""Bars: FID of a table's rows, beside the paper's where the scale compares; one panel per dataset."""
 
-from collections import Counter
-
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from transgan.config.plan import Plan
-from transgan.report.cells import Cell, cells
+from transgan.report.cells_frame import cells_frame
 from transgan.report.plots.style import COLOURS, GREY, canvas
 from transgan.schema import FigureConfig
 
@@ -14,50 +14,37 @@ METRIC = "fid"
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
-    """Only cells whose runs the figure names are drawn, and no panel for one alone; the paper's numbers are open circles."""
+    """Only cells whose runs the figure names are drawn, and no panel for a single one; open circles are the paper's numbers."""
     assert config.table is not None
-    known = set(config.runs)
-    found = [
-        cell
-        for cell in cells(plan, config.table)
-        if cell.metric == METRIC and cell.run_names and known.issuperset(cell.run_names)
-    ]
-    titles = {column.dataset: column.title for column in plan.table(config.table).columns}
-    rows = Counter(cell.dataset for cell in found)
-    datasets = [dataset for dataset, count in rows.items() if count > 1]
-    most = max(rows.values(), default=1)
-    figure = canvas(plan, config.title, 1.2 + 0.34 * most, note=plan.table(config.table).note)
-    for axes, dataset in zip(figure.subplots(1, max(len(datasets), 1), squeeze=False)[0], datasets, strict=False):
-        _draw(axes, [cell for cell in found if cell.dataset == dataset], plan.scale.comparable)
-        axes.set_title(titles[dataset])
+    cells = cells_frame(plan, config.table)
+    cells = cells[(cells["metric"] == METRIC) & cells["run"].notna()]
+    named = cells["run"].isin(config.runs).groupby([cells["column"], cells["row"]]).transform("all")
+    cells = cells[named]
+    rows = cells.groupby("column", sort=False)["row"].nunique()
+    titles = [column.title for column in plan.table(config.table).columns if rows.get(column.title, 0) > 1]
+    figure = canvas(plan, config.title, 1.2 + 0.34 * max(rows, default=1), note=plan.table(config.table).note)
+    for axes, title in zip(figure.subplots(1, max(len(titles), 1), squeeze=False)[0], titles, strict=False):
+        _draw(axes, cells[cells["column"] == title], plan.scale.comparable)
+        axes.set_title(title)
     return figure
 
 
-def _draw(axes: Axes, found: list[Cell], compare: bool) -> None:
-    positions = range(len(found))
-    means = [cell.result.mean if cell.result else 0.0 for cell in found]
-    spreads = [(cell.result.std or 0.0) if cell.result else 0.0 for cell in found]
-    axes.barh(positions, means, xerr=spreads, color=COLOURS[0], ecolor=COLOURS[-1], height=0.6, label="ours")
-    for position, mean, cell in zip(positions, means, found, strict=True):
-        axes.text(mean, position, f"  {mean:.2f}" if cell.result else "  not run", va="center", fontsize=8)
+def _draw(axes: Axes, cells: pd.DataFrame, compare: bool) -> None:
+    """A bar per row: the mean over training seeds, with the spread that the table prints."""
+    rows = cells.drop_duplicates("row")
+    sns.barplot(rows, x="mean", y="row", color=COLOURS[0], saturation=1, width=0.6, label="ours", legend=False, ax=axes)
+    spread = rows["std_training"].fillna(rows["std_evaluation"]).fillna(0.0)
+    axes.errorbar(rows["mean"], rows["row"], xerr=spread, fmt="none", ecolor="black", elinewidth=1.2)
+    for position, mean in enumerate(rows["mean"]):
+        words = "  not run" if pd.isna(mean) else f"  {mean:.2f}"
+        axes.text(0.0 if pd.isna(mean) else mean, position, words, va="center", fontsize=8)
     if compare:
-        quoted = [
-            (position, cell.paper.value)
-            for position, cell in zip(positions, found, strict=True)
-            if cell.paper and cell.paper.value is not None
-        ]
-        axes.plot(
-            [value for _, value in quoted],
-            [position for position, _ in quoted],
-            color=GREY,
-            marker="o",
-            fillstyle="none",
-            linestyle="none",
-            label="paper",
+        sns.scatterplot(
+            rows, x="paper", y="row", facecolor="none", edgecolor=GREY, linewidth=1.2, label="paper", ax=axes
         )
         axes.legend(loc="lower right")
-    axes.set_yticks(positions, [cell.row for cell in found])
-    axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
     axes.margins(x=0.18)
-    axes.set_xlabel(f"{', '.join(dict.fromkeys(cell.label for cell in found))} (lower is better)")
+    labels = cells["measured"].dropna().unique()
+    axes.set(xlabel=f"{', '.join(labels) or METRIC.upper()} (lower is better)", ylabel="")

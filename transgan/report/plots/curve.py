@@ -1,96 +1,102 @@
-"""Learning curves: FID, critic gap and losses over real images shown; the authors' own curve beside them where the scale compares."""
+"""Learning curves: FID, critic gap and losses over real images shown; beside them the authors' own curve where the scale compares."""
 
-import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
 
 from transgan.config.plan import Plan
 from transgan.report.cells import metric_label
-from transgan.report.paper_numbers import curve
+from transgan.report.paper_numbers import authors_curve
 from transgan.report.plots import sources
-from transgan.report.plots.style import COLOURS, GREY, canvas, spread_axis
+from transgan.report.plots.style import GREY, canvas, colours, images_axis, spread_axis
 from transgan.schema import FigureConfig
 
 # The authors evaluated the end of their run some 35 times: 10.82 to 11.06 (paper.md, section 2), an evaluation noise of about this.
 AUTHORS_NOISE = 0.1
+# Seaborn's name for bars from the lowest to the highest value.
+EVERY_SEED = ("pi", 100)
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
-    """FID above, the critic's gap and the losses below; one colour per run."""
+    """FID above, the critic gap and the losses below; a colour per run."""
     figure = canvas(plan, config.title, 6.6)
     fid, gap, loss = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
-    for colour, run in zip(COLOURS, config.runs, strict=False):
-        _draw_fid(fid, plan, run, colour)
-        _draw_losses(gap, loss, plan, run, colour)
-    if plan.scale.comparable:
-        _draw_authors(fid, {plan.run(run).dataset_name for run in config.runs})
-    fid.set_title(_fid_title(plan, config))
-    values = [float(value) for line in fid.get_lines() for value in np.asarray(line.get_ydata())]
-    if values:
-        spread_axis(fid, values)
-    gap.set_title("critic gap: mean D(real) − mean D(fake)")
-    loss.set_title("losses (solid: discriminator, dashed: generator)")
-    loss.set_xlabel("real images shown to the discriminator")
-    loss.xaxis.set_major_formatter(EngFormatter(sep=""))
-    if fid.has_data():
-        fid.legend()
+    _draw_fid(fid, plan, config.runs)
+    rows = sources.histories(plan, config.runs)
+    sns.lineplot(
+        rows, x="images", y="gap", hue="run", palette=colours(config.runs), errorbar=None, legend=False, ax=gap
+    )
+    gap.set(title="critic gap: mean D(real) − mean D(fake)", ylabel="")
+    losses = rows.rename(columns={"d_loss": "discriminator", "g_loss": "generator"}).melt(
+        ["run", "images"], ["discriminator", "generator"], var_name="network", value_name="loss"
+    )
+    sns.lineplot(
+        losses.dropna(),
+        x="images",
+        y="loss",
+        hue="run",
+        palette=colours(config.runs),
+        style="network",
+        errorbar=None,
+        ax=loss,
+    )
+    handles, names = loss.get_legend_handles_labels()
+    loss.legend(handles[-2:], names[-2:])  # the two networks; the runs' colours are explained above
+    loss.set(title="losses", ylabel="")
+    images_axis(loss)
     return figure
 
 
-def _draw_fid(axes: Axes, plan: Plan, run: str, colour: str) -> None:
-    """Small-sample FID along training where the recipe asks for it, and the score at the end."""
-    records = sources.dynamics(plan, run)
-    known = np.isfinite(records["fid"])
-    if known.any():
-        samples = plan.run(run).recipe.dynamics.fid_samples
-        axes.plot(
-            records["images"][known],
-            records["fid"][known],
-            color=colour,
-            marker=".",
-            label=f"{run}, {samples:,} samples",
-        )
-    found = sources.scores(plan, run)
-    if "fid" in found:
-        values = found["fid"]["values"]
-        end = records["images"][-1]
-        axes.errorbar(
-            [end],
-            [np.mean(values)],
-            yerr=[[np.ptp(values) / 2]],
-            color=colour,
-            marker="D",
-            label=f"{run}, scored: {np.mean(values):.2f}",
-            linestyle="none",
-        )
+def _draw_fid(axes: Axes, plan: Plan, runs: tuple[str, ...]) -> None:
+    """Small-sample FID along training where the recipe measures it, the score at the end, and the authors' curve."""
+    along, end = sources.fid_along_training(plan, runs), sources.scores(plan, runs, "fid")
+    for run, colour in colours(runs).items():
+        inside, scored = along[along["run"] == run], end[end["run"] == run]
+        if not inside.empty:
+            samples = plan.run(run).recipe.dynamics.fid_samples
+            label = f"{run}, {samples:,} samples"
+            sns.lineplot(inside, x="images", y="fid", color=colour, marker="o", label=label, ax=axes)
+        if not scored.empty:
+            label = f"{run}, scored: {scored['fid'].mean():.2f}"
+            sns.lineplot(
+                scored,
+                x="images",
+                y="fid",
+                color=colour,
+                marker="D",
+                markersize=7,
+                errorbar=EVERY_SEED,
+                err_style="bars",
+                linestyle="none",
+                label=label,
+                ax=axes,
+            )
+    drawn = [*along["fid"], *end["fid"]]
+    labels = dict.fromkeys(metric_label("fid", plan.run(run).protocol.plain()) for run in runs)
+    axes.set(title=f"{', '.join(labels)} (lower is better)", ylabel="")
+    if plan.scale.comparable:
+        drawn += _draw_authors(axes, {plan.run(run).dataset_name for run in runs})
+    spread_axis(axes, drawn)
 
 
-def _draw_losses(gap: Axes, loss: Axes, plan: Plan, run: str, colour: str) -> None:
-    rows = sources.history(plan, run)
-    gap.plot(rows["images"], rows["gap"], color=colour, label=run)
-    for column, line in (("d_loss", "-"), ("g_loss", "--")):
-        known = np.isfinite(rows[column])
-        loss.plot(rows["images"][known], rows[column][known], color=colour, linestyle=line)
+def _draw_authors(axes: Axes, datasets: set[str]) -> list[float]:
+    """Draw the authors' log (EMA weights), with the noise of their evaluation as bars, and return its FIDs.
 
-
-def _draw_authors(axes: Axes, datasets: set[str]) -> None:
-    """The authors' log, EMA weights, with the noise of their evaluation as a band; its gap (4.5 to 9.7 million images) is not bridged."""
+    There are no points between 4.5 and 9.7 million images, so no line joins them.
+    """
+    fids = []
     for dataset in sorted(datasets):
-        points = curve(dataset)
+        points = authors_curve(dataset)
+        fids += [point.fid for point in points]
         if points:
-            images, fid = np.array([point.images for point in points]), np.array([point.fid for point in points])
             axes.errorbar(
-                images,
-                fid,
+                [point.images for point in points],
+                [point.fid for point in points],
                 yerr=AUTHORS_NOISE,
                 color=GREY,
                 marker="x",
                 linestyle="none",
                 label="authors' own log (issue 40)",
             )
-
-
-def _fid_title(plan: Plan, config: FigureConfig) -> str:
-    labels = dict.fromkeys(metric_label("fid", plan.run(run).protocol.plain()) for run in config.runs)
-    return f"{', '.join(labels)} (lower is better)"
+            axes.legend()
+    return fids

@@ -1,67 +1,55 @@
-"""Training dynamics: the same latents at log-spaced moments of training, and under them the critic's gap and FID, run beside run."""
+"""Training dynamics: samples of the same latents at log-spaced moments of training; under them the critic gap and FID."""
 
-import numpy as np
+from typing import Any
+
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
 
 from transgan.config.plan import Plan
 from transgan.report.cells import metric_label
 from transgan.report.plots import sources
 from transgan.report.plots.samples import grid
-from transgan.report.plots.style import COLOURS, canvas, picture, short, spread_axis
+from transgan.report.plots.style import COLOURS, canvas, images_axis, panel, spread_axis
 from transgan.schema import FigureConfig
+from transgan.utils.units import short_number
 
 LATENTS = 6
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
-    """A column of panels per run: a row of pictures per latent, a column of them per moment; then the curves."""
+    """A column of panels per run: a row of samples per latent and a column of them per moment, then the curves."""
     count = len(config.runs)
     figure = canvas(plan, config.title, 6.0, width=max(5.0, 4.2 * count))
     panels = figure.subplots(3, count, squeeze=False, height_ratios=(4, 1.3, 1.3))
-    for column, run in enumerate(config.runs):
-        records = sources.dynamics(plan, run)
-        _draw_pictures(panels[0, column], records, run)
-        _draw_gap(panels[1, column], sources.history(plan, run))
-        _draw_fid(panels[2, column], plan, run, records)
-        panels[2, column].sharex(panels[1, column])
+    for (samples, gap, fid), run in zip(panels.T, config.runs, strict=True):
+        _draw_samples(samples, plan, run)
+        sns.lineplot(sources.history(plan, run), x="images", y="gap", color=COLOURS[0], errorbar=None, ax=gap)
+        gap.set(title="critic gap", xlabel="", ylabel="")
+        _draw_fid(fid, plan, run)
+        gap.sharex(fid)
+        images_axis(fid)
     return figure
 
 
-def _draw_pictures(axes: Axes, records: dict[str, np.ndarray], run: str) -> None:
+def _draw_samples(axes: Axes, plan: Plan, run: str) -> None:
+    """The samples of a few latents at every moment, with the number of real images shown under each column."""
+    records = sources.dynamics(plan, run)
     shown = records["pictures"][:, :LATENTS]  # (P, L, H, W, 3)
     points, latents, height, width, _ = shown.shape
     sheet = grid(shown.swapaxes(0, 1).reshape(latents * points, height, width, 3), points)
-    picture(axes, sheet, run)
+    panel(axes, sheet, run)
     for i, images in enumerate(records["images"]):
-        axes.text(
-            (i + 0.5) * (width + 1),
-            sheet.shape[0] + 0.02 * sheet.shape[0],
-            short(float(images)),
-            ha="center",
-            va="top",
-            fontsize=7,
-        )
+        x, y = (i + 0.5) * (width + 1), 1.02 * sheet.shape[0]
+        axes.text(x, y, short_number(float(images)), ha="center", va="top", fontsize=7)
 
 
-def _draw_gap(axes: Axes, rows: dict[str, np.ndarray]) -> None:
-    axes.plot(rows["images"], rows["gap"], color=COLOURS[0])
-    axes.set_title("critic gap")
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-
-
-def _draw_fid(axes: Axes, plan: Plan, run: str, records: dict[str, np.ndarray]) -> None:
-    known = np.isfinite(records["fid"])
-    values = list(records["fid"][known])
-    axes.set_title(f"{metric_label('fid', plan.run(run).protocol.plain())} (diamond: scored at the end)")
-    if known.any():
-        axes.plot(records["images"][known], records["fid"][known], color=COLOURS[1], marker=".")
-    found = sources.scores(plan, run)
-    if "fid" in found:
-        values.append(np.mean(found["fid"]["values"]))
-        axes.plot(records["images"][-1:], values[-1:], color=COLOURS[1], marker="D", linestyle="none")
-    if values:
-        spread_axis(axes, values)
-    axes.set_xlabel("real images shown to the discriminator")
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+def _draw_fid(axes: Axes, plan: Plan, run: str) -> None:
+    along, end = sources.fid_along_training(plan, [run]), sources.scores(plan, [run], "fid")
+    look: dict[str, Any] = {"x": "images", "y": "fid", "color": COLOURS[1], "errorbar": None, "ax": axes}
+    sns.lineplot(along, marker="o", markersize=4, markeredgewidth=0, **look)
+    sns.lineplot(end, marker="D", markersize=7, linestyle="none", **look)
+    label = metric_label("fid", plan.run(run).protocol.plain())
+    axes.set(title=f"{label} (diamond: scored at the end)", ylabel="")
+    spread_axis(axes, pd.concat([along["fid"], end["fid"]]), labels=(1, 3))

@@ -7,7 +7,7 @@ from torch import Tensor
 from transgan.config.plan import Plan
 from transgan.report.plots import sources
 from transgan.report.plots.samples import grid
-from transgan.report.plots.style import INCHES, canvas, picture
+from transgan.report.plots.style import INCHES, canvas, panel
 from transgan.schema import FigureConfig
 from transgan.utils.random import RandomStreams
 
@@ -31,7 +31,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         )
         for axes, (name, path) in zip(panels[2 * i :], (("linear", linear), ("spherical", spherical)), strict=False):
             made = pictures(module, path(first, last, STEPS).flatten(0, 1), noise)
-            picture(axes, grid(made, STEPS), f"{run}, {name}")
+            panel(axes, grid(made, STEPS), f"{run}, {name}")
     return figure
 
 

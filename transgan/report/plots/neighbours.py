@@ -7,7 +7,7 @@ from transgan.config.plan import Plan, Run
 from transgan.data.pack import Pack
 from transgan.report.plots import sources
 from transgan.report.plots.samples import grid
-from transgan.report.plots.style import canvas, picture
+from transgan.report.plots.style import canvas, panel
 from transgan.schema import FigureConfig
 
 SAMPLES, NEIGHBOURS = 8, 6
@@ -23,7 +23,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         made = sources.dynamics(plan, name)["pictures"][-1][:SAMPLES]
         near, _ = nearest(made, *_training_pictures(plan, plan.run(name)), NEIGHBOURS)
         rows = np.concatenate([made[:, None], near], axis=1)
-        picture(
+        panel(
             axes, grid(rows.reshape(-1, *rows.shape[2:]), NEIGHBOURS + 1), f"{name}: sample | nearest training pictures"
         )
     return figure

@@ -1,12 +1,15 @@
 """Relative position tables: the bias that each head learnt for every offset between query and key; paper, section 3.4."""
 
+from typing import Any
+
 import numpy as np
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from transgan.config.plan import Plan
 from transgan.models.attention_maps import attention_layers
 from transgan.report.plots import sources
-from transgan.report.plots.style import DIVERGING, canvas, picture
+from transgan.report.plots.style import DIVERGING, canvas
 from transgan.schema import FigureConfig
 
 
@@ -20,10 +23,15 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         axes.set_axis_off()
     for row, (run, name, table) in zip(panels, rows, strict=False):
         limit = float(np.abs(table).max()) or 1.0
-        for head in range(table.shape[2]):
-            title = f"{run}, {name}" if head == 0 else f"head {head + 1}"
-            picture(row[head], table[:, :, head], title, cmap=DIVERGING, vmin=-limit, vmax=limit)
-        figure.colorbar(row[0].images[0], ax=list(row), shrink=0.8)
+        look: dict[str, Any] = {"vmin": -limit, "vmax": limit, "cmap": DIVERGING, "square": True, "rasterized": True}
+        for head, axes in enumerate(row[: table.shape[2]]):
+            sns.heatmap(table[:, :, head], cbar=False, xticklabels=False, yticklabels=False, ax=axes, **look)
+            axes.set_axis_on()
+            axes.set_title(f"head {head + 1}", fontsize=8)
+        row[0].set_ylabel(f"{run}\n{name}", fontsize=8)
+        bar = figure.colorbar(row[0].collections[0], ax=list(row), shrink=0.8)
+        bar.outline.set_linewidth(0.8)
+        bar.ax.tick_params(labelsize=8)
     return figure
 
 

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from transgan.config.plan import Plan
 from transgan.report.plots import sources
-from transgan.report.plots.style import INCHES, canvas, picture
+from transgan.report.plots.style import INCHES, canvas, panel
 from transgan.schema import FigureConfig
 
 COLUMNS = 8
@@ -21,7 +21,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, run in zip(panels, config.runs, strict=False):
         pictures = sources.dynamics(plan, run)["pictures"][-1]
-        picture(axes, grid(pictures[: COLUMNS * COLUMNS], COLUMNS), f"{run} ({plan.run(run).dataset_name})")
+        panel(axes, grid(pictures[: COLUMNS * COLUMNS], COLUMNS), f"{run} ({plan.run(run).dataset_name})")
     for axes in panels[len(config.runs) :]:
         axes.set_axis_off()
     return figure

@@ -1,4 +1,4 @@
-"""One look for every figure: colours that colour-blind readers tell apart, one font that matplotlib brings along, and the same bytes each time."""
+"""One look for every figure: seaborn's theme with a palette for colour-blind readers, and files of the same bytes each time."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -7,34 +7,52 @@ from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib as mpl
-from cycler import cycler
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.markers import MarkerStyle
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from transgan.config.plan import Plan
 from transgan.utils import files
+from transgan.utils.units import short_number
 
 # Okabe and Ito's palette: told apart with every common form of colour blindness, and in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GREY = "#767676"
+MARKERS = "osD^vP*"  # drawn hollow, so that points on one another are all seen
 # Sequential and diverging maps that keep their order in grey and for colour-blind readers.
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 INCHES = 7.0
 
-_STYLE: Any = {
-    "font.family": "DejaVu Sans",
+_THEME: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.edgecolor": "black",
+    "axes.labelcolor": "black",
+    "text.color": "black",
+    "xtick.color": "black",
+    "ytick.color": "black",
+    "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#DDDDDD",
     "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "xtick.major.size": 3.5,
+    "ytick.major.size": 3.5,
+    "xtick.major.width": 0.8,
+    "ytick.major.width": 0.8,
+    "legend.fontsize": 8,
+    "legend.title_fontsize": 8,
     "legend.frameon": False,
-    "axes.prop_cycle": cycler(color=COLOURS),
+    "lines.linewidth": 1.5,
     "figure.dpi": 150,
     "savefig.dpi": 150,
     "pdf.fonttype": 42,
@@ -44,43 +62,92 @@ _STYLE: Any = {
 
 
 @contextmanager
-def styled() -> Iterator[None]:
-    """Draw in this style, whatever the user's own matplotlibrc says."""
+def theme() -> Iterator[None]:
+    """Draw in this project's theme, whatever the user's own matplotlibrc says; afterwards matplotlib is as it was."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        # DejaVu Sans comes with matplotlib, so that every machine has it.
+        sns.set_theme(style="ticks", palette=COLOURS, font="DejaVu Sans", rc=_THEME)
         yield
 
 
 def canvas(plan: Plan, title: str, height: float, width: float = INCHES, note: str | None = None) -> Figure:
-    """An empty figure of so many inches with its title, and under it what scale it is of, and a note."""
+    """An empty figure of so many inches, with its title; at the bottom the scale, and a note."""
     figure = Figure(figsize=(width, height), layout="constrained")
     warning = "" if plan.scale.comparable else "; not comparable with the paper"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     words = f"scale {plan.scale_name}: {plan.scale.description}{warning}" + (f". {note}" if note else "")
-    said = textwrap.fill(words, int(width * 19))
-    figure.supxlabel(said, x=0.01, ha="left", fontsize=7, color=GREY)
+    figure.supxlabel(textwrap.fill(words, int(width * 19)), x=0.01, ha="left", fontsize=7, color=GREY)
     return figure
 
 
-def short(number: float) -> str:
-    """A count in three digits: 0, 950, 4.35k, 96k, 12.8M."""
-    return EngFormatter(sep="")(float(f"{number:.3g}"))
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """A colour for each name, in order; after seven names they begin again."""
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
 
 
-def spread_axis(axes: Axes, values: Sequence[float], which: Literal["x", "y"] = "y") -> None:
-    """A logarithmic axis where the values span more than a factor of three, labelled 1, 2, 5, 10; a narrower range reads better linear."""
-    if min(values) <= 0 or max(values) <= 3 * min(values):
+def images_axis(axes: Axes) -> None:
+    """The axis of training: real images shown to the discriminator, as 0, 20k, 4M."""
+    axes.set_xlabel("real images shown to the discriminator")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+def spread_axis(
+    axes: Axes, values: Sequence[float] | pd.Series, which: Literal["x", "y"] = "y", labels: Sequence[float] = (1, 2, 5)
+) -> None:
+    """A logarithmic axis where values span more than a factor of three, with `labels` in each decade; else a linear one."""
+    if len(values) == 0 or min(values) <= 0 or max(values) <= 3 * min(values):
         return
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=20))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 1e4 else short(value)))
+    axis.set_major_locator(LogLocator(subs=labels, numticks=20))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 1e4 else short_number(value)))
+    axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
 
 
-def picture(axes: Axes, image: Any, title: str = "", **options: Any) -> None:
-    """Show an array as a picture: no ticks, hard pixel edges."""
+def scatter(axes: Axes, values: pd.DataFrame, x: str, y: str, name: str) -> None:
+    """A point at the mean of each `name`, with bars from its lowest to its highest value.
+
+    `values` is tidy: a line per name and evaluation seed, in the order of the legend.
+    """
+    names = list(values[name].unique())
+    means = values.groupby(name, sort=False)[[x, y]].mean()
+    for label, colour in colours(names).items():
+        inside = values[values[name] == label]
+        axes.errorbar(
+            inside[x].mean(),
+            inside[y].mean(),
+            xerr=_range(inside[x]),
+            yerr=_range(inside[y]),
+            fmt="none",
+            ecolor=colour,
+            elinewidth=1.2,
+        )
+    sns.scatterplot(
+        means.reset_index(),
+        x=x,
+        y=y,
+        hue=name,
+        style=name,
+        palette=colours(names),
+        markers={label: MarkerStyle(MARKERS[i % len(MARKERS)], "none") for i, label in enumerate(names)},
+        s=45,
+        linewidth=1.2,
+        ax=axes,
+    )
+    points = axes.collections[-1]
+    points.set(edgecolor=points.get_facecolor(), facecolor="none")
+
+
+def _range(values: pd.Series) -> list[list[float]]:
+    """How far the lowest and the highest value are from the mean, as matplotlib's errorbar takes it; never below zero by rounding."""
+    mean = values.mean()
+    return [[max(mean - values.min(), 0.0)], [max(values.max() - mean, 0.0)]]
+
+
+def panel(axes: Axes, image: Any, title: str = "", **options: Any) -> None:
+    """Show an array as an image: no ticks, hard pixel edges."""
     axes.imshow(image, **options)
     axes.set_axis_off()
     if title:
