@@ -1,8 +1,6 @@
-"""What training costs: a table counted on the real training step (the same everywhere), and beside the report what was measured here."""
+"""What training costs: a table counted on the real training step, the same on every machine, and a file of what was measured here."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -19,12 +17,13 @@ COLUMNS = {
     "discriminator_parameters": "D parameters",
     "gflop_per_image": "GFLOP per real image",
     "images": "real images",
-    "total_eflop": "EFLOP in all",
+    "total_eflop": "EFLOP in total",
     "memory_gib": "GiB on one device",
 }
 NOTE = (
-    "Counted on the run's own training step, generator steps and gradient penalty included; a multiply-add is two operations. Memory is of one "
-    "device with one forward pass of the recipe at a time. Seconds and GPU-hours are measured: cost_measured.csv beside the report."
+    "Counted on the run's own training step, with generator steps and gradient penalty; a multiply-add counts as two "
+    "operations. Memory is that of one device with one forward pass of the recipe at a time. Measured seconds and "
+    "GPU-hours are in cost_measured.csv beside the report."
 )
 
 
@@ -58,52 +57,53 @@ def lay_out(plan: Plan, table: str) -> Layout:
 
 
 def write_measured(plan: Plan) -> Path:
-    """Write results/<scale>/cost_measured.csv: images a second and hours of every run of the scale, measured where it was trained, else estimated.
+    """Write results/<scale>/cost_measured.csv: images per second and hours of every run that the scale trains.
 
-    An estimate takes the median rate, in operations a second, of the runs that were measured; there is none without any.
+    They are measured where the run was trained, else estimated with the median rate, in operations per second, of the runs
+    that were measured. Without any of those they are blank.
     """
-    measured = {name: found for name in plan.made if (found := _training(plan, name))}
-    work = {name: counted(plan, plan.run(name))["gflop_per_image"] for name in plan.made}
-    rates = [work[name] * found["images_per_second"] for name, found in measured.items()]
-    rows = []
-    for name, run in plan.made.items():
-        found = measured.get(name)
-        speed = found["images_per_second"] if found else median(rates) / work[name] if rates else None
-        seconds = found["training_seconds"] if found else run.recipe.images / speed if speed else None
-        devices = len(found["gpus"]) and run.recipe.devices if found else None
-        rows.append(
-            [
-                name,
-                "measured" if found else "estimated" if speed else "unknown",
-                found["hardware"] if found else "",
-                run.recipe.images,
-                None if speed is None else round(speed, 2),
-                None if seconds is None else round(seconds / 3600, 4),
-                None if not devices or seconds is None else round(seconds / 3600 * devices, 4),
-                work[name] * run.recipe.images / 1e9,
-            ]
-        )
+    costs = pd.DataFrame([_measured(plan, name) for name in plan.made])
+    rate = (costs["gflop_per_image"] * costs["images_per_second"]).median()
+    measured = costs["images_per_second"].notna()
+    costs["how"] = measured.map({True: "measured", False: "unknown" if pd.isna(rate) else "estimated"})
+    costs["images_per_second"] = costs["images_per_second"].fillna(rate / costs["gflop_per_image"])
+    hours = costs["seconds"].fillna(costs["images"] / costs["images_per_second"]) / 3600
+    costs["hours"], costs["gpu_hours"] = hours.round(4), (hours * costs["gpus"]).round(4)
+    costs["images_per_second"] = costs["images_per_second"].round(2)
+    costs["eflop"] = costs["gflop_per_image"] * costs["images"] / 1e9
     path = plan.paths.results / "cost_measured.csv"
-    files.write_csv(
-        path, ["run", "how", "hardware", "images", "images_per_second", "hours", "gpu_hours", "eflop"], rows
-    )
+    columns = ["run", "how", "hardware", "images", "images_per_second", "hours", "gpu_hours", "eflop"]
+    files.write_text(path, costs[columns].to_csv(index=False))
     return path
 
 
 def _counts(plan: Plan, run: str) -> dict[str, float]:
     resolved = plan.run(run)
-    found = {**counted(plan, resolved), "images": resolved.recipe.images}
-    return {key: found[key] for key in COLUMNS}
+    counts = {**counted(plan, resolved), "images": resolved.recipe.images}
+    return {key: counts[key] for key in COLUMNS}
 
 
-def _training(plan: Plan, run: str) -> Mapping[str, Any] | None:
-    """What a run's provenance says of its speed; None where it was not trained like this, or its file did not travel."""
+def _measured(plan: Plan, run: str) -> dict[str, Any]:
+    """Images and operations of a run, and the speed in its provenance, if it was trained under this configuration; `gpus` that it took."""
+    line: dict[str, Any] = {
+        "run": run,
+        "images_per_second": float("nan"),
+        "seconds": float("nan"),
+        "gpus": float("nan"),
+    }
+    counts = _counts(plan, run)
+    line |= {"images": counts["images"], "gflop_per_image": counts["gflop_per_image"], "hardware": None}
     path = plan.paths.run(run) / "provenance.json"
     if not path.exists() or carried(path.with_name("run.json")).get("fingerprint") != plan.fingerprint("train", run):
-        return None
-    known = files.read_json(path)
-    speed = known.get("training")
-    machine = known["hardware"]
-    return (
-        {**speed, "hardware": ", ".join(machine["gpus"]) or machine["cpu"], "gpus": machine["gpus"]} if speed else None
-    )
+        return line
+    provenance = files.read_json(path)
+    speed, machine = provenance.get("training"), provenance["hardware"]
+    if not speed:
+        return line
+    return {
+        **line,
+        "images_per_second": speed["images_per_second"],
+        "seconds": speed["training_seconds"],
+        "gpus": plan.run(run).recipe.devices if machine["gpus"] else float("nan"),
+        "hardware": ", ".join(machine["gpus"]) or machine["cpu"],
+    }

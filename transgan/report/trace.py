@@ -1,10 +1,10 @@
-"""Tracing: from a cell of a table back to the runs, commits, data, machines and MLflow entries that it came from.
+"""Tracing a cell of a table back to its runs, commits, data, machines and MLflow runs.
 
-Reads provenance.json of the runs, which may differ between two makings of the same thing: only the report and `transgan trace` use it.
+It reads the runs' provenance.json, which is not the same when a run is trained again; so only the report and
+`transgan trace` use it.
 """
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where one run's result came from. `provenance` is empty where the run's file did not travel with its scores."""
+    """Where one run's result came from. `provenance` is empty where the run's provenance.json is not there."""
 
     run: str
     train_fingerprint: str
@@ -31,14 +31,14 @@ class Origin:
 
     @property
     def commit(self) -> str:
-        """The commit it was trained by."""
+        """The commit that the run was trained with."""
         return str(self.provenance.get("commit") or UNKNOWN)
 
     @property
     def dirty(self) -> bool | None:
-        """Whether the sources differed from that commit; None where nobody knows."""
-        known: bool | None = self.provenance.get("dirty")
-        return known
+        """Whether the sources differed from that commit; None where that is unknown."""
+        dirty: bool | None = self.provenance.get("dirty")
+        return dirty
 
     @property
     def hardware(self) -> str:
@@ -62,7 +62,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Traced:
-    """A cell and where its number came from, one origin per run that was there."""
+    """A cell and where its number came from: an origin for each run with a score."""
 
     cell: Cell
     origins: tuple[Origin, ...]
@@ -70,14 +70,14 @@ class Traced:
     @property
     def doubts(self) -> list[str]:
         """What a reader should know before trusting the number: a dirty tree, several commits, no provenance."""
-        found = []
+        doubts = []
         if any(origin.dirty for origin in self.origins):
-            found.append("from a dirty tree: the sources differed from their commit")
+            doubts.append("from a dirty tree: the sources differed from their commit")
         if len({origin.commit for origin in self.origins}) > 1:
-            found.append("from several commits")
+            doubts.append("from several commits")
         if any(not origin.provenance for origin in self.origins):
-            found.append("without provenance: the run's provenance.json is not here")
-        return found
+            doubts.append("without provenance: the run's provenance.json is not here")
+        return doubts
 
     def plain(self) -> dict[str, Any]:
         """As JSON-compatible data."""
@@ -105,16 +105,16 @@ def traced(plan: Plan, table: str) -> list[Traced]:
 
 
 def everything(plan: Plan) -> dict[str, Any]:
-    """What results/<scale>/provenance.json holds: every cell of every table, and what to doubt in all of it."""
-    found = [
+    """The content of results/<scale>/provenance.json: every cell of every table, with the commits and dirty runs behind them."""
+    every = [
         each for name, table in plan.params.tables.items() if table.kind == "scores" for each in traced(plan, name)
     ]
-    commits = sorted({origin.commit for each in found for origin in each.origins})
+    commits = sorted({origin.commit for each in every for origin in each.origins})
     return {
         "scale": plan.scale_name,
         "commits": commits,
-        "dirty": sorted({origin.run for each in found for origin in each.origins if origin.dirty}),
-        "cells": [each.plain() for each in found],
+        "dirty": sorted({origin.run for each in every for origin in each.origins if origin.dirty}),
+        "cells": [each.plain() for each in every],
     }
 
 
@@ -126,25 +126,25 @@ def write(plan: Plan) -> Path:
 
 
 def trace(plan: Plan, table: str, row: str) -> None:
-    """Print where the numbers of one row came from. Raises UserError naming the rows when there is no such row."""
+    """Print where the numbers of one row came from. Raises UserError naming the rows if there is no such row."""
     config = plan.table(table)
     names = [each.name for each in config.rows]
     if row not in names:
         raise UserError(f"{plan.file}: tables.{table}: no row {row!r}; the rows are: {', '.join(names)}")
-    found = [each for each in traced(plan, table) if each.cell.row == row]
+    measured = [each for each in traced(plan, table) if each.cell.row == row]
     quoted = [cell for cell in cells(plan, table) if cell.row == row and not cell.run_names]
-    print("\n\n".join([*(_words(each) for each in found), *(_quoted(cell) for cell in quoted)]))
+    print("\n\n".join([*(_words(each) for each in measured), *(_quoted(cell) for cell in quoted)]))
 
 
 def _origins(plan: Plan, cell: Cell) -> tuple[Origin, ...]:
-    """Of the runs that the number was made of; scores of another configuration are not among them."""
+    """Origins of the runs behind the number; scores of another configuration are not among them."""
     origins = (_origin(plan, run) for run in cell.run_names if plan.paths.score(run).exists())
     return tuple(origin for origin in origins if cell.result and origin.score_fingerprint in cell.result.fingerprints)
 
 
 def _origin(plan: Plan, run: str) -> Origin:
     scores = read_scores(plan, run)
-    assert scores is not None  # its cell has a number
+    assert scores is not None  # its file exists
     provenance = plan.paths.run(run) / "provenance.json"
     return Origin(
         run=run,
@@ -173,7 +173,7 @@ def _words(each: Traced) -> str:
         ),
     ]
     for origin in each.origins:
-        known = origin.provenance
+        provenance = origin.provenance
         lines += [
             f"  run {origin.run}",
             *_lines(
@@ -182,15 +182,19 @@ def _words(each: Traced) -> str:
                     ("images", f"{origin.images:,}"),
                     ("data", origin.data),
                     ("commit", origin.commit + (" (dirty)" if origin.dirty else "")),
-                    ("trained", f"{known['started']} to {known['finished']}" if known else ""),
-                    ("hardware", origin.hardware if known else ""),
-                    ("libraries", json.dumps(known.get("libraries", {}))[1:-1].replace('"', "") if known else ""),
-                    ("mlflow run", str(known.get("mlflow_run_id") or "")),
+                    ("trained", f"{provenance['started']} to {provenance['finished']}" if provenance else ""),
+                    ("hardware", origin.hardware if provenance else ""),
+                    ("libraries", _libraries(provenance)),
+                    ("mlflow run", str(provenance.get("mlflow_run_id") or "")),
                 ],
                 "    ",
             ),
         ]
     return "\n".join(lines)
+
+
+def _libraries(provenance: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {version}" for name, version in provenance.get("libraries", {}).items())
 
 
 def _eflop(cell: Cell) -> str:
@@ -199,7 +203,7 @@ def _eflop(cell: Cell) -> str:
 
 def _quoted(cell: Cell) -> str:
     assert cell.paper is not None
-    checked = "" if cell.paper.verified else "; recalled, could not be checked"
+    checked = "" if cell.paper.verified else "; recalled, not checked"
     return f"{cell.row}, {cell.dataset}, {cell.metric.upper()}: {cell.paper.text}, quoted from {cell.paper.source}{checked}"
 
 
