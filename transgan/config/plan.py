@@ -155,6 +155,11 @@ class Plan:
         runs = self.table(name).run_names if kind == "tables" else self.figure(name).runs
         return tuple(run for run in runs if run in self.made)
 
+    @property
+    def score_tables(self) -> list[str]:
+        """Names of the tables of scores, whose cells results/<scale>/cells.csv gathers; tables of costs have no cells."""
+        return [name for name, table in self.params.tables.items() if table.kind == "scores"]
+
     @cached_property
     def references(self) -> dict[str, tuple[str, str]]:
         """Reference name -> (dataset, protocol), each pair that some run made at this scale is scored with."""
@@ -265,8 +270,7 @@ class Plan:
                 runs = {run: self._cell(run) if run in self.made else self._skipped(run) for run in table.run_names}
                 return {"table": table.plain(), "runs": runs, **self._said_of_scale()}
             case "cells":
-                names = [name for name, table in self.params.tables.items() if table.kind == "scores"]
-                return {"tables": {name: self.fingerprint("table", name) for name in names}}
+                return {"tables": {name: self.fingerprint("table", name) for name in self.score_tables}}
             case "figure":
                 figure = self.figure(name)
                 return {

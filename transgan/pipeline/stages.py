@@ -62,7 +62,7 @@ def _all(plan: Plan) -> Iterator[Stage]:
         yield _score(plan, name)
     for name in plan.params.tables:
         yield _table(plan, name)
-    if any(table.kind == "scores" for table in plan.params.tables.values()):
+    if plan.score_tables:
         yield _cells(plan)
     for name in plan.params.figures:
         yield _figure(plan, name)
@@ -188,12 +188,11 @@ def _table(plan: Plan, name: str) -> Stage:
 
 
 def _cells(plan: Plan) -> Stage:
-    names = [name for name, table in plan.params.tables.items() if table.kind == "scores"]
     return Stage(
         verb="cells",
         name="all",
         arguments=(),
-        inputs=tuple(plan.paths.table(name).with_suffix(".csv") for name in names),
+        inputs=tuple(plan.paths.table(name).with_suffix(".csv") for name in plan.score_tables),
         outputs=(plan.paths.cells,),
         parameters=(),
         fingerprint=plan.fingerprint("cells", "all"),

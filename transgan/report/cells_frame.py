@@ -55,14 +55,9 @@ COLUMNS: Mapping[str, str] = {
 CELL = ["table", "row", "column", "metric"]
 
 
-def score_tables(plan: Plan) -> list[str]:
-    """Names of the tables of scores; those of costs have no cells."""
-    return [name for name, table in plan.params.tables.items() if table.kind == "scores"]
-
-
 def cells_frame(plan: Plan, *tables: str) -> pd.DataFrame:
     """The cells of some tables, of all tables of scores where none is named, as a tidy frame with COLUMNS."""
-    return to_frame(cell for table in tables or score_tables(plan) for cell in cells(plan, table))
+    return to_frame(cell for table in tables or plan.score_tables for cell in cells(plan, table))
 
 
 def to_frame(of: Iterable[Cell]) -> pd.DataFrame:
@@ -77,7 +72,7 @@ def write(plan: Plan) -> None:
     Raises UserError naming the table to make first.
     """
     parts = []
-    for name in score_tables(plan):
+    for name in plan.score_tables:
         path = plan.paths.table(name).with_suffix(".csv")
         if not path.exists():
             raise UserError(f"{path}: not there; run `{plan.command('table', name)}` first")

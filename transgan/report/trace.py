@@ -106,9 +106,7 @@ def traced(plan: Plan, table: str) -> list[Traced]:
 
 def everything(plan: Plan) -> dict[str, Any]:
     """The content of results/<scale>/provenance.json: every cell of every table, with the commits and dirty runs behind them."""
-    every = [
-        each for name, table in plan.params.tables.items() if table.kind == "scores" for each in traced(plan, name)
-    ]
+    every = [each for table in plan.score_tables for each in traced(plan, table)]
     commits = sorted({origin.commit for each in every for origin in each.origins})
     return {
         "scale": plan.scale_name,
