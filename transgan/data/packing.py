@@ -98,7 +98,7 @@ class PackingJob:
         """Return how many rows from the first on are written without a gap. Entries may arrive in another order."""
         return int(self._first_missing[self.done])
 
-    def good_entries(self) -> list[tuple[int, Entry]]:
+    def readable_entries(self) -> list[tuple[int, Entry]]:
         """Return (row, entry) of every image that could be read, in the order of rows."""
         return [
             (row, self.entries[index])
@@ -250,7 +250,7 @@ def finish_images(job: PackingJob, folder: Path, sha256: str) -> dict[str, str]:
 
     `sha256` is the digest of images.partial. Leaves out the rows of unreadable images.
     """
-    good = job.good_entries()
+    good = job.readable_entries()
     if job.unreadable:
         _copy_rows(job, [row for row, _ in good], folder)
         sha256 = files.sha256(folder / IMAGES)
@@ -288,7 +288,7 @@ def _ranges(rows: list[int], longest: int) -> Iterator[range]:
 
 
 def write_contact_sheet(folder: Path) -> None:
-    """The first 64 pictures of the pack as contact.png, 64 to 128 pixels each, so that a person sees crop and resize at a glance."""
+    """Write contact.png: the first 64 images of the pack, 64 to 128 pixels each, to check crop and resize by eye."""
     images = np.load(folder / IMAGES, mmap_mode="r")[: CONTACT_SIDE**2]
     side = images.shape[1]
     shown = side * -(-64 // side) if side < 64 else min(side, 128)

@@ -69,7 +69,7 @@ def _build_pack(
     job = PackingJob(reader, CropAndResize.from_config(config), [split.name for split in config.splits])
     packed = pack_images(job, store, f"prepare {dataset}")
     _report_unreadable(job, config, store, title)
-    good = Counter(entry.split for _, entry in job.good_entries())
+    good = Counter(entry.split for _, entry in job.readable_entries())
     check_counts(config.splits, good, config.allow_partial or bool(job.unreadable), title)
     digests = finish_images(job, store, packed)
     write_contact_sheet(store)

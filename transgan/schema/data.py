@@ -40,8 +40,8 @@ class DatasetConfig(Strict):
     resize: Literal["lanczos", "bicubic", "bilinear", "box"] = Field("lanczos", description="antialiased filter")
     crop: Literal["none", "center", "face148", "face128", "face108", "landmarks"] = Field(
         "none",
-        description="none: squash to a square; center: the largest centred square; CelebA only: faceN, a fixed square of"
-        " N pixels, or landmarks, a square around the five landmarks of each face",
+        description="none: squash to a square; center: the largest centred square; CelebA only: faceN, a fixed square"
+        " of N pixels, or landmarks, a square around the five landmarks of each face",
     )
     splits: tuple[Split, ...] = Field(min_length=1, description="the splits to pack, in this order")
     train_splits: tuple[str, ...] = Field(("train",), min_length=1, description="the splits to train on")
@@ -50,7 +50,7 @@ class DatasetConfig(Strict):
 
     @property
     def packing_workers(self) -> int:
-        """Workers that packing may use: one for a small dataset, MOST_WORKERS for a large one or one of unknown size."""
+        """Workers that packing may use: one for a small dataset, MOST_WORKERS for a large or unknown one."""
         counts = [split.count for split in self.splits]
         return 1 if sum(count or PROCESSES_FROM for count in counts) < PROCESSES_FROM else MOST_WORKERS
 

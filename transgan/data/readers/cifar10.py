@@ -56,8 +56,7 @@ class Cifar10Reader(Reader):
     def _checked(self, member: str, batch: dict[bytes, Any]) -> tuple[np.ndarray, list[int]]:
         """Return images (N, 32, 32, 3) and labels of a batch. Raises UserError for another format."""
         data, labels = batch.get(b"data"), batch.get(b"labels")
-        rows_fit = isinstance(data, np.ndarray) and data.ndim == 2 and data.shape[1] == 3 * SIDE * SIDE
-        if not rows_fit or not isinstance(labels, list):
+        if not isinstance(data, np.ndarray) or data.shape[1:] != (3 * SIDE * SIDE,) or not isinstance(labels, list):
             raise UserError(f"{self._path}: {member} is not a CIFAR-10 batch; get the archive from its publisher")
         if len(labels) != len(data) or not all(isinstance(label, int) and 0 <= label < 256 for label in labels):
             raise UserError(
