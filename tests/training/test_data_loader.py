@@ -50,7 +50,7 @@ def test_reading_ahead_gives_what_residence_on_the_device_gives(pack):
 
 @pytest.mark.parametrize("piece", [1, 7 * 48, 10**6])
 def test_residence_in_pieces_is_residence_at_once(pack, piece, monkeypatch):
-    monkeypatch.setattr(module, "PIECE_BYTES", piece)
+    monkeypatch.setattr(module, "CHUNK_BYTES", piece)
     test = loader(pack, resident=True, splits=("test", "train"))
     shown = torch.cat([test.batch(step) for step in range(5)])
     order = np.concatenate([test.positions(step) for step in range(5)])

@@ -32,15 +32,15 @@ def crash() -> None:
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action) -> None:
     """Have `action` happen once, at the end of a step."""
-    advance = Trainer.advance
+    training_step = Trainer.training_step
 
-    def advance_and_act(self, *arguments):
-        advance(self, *arguments)
+    def step_and_act(self, *arguments):
+        training_step(self, *arguments)
         if self.step == step:
-            monkeypatch.setattr(Trainer, "advance", advance)
+            monkeypatch.setattr(Trainer, "training_step", training_step)
             action()
 
-    monkeypatch.setattr(Trainer, "advance", advance_and_act)
+    monkeypatch.setattr(Trainer, "training_step", step_and_act)
 
 
 def stopped_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Path:
@@ -91,9 +91,9 @@ def test_a_run_told_to_stop_saves_and_goes_on_to_the_same_bytes(project, undistu
     with pytest.raises(Stopped) as stop:
         train(plans.load(), RUN)
     assert stop.value.code == 128 + signum
-    assert "saved at 64 images; the same command goes on" in capsys.readouterr().err
+    assert f"received {signum.name}; saved at 64 images; run the same command to resume" in capsys.readouterr().err
     train(plans.load(), RUN)
-    assert "goes on from 64 of 128 images" in capsys.readouterr().err
+    assert "resumes from 64 of 128 images" in capsys.readouterr().err
     assert digests(project) == undisturbed
 
 
@@ -104,7 +104,7 @@ def test_a_damaged_newest_checkpoint_falls_back_aloud(project, undisturbed, monk
     train(plans.load(), RUN)
     messages = capsys.readouterr().err
     assert f"{newest}: damaged" in messages
-    assert "goes on from 64 of" in messages
+    assert "resumes from 64 of" in messages
     assert digests(project) == undisturbed
 
 
@@ -145,7 +145,8 @@ def test_a_full_disk_while_saving_loses_nothing(project, undisturbed, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"), [("gap_limit: 1.0e-9", "beyond recipe.gap_limit"), ("discriminator: {lr: 1.0e+30}", "is nan")]
+    ("change", "reason"),
+    [("gap_limit: 1.0e-9", "exceeds recipe.gap_limit"), ("discriminator: {lr: 1.0e+30}", "is nan")],
 )
 def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(project, change, reason):
     text = (project / "params.yaml").read_text().replace("    batch: 16\n", f"    batch: 16\n    {change}\n")

@@ -1,1 +1,1 @@
-"""Training: losses, regularizers, augmentation, EMA, the step, the loop and its checkpoints."""
+"""Training: the stage (train.py), the loop (loop.py) and the step (step.py), with a module for each of their parts."""

@@ -1,7 +1,7 @@
-"""Differentiable augmentation of everything the discriminator sees (paper section 3.3; docs/paper.md 3.3).
+"""Differentiable augmentation of all images that D sees (section 3.3 of the paper; details: docs/paper.md 3.3).
 
-Every operation is a pure function of the pictures and of uniform numbers given from outside, batched without a loop over pictures, so the
-same numbers give the same result whatever the number of devices or the micro-batch. Pictures are (B, 3, H, W) in [-1, 1]; 0 is mid grey.
+Every operation is a function of the images (B, 3, H, W) in [-1, 1], where 0 is mid grey, and of uniform numbers, and
+works on a whole batch at once. The same numbers give the same result, whatever the devices or the micro-batch.
 """
 
 import math
@@ -16,38 +16,37 @@ from torch import Tensor
 from transgan.errors import UserError
 from transgan.utils.random import RandomStreams
 
-# Scaling filter of the sym2 wavelet, the one ADA's image filtering is built from.
+# Scaling filter of the sym2 wavelet, from which ADA builds its image filtering.
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
 FILTER_PROBABILITY = 0.25
 HUE_PROBABILITY = 0.5
-# Share of a natural picture's power in each of the four frequency bands, lowest first.
+# Share of a natural image's power in each of the four frequency bands, lowest first.
 EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)
 
-# A picture's operation: (pictures, uniform numbers (B, columns), coin probability, its constants) -> pictures.
+# (images, uniform numbers (B, columns), probability of a coin, *constants) -> images
 Apply = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
 class Operation:
-    """How many uniform numbers an operation takes per picture and per batch group, and what it does with them (picture columns first).
+    """An operation and the uniform numbers that it takes."""
 
-    `constants`: arrays that it takes besides, kept on the device: sent there in every step, they would make the step wait for it.
-    """
-
-    image: int
-    group: int
+    image: int  # numbers per image: the first columns
+    group: int  # numbers per batch group: the last columns
     apply: Apply
+    # Further arguments. They stay on the device: sending them in every step would make the step wait for it.
     constants: Callable[[], tuple[np.ndarray, ...]] = tuple
 
 
 class Augmentation:
-    """The operations of a recipe in their order. Draw numbers for a whole global batch, then apply them to any of its rows."""
+    """The operations of a recipe, in order."""
 
     def __init__(self, names: Sequence[str], side: int, probability: float, device: torch.device | str = "cpu") -> None:
-        least = _filter_bank().shape[1] // 2 + 1  # reflection needs more pixels than it adds
-        if "filter" in names and side < least:
+        """`side`: of the images, in pixels; `probability`: of the coins. Raises UserError for too small images."""
+        smallest = _filter_bank().shape[1] // 2 + 1  # reflection padding needs more pixels than it adds
+        if "filter" in names and side < smallest:
             raise UserError(
-                f"recipe.augment: `filter` needs pictures of at least {least} pixels, these have {side}; leave it out"
+                f"recipe.augment: `filter` needs images of at least {smallest} pixels, these have {side}; leave it out"
             )
         self.operations = [OPERATIONS[name] for name in names]
         self._constants = [
@@ -59,7 +58,10 @@ class Augmentation:
         self.group = sum(operation.group for operation in self.operations)
 
     def draw(self, streams: RandomStreams, name: str, step: int, copies: int, batch: int, group: int) -> Tensor | None:
-        """Uniform numbers (copies, batch, columns) for `copies` global batches; group columns are equal within `group` consecutive pictures."""
+        """Uniform numbers (copies, batch, columns) for `copies` global batches of images.
+
+        The group columns are equal within every `group` consecutive images; 0: within the batch.
+        """
         if not self.operations:
             return None
         image = streams.uniform(name, step, copies * batch, self.image).view(copies, batch, self.image)
@@ -70,7 +72,7 @@ class Augmentation:
         return torch.cat([image, shared.repeat_interleave(batch // groups, 1)], 2)
 
     def __call__(self, images: Tensor, numbers: Tensor | None) -> Tensor:
-        """Pictures (B, 3, H, W) augmented with their rows of `numbers` (B, columns). In float32 whatever the autocast."""
+        """The augmented images (B, 3, H, W), with rows of `numbers` from `draw`. In float32, also under autocast."""
         if numbers is None:
             return images
         image_column, group_column = 0, self.image
@@ -100,7 +102,7 @@ def _translate(ratio: float) -> Apply:
         x = torch.arange(width, device=images.device) + _integers(
             numbers[:, 1:2], -_reach(width, ratio), _reach(width, ratio)
         )
-        # One gather from the flat picture with one more element, 0, for whatever lies outside.
+        # One gather from the flattened image, which has one more element, 0, for positions outside.
         inside = ((y >= 0) & (y < height)).unsqueeze(2) & ((x >= 0) & (x < width)).unsqueeze(1)
         index = torch.where(inside, y.unsqueeze(2) * width + x.unsqueeze(1), height * width).flatten(1)
         padded = F.pad(images.flatten(2), (0, 1))
@@ -114,10 +116,13 @@ def _reach(side: int, ratio: float) -> int:
 
 
 def _outside(images: Tensor, centres: Tensor, height: Tensor | int, width: Tensor | int) -> Tensor:
-    """1 outside of, 0 inside a rectangle of `height` x `width` pixels about a centre per picture, clipped at the borders: (B, 1, H, W)."""
+    """0 inside a rectangle of `height` x `width` pixels, clipped at the borders, and 1 outside: (B, 1, H, W).
+
+    `centres` (B, 2): uniform numbers for the centre of every image's rectangle.
+    """
     inside = []
     for side, size, number in ((images.shape[2], height, centres[:, :1]), (images.shape[3], width, centres[:, 1:2])):
-        # An even size has one more centre than pixels: both borders are reached alike.
+        # For an even size there is one centre more than pixels, so that it reaches both borders equally far.
         centre = ((number * (side + 1 - size % 2)).floor()).clamp(max=side)
         position = torch.arange(side, device=images.device) - centre + size // 2
         inside.append((position >= 0) & (position < size))
@@ -125,18 +130,21 @@ def _outside(images: Tensor, centres: Tensor, height: Tensor | int, width: Tenso
 
 
 def _cutout(images: Tensor, numbers: Tensor, probability: float) -> Tensor:
-    """A square of half the side is set to 0; numbers: centre (2), coin of the group."""
+    """Set a square of half the side to 0. Numbers: centre (2); coin of the group."""
     kept = _outside(images, numbers[:, :2], *(_reach(side, 0.5) for side in images.shape[2:]))
     return images * torch.where(numbers[:, 2].view(-1, 1, 1, 1) < probability, kept, 1.0)
 
 
 def _diffaug_cutout(images: Tensor, numbers: Tensor, _: float) -> Tensor:
-    """The original DiffAug cutout: the same square, always."""
+    """DiffAug's own cutout: the same square, always. Numbers: centre (2)."""
     return images * _outside(images, numbers[:, :2], *(_reach(side, 0.5) for side in images.shape[2:]))
 
 
 def _erase(bounds: Callable[[int], tuple[int, int]]) -> Apply:
-    """A rectangle is set to 0; numbers: centre (2), then per group coin, height, width. `bounds(side)`: smallest and largest side of it."""
+    """Set a rectangle to 0. Numbers: centre (2); coin, height and width of the group.
+
+    `bounds(side)` gives the smallest and the largest side of the rectangle.
+    """
 
     def apply(images: Tensor, numbers: Tensor, probability: float) -> Tensor:
         height, width = (_integers(numbers[:, 3 + axis : 4 + axis], *bounds(images.shape[2 + axis])) for axis in (0, 1))
@@ -147,29 +155,30 @@ def _erase(bounds: Callable[[int], tuple[int, int]]) -> Apply:
 
 
 def _color(images: Tensor, numbers: Tensor, _: float) -> Tensor:
-    """Brightness +U(-.5, .5), saturation factor U(0, 2), contrast factor U(.5, 1.5), always."""
+    """Brightness + U(-0.5, 0.5), saturation * U(0, 2) and contrast * U(0.5, 1.5), always. Numbers: one for each."""
     brightness, saturation, contrast = numbers.view(-1, 3, 1, 1, 1).unbind(1)
     images = images + (brightness - 0.5)
     grey = images.mean(1, keepdim=True)
     images = grey + (images - grey) * (2 * saturation)
-    mean = grey.mean((2, 3), keepdim=True)  # saturation leaves every pixel's mean as it is
+    mean = grey.mean((2, 3), keepdim=True)  # saturation does not change the mean of a pixel
     return mean + (images - mean) * (contrast + 0.5)
 
 
 def _hue(images: Tensor, numbers: Tensor, _: float) -> Tensor:
-    """Colours turn by U(-pi, pi) about the grey axis, with a probability per picture (Rodrigues' formula); numbers: coin, angle."""
+    """Rotate the colours by U(-pi, pi) about the grey axis, with HUE_PROBABILITY per image. Numbers: coin, angle."""
     coin, angle = numbers.view(-1, 2, 1, 1, 1).unbind(1)
     angle = torch.where(coin < HUE_PROBABILITY, (2 * angle - 1) * math.pi, 0.0)
+    # Rodrigues' rotation formula.
     across = (images.roll(1, 1) - images.roll(-1, 1)) / math.sqrt(3)
     return images * angle.cos() + across * angle.sin() + images.mean(1, keepdim=True) * (1 - angle.cos())
 
 
 def _filter(images: Tensor, numbers: Tensor, _: float, power: Tensor, bank: Tensor) -> Tensor:
-    """Each of four frequency bands is amplified by 2^N(0, 1) with a probability; numbers: coin and gain of every band."""
+    """Amplify each of four frequency bands by 2^N(0, 1), with FILTER_PROBABILITY. Numbers: coins (4), gains (4)."""
     coins, gains = numbers.view(-1, 2, 4).unbind(1)
     normal = math.sqrt(2) * torch.erfinv((2 * gains - 1).clamp(-0.999999, 0.999999))
     gains = torch.where(coins < FILTER_PROBABILITY, torch.exp2(normal), 1.0)
-    # Amplifying one band alone keeps the expected power when all bands are divided by the root of what it then would be.
+    # Divide by the root of the power that amplifying each band alone would give, so that the expected power stays.
     gains = gains / (1 + power * (gains.square() - 1)).sqrt().prod(1, keepdim=True)
     taps = gains @ bank
     batch, channels, height, width = images.shape
@@ -185,7 +194,7 @@ _BANK: list[np.ndarray] = []
 
 
 def _filter_bank() -> np.ndarray:
-    """Taps (4, 43) of the octave bands made of the sym2 half-band filters, lowest band first; they add up to the identity."""
+    """Taps (4, 43) of the octave bands of the sym2 half-band filters, lowest first. They add up to the identity."""
     if not _BANK:
         low = np.array(SYM2)
         high = low * np.array([1, -1, 1, -1])
@@ -201,6 +210,7 @@ def _filter_bank() -> np.ndarray:
     return _BANK[0]
 
 
+# By name in `recipe.augment`.
 OPERATIONS: dict[str, Operation] = {
     "translation": Operation(2, 0, _translate(0.2)),
     "cutout": Operation(2, 1, _cutout),

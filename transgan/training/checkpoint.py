@@ -1,7 +1,7 @@
-"""Checkpoints of a run in its state folder: checksummed, the newest good ones kept, a damaged one passed over aloud.
+"""Checkpoints of a run in its state folder, with checksums; the newest ones are kept.
 
-`checkpoint-<images>.pt` is a tree of tensors, numbers and strings, read back without unpickling anything else; the `.json` beside it, written
-last, says its digest and which fingerprint it belongs to. A file without its `.json` was being written when the process died.
+`checkpoint-<images>.pt` is a tree of tensors, numbers and strings, and nothing else in it is unpickled. The `.json`
+beside it is written last, with the digest and the fingerprint. Without it a checkpoint is incomplete and is ignored.
 """
 
 import logging
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints in one folder, which belongs to one fingerprint."""
+    """The checkpoints in one state folder, all of one fingerprint. The newest `keep` of them are kept."""
 
     def __init__(self, folder: Path, fingerprint: str, keep: int) -> None:
         self.folder = folder
@@ -26,15 +26,15 @@ class Checkpoints:
         self.keep = keep
 
     def save(self, images: int, state: dict[str, Any]) -> None:
-        """Write a checkpoint after `images` real images, then delete the oldest beyond those to keep.
+        """Write the checkpoint after `images` real images, then delete the oldest ones.
 
-        Raises UserError when it cannot be written; the checkpoints before it are untouched.
+        Raises UserError if it cannot be written; the previous checkpoints are not touched.
         """
         path = self._path(images)
         with files.atomic(path) as temporary:
             try:
                 torch.save({"fingerprint": self.fingerprint, "state": state}, temporary)
-            except RuntimeError as error:  # torch's writer turns a full disk into its own error
+            except RuntimeError as error:  # torch.save raises it if the disk is full
                 raise OSError(str(error).splitlines()[0]) from error
         files.write_json(
             path.with_suffix(".json"), {"fingerprint": self.fingerprint, "images": images, "sha256": files.sha256(path)}
@@ -45,23 +45,26 @@ class Checkpoints:
             other.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
-        """The state of the newest good checkpoint; None where none was ever finished.
+        """The state of the newest good checkpoint, or None if there are no checkpoints.
 
-        Raises UserError when one belongs to another configuration, or when there are some and all are damaged.
+        A damaged checkpoint is skipped with a warning. Raises UserError if all are damaged, or if the newest good one
+        belongs to another configuration.
         """
-        for unfinished in self.folder.glob(".checkpoint-*.tmp"):  # left by a process that was killed while writing
-            unfinished.unlink(missing_ok=True)  # each process of a run looks
+        # Left by a process that was killed while writing. All processes of a run delete them, so one may be missing.
+        for unfinished in self.folder.glob(".checkpoint-*.tmp"):
+            unfinished.unlink(missing_ok=True)
         paths = self._newest_first()
         for path in paths:
             try:
                 return self._read(path)
             except (ValueError, KeyError, RuntimeError, OSError, EOFError) as error:
                 logger.warning(
-                    f"{path}: damaged ({' '.join(str(error).split())[:120]}); the checkpoint before it is used"
+                    f"{path}: damaged ({' '.join(str(error).split())[:120]}); the previous checkpoint is used"
                 )
         if paths:
             raise UserError(
-                f"{self.folder}: all {len(paths)} checkpoints are damaged; restore one, or move the folder away to start anew"
+                f"{self.folder}: all {len(paths)} checkpoints are damaged; "
+                f"restore one, or move the folder away to start from the beginning"
             )
         return None
 
@@ -75,15 +78,16 @@ class Checkpoints:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content["fingerprint"] != self.fingerprint:
             raise UserError(
-                f"{path}: belongs to fingerprint {content['fingerprint']}, this run's is {self.fingerprint}; move it back to where it came from"
+                f"{path}: belongs to fingerprint {content['fingerprint']}, but this run has {self.fingerprint}; "
+                f"move it back to its own folder"
             )
         state: dict[str, Any] = content["state"]
         return state
 
     def _newest_first(self) -> list[Path]:
-        """Checkpoints that were finished, whatever became of them since."""
-        found = [path for path in self.folder.glob("checkpoint-*.pt") if re.fullmatch(r"checkpoint-\d{12}", path.stem)]
-        return sorted((path for path in found if path.with_suffix(".json").exists()), reverse=True)
+        """Checkpoints that were written to their end. They may be damaged since."""
+        paths = [path for path in self.folder.glob("checkpoint-*.pt") if re.fullmatch(r"checkpoint-\d{12}", path.stem)]
+        return sorted((path for path in paths if path.with_suffix(".json").exists()), reverse=True)
 
     def _path(self, images: int) -> Path:
         return self.folder / f"checkpoint-{images:012d}.pt"

@@ -1,4 +1,4 @@
-"""What a run records of itself at log-spaced image counts: pictures of fixed latents, how far its attention reaches, a small FID."""
+"""Snapshots of a run at log-spaced image counts, for dynamics.npz: samples, attention distances, a small-n FID."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from transgan.utils.random import RandomStreams
 
 
 def points(recipe: RecipeConfig) -> list[int]:
-    """Image counts at which to record: 0, then log-spaced from `first` to the end."""
+    """Image counts of the snapshots: 0, then log-spaced from `dynamics.first` to the end of training."""
     config, end = recipe.dynamics, recipe.images
     first = min(config.first, end)
     later = config.points - 1
@@ -28,7 +28,7 @@ def points(recipe: RecipeConfig) -> list[int]:
 
 @dataclass
 class Dynamics:
-    """The records of one run. `fid(generator) -> float` is called where the recipe asks for it."""
+    """The snapshots of one run, all of the same latents. `fid(generator)` measures the small-n FID."""
 
     recipe: RecipeConfig
     z: Tensor  # (latents, latent)
@@ -43,33 +43,35 @@ class Dynamics:
         streams: RandomStreams,
         fid: Callable[[nn.Module], float] | None = None,
     ) -> "Dynamics":
-        """With latents fixed by the run's seed."""
+        """No snapshots yet, with latents that follow from the run's seed."""
         latents = recipe.dynamics.latents
         z = streams.normal("dynamics/z", 0, latents, int(generator.latent))  # type: ignore[arg-type]
         width = int(generator.noise_width)  # type: ignore[arg-type]
         return Dynamics(recipe, z, streams.normal("dynamics/noise", 0, latents, width) if width else None, fid)
 
     def due(self, images: int) -> bool:
-        """Whether a point has been reached that is not recorded yet."""
+        """Whether a snapshot is due after `images` real images."""
         reached = sum(point <= images for point in points(self.recipe))
         return reached > len(self.records)
 
     def record(self, generator: nn.Module, images: int) -> np.ndarray:
-        """Record the moving average after `images` real images; returns the pictures."""
-        made = pictures(generator, self.z, self.noise)
+        """Record a snapshot of the moving average after `images` real images; returns samples, uint8 (N, H, W, 3)."""
+        samples = pictures(generator, self.z, self.noise)
         self.records.append(
             {
                 "images": images,
-                "pictures": torch.from_numpy(made),
+                "pictures": torch.from_numpy(samples),
                 "attention_distance": attention_distances(generator, self.z, self.noise),
                 "fid": math.nan if self.fid is None else self.fid(generator),
             }
         )
-        return made
+        return samples
 
     def save(self, path: Path, generator: nn.Module) -> None:
-        """Write dynamics.npz: images (P,), pictures (P, N, H, W, 3), attention_distance (P, layers, heads) in pixels, attention_layers
-        (layers,), the names of the layers, and fid (P,), NaN where not asked for.
+        """Write dynamics.npz with one entry per snapshot.
+
+        images (P,); pictures (P, N, H, W, 3); attention_distance (P, layers, heads) in pixels;
+        attention_layers (layers,), the names of the layers; fid (P,), NaN without small-n FID.
         """
         arrays = {
             "images": np.array([record["images"] for record in self.records], dtype=np.int64),

@@ -1,4 +1,4 @@
-"""Exponential moving average of the generator (paper section 4; docs/paper.md 3.1)."""
+"""Exponential moving average (EMA) of the generator: of its parameters; buffers are copied (docs/paper.md 3.1)."""
 
 import torch
 from torch import nn
@@ -7,10 +7,10 @@ from transgan.schema.recipe import EmaConfig
 
 
 def ema_beta(config: EmaConfig, batch: int, n_critic: int, images: int) -> float:
-    """Decay of one update after `images` real images shown before this discriminator step.
+    """Decay of the update after this generator step, with `images` real images shown before its discriminator step.
 
-    0.5 ** (counted / N), N = min(1000 kimg, warmup * images). The released code counts one batch per generator step, though n_critic
-    batches have been shown by then; `intended` counts them all.
+    0.5 ** (counted / N), where N = min(1000 kimg, warmup * images) is the half-life in images. D has seen n_critic
+    batches since the last update; the released code counts one of them, `semantics: intended` counts all.
     """
     if config.beta is not None:
         return config.beta
@@ -23,9 +23,9 @@ def ema_beta(config: EmaConfig, batch: int, n_critic: int, images: int) -> float
 
 
 @torch.no_grad()
-def update_ema(average: nn.Module, module: nn.Module, beta: float) -> None:
-    """average <- beta * average + (1 - beta) * module, for parameters; buffers are copied."""
-    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - beta)
-    buffers = list(average.buffers())
+def update_ema(ema: nn.Module, module: nn.Module, beta: float) -> None:
+    """ema <- beta * ema + (1 - beta) * module, for parameters; buffers are copied."""
+    torch._foreach_lerp_(list(ema.parameters()), list(module.parameters()), 1 - beta)
+    buffers = list(ema.buffers())
     if buffers:
         torch._foreach_copy_(buffers, list(module.buffers()))

@@ -1,4 +1,4 @@
-"""A run's curve: rows of history.csv, deterministic, and the speed beside it, which is not."""
+"""The training curves of a run: history.csv, which is deterministic, and speed.csv, which is not."""
 
 import time
 from pathlib import Path
@@ -16,7 +16,7 @@ SPEED = "speed.csv"
 
 
 class History:
-    """Rows of means over `log_images` images each; every regularizer is a column under its name, and so is what it remembers."""
+    """Rows of means over `log_images` real images each, with columns for every regularizer and its statistics."""
 
     def __init__(self, recipe: RecipeConfig) -> None:
         self.rows: list[dict[str, float]] = []
@@ -38,11 +38,11 @@ class History:
         return row
 
     def save(self, path: Path) -> None:
-        """Write history.csv; a cell is empty where nothing was measured in its interval."""
+        """Write history.csv. A cell is empty if nothing was measured in its interval."""
         files.write_csv(path, self._columns, [[_cell(row, name) for name in self._columns] for row in self.rows])
 
     def speed(self, folder: Path, images: int, device: torch.device) -> dict[str, float]:
-        """Images per second since the last call and memory in MB, also appended to speed.csv; nothing at the first call of a session."""
+        """Images per second since the last call and memory in MB, also appended to speed.csv; {} at the first call."""
         now, before = time.monotonic(), self._timed
         self._timed = (now, images)
         if before is None:

@@ -1,8 +1,12 @@
-"""A training session: from the newest checkpoint, or from the start, to the end of the run, an interruption, or divergence."""
+"""The training loop of one run: from the newest checkpoint, or from the start, to the end of the schedule.
+
+It may end earlier: with `Stopped` after a stop signal, with `Diverged` if training diverges.
+"""
 
 import copy
 import logging
 import math
+import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -39,11 +43,11 @@ from transgan.utils.random import RandomStreams
 logger = logging.getLogger(__name__)
 
 Network = TypeVar("Network", bound=nn.Module)
-TRACKING = "tracking.json"
+TRACKING = "tracking.json"  # in the state folder: the id of the run in MLflow
 
 
 class TrainingLoop:
-    """Everything one process needs to train a run in its state folder."""
+    """One process's part in training a run. `folder` is the run's state folder; the main process alone writes to it."""
 
     def __init__(
         self,
@@ -51,12 +55,16 @@ class TrainingLoop:
         run_name: str,
         folder: Path,
         process_group: ProcessGroup | None = None,
-        told_to_stop: Callable[[], int] = lambda: 0,
+        poll_signal: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`told_to_stop` is asked after every step for the number of a signal, besides those that this process gets itself; 0: go on."""
+        """Set up the device, the networks and the data. Raises UserError if the processes cannot share the run.
+
+        `poll_signal` is called after every step. It returns the number of a signal on which to stop, or 0; signals that
+        this process receives count as well.
+        """
         self.started = datetime.now(UTC)
         self.plan = plan
-        self.run_config = run = plan.run(run_name)
+        self.run = run = plan.run(run_name)
         self.recipe = recipe = run.recipe
         self.folder = folder
         self.fingerprint = plan.fingerprint("train", run_name)
@@ -64,27 +72,37 @@ class TrainingLoop:
         set_precision(recipe.precision)
         self.process_group = process_group or ProcessGroup()
         _check_processes(self.process_group, recipe, device)
-        self.told_to_stop = told_to_stop
-        self.pack = Pack.open(plan.paths.data(run.dataset_name))
+        self.poll_signal = poll_signal
+
+        # Networks and their optimizers.
         streams = RandomStreams(run.seed, device)
-        generator = _built(streams, "generator", lambda: build_generator(run.model.generator)).to(device)
-        discriminator = _built(
+        generator = _initialized(streams, "generator", lambda: build_generator(run.model.generator)).to(device)
+        discriminator = _initialized(
             streams, "discriminator", lambda: build_discriminator(run.model.discriminator, run.dataset.resolution)
         ).to(device)
         self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), self.process_group)
-        self.random_inputs = RandomInputs(streams, recipe, self.trainer.augmentation, generator, discriminator)
+
+        # Real images and random inputs.
+        self.pack = Pack.open(plan.paths.data(run.dataset_name))
         self.loader = ImageLoader(
             self.pack, run.dataset.train_splits, recipe.batch, recipe.flip, streams, self.process_group
         )
+        self.random_inputs = RandomInputs(streams, recipe, self.trainer.augmentation, generator, discriminator)
+
+        # What is recorded and saved.
         self.dynamics = Dynamics.of(recipe, generator, streams, small_fid(plan, run))
         self.history = History(recipe)
         self.checkpoints = Checkpoints(folder, self.fingerprint, plan.params.execution.keep_checkpoints)
         self.tracker = Tracker()
+        self.earlier_seconds = 0.0
         self.saved_step = -1
         self.saved_at = time.monotonic()
 
-    def run(self) -> None:
-        """Train to the end and write the outputs into the folder."""
+    def train(self) -> None:
+        """Train to the end of the schedule and write the outputs to the state folder.
+
+        Raises Stopped after a stop signal, Diverged if training diverges, and UserError for damaged checkpoints.
+        """
         with ExitStack() as stack:
             stack.callback(self.process_group.close)
             stack.callback(self.loader.close)
@@ -93,28 +111,31 @@ class TrainingLoop:
             if self.process_group.is_main:
                 self.tracker = stack.enter_context(self._open_tracker())
             total = self.recipe.steps * self.recipe.batch
-            bar = stack.enter_context(progress(f"train {self.run_config.name}", total, "images", self.trainer.images))
-            self._train(bar, stop)
+            bar = stack.enter_context(progress(f"train {self.run.name}", total, "images", self.trainer.images))
+            self._train_steps(bar, stop)
             if self.process_group.is_main:
                 self._write_outputs()
 
-    def _train(self, bar: Progress, stop: StopRequest) -> None:
-        """Step after step; whatever is due in between."""
+    def _train_steps(self, bar: Progress, stop: StopRequest) -> None:
+        """Take all steps that are left."""
         trainer, recipe = self.trainer, self.recipe
         self._record_dynamics()
         while trainer.step < recipe.steps:
+            # A discriminator step, and a generator step if one is due.
             trainer.training_step(self.loader.batch(trainer.step), self.random_inputs)
             bar.advance(recipe.batch)
+
+            # A row of history.csv, and a snapshot for dynamics.npz.
             if self.history.due(trainer.images, trainer.step == recipe.steps):
                 self._log(bar)
             self._record_dynamics()
-            # All processes do the same at the same step: what any was told, else what the main one's clock says.
-            signum, due = divmod(
-                self.process_group.all_reduce_max(2 * (stop.signum or self.told_to_stop()) + self._checkpoint_due()), 2
-            )
+
+            # All processes must act alike. They stop if any has a signal; the main process decides when to save.
+            message = 2 * (stop.signum or self.poll_signal()) + self._checkpoint_due()
+            signum, checkpoint_due = divmod(self.process_group.all_reduce_max(message), 2)
             if signum:
-                self._leave(signum)
-            if due:
+                self._save_and_stop(signum)
+            if checkpoint_due:
                 self._save()
         self._save()
 
@@ -125,39 +146,41 @@ class TrainingLoop:
         )
 
     def _log(self, bar: Progress) -> None:
-        """Add a row to the history, and stop a run that went wild before anything of it is saved."""
-        row = self.history.add(self.trainer.images, self.trainer.step, self.trainer.meter.means())
-        self.trainer.meter.clear()
-        self._check(row)
+        """Add a row to the history. Raises Diverged before a diverged state is saved."""
+        trainer = self.trainer
+        row = self.history.add(trainer.images, trainer.step, trainer.meter.means())
+        trainer.meter.clear()
+        self._check_divergence(row)
         if self.process_group.is_main:
-            self.tracker.log([{**row, **self.history.speed(self.folder, self.trainer.images, self.trainer.device)}])
+            self.tracker.log([{**row, **self.history.speed(self.folder, trainer.images, trainer.device)}])
             bar.note(f"d_loss {row['d_loss']:.3g}, g_loss {row.get('g_loss', math.nan):.3g}")
 
-    def _check(self, measured: dict[str, float]) -> None:
-        """Raise Diverged for a value that is not finite or a critic gap beyond the recipe's limit."""
-        wild = next((f"{name} is {value}" for name, value in measured.items() if not math.isfinite(value)), None)
-        gap = measured.get("gap", 0.0)
-        if wild is None and abs(gap) > self.recipe.gap_limit:
-            wild = f"the critic gap {gap:.4g} is beyond recipe.gap_limit {self.recipe.gap_limit:g}"
-        if wild:
+    def _check_divergence(self, means: dict[str, float]) -> None:
+        """Raises Diverged if a mean is not finite, or if the critic gap exceeds the recipe's limit."""
+        reason = next((f"{name} is {value}" for name, value in means.items() if not math.isfinite(value)), None)
+        gap = means.get("gap", 0.0)
+        if reason is None and abs(gap) > self.recipe.gap_limit:
+            reason = f"the critic gap {gap:.4g} exceeds recipe.gap_limit {self.recipe.gap_limit:g}"
+        if reason:
             raise Diverged(
-                f"train {self.run_config.name}: diverged before {self.trainer.images:,} images ({wild}); "
+                f"train {self.run.name}: diverged before {self.trainer.images:,} images ({reason}); "
                 f"the last good checkpoint stays in {self.folder}; change the recipe or the seed"
             )
 
     def _record_dynamics(self) -> None:
+        """Record a snapshot of the moving average if one is due; write its images to the state folder and to MLflow."""
         if self.process_group.is_main and self.dynamics.due(self.trainer.images):
-            made = self.dynamics.record(self.trainer.generator_ema, self.trainer.images)
+            images = self.dynamics.record(self.trainer.generator_ema, self.trainer.images)
             grid = self.folder / "samples.png"
-            save_grid(grid, made)
+            save_grid(grid, images)
             self.tracker.picture(grid, "samples", self.trainer.images)
 
     def _save(self) -> None:
-        """Write a checkpoint unless the newest one is of this very step."""
+        """Write a checkpoint, unless the newest one is of this step."""
         self.saved_at = time.monotonic()
         if self.trainer.step == self.saved_step:
             return
-        self._check(self.trainer.meter.means())
+        self._check_divergence(self.trainer.meter.means())
         self.saved_step = self.trainer.step
         if self.process_group.is_main:
             state = {
@@ -169,8 +192,7 @@ class TrainingLoop:
             self.checkpoints.save(self.trainer.images, state)
 
     def _resume(self) -> None:
-        """Take up the newest good checkpoint, if there is one."""
-        self.earlier_seconds = 0.0
+        """Restore the newest good checkpoint, if there is one."""
         state = self.checkpoints.load()
         if state is None:
             return
@@ -180,27 +202,26 @@ class TrainingLoop:
         self.earlier_seconds = state["seconds"]
         self.saved_step = self.trainer.step
         if self.process_group.is_main and self.trainer.step < self.recipe.steps:
-            logger.info(
-                f"train {self.run_config.name}: goes on from {self.trainer.images:,} of {self.recipe.images:,} images"
-            )
+            logger.info(f"train {self.run.name}: resumes from {self.trainer.images:,} of {self.recipe.images:,} images")
 
-    def _leave(self, signum: int) -> None:
+    def _save_and_stop(self, signum: int) -> None:
+        """Write a checkpoint and raise Stopped."""
         self._save()
         if self.process_group.is_main:
             logger.info(
-                f"train {self.run_config.name}: told to stop; saved at {self.trainer.images:,} images; the same command goes on from there"
+                f"train {self.run.name}: received {signal.Signals(signum).name}; "
+                f"saved at {self.trainer.images:,} images; run the same command to resume"
             )
             self.tracker.finish("KILLED", f"signal {signum}")
-        self.process_group.all_reduce_max(
-            0
-        )  # wait for the main one: torchrun kills the others of a process that has left
+        # Wait until the main process has saved: torchrun kills the other processes as soon as one has ended.
+        self.process_group.all_reduce_max(0)
         raise Stopped(signum)
 
     def _open_tracker(self) -> Tracker:
-        """The MLflow run that an earlier session began, or a new one; what its curve misses is sent again."""
+        """Open the run's entry in MLflow, after an interruption the same one, and send the rows that it lacks."""
         marker = self.folder / TRACKING
         known = files.read_json(marker)["run_id"] if marker.exists() else None
-        tracker = Tracker.open(self.plan, self.run_config, self.fingerprint, self.pack.sha256, known)
+        tracker = Tracker.open(self.plan, self.run, self.fingerprint, self.pack.sha256, known)
         if tracker.run_id is not None and tracker.run_id != known:
             files.write_json(marker, {"run_id": tracker.run_id})
         if self.history.rows:
@@ -208,10 +229,11 @@ class TrainingLoop:
         return tracker
 
     def _seconds(self) -> float:
+        """Seconds of training so far, including earlier processes of the run."""
         return self.earlier_seconds + (datetime.now(UTC) - self.started).total_seconds()
 
     def _write_outputs(self) -> None:
-        trainer, run, folder = self.trainer, self.run_config, self.folder
+        trainer, run, folder = self.trainer, self.run, self.folder
         identity: dict[str, Any] = {
             "run": run.name,
             "fingerprint": self.fingerprint,
@@ -219,6 +241,7 @@ class TrainingLoop:
             "seed": run.seed,
         }
         save_generator(folder / "generator.safetensors", trainer.generator_ema, run.model.generator, identity)
+        parameters = {"generator": _size(trainer.generator), "discriminator": _size(trainer.discriminator)}
         files.write_json(
             folder / "run.json",
             {
@@ -227,7 +250,7 @@ class TrainingLoop:
                 "dataset": run.dataset_name,
                 "full_images": run.full_images,
                 "steps": trainer.step,
-                "parameters": {"generator": _size(trainer.generator), "discriminator": _size(trainer.discriminator)},
+                "parameters": parameters,
                 "last": self.history.rows[-1],
             },
         )
@@ -243,26 +266,28 @@ class TrainingLoop:
 
 
 def _check_processes(process_group: ProcessGroup, recipe: RecipeConfig, device: torch.device) -> None:
-    """Raises UserError, in all processes, where they cannot share the batches or two were given one GPU."""
+    """Raises UserError, in every process, if a batch does not divide among the processes or two of them share a GPU."""
+    count = process_group.world_size
     for key, batch in (("batch", recipe.batch), ("generator_batch", recipe.generator_batch)):
-        if batch % process_group.world_size:
+        if batch % count:
             raise UserError(
-                f"recipe.{key}: {batch} does not divide among {process_group.world_size} processes; start another number of them"
+                f"recipe.{key}: {batch} does not divide among {count} processes; start another number of them"
             )
     if device.type == "cuda":
-        taken = process_group.all_gather_object(str(torch.cuda.get_device_properties(device).uuid))
-        if len(set(taken)) < len(taken):
+        gpus = process_group.all_gather_object(str(torch.cuda.get_device_properties(device).uuid))
+        if len(set(gpus)) < count:
             raise UserError(
-                f"{len(taken)} processes of this run share {len(set(taken))} GPUs, as other runs have the rest; wait for those to end"
+                f"the {count} processes of this run would share {len(set(gpus))} GPUs, because other runs use the "
+                f"rest; wait until those end"
             )
 
 
-def _built(streams: RandomStreams, name: str, build: Callable[[], Network]) -> Network:
-    """A freshly initialised net whose weights follow from the seed, the same on every device."""
+def _initialized(streams: RandomStreams, name: str, build: Callable[[], Network]) -> Network:
+    """A new network whose initial weights follow from the seed, on every device alike."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RandomStreams(streams.seed).generator(f"init/{name}", 0).initial_seed())
         return build()
 
 
-def _size(net: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in net.parameters())
+def _size(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())

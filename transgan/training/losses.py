@@ -1,4 +1,7 @@
-"""Adversarial losses (paper section 4; docs/paper.md 3.1, 5): one term per image, so that micro-batches add up."""
+"""Adversarial losses by name (docs/paper.md 3.1 and 5).
+
+Each gives one value per image, so the sums over the micro-batches of a batch add up to its mean, however it is split.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ Term = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """What logits (B,) cost, each term (B,): D's on real and on generated pictures, G's on generated ones."""
+    """D's loss on real and on generated images, and G's loss on generated images: logits (B,) -> losses (B,)."""
 
     d_real: Term
     d_fake: Term

@@ -1,4 +1,4 @@
-"""Running means of what a step measures, with few operators and no waiting for the device until they are asked for."""
+"""Running means of what the steps measure. Adding a value takes few operators and does not wait for the device."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Meter:
-    """Sums of named scalars and how often each was added; part of a checkpoint, so that a row covers its whole interval."""
+    """Sums and counts of named scalars. Checkpoints contain them, so a row covers its whole interval after a resume."""
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, ...], Tensor] = {}
@@ -32,18 +32,18 @@ class Meter:
         return {name: sums[name] / counts[name] for name in sums}
 
     def clear(self) -> None:
-        """Begin a new interval."""
+        """Start a new interval."""
         self._sums.clear()
         self._counts.clear()
 
     def state(self) -> list[dict[str, Any]]:
-        """What a checkpoint keeps."""
+        """The sums and counts, for a checkpoint."""
         return [
             {"names": list(names), "sums": total, "count": self._counts[names]} for names, total in self._sums.items()
         ]
 
     def restore(self, state: list[dict[str, Any]], device: torch.device) -> None:
-        """Go on from `state()`."""
+        """Restore what `state()` returned."""
         self.clear()
         for entry in state:
             names = tuple(entry["names"])

@@ -1,4 +1,8 @@
-"""Every random number of a training step, drawn for the global batch by name and step; a device or a micro-batch takes its rows of them."""
+"""All random numbers of a training step: latents, noise, augmentation and interpolation.
+
+They are drawn for the global batch, from streams keyed by name and step. A device or a micro-batch uses its rows, so
+the numbers depend neither on the devices nor on the micro-batch.
+"""
 
 from dataclasses import dataclass
 from typing import Self
@@ -19,29 +23,29 @@ REAL, FAKE, INTERPOLATED = range(3)
 
 @dataclass(frozen=True)
 class StyleMixing:
-    """A second latent for every picture, and the first layer that takes its style; as many as there are layers: none does."""
+    """A second latent for every image. Its style is used from layer `crossing` on; past the last layer, nowhere."""
 
     z: Tensor  # (B, latent)
     crossing: Tensor  # (B,) integers
 
     def rows(self, rows: slice) -> Self:
-        """The numbers of some of the batch's pictures."""
+        """The inputs of these rows of the batch."""
         return type(self)(self.z[rows], self.crossing[rows])
 
 
 @dataclass(frozen=True)
 class DiscriminatorInputs:
-    """One discriminator step. `noise` and `augment` hold three batches: for the real, the generated and the interpolated pictures."""
+    """Inputs of one discriminator step. `noise` and `augment` hold three batches: REAL, FAKE and INTERPOLATED."""
 
     z: Tensor  # (B, latent)
-    alpha: Tensor  # (B, 1, 1, 1) share of the real picture in an interpolated one
+    alpha: Tensor  # (B, 1, 1, 1): interpolated = alpha * real + (1 - alpha) * fake
     generator_noise: Tensor | None = None  # (B, generator's noise width)
     noise: Tensor | None = None  # (3, B, discriminator's noise width)
     augment: Tensor | None = None  # (3, B, columns)
     mixing: StyleMixing | None = None
 
     def rows(self, rows: slice) -> Self:
-        """The numbers of some of the batch's pictures."""
+        """The inputs of these rows of the batch."""
         return type(self)(
             z=self.z[rows],
             alpha=self.alpha[rows],
@@ -54,17 +58,17 @@ class DiscriminatorInputs:
 
 @dataclass(frozen=True)
 class GeneratorInputs:
-    """One generator step."""
+    """Inputs of one generator step."""
 
     z: Tensor  # (B, latent)
     generator_noise: Tensor | None = None  # (B, generator's noise width)
     noise: Tensor | None = None  # (B, discriminator's noise width)
     augment: Tensor | None = None  # (B, columns)
     mixing: StyleMixing | None = None
-    directions: Tensor | None = None  # (B, 3, H, W) what path lengths are measured along
+    directions: Tensor | None = None  # (B, 3, H, W) y of path length regularization
 
     def rows(self, rows: slice) -> Self:
-        """The numbers of some of the batch's pictures."""
+        """The inputs of these rows of the batch."""
         return type(self)(
             z=self.z[rows],
             generator_noise=_rows(self.generator_noise, rows),
@@ -80,7 +84,7 @@ def _rows(numbers: Tensor | None, rows: slice, axis: int = 0) -> Tensor | None:
 
 
 class RandomInputs:
-    """Inputs for a recipe and its networks, of which it keeps only what they take."""
+    """Draws the inputs of a recipe's steps, for networks of the given latent and noise widths."""
 
     def __init__(
         self,
@@ -90,7 +94,7 @@ class RandomInputs:
         generator: GeneratorNetwork,
         discriminator: DiscriminatorNetwork,
     ) -> None:
-        """Raises UserError where the recipe mixes styles or measures paths and the generator has no styles."""
+        """Raises UserError if the recipe needs a generator with styles and this one has none."""
         self.streams = streams
         self.recipe = recipe
         self.augmentation = augmentation
@@ -101,11 +105,11 @@ class RandomInputs:
         self._path_lengths = {name for name, term in recipe.regularizers.items() if term.kind == "path_length"}
         if (recipe.style_mixing or self._path_lengths) and not self.styles:
             raise UserError(
-                "recipe: `style_mixing` and `path_length` are for a generator with styles (family stylegan2); leave them out"
+                "recipe: `style_mixing` and `path_length` need a generator with styles (stylegan2); leave them out"
             )
 
     def discriminator(self, step: int) -> DiscriminatorInputs:
-        """The numbers of discriminator step `step`."""
+        """The inputs of discriminator step `step`, for the global batch."""
         batch = self.recipe.batch
         noise = self._noise("d/noise", step, 3 * batch, self.discriminator_noise)
         return DiscriminatorInputs(
@@ -118,7 +122,7 @@ class RandomInputs:
         )
 
     def generator(self, step: int) -> GeneratorInputs:
-        """The numbers of the generator step that follows discriminator step `step`."""
+        """The inputs of the generator step after discriminator step `step`, for the global batch."""
         batch, side = self.recipe.generator_batch, self.resolution
         paths = self._path_lengths.intersection(self.recipe.due("generator", step // self.recipe.n_critic))
         augment = self.augmentation.draw(self.streams, "g/augment", step, 1, batch, self.recipe.batch_group)
@@ -136,11 +140,11 @@ class RandomInputs:
         return normalized(z) if self.recipe.normalize_latent else z
 
     def _mixing(self, name: str, step: int, batch: int) -> StyleMixing | None:
-        """Where a coin says so, the crossing is at a layer after the first, all as likely; else after the last one."""
+        """With probability `style_mixing` the crossing is at a random layer after the first; else there is none."""
         if not self.recipe.style_mixing:
             return None
-        coin, place = self.streams.uniform(f"{name}/crossing", step, batch, 2).unbind(1)
-        within = 1 + (place * (self.styles - 1)).long().clamp(max=self.styles - 2)
+        coin, position = self.streams.uniform(f"{name}/crossing", step, batch, 2).unbind(1)
+        within = 1 + (position * (self.styles - 1)).long().clamp(max=self.styles - 2)
         return StyleMixing(
             self._z(f"{name}/z", step, batch), torch.where(coin < self.recipe.style_mixing, within, self.styles)
         )
@@ -150,5 +154,5 @@ class RandomInputs:
 
 
 def normalized(z: Tensor) -> Tensor:
-    """Latents (B, latent) divided by their root mean square."""
+    """Latents (B, latent), each divided by its root mean square."""
     return z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)

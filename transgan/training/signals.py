@@ -1,4 +1,4 @@
-"""Being told to stop: SIGTERM (Slurm, a scheduler) and SIGINT (Ctrl-C) are noted, and training leaves at the next step's end."""
+"""Stop signals: SIGTERM (sent by Slurm and other schedulers) and SIGINT (Ctrl-C). Training stops after its step."""
 
 import signal
 import time
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-SAME_REQUEST_SECONDS = 5.0  # Slurm and torchrun tell every process, and whoever started it passes it on once more
+# Signals within this time are one request: Slurm and torchrun signal every process, and its parent forwards the signal.
+SAME_REQUEST_SECONDS = 5.0
 
 
 class Stopped(SystemExit):
-    """Training was told to stop and has saved where it was. Exit code as a shell reports the signal: 143 for SIGTERM, 130 for SIGINT."""
+    """Training stopped on a signal and was saved. Exit code 128 + the signal: 143 for SIGTERM, 130 for SIGINT."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(128 + signum)
@@ -20,30 +21,29 @@ class Stopped(SystemExit):
 
 @dataclass
 class StopRequest:
-    """`signum` of the first signal that came; 0: none."""
+    """`signum` is the number of the first signal received; 0: none."""
 
     signum: int = 0
 
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Note signals instead of dying of them. One that comes SAME_REQUEST_SECONDS later has its usual effect, for whoever cannot wait."""
+    """Record SIGTERM and SIGINT instead of exiting. A second one after SAME_REQUEST_SECONDS has its usual effect."""
     request = StopRequest()
     before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    received_at = 0.0
 
-    noted_at = 0.0
-
-    def note(signum: int, _: FrameType | None) -> None:
-        nonlocal noted_at
+    def handle(signum: int, _: FrameType | None) -> None:
+        nonlocal received_at
         if not request.signum:
-            request.signum, noted_at = signum, time.monotonic()
-        elif time.monotonic() - noted_at > SAME_REQUEST_SECONDS:
+            request.signum, received_at = signum, time.monotonic()
+        elif time.monotonic() - received_at > SAME_REQUEST_SECONDS:
             signal.signal(signum, before[signal.Signals(signum)])
             signal.raise_signal(signum)
 
     try:
         for signum in SIGNALS:
-            signal.signal(signum, note)
+            signal.signal(signum, handle)
         yield request
     finally:
         for signum, handler in before.items():

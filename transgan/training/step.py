@@ -258,8 +258,8 @@ class Trainer:
     def _group_means(self, real: Tensor, inputs: DiscriminatorInputs) -> Tensor | None:
         """D's mean over the batch group of every real image, (b,); None if no group is split.
 
-        Takes one more pass of D without gradients. Where processes or micro-batches split a group, its mean must be known
-        before the parts are differentiated.
+        If processes or micro-batches split a group, its mean must be known before the parts are differentiated. That
+        takes one more pass of D without gradients.
         """
         group = self.recipe.batch_group or self.recipe.batch
         if all((rows.stop - rows.start) % group == 0 for rows in self._micro_batches(len(real))):
@@ -274,19 +274,19 @@ class Trainer:
         return means.repeat_interleave(group)[self.process_group.rows(self.recipe.batch)]
 
     def _micro_batches(self, length: int) -> list[slice]:
-        """The rows of every micro-batch of `length` images. Raises UserError if one splits a group of the discriminator."""
+        """The rows of every micro-batch of `length` images. Raises UserError if one splits a group of D's."""
         size = self.recipe.micro_batch or length
         parts = [slice(start, min(start + size, length)) for start in range(0, length, size)]
         group = self.discriminator.group
         if any((part.stop - part.start) % group for part in parts):
             raise UserError(
-                f"recipe: the discriminator takes its images in groups of {group}; batch and generator_batch, a device's "
-                f"share of them, and micro_batch must be multiples of {group}"
+                f"recipe: the discriminator takes its images in groups of {group}; batch and generator_batch, "
+                f"a device's share of them, and micro_batch must be multiples of {group}"
             )
         return parts
 
     def _share_leaked_gradient(self) -> None:
-        """Sum the gradient that G's step left in D, and keep it in the main process: D's next step sums over all again."""
+        """Sum the gradient that G's step left in D and keep it in the main process, as D's next step sums again."""
         if self.process_group.world_size == 1:
             return
         self.process_group.all_reduce_sum(_gradients(self.discriminator))

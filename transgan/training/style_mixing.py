@@ -1,4 +1,4 @@
-"""Pictures of a generator for a step's inputs: with the styles of two latents where the recipe mixes them (Karras et al. 2019, section 3.1)."""
+"""Generated images for a step's inputs; with style mixing, each from two latents (Karras et al. 2019, section 3.1)."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ Inputs = DiscriminatorInputs | GeneratorInputs
 
 
 def styles_of(generator: StyledGenerator, inputs: Inputs) -> Tensor:
-    """Styles of every layer (B, styles, style width): those before a picture's crossing from its z, the others from its second latent."""
+    """The style of every layer, (B, styles, style width): from z before an image's crossing, else from `mixing.z`."""
     styles = generator.map(inputs.z)
     if inputs.mixing is None:
         return styles
@@ -21,7 +21,7 @@ def styles_of(generator: StyledGenerator, inputs: Inputs) -> Tensor:
 
 
 def generate(generator: GeneratorNetwork, inputs: Inputs) -> Tensor:
-    """The pictures (B, 3, H, W) of a step's latents."""
+    """The images (B, 3, H, W) of a step's latents."""
     if inputs.mixing is None:
         images: Tensor = generator(inputs.z, inputs.generator_noise)
         return images

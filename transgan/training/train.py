@@ -1,6 +1,7 @@
-"""The stage train: finished work is passed on at once; else a session trains, going on where the last one stopped. Imports no torch.
+"""The stage `train`: publishes a finished run at once; otherwise trains it, starting from its newest checkpoint.
 
-One process or several: started by torchrun, the processes train together; started alone with a recipe of several devices, it starts them.
+One process trains alone, or starts one process per device of the recipe, or is one of those that torchrun has started.
+Torch is imported only if there is something to train.
 """
 
 import os
@@ -12,64 +13,64 @@ from transgan.pipeline.freshness import require, require_reference
 from transgan.pipeline.workspace import Work, run_stage
 from transgan.utils import files
 
-GO, FINISHED = 2, 1  # what the main process tells the others: train, or there is nothing to do
 OUTPUTS = ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz", "provenance.json")
+NOTHING_TO_DO, TRAIN = 1, 2  # the main process's message to the others under torchrun
 
 
 def train(plan: Plan, run_name: str) -> None:
     """Train a run of the plan to its end and publish results/<scale>/runs/<run>/.
 
-    Raises UserError for what the user can mend, Diverged when training ran away, and SystemExit when it was told to stop.
+    Raises UserError for a mistake of the user's, Diverged if training diverges, and Stopped after a stop signal.
     """
-    if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1:
-        _train_together(plan, run_name)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _train_under_torchrun(plan, run_name)
         return
 
     def work(folder: Path) -> None:
-        if plan.run(run_name).recipe.devices > 1:
-            from transgan.training.distributed.launch import start_processes
-
-            start_processes(plan, run_name, folder)
-            return
+        from transgan.training.distributed.launch import start_processes
         from transgan.training.loop import TrainingLoop
 
-        TrainingLoop(plan, run_name, folder).run()
+        if plan.run(run_name).recipe.devices > 1:
+            start_processes(plan, run_name, folder)
+        else:
+            TrainingLoop(plan, run_name, folder).train()
 
-    finish(plan, run_name, work)
+    _run_stage(plan, run_name, work)
 
 
-def _train_together(plan: Plan, run_name: str) -> None:
-    """Train as one of the processes that torchrun started; all share the project's folder."""
+def _train_under_torchrun(plan: Plan, run_name: str) -> None:
+    """Train as one of the processes that torchrun has started. The main process runs the stage; the others join it."""
     from transgan.training.distributed.launch import device_type
     from transgan.training.distributed.process_group import init_process_group
     from transgan.training.loop import TrainingLoop
 
     process_group = init_process_group(device_type(plan))
-    folder = plan.paths.workspace("train", run_name, plan.fingerprint("train", run_name))
     if not process_group.is_main:
-        if process_group.all_reduce_max(0) == GO:
-            TrainingLoop(plan, run_name, folder, process_group).run()
+        if process_group.all_reduce_max(0) == TRAIN:
+            folder = plan.paths.workspace("train", run_name, plan.fingerprint("train", run_name))
+            TrainingLoop(plan, run_name, folder, process_group).train()
         else:
             process_group.close()
         return
+
     announced = False
 
     def work(folder: Path) -> None:
         nonlocal announced
         announced = True
-        process_group.all_reduce_max(GO)
-        TrainingLoop(plan, run_name, folder, process_group).run()
+        process_group.all_reduce_max(TRAIN)
+        TrainingLoop(plan, run_name, folder, process_group).train()
 
     try:
-        finish(plan, run_name, work)
+        _run_stage(plan, run_name, work)
     finally:
-        if not announced:  # finished before, or nothing can be done: the others wait for neither
-            process_group.all_reduce_max(FINISHED)
+        if not announced:  # the run is finished, or an input is missing: release the other processes
+            process_group.all_reduce_max(NOTHING_TO_DO)
             process_group.close()
 
 
-def finish(plan: Plan, run_name: str, work: Work) -> None:
-    """Make sure that the run's results are there, by `work(folder)` where they are not finished."""
+def _run_stage(plan: Plan, run_name: str, work: Work) -> None:
+    """Check the inputs and publish the outputs, which `work(folder)` computes unless they are finished."""
     run = plan.run(run_name)
     results = plan.paths.run(run_name)
     pack = plan.paths.data(run.dataset_name) / MANIFEST

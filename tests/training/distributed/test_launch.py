@@ -103,7 +103,7 @@ def together(project, tmp_path, monkeypatch):
 
 def test_any_process_that_fails_ends_the_others(together, capsys):
     assert together("exec sleep 60", "exit 3")[0] == 3
-    assert "a process failed (exit code 3); the 1 that wait for it are ended" in capsys.readouterr().err
+    assert "a process failed (exit code 3); the 1 that wait for it are killed" in capsys.readouterr().err
     assert together("exit 3", "exec sleep 60")[0] == 3
     assert together("exit 0", "exit 0")[0] == 0
 
@@ -143,7 +143,7 @@ def test_a_run_in_two_processes_is_the_run_in_one_and_can_be_gone_on_with_in_one
     together = Checkpoints(folder, plan.fingerprint("train", RUN), 2).load()
     for name in ("json", "pt"):
         (folder / f"checkpoint-000000000128.{name}").unlink()
-    TrainingLoop(plan, RUN, folder).run()
+    TrainingLoop(plan, RUN, folder).train()
     gone_on = Checkpoints(folder, plan.fingerprint("train", RUN), 2).load()
     for key, value in together["trainer"]["average"].items():
         torch.testing.assert_close(gone_on["trainer"]["average"][key], value, rtol=0, atol=STEP)

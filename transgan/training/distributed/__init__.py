@@ -1,1 +1,1 @@
-"""One run on several devices: the processes, how they start, and how their gradients become one."""
+"""One run on several devices: starting its processes, and summing their gradients."""

@@ -1,4 +1,9 @@
-"""A run on several devices: one process each, started here or by torchrun; the first of them writes and reports for all."""
+"""Starts one process per device of a recipe on this machine, forwards signals to them, and returns their exit code.
+
+Torchrun's launcher does less for a user here. Whatever the exit code of its processes (143 stopped, 3 diverged, 2 wrong
+input), it exits with 1 and forty lines of report instead of one message. Thirty seconds after a signal it kills them,
+even while a checkpoint is being written. `torchrun -m transgan train RUN` works nevertheless, also on several machines.
+"""
 
 import logging
 import os
@@ -13,66 +18,80 @@ import torch
 
 from transgan.config.plan import Plan
 from transgan.schema import RecipeConfig
-from transgan.training.signals import stop_request
+from transgan.training.signals import StopRequest, stop_request
 
 logger = logging.getLogger(__name__)
 
-
-GRACE_SECONDS = 20.0
+GRACE_SECONDS = 20.0  # for the other processes to end after one has failed
 
 
 def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
-    """Train in one process per device of the recipe, or per GPU where there are fewer. Raises SystemExit with their exit code if one fails."""
-    recipe = plan.run(run_name).recipe
-    count = recipe.devices
-    if device_type(plan) == "cuda" and torch.cuda.device_count() < count:
-        count = most_processes(recipe, torch.cuda.device_count())
-        logger.warning(
-            f"train {run_name}: the recipe is for {recipe.devices} GPUs, of those here it takes {count}; the batches stay the same, it takes longer"
-        )
-    arguments = [
-        sys.executable,
-        "-m",
-        "transgan.training.distributed.worker",
-        str(plan.file),
-        plan.scale_name,
-        run_name,
-        str(folder),
-        str(os.getpid()),
-    ]
-    own = {
-        key: value for key, value in os.environ.items() if not key.startswith("TORCHELASTIC_")
-    }  # torchrun's, if it started this one alone
-    shared = {**own, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    """Train in one process per device of the recipe, or per GPU if there are fewer.
+
+    Raises SystemExit with the exit code of the processes unless all end with 0.
+    """
+    count = _process_count(plan, run_name)
+    module = "transgan.training.distributed.worker"
+    parameters = [str(plan.file), plan.scale_name, run_name, str(folder), str(os.getpid())]
+    # Without the variables of a torchrun that may have started this process alone.
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("TORCHELASTIC_")}
+    shared = {**inherited, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     with stop_request() as stop:
-        # In a session of their own: Ctrl-C reaches this process alone, which passes it on once.
+        # In sessions of their own, so that Ctrl-C reaches this process alone, which forwards it once.
         workers = [
-            subprocess.Popen(arguments, env={**shared, "RANK": str(i), "LOCAL_RANK": str(i)}, start_new_session=True)
-            for i in range(count)
+            subprocess.Popen(
+                [sys.executable, "-m", module, *parameters],
+                env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                start_new_session=True,
+            )
+            for rank in range(count)
         ]
-        forwarded, failed_at = False, 0.0
-        killed: set[int] = set()
-        while None in (codes := [worker.poll() for worker in workers]):
-            if stop.signum and not forwarded:
-                forwarded = True
-                for worker in workers:
-                    worker.send_signal(stop.signum)
-            failed = any(code and code not in (128 + stop.signum, -stop.signum) for code in codes)
-            failed_at = failed_at or (time.monotonic() if failed else 0.0)
-            if failed_at and not killed and time.monotonic() - failed_at > GRACE_SECONDS:
-                killed = {rank for rank, code in enumerate(codes) if code is None}
-                logger.warning(
-                    f"train {run_name}: a process failed (exit code {next(filter(None, codes))}); the {len(killed)} that wait for it are ended"
-                )
-                for rank in killed:
-                    workers[rank].kill()
-            time.sleep(0.1)
-    # The first process speaks for all, unless it was ended for another's failure; the others fail of its absence.
-    code = next(
-        (worker.returncode for rank, worker in enumerate(workers) if worker.returncode and rank not in killed), 0
-    )
+        code = _wait(run_name, workers, stop)
     if code:
-        raise SystemExit(code if code > 0 else 128 - code)
+        raise SystemExit(code)
+
+
+def _wait(run_name: str, workers: list[subprocess.Popen[bytes]], stop: StopRequest) -> int:
+    """Wait until all workers have ended; returns their exit code.
+
+    A signal is forwarded to all workers, once. If a worker fails, the others would wait for it forever: those that have
+    not ended after GRACE_SECONDS are killed.
+    """
+    forwarded, failed_at = False, 0.0
+    killed: set[int] = set()
+    while None in (codes := [worker.poll() for worker in workers]):
+        if stop.signum and not forwarded:
+            forwarded = True
+            for worker in workers:
+                worker.send_signal(stop.signum)
+        failed = any(code and code not in (128 + stop.signum, -stop.signum) for code in codes)
+        failed_at = failed_at or (time.monotonic() if failed else 0.0)
+        if failed_at and not killed and time.monotonic() - failed_at > GRACE_SECONDS:
+            killed = {rank for rank, code in enumerate(codes) if code is None}
+            logger.warning(
+                f"train {run_name}: a process failed (exit code {next(filter(None, codes))}); "
+                f"the {len(killed)} that wait for it are killed"
+            )
+            for rank in killed:
+                workers[rank].kill()
+        time.sleep(0.1)
+    # The exit code of the first process counts, unless it was killed here because another one had failed.
+    failures = [worker.returncode for rank, worker in enumerate(workers) if worker.returncode and rank not in killed]
+    code: int = failures[0] if failures else 0
+    return code if code >= 0 else 128 - code
+
+
+def _process_count(plan: Plan, run_name: str) -> int:
+    """The recipe's devices; with fewer GPUs, as many of them as the batches divide among."""
+    recipe = plan.run(run_name).recipe
+    if device_type(plan) != "cuda" or torch.cuda.device_count() >= recipe.devices:
+        return recipe.devices
+    count = most_processes(recipe, torch.cuda.device_count())
+    logger.warning(
+        f"train {run_name}: the recipe is for {recipe.devices} GPUs, and {count} of those here can share its batches; "
+        f"the result is the same, but training takes longer"
+    )
+    return count
 
 
 def most_processes(recipe: RecipeConfig, available: int) -> int:
@@ -83,12 +102,12 @@ def most_processes(recipe: RecipeConfig, available: int) -> int:
 
 
 def orphaned(parent: int) -> int:
-    """SIGTERM when the process that started this one is gone, else 0: nobody would pass a signal on any more."""
+    """SIGTERM if the process that started this one has ended, since no other process would forward signals; else 0."""
     return signal.SIGTERM if os.getppid() != parent else 0
 
 
 def device_type(plan: Plan) -> str:
-    """Kind of device that the processes of a run compute on."""
+    """The type of device that the processes of a run compute on: "cuda" or "cpu"."""
     return "cuda" if plan.params.execution.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 

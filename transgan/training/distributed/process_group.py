@@ -1,8 +1,8 @@
-"""The processes of one run: who handles which rows of the global batch, and how their gradients become one.
+"""The processes of one run: each handles some rows of the global batch, and their gradients are summed.
 
-Losses are sums over pictures divided by the global batch, so gradients of all processes add up to the gradient of the whole batch. They are
-summed in one flat buffer after the last backward pass of a step rather than by DistributedDataParallel, whose hooks allow neither a
-gradient that stays in D between two nets' steps nor one taken through torch.func.
+A loss is a sum over images divided by the size of the global batch, so the gradients of all processes add up to that of
+the whole batch. They are summed in one flat buffer after the last backward pass of a step. DistributedDataParallel is
+not used: its hooks support neither a gradient that stays in D from one step to the next nor torch.func.
 """
 
 import os
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among all of a run. One process alone needs no process group."""
+    """This process among those of its run. By default it is the only one, and torch.distributed is not needed."""
 
     rank: int = 0
     world_size: int = 1
@@ -24,11 +24,11 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes files and reports."""
+        """Whether this process writes files and logs messages."""
         return self.rank == 0
 
     def rows(self, batch: int) -> slice:
-        """The rows of a global batch that this process handles."""
+        """The rows of a global batch of `batch` images that this process handles."""
         return slice(self.rank * batch // self.world_size, (self.rank + 1) * batch // self.world_size)
 
     def all_reduce_sum(self, tensors: list[Tensor]) -> None:
@@ -37,19 +37,19 @@ class ProcessGroup:
             return
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(flat)
-        pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
-        torch._foreach_copy_(tensors, [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)])
+        sums = torch.split(flat, [tensor.numel() for tensor in tensors])
+        torch._foreach_copy_(tensors, [part.view_as(tensor) for part, tensor in zip(sums, tensors, strict=True)])
 
     def all_gather_rows(self, local: Tensor) -> Tensor:
-        """Rows of all processes one after the other."""
+        """The rows of all processes, concatenated in the order of ranks."""
         if self.world_size == 1:
             return local
-        pieces = [torch.empty_like(local) for _ in range(self.world_size)]
-        dist.all_gather(pieces, local.contiguous())
-        return torch.cat(pieces)
+        parts = [torch.empty_like(local) for _ in range(self.world_size)]
+        dist.all_gather(parts, local.contiguous())
+        return torch.cat(parts)
 
     def all_reduce_max(self, value: int) -> int:
-        """The largest `value` of all processes, on all of them."""
+        """The largest `value` of all processes; also waits for all of them."""
         if self.world_size == 1:
             return value
         message = torch.tensor([value])
@@ -57,11 +57,11 @@ class ProcessGroup:
         return int(message)
 
     def all_gather_object(self, value: str) -> list[str]:
-        """The `value` of every process, on all of them."""
-        found = [value] * self.world_size
+        """The `value` of every process, in the order of ranks."""
+        values = [value] * self.world_size
         if self.world_size > 1:
-            dist.all_gather_object(found, value, group=self.control)
-        return found
+            dist.all_gather_object(values, value, group=self.control)
+        return values
 
     def close(self) -> None:
         """Leave the process group."""
@@ -70,9 +70,9 @@ class ProcessGroup:
 
 
 def init_process_group(device_type: str) -> ProcessGroup:
-    """Join the processes that torchrun started (environment variables WORLD_SIZE, RANK, LOCAL_RANK), if it did."""
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    """Join the other processes of the run, as WORLD_SIZE, RANK and MASTER_ADDR say; without them, a single process."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
         return ProcessGroup()
     dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
-    return ProcessGroup(dist.get_rank(), count, dist.new_group(backend="gloo"))
+    return ProcessGroup(dist.get_rank(), world_size, dist.new_group(backend="gloo"))

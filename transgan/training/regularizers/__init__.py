@@ -23,7 +23,7 @@ REGULARIZERS: dict[str, Callable[[Regularizer, Context], Tensor]] = {
     "path_length": path_length,
 }
 
-# Statistics of the whole batch that a kind of regularizer measures. It sees their moving averages, which are stored in checkpoints.
+# What a kind of regularizer measures over the whole batch. It sees the moving average of each, which checkpoints store.
 STATISTICS: dict[str, tuple[str, ...]] = {"path_length": ("mean",)}
 
 

@@ -24,16 +24,16 @@ class Context:
     fake: Tensor | None = None
     real: Tensor | None = None
     real_logits: Tensor | None = None  # (b,)
-    # (b,) D's mean over the batch group of every real image; only where groups are split into micro-batches or processes
+    # (b,) D's mean over the batch group of every real image, if micro-batches or processes split the groups.
     group_means: Tensor | None = None
     compiled: bool = False  # the step is compiled: gradients that are differentiated again come from torch.func
     # Moving averages of the term's statistics before this step, by the names in STATISTICS.
     state: dict[str, Tensor] = field(default_factory=dict)
-    # The term's statistics, set by the term: shares of this micro-batch that add up to those of the whole batch.
+    # The term's statistics, set by the term: this micro-batch's share of each.
     statistics: dict[str, Tensor] = field(default_factory=dict)
 
     def input_gradient(self, images: Tensor, copy: int, augmented: bool = False) -> Tensor:
-        """Gradient (b, 3, H, W) of D(augmentation(images)) with respect to the images; it can be differentiated once more.
+        """Gradient (b, 3, H, W) of D(augmentation(images)) with respect to the images. Can be differentiated once more.
 
         `copy` selects the random inputs: REAL, FAKE or INTERPOLATED. `augmented`: with respect to the augmented images
         instead. Always in float32, also under autocast.

@@ -1,4 +1,4 @@
-"""The drift term of ProGAN as the released code has it, which keeps D's output on real images near 0 (docs/paper.md 3.1)."""
+"""The drift term, which keeps D's output on real images near 0 (ProGAN; here as released: docs/paper.md 3.1)."""
 
 from torch import Tensor
 
@@ -12,6 +12,7 @@ def drift(_: Regularizer, context: Context) -> Tensor:
     logits = context.real_logits
     if context.group_means is None:
         return logits.view(-1, context.group).mean(1).square().sum() * (context.group / context.batch)
-    # A split group: its mean m comes from an earlier pass. m^2 has the same gradient as 2 m times D's output here.
+    # A group that is split: its mean m comes from an earlier pass without gradients. Its value is m^2. The gradient of
+    # m^2 is that of 2 m D(x) / n, summed over the group's n images.
     means = context.group_means
     return (2 * means * (logits - logits.detach()) + means.square()).sum() / context.batch

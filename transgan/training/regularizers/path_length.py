@@ -27,7 +27,7 @@ def path_length(config: Regularizer, context: Context) -> Tensor:
 
 
 def path_lengths(context: Context, inputs: GeneratorInputs) -> Tensor:
-    """How far every image moves per unit of style, (b,): |J^T y|, with J = d image / d styles and y = inputs.directions.
+    """How far every image moves per unit of style, (b,): |J^T y|; J = d image / d styles, y = inputs.directions.
 
     The square is a mean over layers. y is divided by the side, so that the length does not grow with the resolution.
     Always in float32, also under autocast. Can be differentiated once more.
