@@ -20,7 +20,8 @@ from urllib.parse import quote
 from PIL import Image
 
 from transgan.config.plan import Plan, load
-from transgan.tracking.store import Store, connect, tracking_uri
+from transgan.tracking.connection import connect, tracking_uri
+from transgan.tracking.store import Store
 
 IMAGES = Path("docs/images")
 HEADLINE, OTHER = "transgan-cifar10", "noaug-cifar10"

@@ -41,7 +41,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread, and no MLflow: tests/test_tracking.py has that."""
+    """One thread, and no MLflow: see tests/tracking."""
     torch.set_num_threads(1)
     monkeypatch.setattr(loop.TrainingLoop, "_open_tracker", lambda _: Tracker())
 

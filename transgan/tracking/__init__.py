@@ -1,6 +1,7 @@
-"""Tracking: every training run in MLflow, the only package that knows it. Nothing here can stop training or change a result.
+"""Logs every training run to MLflow. The only package that uses MLflow; a failure here never stops training or changes a result.
 
-The database is sqlite:///<root>/mlflow.db unless MLFLOW_TRACKING_URI says otherwise. What it missed, `sync` brings in from the results.
+`Tracker` logs a run while it trains; `record_scores` and `record_tables` add what later stages compute; `sync` logs whatever
+the database lacks. The database is sqlite:///<root>/mlflow.db, or the one that MLFLOW_TRACKING_URI names.
 """
 
 from transgan.tracking.sync import record_scores, record_tables, sync

@@ -1,44 +1,56 @@
-"""What a training run is called in MLflow: its parameters, tags and data, and the table rows it feeds."""
+"""The content of a training run in MLflow as plain data: metrics, parameters, tags, and the table rows that use the run."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 from transgan.config.plan import Plan, Run
 from transgan.pipeline import provenance
 
-# What training depends on; the protocol belongs to the scores and may change without training again.
+METRICS_PER_CALL = 1000  # MLflow's limit
+# What training depends on. The protocol is not logged, as it may change without training again.
 PARAMETER_SECTIONS = ("dataset", "model", "recipe")
 
 
+@dataclass(frozen=True)
+class Metric:
+    """One value of a metric: `step` is real images shown, `time` milliseconds since 1970."""
+
+    key: str
+    value: float
+    step: int
+    time: int
+
+
 def parameters(run: Run) -> dict[str, str]:
-    """The run's resolved configuration, flattened: `recipe.generator.lr` -> `0.0001`; lists of plain values stay one value."""
+    """The run's resolved configuration, flattened: `recipe.generator.lr` -> `0.0001`. A list of plain values is one parameter."""
     plain = run.plain()
     names = {key: str(plain[key]) for key in ("dataset_name", "model_name", "recipe_name", "seed")}
-    return names | dict(pair for section in PARAMETER_SECTIONS for pair in _flat(plain[section], section))
+    return names | dict(pair for section in PARAMETER_SECTIONS for pair in _flattened(plain[section], section))
 
 
-def _flat(value: Any, at: str) -> list[tuple[str, str]]:
+def _flattened(value: Any, at: str) -> list[tuple[str, str]]:
     if isinstance(value, Mapping):
-        return [pair for key, item in value.items() for pair in _flat(item, f"{at}.{key}")]
+        return [pair for key, item in value.items() for pair in _flattened(item, f"{at}.{key}")]
     if isinstance(value, list) and any(isinstance(item, Mapping | list) for item in value):
-        return [pair for i, item in enumerate(value) for pair in _flat(item, f"{at}.{i}")]
+        return [pair for i, item in enumerate(value) for pair in _flattened(item, f"{at}.{i}")]
     return [(at, ", ".join(map(str, value)) if isinstance(value, list) else str(value))]
 
 
 def feeds(plan: Plan, run: str) -> dict[str, list[str]]:
     """Table -> names of the rows in which the run has a cell."""
-    found = {
+    rows = {
         name: [row.name for row in table.rows if any(run in runs for runs in row.runs.values())]
         for name, table in plan.params.tables.items()
     }
-    return {name: rows for name, rows in found.items() if rows}
+    return {table: names for table, names in rows.items() if names}
 
 
 def tags(plan: Plan, run: Run, fingerprint: str, data: str, source: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Tags to find a run by; `table.<name>` is there for every table that the run feeds and holds its rows.
+    """Tags for finding a run. `table.<name>` lists the rows of that table which use the run.
 
-    `source` is the commit and dirty flag of the sources that trained it, by default those running now.
+    `source` is the commit and dirty flag of the code that trained it, by default those of the running code.
     """
     rows = feeds(plan, run.name)
     source = source or provenance.source()

@@ -1,4 +1,4 @@
-"""One training run's entry in MLflow. Trouble with it is said once and never reaches training."""
+"""Logs one training run to MLflow. A failure gives one warning and does not reach training."""
 
 import logging
 import tempfile
@@ -8,51 +8,54 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from transgan.config.plan import Plan, Run
 from transgan.tracking import describe
-from transgan.tracking.store import METRICS_PER_CALL, Metric, Store, connect
+from transgan.tracking.connection import connect
+from transgan.tracking.describe import METRICS_PER_CALL, Metric
 from transgan.utils import files
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from transgan.tracking.store import Store
 
+logger = logging.getLogger(__name__)
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 FLUSH_SECONDS = 15.0
-# After trouble: how long the rows wait before the database is tried again.
+# How long to wait after a failure before the database is tried again.
 PAUSE_SECONDS = 300.0
-SYSTEM_METRICS_SECONDS = 30.0
-# Columns of history.csv that are not curves.
+# Columns of history.csv that are not metrics.
 AXES = ("images", "step")
 
 
 class Tracker:
-    """A run in MLflow, or nothing at all where MLflow could not be opened: its methods can always be called and never raise for it.
+    """A run in MLflow. Where MLflow could not be opened, the methods do nothing; they never raise because of MLflow.
 
-    As a context manager it ends the run FINISHED, KILLED (an interruption) or FAILED (any other exception, named in the tag `reason`).
+    As a context manager it ends the run as FINISHED, as KILLED (an interruption), or as FAILED (any other exception, which the
+    tag `reason` names).
     """
 
-    def __init__(self, store: Store | None = None, run_id: str | None = None, strict: bool = False) -> None:
-        """With `strict` trouble is raised: for commands whose whole point is MLflow."""
+    def __init__(self, store: "Store | None" = None, run_id: str | None = None, strict: bool = False) -> None:
+        """With `strict`, failures of MLflow are raised, as `transgan sync` needs it."""
         self.run_id = run_id
         self._store = store
         self._strict = strict
-        self._waiting: list[Metric] = []
-        self._stored: dict[str, dict[int, float]] = {}
+        self._queue: list[Metric] = []  # not sent yet
+        self._stored: dict[str, dict[int, float]] = {}  # metric -> step -> value, as in the database
         self._flushed = time.monotonic()
         self._paused_until = 0.0
-        self._complained = False
+        self._warned = False
         self._monitor: Any = None
 
     @property
     def usable(self) -> bool:
-        """Whether there is a run to write to and no pause after trouble."""
+        """Whether there is a run to write to, and no pause after a failure."""
         return self._store is not None and time.monotonic() >= self._paused_until
 
     @property
-    def _open_store(self) -> Store:
+    def _open_store(self) -> "Store":
         assert self._store is not None
         return self._store
 
@@ -63,9 +66,10 @@ class Tracker:
 
     @classmethod
     def open(cls, plan: Plan, run: Run, fingerprint: str, data: str, run_id: str | None) -> "Tracker":
-        """Go on with the MLflow run `run_id`, or begin a new one where it is None or not in the database.
+        """Continue the MLflow run `run_id`, or start a new one if it is None or not in the database.
 
-        `fingerprint` is the train stage's, `data` the pack's content digest. `run_id` of the result is None if MLflow cannot be used.
+        `fingerprint` is that of the train stage, `data` the content digest of the pack. The result's `run_id` is None if MLflow
+        cannot be used.
         """
         tracker = cls()
         with tracker._guarded("opening the database"):
@@ -75,30 +79,33 @@ class Tracker:
             else:
                 run_id = create(store, plan, run, fingerprint, data)
             tracker._store, tracker.run_id = store, run_id
-            tracker._watch_system()
+            tracker._monitor = store.monitor_system(run_id)
         return tracker
 
-    def log(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Add rows of curves; each has `images`, the position on the axis. Sent in batches; what is stored already is not stored again."""
+    def log_history(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Log rows of the history; each has `images`, the position on the axis.
+
+        They are sent in batches, and values that the database has already are skipped.
+        """
         now = int(time.time() * 1000)
-        self._waiting += [
+        self._queue += [
             Metric(key, float(row[key]), int(row["images"]), now) for row in rows for key in row if key not in AXES
         ]
-        if len(self._waiting) >= METRICS_PER_CALL or time.monotonic() - self._flushed >= FLUSH_SECONDS:
+        if len(self._queue) >= METRICS_PER_CALL or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush()
 
-    def picture(self, path: Path, name: str, images: int | None = None) -> None:
-        """Keep a picture: as artifact `name`, or, with `images`, as one point of the picture series `name` along training."""
+    def log_image(self, path: Path, name: str, images: int | None = None) -> None:
+        """Log an image file as artifact `name`; with `images`, as the point at that image count of the image series `name`."""
         if not self.usable:
             return
-        with self._guarded(f"keeping {path.name}"):
+        with self._guarded(f"logging {path.name}"):
             if images is None:
-                self._keep(path, name)
+                self._log_artifact(path, name)
             else:
-                self._keep_in_series(path, name, images)
+                self._open_store.log_image(self._open_run, path, name, images)
 
-    def scores(self, scores: Mapping[str, Any], dataset: str) -> None:
-        """Keep the content of a scores/<run>.json: metrics `<metric>/<dataset>/<protocol>` at the trained images, and the file itself."""
+    def log_scores(self, scores: Mapping[str, Any], dataset: str) -> None:
+        """Log the content of a scores/<run>.json, as a file and as metrics `<metric>/<dataset>/<protocol>` at the trained images."""
         if not self.usable:
             return
         now = int(time.time() * 1000)
@@ -106,13 +113,13 @@ class Tracker:
             for metric, entry in metrics.items():
                 values = entry["values"]
                 key = f"{metric}/{dataset}/{protocol}"
-                self._waiting.append(Metric(key, sum(values) / len(values), int(scores["images"]), now))
+                self._queue.append(Metric(key, sum(values) / len(values), int(scores["images"]), now))
         self._flush()
-        with self._guarded("keeping the scores"):
-            self._open_store.client.log_dict(self.run_id, dict(scores), "scores.json")
+        with self._guarded("logging the scores"):
+            self._open_store.client.log_dict(self._open_run, dict(scores), "scores.json")
 
     def finish(self, status: Status = "FINISHED", reason: str | None = None) -> None:
-        """Send what is waiting and end the run; `reason` says why it did not finish. A second call does nothing."""
+        """Send the queue and end the run; `reason` tells why it did not finish. A second call does nothing."""
         if self._store is None:
             return
         self._paused_until = 0.0
@@ -121,19 +128,19 @@ class Tracker:
             if self._monitor is not None:
                 self._monitor.finish()
             if reason:
-                self._store.client.set_tag(self.run_id, "reason", reason)
-            self._store.client.set_terminated(self.run_id, status)
+                self._store.set_reason(self._open_run, reason)
+            self._store.end(self._open_run, status)
         self._store = None
 
-    def close(self, finished: int | None = None) -> None:
-        """Send what is waiting, and say that the run has FINISHED, whatever an earlier session of it, interrupted or failed, was the last to say.
+    def mark_finished(self, ended: int | None = None) -> None:
+        """Send the queue and set the status to FINISHED, whatever status an interrupted or failed session left.
 
-        `finished` is in milliseconds since 1970. A run that has FINISHED already is left as it is.
+        `ended` is in milliseconds since 1970. A run that is FINISHED already keeps its time.
         """
         self._flush()
-        if self._open_store.client.get_run(self.run_id).info.status != "FINISHED":
+        if self._open_store.status(self._open_run) != "FINISHED":
             self._open_store.drop_reason(self._open_run)
-            self._open_store.client.set_terminated(self.run_id, "FINISHED", finished)
+            self._open_store.end(self._open_run, "FINISHED", ended)
 
     def __enter__(self) -> Self:
         return self
@@ -149,72 +156,57 @@ class Tracker:
             self.finish("FAILED", one_line(error))
 
     def _flush(self) -> None:
-        """Send what is waiting, but for values that the database has."""
+        """Send the queue, except values that the database has already."""
         if not self.usable:
             return
         self._flushed = time.monotonic()
-        with self._guarded("storing curves"):
-            self._waiting = [metric for metric in self._waiting if not self._is_stored(metric)]
-            while self._waiting:
-                batch = self._waiting[:METRICS_PER_CALL]
+        with self._guarded("logging metrics"):
+            self._queue = [metric for metric in self._queue if not self._is_stored(metric)]
+            while self._queue:
+                batch = self._queue[:METRICS_PER_CALL]
                 self._open_store.log_metrics(self._open_run, batch)
                 for metric in batch:
                     self._stored[metric.key][metric.step] = metric.value
-                self._waiting = self._waiting[METRICS_PER_CALL:]
+                self._queue = self._queue[METRICS_PER_CALL:]
 
     def _is_stored(self, metric: Metric) -> bool:
-        """Whether the curve has this step; MLflow would store a resumed run's steps twice."""
+        """Whether the database has this value. MLflow would store the steps of a resumed run twice."""
         if metric.key not in self._stored:
-            self._stored[metric.key] = self._open_store.steps(self._open_run, metric.key)
-        held = self._stored[metric.key]
-        # A score may be measured again, by another protocol of the same name; a curve's point may not.
-        return metric.step in held and ("/" not in metric.key or held[metric.step] == metric.value)
+            self._stored[metric.key] = self._open_store.values(self._open_run, metric.key)
+        stored = self._stored[metric.key]
+        # A score (its key has a slash) may change when the run is scored again; a value of the history does not change.
+        return metric.step in stored and ("/" not in metric.key or stored[metric.step] == metric.value)
 
-    def _keep(self, path: Path, name: str) -> None:
-        """MLflow names an artifact after its file, so the file is copied where the name differs."""
+    def _log_artifact(self, path: Path, name: str) -> None:
+        """Log a file as artifact `name`. MLflow names an artifact after its file, so a link with that name is made first."""
         target = Path(name)
         parent = None if target.parent == Path() else str(target.parent)
         with tempfile.TemporaryDirectory() as folder:
             files.link_or_copy(path, Path(folder) / target.name)
-            self._open_store.client.log_artifact(self.run_id, str(Path(folder) / target.name), parent)
-
-    def _keep_in_series(self, path: Path, name: str, images: int) -> None:
-        from PIL import Image
-
-        with Image.open(path) as picture:
-            self._open_store.client.log_image(self.run_id, picture.convert("RGB"), key=name, step=images)
-
-    def _watch_system(self) -> None:
-        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-        uri = self._open_store.uri
-        self._monitor = SystemMetricsMonitor(
-            self.run_id, sampling_interval=SYSTEM_METRICS_SECONDS, resume_logging=True, tracking_uri=uri
-        )
-        self._monitor.start()
+            self._open_store.client.log_artifact(self._open_run, str(Path(folder) / target.name), parent)
 
     @contextmanager
     def _guarded(self, doing: str) -> Iterator[None]:
-        """Turn any trouble into one line, once, and into a pause, so that a server that is away does not slow training."""
+        """After a failure, warn once, and pause, so that an unreachable server does not slow training down."""
         try:
             yield
         except Exception as error:
             if self._strict:
                 raise
             self._paused_until = time.monotonic() + PAUSE_SECONDS
-            if not self._complained:
+            if not self._warned:
                 logger.warning(
-                    f"tracking: {doing} failed ({one_line(error)}); training goes on, `transgan sync` brings in what is missing"
+                    f"MLflow: {doing} failed ({one_line(error)}); training continues, `transgan sync` logs what is missing"
                 )
-            self._complained = True
+            self._warned = True
 
 
 def create(
-    store: Store, plan: Plan, run: Run, fingerprint: str, data: str, origin: Mapping[str, Any] | None = None
+    store: "Store", plan: Plan, run: Run, fingerprint: str, data: str, origin: Mapping[str, Any] | None = None
 ) -> str:
-    """Make the MLflow run of a training run, with its tags, parameters and data, and return its id.
+    """Create the MLflow run of a training run, with its tags, parameters and data, and return its id.
 
-    `origin` is the provenance of a training run that is over: its commit and start, not this process's.
+    `origin` is the provenance of a finished training run: its commit and start replace those of this process.
     """
     source = {key: origin.get(key) for key in ("commit", "dirty")} if origin else None
     run_id = store.create(
@@ -230,11 +222,11 @@ def create(
 
 
 def milliseconds(moment: str | None) -> int | None:
-    """An ISO 8601 moment as MLflow counts time: milliseconds since 1970."""
+    """An ISO 8601 time in milliseconds since 1970, the unit of MLflow."""
     return int(datetime.fromisoformat(moment).timestamp() * 1000) if moment else None
 
 
 def one_line(error: BaseException) -> str:
-    """An exception in one readable line."""
+    """An exception's type and message in one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -152,7 +152,7 @@ class TrainingLoop:
         trainer.meter.clear()
         self._check_divergence(row)
         if self.process_group.is_main:
-            self.tracker.log([{**row, **self.history.speed(self.folder, trainer.images, trainer.device)}])
+            self.tracker.log_history([{**row, **self.history.speed(self.folder, trainer.images, trainer.device)}])
             bar.note(f"d_loss {row['d_loss']:.3g}, g_loss {row.get('g_loss', math.nan):.3g}")
 
     def _check_divergence(self, means: dict[str, float]) -> None:
@@ -173,7 +173,7 @@ class TrainingLoop:
             images = self.dynamics.record(self.trainer.generator_ema, self.trainer.images)
             grid = self.folder / "samples.png"
             save_grid(grid, images)
-            self.tracker.picture(grid, "samples", self.trainer.images)
+            self.tracker.log_image(grid, "samples", self.trainer.images)
 
     def _save(self) -> None:
         """Write a checkpoint, unless the newest one is of this step."""
@@ -225,7 +225,7 @@ class TrainingLoop:
         if tracker.run_id is not None and tracker.run_id != known:
             files.write_json(marker, {"run_id": tracker.run_id})
         if self.history.rows:
-            tracker.log(self.history.rows)
+            tracker.log_history(self.history.rows)
         return tracker
 
     def _seconds(self) -> float:
@@ -262,7 +262,7 @@ class TrainingLoop:
             "images_per_second": round(trainer.images / max(self._seconds(), 1e-9), 1),
         }
         files.write_json(folder / "provenance.json", collect(self.started, self.tracker.run_id, {"training": speed}))
-        self.tracker.picture(folder / "samples.png", "samples.png")
+        self.tracker.log_image(folder / "samples.png", "samples.png")
 
 
 def _check_processes(process_group: ProcessGroup, recipe: RecipeConfig, device: torch.device) -> None:
