@@ -252,9 +252,9 @@ def test_terms_are_of_their_net():
         {"kind": "r1"},
         {"kind": "drift", "net": "discriminator", "own_step": True},
     ):
-        with pytest.raises(ValueError, match=r"is a term of the|cannot have a step of its own"):
+        with pytest.raises(ValueError, match=r"is a term of the|cannot have an `own_step`"):
             term(**mistake)
-    with pytest.raises(ValueError, match="must divide the generator_batch"):
+    with pytest.raises(ValueError, match="must divide a device's share of generator_batch"):
         recipe(generator_batch=7)
 
 
