@@ -1,10 +1,10 @@
-"""Whether FID of Inception's layer 768 orders pictures as it should, and how much of the extractor's bare speed scoring keeps.
+"""Whether FID of Inception's layer 768 orders images as it should, and how fast scoring is beside the bare extractor.
 
-    python benchmarks/scoring.py --weights W.pth --lossless PICTURES.npz --test FOLDER_OR_ARCHIVE [--count 500] [--threads 1]
+    python benchmarks/scoring.py --weights W.pth --lossless IMAGES.npz --test FOLDER_OR_ARCHIVE [--count 500] [--threads 1]
 
-`--lossless` holds undistorted training pictures of 32 pixels; what is measured against them: the same pictures as JPEG, with noise, blurred, and
-other pictures (`--test`, which are JPEGs, against the JPEGs of the training pictures). Writes benchmarks/results/scoring.json and a figure in
-docs/images. FID-768 is not FID: it comes from another layer and has another scale.
+`--lossless` holds undistorted training images of 32 pixels. They are compared with the same images as JPEG, with noise, and blurred; the JPEGs of
+them are compared with other images (`--test`, also JPEGs). Writes benchmarks/results/scoring.json and a figure in docs/images. FID-768 is not FID:
+it comes from another layer and has another scale.
 """
 
 import argparse
@@ -21,7 +21,8 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from transgan.hardware.device import prepare_compute
-from transgan.metrics import extractors, functional, image_sources
+from transgan.metrics import extractors, image_sources
+from transgan.metrics.fid import FeatureStatistics, frechet_distance
 from transgan.schema import ProtocolConfig
 from transgan.utils import files
 
@@ -41,45 +42,49 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scoring.json"))
     parser.add_argument("--figure", type=Path, default=Path("docs/images/scoring-fid768.png"))
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     protocol = ProtocolConfig(
-        metrics=("fid",), feature_layer="768", samples=given.count, threads=given.threads, allow_few_samples=True
+        metrics=("fid",),
+        feature_layer="768",
+        samples=arguments.count,
+        threads=arguments.threads,
+        allow_few_samples=True,
     )
-    extractor = extractors.build(protocol, given.weights, ["768"], prepare_compute(given.threads, "cpu"))
-    originals = image_sources.array(given.lossless)
-    results: dict[str, object] = {"layer": "768", "count": given.count, "threads": given.threads}
-    for found in distances(extractor, originals[: given.count], given.test):
-        results["fid768"] = found
-        files.write_json(given.out, results)  # after every set: on a busy machine all of them take an hour
-    draw(results, given.figure)
+    extractor = extractors.build(protocol, arguments.weights, ["768"], prepare_compute(arguments.threads, "cpu"))
+    originals = image_sources.read_images(arguments.lossless)
+    results: dict[str, object] = {"layer": "768", "count": arguments.count, "threads": arguments.threads}
+    for values in distances(extractor, originals[: arguments.count], arguments.test):
+        results["fid768"] = values
+        files.write_json(arguments.out, results)  # after every set: on a busy machine, all of them take an hour
+    draw(results, arguments.figure)
     results["speed"] = speed(extractor, originals)
-    files.write_json(given.out, results)
+    files.write_json(arguments.out, results)
 
 
 def distances(extractor: extractors.Extractor, originals: Images, test: Path) -> Iterator[dict[str, object]]:
-    """FID-768 of every distortion against the originals, and of test against training pictures, both JPEGs; grows with every yield."""
+    """FID-768 between every distortion and the originals, and between test and training images, both JPEGs. Every yield adds a value."""
 
-    def statistics(source: image_sources.Pictures, what: str) -> functional.Statistics:
-        return functional.Statistics.of(extractors.extract(extractor, source.batches(50), source.count, what)["768"])
+    def statistics(source: image_sources.ImageSource, label: str) -> FeatureStatistics:
+        return FeatureStatistics.of(extractors.extract(extractor, source.batches(50), source.count, label)["768"])
 
-    def distorted(change: Callable[[Images], Images], what: str) -> functional.Statistics:
-        return statistics(image_sources.of_array(np.stack([change(image) for image in originals]), what), what)
+    def distorted(change: Callable[[Images], Images], label: str) -> FeatureStatistics:
+        return statistics(image_sources.from_array(np.stack([change(image) for image in originals])), label)
 
-    reference = statistics(image_sources.of_array(originals, "originals"), "originals")
-    found: dict[str, object] = {"itself": functional.frechet(reference, reference)}
+    reference = statistics(image_sources.from_array(originals), "originals")
+    values: dict[str, object] = {"itself": frechet_distance(reference, reference)}
     as_jpeg = distorted(jpeg, f"JPEG quality {JPEG_QUALITY}")
-    found["jpeg"] = functional.frechet(as_jpeg, reference)
-    yield found
-    others = statistics(image_sources.from_path(test, len(originals), originals.shape[1], "none"), "test pictures")
-    found["test_against_train"] = functional.frechet(others, as_jpeg)
-    yield found
+    values["jpeg"] = frechet_distance(as_jpeg, reference)
+    yield values
+    others = statistics(image_sources.from_path(test, len(originals), originals.shape[1], "none"), "test images")
+    values["test_against_train"] = frechet_distance(others, as_jpeg)
+    yield values
     random = np.random.default_rng(0)
     for name, levels, change in (("noise", NOISE, lambda level: noise(level, random)), ("blur", BLUR, blur)):
         rising: list[list[float]] = []
-        found[name] = rising
+        values[name] = rising
         for level in levels:
-            rising.append([level, functional.frechet(distorted(change(level), f"{name} {level}"), reference)])
-            yield found
+            rising.append([level, frechet_distance(distorted(change(level), f"{name} {level}"), reference)])
+            yield values
 
 
 def jpeg(image: Images) -> Images:
@@ -97,18 +102,18 @@ def blur(radius: float) -> Callable[[Images], Images]:
 
 
 def speed(extractor: extractors.Extractor, images: Images, batch: int = 20, batches: int = 2) -> dict[str, object]:
-    """Images per CPU second of the bare forward and of extraction as scoring does it, in turns; the median of the rounds' ratios counts."""
-    some = images[: batch * batches]
-    ready = [torch.from_numpy(some[start : start + batch]).permute(0, 3, 1, 2) for start in range(0, len(some), batch)]
+    """Images per CPU second of the bare forward pass and of extraction as in scoring, alternating; `share` is the median ratio of the rounds."""
+    subset = images[: batch * batches]
+    chunks = list(torch.split(torch.from_numpy(subset).permute(0, 3, 1, 2), batch))
     bare: list[float] = []
     scoring: list[float] = []
-    forward(extractor, ready[:1])
+    forward(extractor, chunks[:1])
     for _ in range(SPEED_ROUNDS):
-        bare.append(len(some) / seconds(lambda: forward(extractor, ready)))
-        source = image_sources.of_array(some, "speed")
+        bare.append(len(subset) / seconds(lambda: forward(extractor, chunks)))
+        source = image_sources.from_array(subset)
         scoring.append(
-            len(some)
-            / seconds(lambda source=source: extractors.extract(extractor, source.batches(batch), len(some), "speed"))
+            len(subset)
+            / seconds(lambda source=source: extractors.extract(extractor, source.batches(batch), len(subset), "speed"))
         )
     return {
         "images_per_cpu_second_bare": bare,
@@ -124,7 +129,7 @@ def forward(extractor: extractors.Extractor, batches: list[Tensor]) -> None:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """CPU seconds of all threads: on a machine that others use too, the wall clock measures them."""
+    """CPU seconds of all threads; on a shared machine the wall clock would also measure other processes."""
     started = process_time()
     work()
     return process_time() - started
@@ -134,19 +139,19 @@ def draw(results: dict[str, object], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    found: dict[str, object] = results["fid768"]  # type: ignore[assignment]
+    values: dict[str, object] = results["fid768"]  # type: ignore[assignment]
     figure, panels = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained", sharey=True)
     for panel, (name, unit) in zip(
         panels, (("noise", "standard deviation in grey levels"), ("blur", "radius in pixels")), strict=False
     ):
-        levels, values = zip(*found[name], strict=True)  # type: ignore[misc]
-        panel.plot(levels, values, "o-")
+        levels, distances = zip(*values[name], strict=True)  # type: ignore[misc]
+        panel.plot(levels, distances, "o-")
         panel.set(title=name.capitalize(), xlabel=unit, yscale="log")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("FID-768")
-    bars = {"JPEG against\nlossless": found["jpeg"], "test against\ntrain": found["test_against_train"]}
+    bars = {"JPEG against\nlossless": values["jpeg"], "test against\ntrain": values["test_against_train"]}
     panels[2].bar(list(bars), list(bars.values()), width=0.5)
-    panels[2].set(title="Other pictures")
+    panels[2].set(title="Other images")
     with files.atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
 

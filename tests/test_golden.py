@@ -36,7 +36,7 @@ def compute() -> dict[str, dict[str, float]]:
         fetch.fetch(plan, dataset)
         prepare.prepare(plan, dataset)
     classifier.train(plan, "digits")
-    reference.make(plan, "cifar10-few")
+    reference.compute(plan, "cifar10-few")
     train.train(plan, RUN)
     score.score(plan, RUN)
 

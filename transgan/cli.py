@@ -107,7 +107,7 @@ def reference(
 
     plan = _plan(params, scale)
     plan.dataset(dataset), plan.protocol(protocol)
-    stage.make(plan, f"{dataset}-{protocol}")
+    stage.compute(plan, f"{dataset}-{protocol}")
 
 
 @app.command(rich_help_panel=STAGES)
@@ -138,10 +138,11 @@ def score(
 ) -> None:
     """Score a run under its protocol, or a generator file under the protocol of a run."""
     from transgan import tracking
+    from transgan.metrics.generator_files import is_generator_file
     from transgan.scoring import score as stage
 
     plan = _plan(params, scale)
-    if stage.is_file(plan, target):
+    if is_generator_file(plan, target):
         stage.score_file(plan, Path(target), like)
         return
     if like is not None:
@@ -372,10 +373,12 @@ def references(
     if remove is not None:
         print(f"{scoring.remove(plan, remove) / 2**20:.1f} MiB removed")
     elif export is not None:
-        scoring.export_statistics(plan.paths.reference(*plan.reference(export)), to)
+        from transgan.metrics.reference_statistics import export_statistics
+
+        export_statistics(plan.paths.reference(*plan.reference(export)), to)
         print(f"{to}: mu and sigma of {export}")
     else:
-        for kept in scoring.kept(plan):
+        for kept in scoring.stored_references(plan):
             print(
                 f"{kept.size / 2**20:10.1f} MiB  {'in use' if kept.current else 'unused'}  {kept.name}  {kept.folder}"
             )

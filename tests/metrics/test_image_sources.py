@@ -1,4 +1,4 @@
-"""Pictures to score: every kind of file, in order, and every kind of bad input refused by name."""
+"""Image sources: every kind of file, in order; every kind of bad input is refused by name."""
 
 import tarfile
 import zipfile
@@ -25,9 +25,9 @@ def save(folder: Path, content: NDArray[np.uint8]) -> Path:
     return folder
 
 
-def read(found: image_sources.Pictures, batch: int = 3) -> NDArray[np.uint8]:
-    batches = list(found.batches(batch))
-    assert all(part.dtype == torch.uint8 for part in batches)
+def read(source: image_sources.ImageSource, batch: int = 3) -> NDArray[np.uint8]:
+    batches = list(source.batches(batch))
+    assert all(images.dtype == torch.uint8 for images in batches)
     return torch.cat(batches).permute(0, 2, 3, 1).numpy()
 
 
@@ -37,7 +37,7 @@ def open_all(
     return read(image_sources.from_path(path, count, resolution, resize))
 
 
-def test_folder_archive_and_npz_give_the_same_pictures(tmp_path: Path) -> None:
+def test_folder_archive_and_npz_give_the_same_images(tmp_path: Path) -> None:
     content = images()
     folder = save(tmp_path / "folder", content)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
@@ -53,37 +53,37 @@ def test_folder_archive_and_npz_give_the_same_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [None, 5])
-def test_an_archive_in_any_order_is_taken_by_names(tmp_path: Path, count: int | None) -> None:
+def test_an_archive_in_any_order_is_sorted_by_name(tmp_path: Path, count: int | None) -> None:
     content = images()
     folder = save(tmp_path / "folder", content)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, tarfile.open(tmp_path / "a.tar.gz", "w") as tar:
         for number in (3, 0, 6, 5, 1, 4, 2):
             archive.write(folder / f"{number:04d}.png", f"{number:04d}.png")
             tar.add(folder / f"{number:04d}.png", f"{number:04d}.png")
-    wanted = open_all(folder, count)
+    expected = open_all(folder, count)
     for name in ("a.zip", "a.tar.gz"):
-        found = image_sources.from_path(tmp_path / name, count, None, "none")
-        np.testing.assert_array_equal(found.in_order(torch.from_numpy(read(found))), wanted, err_msg=name)
+        source = image_sources.from_path(tmp_path / name, count, None, "none")
+        np.testing.assert_array_equal(source.in_order(torch.from_numpy(read(source))), expected, err_msg=name)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7, 50])
 def test_the_batch_changes_nothing(batch: int) -> None:
-    np.testing.assert_array_equal(read(image_sources.of_array(images(), "memory"), batch), images())
+    np.testing.assert_array_equal(read(image_sources.from_array(images()), batch), images())
 
 
-def test_a_count_takes_evenly_spaced_pictures(tmp_path: Path) -> None:
+def test_a_count_selects_evenly_spaced_images(tmp_path: Path) -> None:
     content = images(10)
     np.testing.assert_array_equal(open_all(save(tmp_path / "folder", content), count=5), content[::2])
 
 
-def test_lossy_pictures_are_known(tmp_path: Path) -> None:
+def test_lossy_images_are_recognized(tmp_path: Path) -> None:
     folder = save(tmp_path / "folder", images(2))
     assert not image_sources.from_path(folder, None, None, "none").lossy
     Image.fromarray(images(1)[0]).save(folder / "z.jpg")
     assert image_sources.from_path(folder, None, None, "none").lossy
 
 
-def test_the_digest_is_of_content_not_of_time(tmp_path: Path) -> None:
+def test_the_digest_depends_on_content_and_not_on_time(tmp_path: Path) -> None:
     digests = [
         image_sources.from_path(save(tmp_path / name, images(3, seed=seed)), None, None, "none").digest
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
@@ -92,30 +92,32 @@ def test_the_digest_is_of_content_not_of_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["empty", "words"])
-def test_a_folder_without_pictures_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     if name == "words":
-        (tmp_path / name / "readme.txt").write_text("no picture")
-    with pytest.raises(UserError, match="no pictures in it"):
+        (tmp_path / name / "readme.txt").write_text("no image")
+    with pytest.raises(UserError, match="contains no images"):
         image_sources.from_path(tmp_path / name, None, None, "none")
 
 
-def test_pictures_of_different_sizes_are_refused_by_name_unless_a_filter_is_named(tmp_path: Path) -> None:
+def test_images_of_different_sizes_are_refused_by_name_without_a_filter(tmp_path: Path) -> None:
     folder = save(tmp_path / "folder", images(3))
     Image.fromarray(images(1, side=16)[0]).save(folder / "0001.png")
-    with pytest.raises(UserError, match=r"0001.png: 16 x 16 pixels, 8 x 8 are wanted; resize it, or name a filter"):
+    with pytest.raises(
+        UserError, match=r"0001\.png: 16 x 16 pixels, but 8 x 8 are needed; resize it, or name a filter"
+    ):
         open_all(folder)
     assert open_all(folder, resize="lanczos").shape == (3, 8, 8, 3)
     assert open_all(folder, resolution=4, resize="box").shape == (3, 4, 4, 3)
-    with pytest.raises(UserError, match="4 x 4 are wanted"):
+    with pytest.raises(UserError, match="4 x 4 are needed"):
         open_all(folder, resolution=4)
 
 
-def test_pictures_that_are_no_squares_are_refused(tmp_path: Path) -> None:
+def test_images_that_are_not_square_are_refused(tmp_path: Path) -> None:
     Image.fromarray(images(1)[0][:4]).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match="8 x 4 pixels, squares are wanted"):
+    with pytest.raises(UserError, match="8 x 4 pixels, but squares are needed"):
         image_sources.from_path(tmp_path, None, None, "none")
-    with pytest.raises(UserError, match="8 x 4 pixels, squares are wanted"):  # and not squashed
+    with pytest.raises(UserError, match="8 x 4 pixels, but a square is needed"):  # and not squashed
         open_all(tmp_path, resolution=4, resize="box")
 
 
@@ -127,14 +129,14 @@ def test_greyscale_alpha_palettes_and_16_bits_become_rgb(tmp_path: Path, mode: s
     else:
         image = Image.fromarray(grey).convert("RGBA" if mode in ("RGBA", "LA") else "L").convert(mode)
     image.save(tmp_path / "a.png")
-    found = open_all(tmp_path)
-    assert found.shape == (1, 8, 8, 3)
+    opened = open_all(tmp_path)
+    assert opened.shape == (1, 8, 8, 3)
     if mode != "1":
-        np.testing.assert_array_equal(found[0, :, :, 0], grey)
+        np.testing.assert_array_equal(opened[0, :, :, 0], grey)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n broken"])
-def test_a_broken_picture_is_named(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n broken"])
+def test_a_broken_image_is_named(tmp_path: Path, content: bytes) -> None:
     folder = save(tmp_path / "folder", images(3))
     (folder / "0001.png").write_bytes(content)
     with pytest.raises(UserError, match=r"0001\.png: "):
@@ -170,11 +172,11 @@ def test_bad_arrays_are_refused(tmp_path: Path, arrays: dict[str, NDArray[np.gen
 
 def test_objects_in_an_npz_are_not_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(UserError, match=r"damaged or no \.npz"):
+    with pytest.raises(UserError, match=r"damaged, or not an \.npz archive"):
         image_sources.from_path(tmp_path / "a.npz", None, None, "none")
 
 
 def test_an_npz_of_another_size_than_the_reference_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=images())
-    with pytest.raises(UserError, match="pictures of 8 pixels, 32 are wanted"):
+    with pytest.raises(UserError, match="images of 8 pixels, but 32 are needed"):
         image_sources.from_path(tmp_path / "a.npz", None, 32, "none")

@@ -1,51 +1,81 @@
-"""Nearest neighbours: right on known points, and on a generator that copies."""
-
-from pathlib import Path
+"""Nearest neighbours: equal to a full search, exact for copies, in pixels and in features."""
 
 import numpy as np
+import pytest
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
-from tests.scoring.conftest import RUN
-from transgan.config import plan
+from transgan.data.pack import Pack
 from transgan.metrics import neighbours
-from transgan.utils import files
+from transgan.metrics.extractors import Extractor
+from transgan.metrics.neighbours import extractor_features, nearest_images, pixel_features
 
 
-def test_nearest_of_points_on_a_line() -> None:
-    points = torch.arange(20.0)[:, None] * 2
-    found = neighbours.nearest(torch.tensor([[3.1], [39.0]]), iter(points.split(7)), 3)
-    assert found.rows.tolist() == [[2, 1, 3], [19, 18, 17]]
-    np.testing.assert_allclose(found.distances[0], [0.9, 1.1, 2.9], rtol=1e-5)
+def images(count: int, side: int = 4, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
-def test_parts_change_nothing_and_ties_go_to_the_lower_row() -> None:
-    points = torch.randint(0, 3, (50, 2), generator=torch.Generator().manual_seed(0)).float()
-    queries = points[:9] + 0.25
-    whole, parts = (neighbours.nearest(queries, iter(points.split(size)), 4) for size in (50, 6))
-    np.testing.assert_array_equal(whole.rows, parts.rows)
-    same = neighbours.nearest(torch.zeros(1, 2), iter([torch.ones(5, 2)]), 3)
-    assert same.rows.tolist() == [[0, 1, 2]]
+def pack_of(content: NDArray[np.uint8]) -> Pack:
+    return Pack(content, np.zeros(len(content), np.int64), {"sha256": "0" * 64})
 
 
-def test_a_copy_is_at_distance_zero() -> None:
-    points = torch.rand(30, 192, generator=torch.Generator().manual_seed(0))
-    found = neighbours.nearest(points[[4, 17]], iter(points.split(8)), 1)
-    assert found.rows[:, 0].tolist() == [4, 17]
-    assert found.distances.max() == 0.0
+@pytest.mark.parametrize("chunk", [7, 1000])
+def test_neighbours_are_those_of_a_full_search(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(neighbours, "CHUNK", chunk)
+    training, samples, rows = images(50, seed=1), images(3, seed=2), np.arange(10, 50)
+    nearest = nearest_images(samples, pack_of(training), rows, k=5)
+    apart = ((samples[:, None].astype(float) - training[None, rows]) ** 2).sum((2, 3, 4))
+    np.testing.assert_array_equal(nearest.rows, rows[np.argsort(apart, 1, kind="stable")[:, :5]])
+    np.testing.assert_allclose(nearest.distances, np.sqrt(np.sort(apart, 1)[:, :5]))
 
 
-def test_neighbours_of_a_run_are_its_training_pictures(project: Path) -> None:
-    current = plan.load()
-    arrays = neighbours.find(current, RUN, count=6, k=3)
-    assert arrays["samples"].shape == (6, 8, 8, 3)
-    for space in ("pixel", "feature"):
-        assert arrays[f"{space}_rows"].shape == (6, 3)
-        assert arrays[f"{space}_images"].shape == (6, 3, 8, 8, 3)
-        assert (arrays[f"{space}_rows"] < 1437).all()
-        assert (np.diff(arrays[f"{space}_distances"], axis=1) >= 0).all()
-        assert (arrays[f"{space}_real"] > 0).all()
-    apart = arrays["samples"][:, None].astype(float) / 255 - arrays["pixel_images"] / 255
-    np.testing.assert_allclose(np.sqrt((apart**2).sum((2, 3, 4))), arrays["pixel_distances"], rtol=1e-4)
-    neighbours.save(arrays, Path("first.npz"))
-    neighbours.save(neighbours.find(current, RUN, count=6, k=3), Path("second.npz"))
-    assert files.sha256(Path("first.npz")) == files.sha256(Path("second.npz"))
+def test_a_copy_is_at_distance_zero_also_in_block_averages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "COMPARED_SIDE", 4)
+    training = images(20, side=16)
+    nearest = nearest_images(training[[3, 11]], pack_of(training), np.arange(20), k=1)
+    assert nearest.rows.tolist() == [[3], [11]]
+    assert nearest.distances.max() == 0.0
+
+
+def test_equal_distances_keep_the_order_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "CHUNK", 2)
+    same = np.repeat(images(1), 6, axis=0)
+    nearest = nearest_images(images(1, seed=1), pack_of(same), np.array([4, 1, 5, 0]), k=3)
+    assert nearest.rows.tolist() == [[4, 1, 5]]
+
+
+def test_fewer_rows_than_neighbours_give_them_all() -> None:
+    nearest = nearest_images(images(2), pack_of(images(3, seed=1)), np.arange(3), k=5)
+    assert nearest.rows.shape == nearest.distances.shape == (2, 3)
+
+
+def test_the_second_neighbour_of_a_training_image_is_the_nearest_other_one() -> None:
+    training, rows = images(30), np.arange(30)
+    nearest = nearest_images(training, pack_of(training), rows, k=2)
+    np.testing.assert_array_equal(nearest.rows[:, 0], rows)
+    assert (nearest.distances[:, 1] > 0).all()
+
+
+def test_pixel_features_are_block_averages_of_large_images() -> None:
+    large = np.kron(images(2, side=2), np.ones((1, 32, 32, 1), np.uint8))
+    assert pixel_features(large).shape == (2, 32 * 32 * 3)
+    small = images(2, side=8)
+    np.testing.assert_array_equal(pixel_features(small).numpy(), small.reshape(2, -1))
+
+
+class MeanColour(nn.Module):
+    def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        assert batch.dtype == torch.uint8
+        return (batch.float().mean((2, 3)),)
+
+
+def test_neighbours_in_the_features_of_an_extractor() -> None:
+    extractor = Extractor(MeanColour(), ("colour",), {"colour": 3}, torch.device("cpu"), False, "mean colour")
+    training = images(40)
+    flipped = np.ascontiguousarray(training[[5, 30], ::-1])  # other pixels, the same colour
+    nearest = nearest_images(
+        flipped, pack_of(training), np.arange(40), 1, extractor_features(extractor, "colour", batch=7)
+    )
+    assert nearest.rows.tolist() == [[5], [30]]
+    np.testing.assert_allclose(nearest.distances, 0.0, atol=1e-4)

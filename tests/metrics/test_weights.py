@@ -1,4 +1,4 @@
-"""Extractor weights: found, checked before anything reads them, never unpickled blindly."""
+"""Extractor weights: located, verified before anything reads them, and unpickled safely."""
 
 import hashlib
 import os
@@ -15,16 +15,17 @@ from transgan.config import plan
 from transgan.data.sources import download
 from transgan.errors import UserError
 from transgan.metrics import weights
+from transgan.metrics.extractors import inception_bytes
 from transgan.metrics.weights import ARCHIVES, INCEPTION_NAME, INCOMING
 
-GENUINE = b"stands in for the genuine file"
+PUBLISHED = b"stands in for the published file"
 
 
 @pytest.fixture
 def inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> plan.Plan:
-    """A project whose protocol wants Inception; the digest that counts as right is GENUINE's."""
+    """A project whose protocol uses Inception; the expected digest is that of PUBLISHED."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(weights, "INCEPTION_DIGEST", hashlib.sha256(GENUINE).hexdigest()[:8])
+    monkeypatch.setattr(weights, "INCEPTION_DIGEST", hashlib.sha256(PUBLISHED).hexdigest()[:8])
     write_params(tmp_path, extractor="inception-v3-compat", feature_layer="2048")
     return plan.load()
 
@@ -36,34 +37,36 @@ def place(folder: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("folder", [INCOMING, ARCHIVES])
-def test_a_file_that_is_there_is_used_without_network(inception: plan.Plan, folder: Path) -> None:
-    path = place(folder, GENUINE)
-    assert weights.locate(inception, inception.protocol("few")) == (path, hashlib.sha256(GENUINE).hexdigest())
+def test_an_existing_file_is_used_without_network(inception: plan.Plan, folder: Path) -> None:
+    path = place(folder, PUBLISHED)
+    assert weights.locate(inception, inception.protocol("few")) == (path, hashlib.sha256(PUBLISHED).hexdigest())
 
 
-def test_a_wrong_file_that_a_person_placed_is_refused_and_kept(inception: plan.Plan) -> None:
-    path = place(INCOMING, GENUINE[:-1])
+def test_a_wrong_file_of_the_user_is_refused_and_not_deleted(inception: plan.Plan) -> None:
+    path = place(INCOMING, PUBLISHED[:-1])
     with pytest.raises(UserError, match=r"data/incoming/.*SHA-256 begins with .* partial or another file; replace it"):
         weights.locate(inception, inception.protocol("few"))
     assert path.exists()
 
 
-def test_a_damaged_download_is_fetched_again_from_the_mirror(
+def test_a_damaged_download_is_replaced_from_the_mirror(
     inception: plan.Plan, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = place(ARCHIVES, GENUINE[:-1])
-    place(Path("mirror"), GENUINE)
+    path = place(ARCHIVES, PUBLISHED[:-1])
+    place(Path("mirror"), PUBLISHED)
     inception = plan.Plan(
         inception.params.model_copy(update={"data": inception.params.data.model_copy(update={"mirror": "mirror"})}),
         "tiny",
         Path("p"),
     )
     assert weights.locate(inception, inception.protocol("few"))[0] == path
-    assert path.read_bytes() == GENUINE
+    assert path.read_bytes() == PUBLISHED
     assert "damaged" in capsys.readouterr().err
 
 
-def test_offline_one_line_names_the_file_and_the_place(inception: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_network_one_line_names_the_file_and_where_to_put_it(
+    inception: plan.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(weights, "INCEPTION_URL", "http://no-such-host.invalid/weights.pth")
     with pytest.raises(UserError) as caught:
         weights.locate(inception, inception.protocol("few"))
@@ -73,40 +76,42 @@ def test_offline_one_line_names_the_file_and_the_place(inception: plan.Plan, mon
     assert "put it into data/incoming/" in message
 
 
-def test_a_mirror_with_another_file_is_passed_over(
+def test_a_mirror_with_another_file_is_skipped(
     inception: plan.Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place(Path("mirror"), b"something else")
-    with serving({INCEPTION_NAME: GENUINE}) as server:
+    with serving({INCEPTION_NAME: PUBLISHED}) as server:
         monkeypatch.setattr(weights, "INCEPTION_URL", f"{server.url}/{INCEPTION_NAME}")
-        path, _ = weights._fetched("mirror")
-    assert path.read_bytes() == GENUINE
-    assert "passed over" in capsys.readouterr().err
+        path, _ = weights._download_inception("mirror")
+    assert path.read_bytes() == PUBLISHED
+    assert "skipped" in capsys.readouterr().err
 
 
-def test_another_file_from_every_address_is_refused_and_not_kept(
+def test_another_file_from_every_address_is_refused_and_deleted(
     inception: plan.Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.0)
     with serving({INCEPTION_NAME: b"something else"}) as server:
         monkeypatch.setattr(weights, "INCEPTION_URL", f"{server.url}/{INCEPTION_NAME}")
         with pytest.raises(UserError, match="not the published content"):
-            weights._fetched(server.url)
+            weights._download_inception(server.url)
     assert not (ARCHIVES / INCEPTION_NAME).exists()
 
 
-def test_processes_that_want_it_at_once_fetch_it_once(inception: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving({INCEPTION_NAME: GENUINE}) as server:
+def test_processes_that_need_it_at_the_same_time_download_it_once(
+    inception: plan.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving({INCEPTION_NAME: PUBLISHED}) as server:
         monkeypatch.setattr(weights, "INCEPTION_URL", f"{server.url}/{INCEPTION_NAME}")
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda _: weights.locate(inception, inception.protocol("few")), range(4)))
+            located = list(pool.map(lambda _: weights.locate(inception, inception.protocol("few")), range(4)))
         assert len(server.requests) == 1
-    assert {path.read_bytes() for path, _ in found} == {GENUINE}
+    assert {path.read_bytes() for path, _ in located} == {PUBLISHED}
 
 
-def test_weights_that_the_protocol_names_must_be_there(inception: plan.Plan, tmp_path: Path) -> None:
+def test_weights_that_the_protocol_names_must_exist(inception: plan.Plan, tmp_path: Path) -> None:
     protocol = inception.protocol("few").model_copy(update={"weights": "mine.pth"})
-    with pytest.raises(UserError, match=r"mine.pth: not there; name a file of weights of inception-v3-compat"):
+    with pytest.raises(UserError, match=r"mine\.pth: no such file; name a file of weights of inception-v3-compat"):
         weights.locate(inception, protocol)
     (tmp_path / "mine.pth").write_bytes(b"mine")
     assert weights.locate(inception, protocol)[1] == hashlib.sha256(b"mine").hexdigest()
@@ -116,12 +121,12 @@ def test_a_missing_classifier_is_named_with_its_command(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     write_params(tmp_path)
     current = plan.load()
-    with pytest.raises(UserError, match="make it with `transgan classifier digits`"):
+    with pytest.raises(UserError, match="create it with `transgan classifier digits`"):
         weights.locate(current, current.protocol("few"))
 
 
 class Hostile:
-    """Pickled, it would run a command when loaded."""
+    """Unpickling it runs a command."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("touch hacked",)
@@ -132,8 +137,8 @@ def test_code_in_a_weights_file_does_not_run(tmp_path: Path, monkeypatch: pytest
     torch.save({"a": Hostile()}, "weights.pth")
     Path("old.pth").write_bytes(pickle.dumps({"a": Hostile()}))
     for name in ("weights.pth", "old.pth"):
-        with pytest.raises(UserError, match="truncated or no weights file"):
-            weights.inception_bytes(Path(name))
+        with pytest.raises(UserError, match="truncated, or not a weights file"):
+            inception_bytes(Path(name))
     assert not Path("hacked").exists()
 
 
@@ -141,16 +146,16 @@ def test_truncated_weights_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"a": torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(UserError, match="truncated or no weights file"):
-        weights.inception_bytes(path)
+    with pytest.raises(UserError, match="truncated, or not a weights file"):
+        inception_bytes(path)
 
 
-def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_a_state_dict_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"a": 1}, path)
-    with pytest.raises(UserError, match="no state dict of tensors"):
-        weights.inception_bytes(path)
-    assert torch.load(weights.inception_bytes(_saved(tmp_path)), weights_only=True)["a"].tolist() == [1.0]
+    with pytest.raises(UserError, match="not a state dict of tensors"):
+        inception_bytes(path)
+    assert torch.load(inception_bytes(_saved(tmp_path)), weights_only=True)["a"].tolist() == [1.0]
 
 
 def _saved(folder: Path) -> Path:

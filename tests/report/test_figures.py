@@ -13,9 +13,9 @@ from transgan.errors import UserError
 from transgan.report import figures
 from transgan.report.paper_numbers import authors_curve
 from transgan.report.plots import curve, sources, style
-from transgan.report.plots.samples import grid
 from transgan.schema import FigureConfig
 from transgan.utils import files
+from transgan.utils.image_grid import make_grid
 
 RUN = "transgan-cifar10"
 
@@ -107,7 +107,7 @@ def test_history_has_nan_where_nothing_was_measured(project, trained):
 
 def test_a_grid_places_pictures_in_reading_order():
     pictures = np.zeros((3, 2, 2, 3), np.uint8) + np.arange(3, dtype=np.uint8)[:, None, None, None]
-    sheet = grid(pictures, columns=2)
+    sheet = make_grid(pictures, columns=2)
     assert sheet.shape == (5, 5, 3)
     assert sheet[:, :, 0].tolist() == [[0, 0, 255, 1, 1]] * 2 + [[255] * 5] + [[2, 2, 255, 255, 255]] * 2
 

@@ -1,5 +1,6 @@
-"""A tiny project that is ready to score: digits packed, the classifier trained (few epochs), a generator that was never trained."""
+"""A tiny project that is ready to be scored: packed digits, a classifier (few epochs) and an untrained generator."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def one_thread() -> None:
 
 
 def write_params(folder: Path, **changes: Any) -> Path:
-    """The tiny params file with the classifier's epochs cut, and `changes` merged into protocol `few`."""
+    """Write the tiny params file with fewer epochs of the classifier, and `changes` merged into protocol `few`."""
     content = yaml.safe_load(TINY.read_text())
     content["classifiers"]["digits"] |= {"epochs": 2, "accuracy": 0.5}
     content["protocols"]["few"] |= changes
@@ -51,7 +52,7 @@ def save_untrained(current: Plan, run_name: str = RUN) -> Path:
 
 @pytest.fixture(scope="session")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder with pack, classifier, reference and an untrained generator; copied by `project`, never written to by tests."""
+    """A project folder with pack, classifier, reference and an untrained generator. Tests use a copy of it (`project`)."""
     folder = tmp_path_factory.mktemp("scoring")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -61,7 +62,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
             fetch.fetch(current, dataset)
             prepare.prepare(current, dataset)
         classifier.train(current, "digits")
-        reference.make(current, REFERENCE)
+        reference.compute(current, REFERENCE)
         save_untrained(current)
     return folder
 
@@ -69,8 +70,6 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(ready: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the ready project; the current directory."""
-    import shutil
-
     folder = tmp_path / "project"
     shutil.copytree(ready, folder)
     monkeypatch.chdir(folder)

@@ -1,4 +1,4 @@
-"""evaluate: every kind of target and reference, the same numbers as the stages, and refusals in one line."""
+"""evaluate: every kind of target and reference, the same numbers as the stages, and errors in one line."""
 
 import json
 import subprocess
@@ -14,6 +14,7 @@ from tests.scoring.conftest import REFERENCE, RUN
 from transgan.config import plan
 from transgan.data.pack import Pack
 from transgan.errors import UserError
+from transgan.metrics.reference_statistics import export_statistics
 from transgan.scoring import reference, score
 from transgan.scoring.evaluate import evaluate, render
 
@@ -39,9 +40,9 @@ def test_a_run_gets_the_scores_of_its_stage(project: Path) -> None:
     current = plan.load()
     score.score(current, RUN)
     staged = json.loads(current.paths.score(RUN).read_text())["protocols"]["few"]
-    found = evaluate(current, RUN, "cifar10")
-    assert found["metrics"] == staged
-    assert found["summary"]["fid"]["mean"] == pytest.approx(np.mean(staged["fid"]["values"]))
+    result = evaluate(current, RUN, "cifar10")
+    assert result["metrics"] == staged
+    assert result["summary"]["fid"]["mean"] == pytest.approx(np.mean(staged["fid"]["values"]))
 
 
 def test_a_checkpoint_gets_the_scores_of_its_run(project: Path) -> None:
@@ -51,28 +52,28 @@ def test_a_checkpoint_gets_the_scores_of_its_run(project: Path) -> None:
     assert by_name == by_path
 
 
-def test_folder_npz_pack_and_dataset_of_the_same_pictures_agree(project: Path) -> None:
+def test_folder_npz_pack_and_dataset_of_the_same_images_agree(project: Path) -> None:
     current = plan.load()
     images = digits("test")
     targets = [npz(images), folder(images), "cifar10:test", f"{current.paths.data('cifar10')}:test"]
-    found = [
+    results = [
         evaluate(current, target, "cifar10", metrics=["fid"], changes={"samples": 360})["metrics"] for target in targets
     ]
-    assert all(each == found[0] for each in found)
+    assert all(result == results[0] for result in results)
 
 
-def test_real_pictures_score_better_than_an_untrained_generator(project: Path) -> None:
+def test_real_images_score_better_than_an_untrained_generator(project: Path) -> None:
     current = plan.load()
     real, generated = (evaluate(current, target, "cifar10")["summary"] for target in ("cifar10:test", RUN))
     assert real["fid"]["mean"] < generated["fid"]["mean"]
     assert real["precision"]["mean"] > generated["precision"]["mean"]
 
 
-def test_a_set_against_itself_is_nothing_from_perfect(project: Path) -> None:
+def test_a_set_against_itself_is_perfect(project: Path) -> None:
     changes = {"samples": 300, "reference_samples": 300}
-    found = evaluate(plan.load(), "cifar10:train", "cifar10:train", metrics=["fid", "prc"], changes=changes)["summary"]
-    assert abs(found["fid"]["mean"]) < 1e-3
-    assert (found["precision"]["mean"], found["recall"]["mean"]) == (1.0, 1.0)
+    result = evaluate(plan.load(), "cifar10:train", "cifar10:train", metrics=["fid", "prc"], changes=changes)["summary"]
+    assert abs(result["fid"]["mean"]) < 1e-3
+    assert (result["precision"]["mean"], result["recall"]["mean"]) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("kind", ["dataset", "pack", "folder", "npz", "statistics"])
@@ -82,7 +83,7 @@ def test_every_kind_of_reference_gives_the_same_fid(project: Path, kind: str) ->
     images = digits("train")
     path = current.paths.reference("cifar10", "few")
     if kind == "statistics":
-        reference.export_statistics(path, Path("statistics.npz"))
+        export_statistics(path, Path("statistics.npz"))
         assert set(np.load("statistics.npz").files) == {"mu", "sigma"}
     names = {
         "dataset": lambda: "cifar10:train",
@@ -91,14 +92,16 @@ def test_every_kind_of_reference_gives_the_same_fid(project: Path, kind: str) ->
         "npz": lambda: npz(images),
         "statistics": lambda: "statistics.npz",
     }
-    found = evaluate(current, "cifar10:test", names[kind](), "few", metrics=["fid"])["metrics"]
-    assert found["fid"]["values"] == pytest.approx(usual["fid"]["values"], rel=1e-5)
+    metrics = evaluate(current, "cifar10:test", names[kind](), "few", metrics=["fid"])["metrics"]
+    assert metrics["fid"]["values"] == pytest.approx(usual["fid"]["values"], rel=1e-5)
 
 
 def test_kid_against_statistics_is_refused(project: Path) -> None:
     current = plan.load()
-    reference.export_statistics(current.paths.reference("cifar10", "few"), Path("statistics.npz"))
-    with pytest.raises(UserError, match="statistics alone do not do; give pictures as reference, or --metrics is,fid"):
+    export_statistics(current.paths.reference("cifar10", "few"), Path("statistics.npz"))
+    with pytest.raises(
+        UserError, match=r"KID needs the features of the reference.*; give images as reference, or --metrics is,fid"
+    ):
         evaluate(current, RUN, "statistics.npz", metrics=["kid"])
 
 
@@ -118,26 +121,28 @@ def test_the_order_of_an_archive_changes_no_score(project: Path) -> None:
     assert by_zip == by_folder
 
 
-def test_a_reference_of_pictures_is_kept_and_made_again_when_anything_changes(project: Path) -> None:
+def test_a_reference_of_images_is_stored_and_recomputed_when_anything_changes(project: Path) -> None:
     current = plan.load()
     path = npz(digits("train"), "reference.npz")
 
-    def kept() -> int:
+    def stored() -> int:
         return len(list((current.paths.state / "reference" / "evaluate").glob("*/finished.json")))
 
     evaluate(current, RUN, path, metrics=["fid"])
     evaluate(current, RUN, path, metrics=["fid"])
-    assert kept() == 1
-    evaluate(current, RUN, path, metrics=["fid", "kid"])  # must keep features
-    assert kept() == 2
+    assert stored() == 1
+    evaluate(current, RUN, path, metrics=["fid", "kid"])  # must store features
+    assert stored() == 2
     evaluate(current, RUN, path, metrics=["fid"], changes={"reference_samples": 500})
-    assert kept() == 3
+    assert stored() == 3
     npz(digits("train")[:1000], "reference.npz")
     evaluate(current, RUN, path, metrics=["fid"])
-    assert kept() == 4
+    assert stored() == 4
 
 
-def test_a_damaged_kept_reference_is_made_again_and_said(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_stored_reference_is_recomputed_with_a_warning(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     current = plan.load()
     path = npz(digits("train"), "reference.npz")
     first = evaluate(current, RUN, path, metrics=["fid"])["metrics"]
@@ -150,7 +155,7 @@ def test_a_damaged_kept_reference_is_made_again_and_said(project: Path, capsys: 
     assert "missing or damaged; made again" in capsys.readouterr().err
 
 
-def test_a_damaged_reference_of_the_stage_is_made_again_and_said(
+def test_a_damaged_reference_of_the_stage_is_recomputed_with_a_warning(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     current = plan.load()
@@ -158,7 +163,7 @@ def test_a_damaged_reference_of_the_stage_is_made_again_and_said(
     good = declared.read_bytes()
     for path in [declared, *Path("state").rglob("statistics.npz")]:
         path.write_bytes(good[:1000])
-    reference.make(current, REFERENCE)
+    reference.compute(current, REFERENCE)
     assert "missing or damaged; made again" in capsys.readouterr().err
     assert declared.read_bytes() == good
 
@@ -184,32 +189,28 @@ def test_bad_statistics_are_refused(project: Path, name: str) -> None:
     assert "allow_pickle" not in str(caught.value)
 
 
-def test_one_picture_and_too_few_are_refused(project: Path) -> None:
+def test_one_image_and_too_few_are_refused(project: Path) -> None:
     current = plan.load()
-    with pytest.raises(UserError, match="a single picture has no distribution"):
+    with pytest.raises(UserError, match="a single image has no distribution"):
         evaluate(current, npz(digits("test")[:1]), "cifar10", metrics=["fid"])
-    with pytest.raises(UserError, match="40 pictures are fewer than the 64 features"):
+    with pytest.raises(UserError, match="40 images are fewer than the 64 features"):
         evaluate(current, npz(digits("test")[:40]), "cifar10", metrics=["fid"])
 
 
-def test_fewer_than_the_protocol_asks_for_is_warned_about(project: Path) -> None:
-    found = evaluate(plan.load(), npz(digits("test")[:150]), "cifar10", metrics=["fid"])
-    assert any("the protocol asks for 200" in warning for warning in found["warnings"])
-    assert "150 pictures" in render(found)
+def test_fewer_images_than_the_protocol_names_give_a_warning(project: Path) -> None:
+    result = evaluate(plan.load(), npz(digits("test")[:150]), "cifar10", metrics=["fid"])
+    assert any("instead of the protocol's 200" in warning for warning in result["warnings"])
+    assert "150 images" in render(result)
 
 
-def test_pictures_of_another_size_than_the_reference_are_refused(project: Path) -> None:
+def test_images_of_another_size_than_the_reference_are_refused(project: Path) -> None:
     large = np.kron(digits("test")[:100], np.ones((1, 2, 2, 1), np.uint8))
-    with pytest.raises(UserError, match="16 pixels, 8 are wanted"):
+    with pytest.raises(UserError, match="16 pixels, but 8 are needed"):
         evaluate(plan.load(), npz(large), "cifar10")
-    with pytest.raises(UserError, match="16 x 16 pixels, 8 x 8 are wanted"):
+    with pytest.raises(UserError, match="16 x 16 pixels, but 8 x 8 are needed"):
         evaluate(plan.load(), folder(large), "cifar10")
-    assert (
-        evaluate(plan.load(), "pictures", "cifar10", metrics=["fid"], changes={"resize": "box"})["summary"]["fid"][
-            "mean"
-        ]
-        > 0
-    )
+    resized = evaluate(plan.load(), "pictures", "cifar10", metrics=["fid"], changes={"resize": "box"})
+    assert resized["summary"]["fid"]["mean"] > 0
 
 
 @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ def test_pictures_of_another_size_than_the_reference_are_refused(project: Path) 
         (("cifar10:tests", "cifar10"), "no split 'tests'"),
     ],
 )
-def test_what_cannot_be_is_one_line(project: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_bad_arguments_are_one_line(project: Path, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         evaluate(plan.load(), *arguments)  # type: ignore[arg-type]
 
@@ -234,21 +235,21 @@ def test_changes_of_the_protocol_are_checked(project: Path) -> None:
         evaluate(plan.load(), RUN, "cifar10", metrics=["fid"], changes={"feature_layer": "2048"})
 
 
-def test_kept_references_are_listed_and_removed(project: Path) -> None:
+def test_stored_references_are_listed_and_removed(project: Path) -> None:
     current = plan.load()
-    listed = list(reference.kept(current))
+    listed = list(reference.stored_references(current))
     assert [(entry.name, entry.current) for entry in listed] == [(REFERENCE, True)]
     assert reference.remove(current, REFERENCE) == listed[0].size > 0
     assert not current.paths.reference("cifar10", "few").exists()
-    with pytest.raises(UserError, match="nothing is kept of it at scale tiny; kept: none"):
+    with pytest.raises(UserError, match="nothing is stored at scale tiny; stored references: none"):
         reference.remove(current, REFERENCE)
 
 
-def test_the_result_says_how_numbers_must_be_called(project: Path) -> None:
-    found = evaluate(plan.load(), RUN, "cifar10", metrics=["fid"])
-    assert found["settings"]["titles"]["fid"] == "digit FID"
-    assert "digit FID: " in render(found)
-    assert json.loads(json.dumps(found)) == found
+def test_the_result_has_the_titles_of_its_metrics(project: Path) -> None:
+    result = evaluate(plan.load(), RUN, "cifar10", metrics=["fid"])
+    assert result["settings"]["titles"]["fid"] == "digit FID"
+    assert "digit FID: " in render(result)
+    assert json.loads(json.dumps(result)) == result
 
 
 def test_threads_of_torch_are_the_protocols(project: Path) -> None:

@@ -1,4 +1,4 @@
-"""Stale results are impossible: every ingredient, changed in turn, gives another key; changed content behind the same key is noticed."""
+"""No stale results: every ingredient changes the fingerprint of what depends on it; changed content under the same fingerprint is detected."""
 
 import shutil
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 from tests.scoring.conftest import REFERENCE, RUN, write_params
 from transgan.config import plan
 from transgan.config.plan import REFERENCE_FIELDS
+from transgan.metrics.reference_statistics import load_reference
 from transgan.schema import ProtocolConfig
 from transgan.scoring import classifier, reference, score
 from transgan.utils import files
@@ -37,12 +38,12 @@ OTHER: dict[str, Any] = {
 }
 
 
-def test_every_field_of_a_protocol_is_tried() -> None:
+def test_every_field_of_a_protocol_is_covered() -> None:
     assert set(OTHER) == set(ProtocolConfig.model_fields)
 
 
 @pytest.mark.parametrize("field", sorted(OTHER))
-def test_every_field_of_a_protocol_changes_the_key_of_what_depends_on_it(
+def test_every_field_of_a_protocol_changes_the_fingerprint_of_what_depends_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -56,7 +57,7 @@ def test_every_field_of_a_protocol_changes_the_key_of_what_depends_on_it(
     assert changed == (field in REFERENCE_FIELDS)
 
 
-def test_a_reference_keeps_features_only_where_a_metric_needs_them(
+def test_the_features_that_a_metric_needs_are_part_of_the_references_fingerprint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -66,7 +67,7 @@ def test_a_reference_keeps_features_only_where_a_metric_needs_them(
     assert plan.load().fingerprint("reference", REFERENCE) != before
 
 
-def test_another_pack_behind_the_same_key_makes_the_reference_anew(project: Path) -> None:
+def test_another_pack_under_the_same_fingerprint_recomputes_the_reference(project: Path) -> None:
     current = plan.load()
     path = current.paths.reference("cifar10", "few")
     before = path.read_bytes()
@@ -78,12 +79,12 @@ def test_another_pack_behind_the_same_key_makes_the_reference_anew(project: Path
     shutil.move("other", folder)  # no longer the same files as the store's
     (folder / "manifest.json").unlink()
     files.write_json(folder / "manifest.json", manifest)
-    reference.make(current, REFERENCE)
+    reference.compute(current, REFERENCE)
     assert path.read_bytes() != before
-    assert reference.load(path).about["data"] == "0" * 64
+    assert load_reference(path).about["data"] == "0" * 64
 
 
-def test_another_classifier_behind_the_same_key_makes_reference_and_score_anew(project: Path) -> None:
+def test_another_classifier_under_the_same_fingerprint_recomputes_reference_and_score(project: Path) -> None:
     current = plan.load()
     score.score(current, RUN)
     before = current.paths.reference("cifar10", "few").read_bytes(), current.paths.score(RUN).read_bytes()
@@ -93,8 +94,8 @@ def test_another_classifier_behind_the_same_key_makes_reference_and_score_anew(p
     changed = plan.load()
     classifier.train(changed, "digits")
     write_params(project)
-    current = plan.load()  # the old key, with the new classifier's file in place
-    reference.make(current, REFERENCE)
+    current = plan.load()  # the old fingerprint, with the new classifier's file
+    reference.compute(current, REFERENCE)
     score.score(current, RUN)
     after = current.paths.reference("cifar10", "few").read_bytes(), current.paths.score(RUN).read_bytes()
     assert before[0] != after[0]

@@ -1,4 +1,4 @@
-"""`transgan sample`: grid, array and folder hold the same pictures, the ones that scoring sees."""
+"""`transgan sample`: grid, array and folder hold the same images, those that scoring uses."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from transgan.scoring import sample
 from transgan.utils import files
 
 
-def test_array_folder_and_grid_hold_what_scoring_sees(project: Path) -> None:
+def test_array_folder_and_grid_hold_the_images_that_scoring_uses(project: Path) -> None:
     current = plan.load()
     for out in ("a.npz", "folder", "grid.png"):
         sample.sample(current, RUN, Path(out), count=10, seed=1, batch=4)
@@ -32,23 +32,23 @@ def test_array_folder_and_grid_hold_what_scoring_sees(project: Path) -> None:
     np.testing.assert_array_equal(grid[10:18, 20:28], images[6])
 
 
-def test_the_same_pictures_give_the_same_bytes(project: Path) -> None:
+def test_the_same_images_give_the_same_bytes(project: Path) -> None:
     for out in ("a.npz", "b.npz", "a.png", "b.png"):
         sample.sample(plan.load(), RUN, Path(out), count=5)
     assert files.sha256(Path("a.npz")) == files.sha256(Path("b.npz"))
     assert files.sha256(Path("a.png")) == files.sha256(Path("b.png"))
 
 
-def test_what_cannot_be_sampled_or_written_is_one_line(project: Path) -> None:
+def test_bad_targets_and_outputs_are_one_line(project: Path) -> None:
     current = plan.load()
     Path("full").mkdir()
     Path("full/mine.txt").write_text("keep")
-    with pytest.raises(UserError, match="full: is there already"):
+    with pytest.raises(UserError, match="full: already exists"):
         sample.sample(current, RUN, Path("full"))
     assert Path("full/mine.txt").read_text() == "keep"
     with pytest.raises(UserError, match=f"cifar10: no run of .* known runs: {RUN}"):
         sample.sample(current, "cifar10", Path("a.png"))
     with pytest.raises(UserError, match=r"x\.jpg: name x\.png for a grid"):
         sample.sample(current, RUN, Path("x.jpg"))
-    with pytest.raises(UserError, match="at least one picture"):
+    with pytest.raises(UserError, match="must be at least 1"):
         sample.sample(current, RUN, Path("a.png"), count=0)

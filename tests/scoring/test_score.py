@@ -1,4 +1,4 @@
-"""The stages reference and score on a tiny project: contents, same bytes, finished work, and what makes them run again."""
+"""The stages reference and score on a tiny project: contents, same bytes, finished work, and what runs them again."""
 
 import json
 import shutil
@@ -19,15 +19,15 @@ from transgan.scoring import reference, score
 from transgan.utils import files
 
 
-def made(name: str = RUN) -> dict[str, object]:
+def scored(name: str = RUN) -> dict[str, object]:
     current = plan.load()
     score.score(current, name)
     content: dict[str, object] = json.loads(current.paths.score(name).read_text())
     return content
 
 
-def test_a_score_file_says_what_was_measured_and_how(project: Path) -> None:
-    content = made()
+def test_a_score_file_holds_values_and_settings(project: Path) -> None:
+    content = scored()
     current = plan.load()
     values = content["protocols"]["few"]  # type: ignore[index]
     assert set(values) == {"is", "fid", "kid", "precision", "recall"}
@@ -40,22 +40,20 @@ def test_a_score_file_says_what_was_measured_and_how(project: Path) -> None:
     assert content["settings"]["few"]["reference_count"] == 1437  # type: ignore[index]
 
 
-def test_score_equals_torch_fidelity_called_by_hand_on_the_same_pictures(project: Path) -> None:
+def test_score_equals_torch_fidelity_called_by_hand_on_the_same_images(project: Path) -> None:
     from torch_fidelity import calculate_metrics
 
     from transgan.data.pack import Pack
-    from transgan.metrics import (
-        samples,
-    )
+    from transgan.metrics import samples
     from transgan.models.serialization import load_generator
 
-    values = made()["protocols"]["few"]  # type: ignore[index]
+    values = scored()["protocols"]["few"]  # type: ignore[index]
     current = plan.load()
     pack = Pack.open(current.paths.data("cifar10"))
     generator = load_generator(current.paths.run(RUN) / "generator.safetensors").module
     generated = torch.cat(list(samples.uint8_samples(generator, 0, 200, 64, "truncate", torch.device("cpu"))))
 
-    class Pictures(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    class Images(torch.utils.data.Dataset):  # type: ignore[type-arg]
         def __init__(self, images: torch.Tensor) -> None:
             self.images = images
 
@@ -66,9 +64,9 @@ def test_score_equals_torch_fidelity_called_by_hand_on_the_same_pictures(project
             return self.images[index]
 
     real = torch.from_numpy(pack.read(pack.rows(["train"]))).permute(0, 3, 1, 2)
-    found = calculate_metrics(
-        input1=Pictures(generated),
-        input2=Pictures(real),
+    by_hand = calculate_metrics(
+        input1=Images(generated),
+        input2=Images(real),
         feature_extractor="digits",
         feature_extractor_weights_path=str(current.paths.classifier("digits")),
         isc=True,
@@ -89,13 +87,13 @@ def test_score_equals_torch_fidelity_called_by_hand_on_the_same_pictures(project
         "precision": "precision",
         "recall": "recall",
     }
-    for ours, theirs in expected.items():
-        assert values[ours]["values"][0] == pytest.approx(found[theirs], abs=1e-6, rel=1e-6), ours
+    for name, theirs in expected.items():
+        assert values[name]["values"][0] == pytest.approx(by_hand[theirs], abs=1e-6, rel=1e-6), name
 
 
 @pytest.mark.slow
-def test_scoring_again_makes_the_same_bytes_in_another_process(project: Path) -> None:
-    made()
+def test_scoring_again_in_another_process_gives_the_same_bytes(project: Path) -> None:
+    scored()
     path = plan.load().paths.score(RUN)
     first = path.read_bytes()
     for folder in ("state", "results/tiny/scores"):
@@ -105,32 +103,32 @@ def test_scoring_again_makes_the_same_bytes_in_another_process(project: Path) ->
 
 
 def test_finished_scores_need_no_torch(project: Path) -> None:
-    made()
+    scored()
     code = (
         "import sys; from transgan.config import plan; from transgan.scoring import score, reference, classifier; current = plan.load();"
-        f"score.score(current, {RUN!r}); reference.make(current, {REFERENCE!r}); classifier.train(current, 'digits');"
+        f"score.score(current, {RUN!r}); reference.compute(current, {REFERENCE!r}); classifier.train(current, 'digits');"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_lost_score_comes_back_without_work(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made()
+def test_a_lost_score_is_restored_without_work(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scored()
     path = plan.load().paths.score(RUN)
     path.unlink()
-    made()
+    scored()
     assert path.exists()
     assert "already finished" in capsys.readouterr().err
 
 
-def test_another_generator_is_scored_anew(project: Path) -> None:
-    first = made()
+def test_another_generator_is_scored_again(project: Path) -> None:
+    first = scored()
     generator = save_untrained(plan.load())
     content = bytearray(generator.read_bytes())
     content[-2] ^= 64  # one bit of one weight
     generator.unlink()
     generator.write_bytes(content)
-    assert made()["protocols"] != first["protocols"]
+    assert scored()["protocols"] != first["protocols"]
 
 
 def test_a_diverged_generator_has_no_score(project: Path) -> None:
@@ -143,22 +141,22 @@ def test_a_diverged_generator_has_no_score(project: Path) -> None:
     path.unlink()
     save_generator(path, saved.module, saved.config, {"images": 0})
     with pytest.raises(UserError, match="finite"):
-        made()
+        scored()
     assert not plan.load().paths.score(RUN).exists()
 
 
-def test_what_is_missing_is_named_with_the_command_that_makes_it(project: Path) -> None:
+def test_missing_inputs_are_named_with_the_command_that_creates_them(project: Path) -> None:
     current = plan.load()
     (current.paths.run(RUN) / "generator.safetensors").unlink()
     with pytest.raises(UserError, match=f"generator.safetensors: not there; run `transgan train {RUN}` first"):
-        made()
+        scored()
     current.paths.reference("cifar10", "few").unlink()
     save_untrained(current)
     with pytest.raises(UserError, match="run `transgan reference cifar10 few` first"):
-        made()
+        scored()
 
 
-def test_what_was_made_under_another_configuration_is_not_scored_as_this_one(project: Path) -> None:
+def test_results_of_another_configuration_are_not_scored_as_this_one(project: Path) -> None:
     current = plan.load()
     path = current.paths.run(RUN) / "run.json"
     files.write_json(path, {**files.read_json(path), "fingerprint": "0123456789abcdef"})
@@ -166,46 +164,46 @@ def test_what_was_made_under_another_configuration_is_not_scored_as_this_one(pro
         UserError,
         match=f"run.json: made under another configuration .0123456789abcdef.; run `transgan train {RUN}` first",
     ):
-        made()
+        scored()
     save_untrained(current)
-    write_params(project, feature_layer="logits")  # the reference that lies there is of another layer
+    write_params(project, feature_layer="logits")  # the existing reference is of another layer
     with pytest.raises(
         UserError, match=r"few.npz: made under another configuration .*; run `transgan reference cifar10 few` first"
     ):
-        made()
+        scored()
 
 
-def test_more_features_than_samples_are_refused_unless_allowed(project: Path) -> None:
+def test_fewer_samples_than_features_are_refused_unless_allowed(project: Path) -> None:
     write_params(project, samples=40, kid_subset_size=20)
-    reference.make(plan.load(), REFERENCE)
-    with pytest.raises(UserError, match=r"samples: 40 pictures are fewer than the 64 features"):
-        made()
+    reference.compute(plan.load(), REFERENCE)
+    with pytest.raises(UserError, match="samples: 40 images are fewer than the 64 features"):
+        scored()
     write_params(project, samples=40, kid_subset_size=20, allow_few_samples=True)
-    content = made()
+    content = scored()
     assert "far too high" in content["warnings"]["few"][0]  # type: ignore[index]
 
 
 def test_fid_by_count_is_recorded_and_extrapolated(project: Path) -> None:
     write_params(project, metrics=["fid"], fid_counts=[100, 150, 200])
-    reference.make(plan.load(), REFERENCE)
-    fid = made()["protocols"]["few"]["fid"]  # type: ignore[index]
+    reference.compute(plan.load(), REFERENCE)
+    fid = scored()["protocols"]["few"]["fid"]  # type: ignore[index]
     assert fid["counts"] == [100, 150, 200]
     assert fid["by_count"][0][-1] == fid["values"][0]
     assert len(fid["extrapolated"]) == 2
 
 
-def test_the_digest_of_a_reference_is_the_same_every_time(project: Path) -> None:
+def test_a_reference_has_the_same_digest_every_time(project: Path) -> None:
     current = plan.load()
     path = current.paths.reference("cifar10", "few")
     first = files.sha256(path)
     subprocess.run(["rm", "-r", "state/tiny/reference", str(path)], check=True)
-    reference.make(current, REFERENCE)
+    reference.compute(current, REFERENCE)
     assert files.sha256(path) == first
     assert set(np.load(path).files) == {"mu", "sigma", "count", "self_fid", "about", "floor", "features"}
 
 
 def test_a_generator_file_is_scored_like_a_run_and_only_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content = made()
+    content = scored()
     current = plan.load()
     file = shutil.copy(current.paths.run(RUN) / "generator.safetensors", "mine.safetensors")
     out = score.score_file(current, Path(file), RUN)
@@ -223,7 +221,7 @@ def test_a_generator_file_is_scored_like_a_run_and_only_once(project: Path, caps
     assert json.loads(out.read_text())["settings"]["few"]["samples"] == 150
 
 
-def test_a_checkpoint_of_the_authors_is_scored_by_the_command_line(project: Path) -> None:
+def test_the_command_line_scores_a_checkpoint_of_the_authors(project: Path) -> None:
     module = build_generator(plan.load().run(RUN).model.generator)
     torch.save({"avg_gen_state_dict": released_keys(module)}, "released.pth")
     command = [sys.executable, "-m", "transgan", "score", "released.pth", "--like", RUN]
@@ -233,20 +231,20 @@ def test_a_checkpoint_of_the_authors_is_scored_by_the_command_line(project: Path
     assert all(np.isfinite(values[metric]["values"]).all() for metric in ("is", "fid"))
 
 
-def test_without_a_named_run_the_resolution_decides(project: Path) -> None:
+def test_without_a_named_run_the_resolution_selects_one(project: Path) -> None:
     current = plan.load()
     size = current.run(RUN).dataset.resolution
     assert score._first_run(current, Path("g.pth"), size).name == next(iter(current.runs))
-    with pytest.raises(UserError, match="which no run's data has at scale"):
+    with pytest.raises(UserError, match="no run's data has them at scale"):
         score._first_run(current, Path("g.pth"), size + 1)
 
 
-def test_a_file_that_cannot_be_scored_like_that_run_is_refused(project: Path) -> None:
+def test_a_file_that_cannot_be_scored_is_refused(project: Path) -> None:
     current = plan.load()
     with pytest.raises(UserError, match="absent"):
         score.score_file(current, Path("absent.safetensors"))
     file = current.paths.run(RUN) / "generator.safetensors"
     with pytest.raises(UserError, match="run"):
         score.score_file(current, file, "one-cifar11")
-    with pytest.raises(UserError, match="no generator file"):
+    with pytest.raises(UserError, match="not a generator file"):
         score.score_file(current, Path("pictures.zip"))

@@ -242,7 +242,7 @@ class Plan:
                 fields = protocol.plain()
                 return {
                     "protocol": {key: fields[key] for key in REFERENCE_FIELDS},
-                    "features": protocol.kept_features,
+                    "features": protocol.stored_features,
                     "data": self.fingerprint("prepare", dataset_name),
                     **self._extractor(protocol),
                 }

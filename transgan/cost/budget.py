@@ -157,7 +157,7 @@ def _reference_bytes(plan: Plan, protocol: ProtocolConfig, images: int) -> int:
         if layer.isdigit()
         else max((classifier.features for classifier in plan.classifiers.values()), default=0)
     )
-    features = images if protocol.kept_features is True else min(protocol.kept_features, images)
+    features = images if protocol.stored_features is True else min(protocol.stored_features, images)
     return 8 * width * (width + 1) + 4 * width * features  # mu and sigma in float64, features in float32
 
 

@@ -1,26 +1,30 @@
-"""The digit classifier's net and its training, apart from the stage that keeps it (classifier.py)."""
+"""The digit classifier, which replaces Inception at the demo scale: network, training, and loading. The stage `classifier` trains it."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from transgan.errors import UserError
 from transgan.schema import ClassifierConfig
 from transgan.utils.random import RandomStreams
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Labelled pictures: images uint8 (N, 3, H, W), labels int64 (N,)."""
+class LabelledImages:
+    """Images uint8 (N, 3, H, W) and their labels int64 (N,)."""
 
     images: Tensor
     labels: Tensor
 
     @classmethod
-    def of(cls, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> "Pictures":
+    def from_arrays(cls, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> "LabelledImages":
         """From a pack's arrays: images (N, H, W, 3), labels (N,)."""
         return cls(
             torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(np.array(labels))
@@ -28,7 +32,7 @@ class Pictures:
 
 
 class DigitNet(nn.Module):
-    """Two convolutions, a pooled 4 x 4 map, dropout, a hidden layer of `features` and the logits of `classes`."""
+    """Two convolutions, a pooled 4 x 4 map, dropout, a hidden layer of `features` units, and logits of `classes`."""
 
     def __init__(self, resolution: int, width: int, features: int, classes: int) -> None:
         super().__init__()
@@ -47,7 +51,7 @@ class DigitNet(nn.Module):
         self.head = nn.Linear(features, classes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N, features) and logits (N, classes) of uint8 images (N, 3, H, W), resized to the net's resolution if they have another."""
+        """Features (N, features) and logits (N, classes) of uint8 images (N, 3, H, W), which are resized to the network's resolution."""
         pixels = images.float() / 127.5 - 1
         if pixels.shape[-2:] != (self.resolution, self.resolution):
             pixels = F.interpolate(pixels, (self.resolution, self.resolution), mode="bilinear", antialias=True)
@@ -55,16 +59,18 @@ class DigitNet(nn.Module):
         return features, self.head(features)
 
 
-def train(config: ClassifierConfig, data: Pictures) -> DigitNet:
-    """Train with Adam, a linearly falling rate and shifts by up to one pixel; the same configuration and data give the same bytes on a CPU."""
+def train(config: ClassifierConfig, data: LabelledImages) -> DigitNet:
+    """Train with Adam, a linearly decreasing learning rate and shifts by up to one pixel.
+
+    The same configuration and data give the same weights on a CPU. PyTorch's global random state does not change.
+    """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)  # of the initial weights and of dropout
-        return _fitted(
-            DigitNet(data.images.shape[-1], config.width, config.features, int(data.labels.max()) + 1), config, data
-        ).eval()
+        torch.manual_seed(config.seed)  # for the initial weights and for dropout
+        net = DigitNet(data.images.shape[-1], config.width, config.features, int(data.labels.max()) + 1)
+        return _train_epochs(net, config, data).eval()
 
 
-def _fitted(net: DigitNet, config: ClassifierConfig, data: Pictures) -> DigitNet:
+def _train_epochs(net: DigitNet, config: ClassifierConfig, data: LabelledImages) -> DigitNet:
     streams = RandomStreams(config.seed)
     optimizer = torch.optim.Adam(net.parameters(), config.lr)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, config.epochs)
@@ -73,7 +79,7 @@ def _fitted(net: DigitNet, config: ClassifierConfig, data: Pictures) -> DigitNet
         shifts = (streams.uniform("shift", epoch, len(order), 2) * 3).long() - 1
         for start in range(0, len(order), config.batch):
             rows = order[start : start + config.batch]
-            _, logits = net(_shifted(data.images[rows], shifts[rows]))
+            _, logits = net(_shift(data.images[rows], shifts[rows]))
             loss = F.cross_entropy(logits, data.labels[rows])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
@@ -83,19 +89,44 @@ def _fitted(net: DigitNet, config: ClassifierConfig, data: Pictures) -> DigitNet
 
 
 @torch.no_grad()
-def accuracy(net: DigitNet, data: Pictures) -> float:
-    """Share of pictures whose label the net gives the highest logit."""
-    right = (net(data.images)[1].argmax(1) == data.labels).sum()
-    return int(right) / len(data.labels)
+def accuracy(net: DigitNet, data: LabelledImages) -> float:
+    """Share of the images for which the label has the highest logit."""
+    correct = (net(data.images)[1].argmax(1) == data.labels).sum()
+    return int(correct) / len(data.labels)
 
 
-def _shifted(images: Tensor, shifts: Tensor) -> Tensor:
-    """Every picture moved by its (dy, dx) in -1, 0, 1, with black coming in."""
+def load(path: Path) -> DigitNet:
+    """The classifier saved in `path`, in evaluation mode on the CPU.
+
+    Raises UserError when the file is missing or damaged, or holds no weights because the scale needs none (see scoring/classifier.py).
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file; create it with `transgan classifier`")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = json.loads((file.metadata() or {}).get("transgan", "{}"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
+    except SafetensorError as error:
+        raise UserError(
+            f"{path}: damaged ({error}); delete it and create it again with `transgan classifier`"
+        ) from error
+    if not metadata.get("needed"):
+        raise UserError(
+            f"{path}: {metadata.get('why', 'not a classifier saved by this project')}; "
+            "a protocol with `extractor: digits` needs a trained one"
+        )
+    net = DigitNet(metadata["resolution"], metadata["width"], metadata["features"], metadata["classes"])
+    net.load_state_dict(tensors)
+    return net.eval().requires_grad_(False)
+
+
+def _shift(images: Tensor, shifts: Tensor) -> Tensor:
+    """Every image (N, 3, S, S) moved by its (dy, dx) in {-1, 0, 1}, shifts (N, 2); the free border becomes black."""
     side = images.shape[-1]
     padded = F.pad(images, (1, 1, 1, 1))
     steps = torch.arange(side)
-    y = (1 + shifts[:, 0, None] + steps)[:, None, :, None]
-    x = (1 + shifts[:, 1, None] + steps)[:, None, None, :]
-    picture = torch.arange(len(images))[:, None, None, None]
+    y = (1 + shifts[:, 0, None] + steps)[:, None, :, None]  # (N, 1, S, 1)
+    x = (1 + shifts[:, 1, None] + steps)[:, None, None, :]  # (N, 1, 1, S)
+    image = torch.arange(len(images))[:, None, None, None]
     channel = torch.arange(3)[None, :, None, None]
-    return padded[picture, channel, y, x]
+    return padded[image, channel, y, x]

@@ -1,19 +1,33 @@
-"""One evaluation: sources of pictures against a reference under a protocol, every metric from one pass, with what a caption must say."""
+"""Evaluates images or a generator against a reference under a protocol: all metrics from one pass, with the settings that belong in a caption."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from transgan.config.plan import Plan
+import torch
+from torch import Tensor, nn
+
+from transgan.errors import UserError
+from transgan.metrics import extractors
+from transgan.metrics.fid import (
+    FeatureStatistics,
+    check_sample_counts,
+    extrapolate_fid,
+    fid_by_count,
+    frechet_distance,
+)
+from transgan.metrics.image_sources import ImageSource
+from transgan.metrics.inception_score import inception_score
+from transgan.metrics.kid import kernel_inception_distance
+from transgan.metrics.metric_value import MetricValue
+from transgan.metrics.precision_recall import precision_recall
+from transgan.metrics.reference_statistics import Reference
+from transgan.metrics.samples import uint8_samples
 from transgan.schema import ProtocolConfig
-
-if TYPE_CHECKING:
-    import torch
-
-    from transgan.metrics.functional import Measured
-    from transgan.scoring.reference import Reference
 
 logger = logging.getLogger(__name__)
 
@@ -22,88 +36,152 @@ TITLES = {"is": "IS", "fid": "FID", "kid": "KID", "precision": "precision", "rec
 
 
 @dataclass(frozen=True)
-class Source:
-    """A set of pictures to measure: `batches(device)` streams `count` pictures as uint8 (B, 3, H, W); `in_order` brings what is had of them in
-    that order into their own."""
+class EvaluationSource:
+    """A set of images to evaluate.
+
+    `batches(device)` streams `count` images as uint8 (B, 3, H, W). `in_order` reorders features (count, D) from stream order to the images'
+    own order.
+    """
 
     name: str
     count: int
-    batches: Callable[["torch.device"], Iterator["torch.Tensor"]]
-    in_order: Callable[["torch.Tensor"], "torch.Tensor"] = lambda features: features
+    batches: Callable[[torch.device], Iterator[Tensor]]
+    in_order: Callable[[Tensor], Tensor] = lambda features: features
 
 
-def measure(
-    plan: Plan, protocol: ProtocolConfig, sources: Sequence[Source], against: "Reference", path: Path, what: str
+def generator_sources(generator: nn.Module, protocol: ProtocolConfig) -> list[EvaluationSource]:
+    """The protocol's samples of a generator, one source per evaluation seed."""
+    count, batch, quantization = protocol.samples, protocol.batch, protocol.quantize
+    return [
+        EvaluationSource(
+            f"evaluation seed {seed}", count, partial(uint8_samples, generator, seed, count, batch, quantization)
+        )
+        for seed in protocol.seeds
+    ]
+
+
+def stored_images(images: ImageSource, protocol: ProtocolConfig) -> EvaluationSource:
+    """Stored images as a source to evaluate."""
+    return EvaluationSource("", images.count, lambda _: images.batches(protocol.batch), images.in_order)
+
+
+def evaluate_sources(
+    sources: Sequence[EvaluationSource],
+    reference: Reference,
+    protocol: ProtocolConfig,
+    weights: Path,
+    device: torch.device,
+    label: str = "evaluate",
 ) -> dict[str, Any]:
-    """Metrics (a value per source), settings and warnings; the extractor's weights lie in `path`.
+    """Metrics (one value per source), settings and warnings, computed on `device` with the extractor's weights in the file `weights`.
 
-    Raises UserError when the counts would mislead, features or a score are not finite, or the reference is of another layer.
+    `label` names the work in messages. Raises UserError when there are too few images, features or a metric are not finite, or the
+    reference comes from another layer.
     """
-    from transgan.hardware.device import prepare_compute
-    from transgan.metrics import extractors, functional
-
-    device = prepare_compute(protocol.threads, plan.params.execution.device)
-    logits = extractors.LOGITS[protocol.extractor]
-    extractor = extractors.build(protocol, path, functional.layers(protocol, protocol.metrics, logits), device)
-    counts = {"samples": min(source.count for source in sources), "reference": against.statistics.count}
-    warnings = functional.check_counts(protocol, protocol.metrics, extractor.widths[protocol.feature_layer], counts)
+    extractor = extractors.build(protocol, weights, required_layers(protocol), device)
+    counts = {"samples": min(source.count for source in sources), "reference": reference.statistics.count}
+    warnings = check_sample_counts(protocol, extractor.widths[protocol.feature_layer], counts)
     if counts["samples"] < protocol.samples:
         warnings.append(
-            f"{counts['samples']:,} pictures, the protocol asks for {protocol.samples:,}: FID is biased upwards, IS downwards"
+            f"{counts['samples']:,} images instead of the protocol's {protocol.samples:,}: "
+            "FID is biased upwards, IS downwards"
         )
     for warning in warnings:
-        logger.warning(f"{what}: {warning}")
-    measured = []
+        logger.warning(f"{label}: {warning}")
+    results = []
     for source in sources:
         features = extractors.extract(
-            extractor, source.batches(device), source.count, f"{what} ({source.name})" if source.name else what
+            extractor, source.batches(device), source.count, f"{label} ({source.name})" if source.name else label
         )
-        features = {layer: source.in_order(found) for layer, found in features.items()}
-        measured.append(
-            functional.measure(protocol, protocol.metrics, features, logits, against.statistics, against.features)
-        )
+        ordered = {layer: source.in_order(values) for layer, values in features.items()}
+        results.append(compute_metrics(protocol, ordered, reference))
     return {
-        "metrics": tabulate(protocol, measured),
-        "settings": {**settings(protocol, against), "samples": counts["samples"]},
+        "metrics": tabulate(protocol, results),
+        "settings": {**settings(protocol, reference), "samples": counts["samples"]},
         "warnings": warnings,
     }
 
 
-def tabulate(protocol: ProtocolConfig, measured: Sequence[dict[str, "Measured"]]) -> dict[str, dict[str, Any]]:
-    """Per metric: values (one per source) and, where the metric has one, its spread inside an evaluation, and FID by number of samples."""
-    from transgan.metrics.functional import extrapolate
+def required_layers(protocol: ProtocolConfig) -> list[str]:
+    """The extractor's layers that the protocol's metrics need."""
+    layers = [protocol.feature_layer] if set(protocol.metrics) - {"is"} else []
+    return [*layers, extractors.LOGITS[protocol.extractor]] if "is" in protocol.metrics else layers
 
+
+def compute_metrics(
+    protocol: ProtocolConfig, features: Mapping[str, Tensor], reference: Reference
+) -> dict[str, MetricValue]:
+    """The protocol's metrics of one set of images, by name: is, fid, kid, precision, recall.
+
+    `features` maps each of `required_layers(protocol)` to features (N, D). Raises UserError when a metric needs reference features that
+    the reference does not have, or when a value is not finite.
+    """
+    values: dict[str, MetricValue] = {}
+    if "is" in protocol.metrics:
+        values["is"] = inception_score(features[extractors.LOGITS[protocol.extractor]], protocol.is_splits)
+    if "fid" in protocol.metrics:
+        generated = features[protocol.feature_layer]
+        values["fid"] = MetricValue(
+            frechet_distance(FeatureStatistics.of(generated), reference.statistics),
+            by_count=fid_by_count(generated, reference.statistics, protocol.fid_counts),
+        )
+    if "kid" in protocol.metrics:
+        values["kid"] = kernel_inception_distance(
+            features[protocol.feature_layer], _reference_features(reference, "KID needs"), protocol
+        )
+    if "prc" in protocol.metrics:
+        values |= precision_recall(
+            features[protocol.feature_layer], _reference_features(reference, "precision and recall need"), protocol
+        )
+    for name, value in values.items():
+        if not math.isfinite(value.value):
+            raise UserError(
+                f"{name} is {value.value}, but a score must be finite; the images or the reference statistics are degenerate"
+            )
+    return values
+
+
+def tabulate(protocol: ProtocolConfig, results: Sequence[Mapping[str, MetricValue]]) -> dict[str, dict[str, Any]]:
+    """Per metric: `values`, one per source; where the metric has one, its spread; for FID with `fid_counts`, FID by number of samples."""
     table: dict[str, dict[str, Any]] = {}
-    for name in measured[0]:
-        found = [each[name] for each in measured]
-        table[name] = {"values": [one.value for one in found]}
+    for name in results[0]:
+        values = [result[name] for result in results]
+        table[name] = {"values": [value.value for value in values]}
         if name in SPREADS:
-            table[name][SPREADS[name]] = [one.spread for one in found]
-        if found[0].by_count:
+            table[name][SPREADS[name]] = [value.spread for value in values]
+        if values[0].by_count:
             table[name] |= {
                 "counts": list(protocol.fid_counts),
-                "by_count": [list(one.by_count) for one in found],
-                "extrapolated": [extrapolate(protocol.fid_counts, one.by_count) for one in found],
+                "by_count": [list(value.by_count) for value in values],
+                "extrapolated": [extrapolate_fid(protocol.fid_counts, value.by_count) for value in values],
             }
     return table
 
 
-def settings(protocol: ProtocolConfig, against: "Reference") -> dict[str, Any]:
-    """What a caption says about a score: the protocol's settings, how the metrics must be called, the reference's count, floor and self-FID."""
+def settings(protocol: ProtocolConfig, reference: Reference) -> dict[str, Any]:
+    """What a caption must mention: settings of the protocol, names of the metrics, and count, floor and self-FID of the reference."""
     fields = ("extractor", "feature_layer", "splits", "quantize", "is_splits", "seeds", "precision")
     plain = protocol.plain()
     return {
         **{field: plain[field] for field in fields},
         "titles": {metric: title(metric, protocol) for metric in TITLES},
-        "reference_count": against.statistics.count,
-        "floor": against.floor,
-        "self_fid": against.self_fid,
+        "reference_count": reference.statistics.count,
+        "floor": reference.floor,
+        "self_fid": reference.self_fid,
     }
 
 
 def title(metric: str, protocol: ProtocolConfig) -> str:
-    """How a metric must be called: only layer 2048 of Inception gives what papers call FID, KID, precision and recall."""
+    """The name of a metric under a protocol: only layer 2048 of Inception gives what papers call FID, KID, precision and recall."""
     name = TITLES[metric]
     if protocol.extractor == "digits":
         return f"digit {name}"
     return name if metric == "is" or protocol.feature_layer == "2048" else f"{name}-{protocol.feature_layer}"
+
+
+def _reference_features(reference: Reference, who_needs: str) -> Tensor:
+    if reference.features is None:
+        raise UserError(
+            f"{who_needs} the features of the reference, but it has only statistics; give images as reference, or --metrics is,fid"
+        )
+    return reference.features

@@ -1,7 +1,7 @@
-"""Pictures to score: a pack, a folder, an archive or an .npz, all as batches of uint8 (B, 3, H, W), read ahead in a thread, never all in memory.
+"""Stored images as batches of uint8 (B, 3, H, W): a pack, a folder, an archive or an .npz, read ahead in a thread, never all in memory.
 
-Nothing is silently resized: pictures have one size, which must be the reference's, unless the protocol names a filter (`resize`). Resizing
-moves FID by more than most papers' claims (Parmar et al. 2022).
+Images are not resized unless the protocol names a filter (`resize`): all have one size, which must be the reference's. Resizing changes FID by
+more than most papers claim to improve it (Parmar et al. 2022).
 """
 
 import hashlib
@@ -23,135 +23,134 @@ from transgan.data.archives.containers import Container, Folder, open_container
 from transgan.data.pack import Pack
 from transgan.data.transforms import FORMATS, IMAGE_SUFFIXES, CropAndResize, ImageError
 from transgan.errors import UserError
-from transgan.metrics.functional import evenly
-from transgan.scoring.reference import read_arrays
+from transgan.metrics.subsets import evenly_spaced
 from transgan.utils import files
+from transgan.utils.npz import read_npz
 
 Arrays = Iterator[NDArray[np.uint8]]
-NPZ_KEYS = ("images", "arr_0")  # ours, and what numpy calls a nameless array
+NPZ_KEYS = ("images", "arr_0")  # the name in this project's files, and NumPy's for an array without a name
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """`count` pictures of side `resolution`; `stream(batch)` gives them as uint8 (B, H, W, 3); `digest` is of their content, `lossy` says
-    whether some are JPEG or WebP. `order`, where the order of the stream is only an archive's, is theirs: the positions that sort their names."""
+class ImageSource:
+    """`count` stored images of `resolution` pixels.
+
+    `stream(batch)` yields them as uint8 (B, H, W, 3). `digest` identifies their content. `lossy` is true when some are JPEG or WebP. An archive
+    may stream its images in another order than that of their names; `order` then holds the positions in the stream that sort them by name,
+    int64 (count,).
+    """
 
     count: int
     resolution: int
     stream: Callable[[int], Arrays]
-    source: str
     digest: str
     lossy: bool = False
-    order: Tensor | None = None  # (count,) int64
+    order: Tensor | None = None
 
     def in_order(self, features: Tensor) -> Tensor:
-        """Features (count, ...) of the stream in the pictures' own order: IS and KID are means over parts, which an archive must not choose."""
+        """Features (count, ...) in the order of the images' names: IS and KID depend on it, so an archive must not choose it."""
         return features if self.order is None else features[self.order]
 
     def batches(self, batch: int) -> Iterator[Tensor]:
-        """All pictures as they stream, uint8 (B, 3, H, W) on the CPU; the next batch is read while this one is used."""
+        """All images in stream order, uint8 (B, 3, H, W) on the CPU. A thread reads the next batch while the caller uses this one."""
         arrays = self.stream(batch)
         with ThreadPoolExecutor(1) as reader:
-            coming = reader.submit(next, arrays, None)
-            while (ready := coming.result()) is not None:
-                coming = reader.submit(next, arrays, None)
-                yield torch.from_numpy(ready).permute(0, 3, 1, 2)
+            next_batch = reader.submit(next, arrays, None)
+            while (array := next_batch.result()) is not None:
+                next_batch = reader.submit(next, arrays, None)
+                yield torch.from_numpy(array).permute(0, 3, 1, 2)
 
 
-def of_array(images: NDArray[np.uint8], source: str, digest: str = "") -> Pictures:
-    """Of uint8 (N, H, W, 3) in memory or memory-mapped."""
-    return of_rows(images, np.arange(len(images)), source, digest)
+def from_array(images: NDArray[np.uint8], digest: str = "") -> ImageSource:
+    """Images uint8 (N, H, W, 3), in memory or memory-mapped."""
+    return from_rows(images, np.arange(len(images)), digest)
 
 
-def of_pack(pack: Pack, rows: NDArray[np.int64]) -> Pictures:
-    """Of some rows of a pack."""
-    chosen = hashlib.sha256(f"{pack.sha256} {rows.tolist()}".encode()).hexdigest()
-    return of_rows(pack.images, rows, f"pack {pack.sha256[:8]}", chosen)
+def from_pack(pack: Pack, rows: NDArray[np.int64]) -> ImageSource:
+    """The given rows of a pack."""
+    digest = hashlib.sha256(f"{pack.sha256} {rows.tolist()}".encode()).hexdigest()
+    return from_rows(pack.images, rows, digest)
 
 
-def of_rows(images: NDArray[np.uint8], rows: NDArray[np.int64], source: str, digest: str) -> Pictures:
-    """Of some rows of an array uint8 (N, H, W, 3)."""
+def from_rows(images: NDArray[np.uint8], rows: NDArray[np.int64], digest: str) -> ImageSource:
+    """The given rows of images uint8 (N, H, W, 3)."""
 
     def stream(batch: int) -> Arrays:
         return (np.ascontiguousarray(images[rows[start : start + batch]]) for start in range(0, len(rows), batch))
 
-    return Pictures(len(rows), images.shape[1], stream, source, digest)
+    return ImageSource(len(rows), images.shape[1], stream, digest)
 
 
-def from_path(path: Path, count: int | None, resolution: int | None, resize: str) -> Pictures:
-    """Of an .npz, a folder (with its folders) or an archive: at most `count` pictures, evenly spaced over the sorted names.
+def from_path(path: Path, count: int | None, resolution: int | None, resize: str) -> ImageSource:
+    """Images of an .npz, of a folder and its subfolders, or of an archive: at most `count`, evenly spaced over the sorted names.
 
-    With a `resolution`, pictures of another size are brought to it with the filter `resize`, or refused where that is "none"; without, all must
-    be squares of one size. Raises UserError when there are none, or naming the first one that cannot be used.
+    Images of another size than `resolution` are resized with the filter `resize`, or refused if it is "none". Without `resolution`, all must be
+    squares of one size. Raises UserError when there are no images, or for the first one that cannot be used.
     """
     if path.suffix == ".npz":
-        images = array(path)
+        images = read_images(path)
         if resolution not in (None, images.shape[1]):
             raise UserError(
-                f"{path}: pictures of {images.shape[1]} pixels, {resolution} are wanted; resize them or name another reference"
+                f"{path}: images of {images.shape[1]} pixels, but {resolution} are needed; resize them or name another reference"
             )
-        return of_rows(images, evenly(len(images), count), str(path), files.sha256(path))
+        return from_rows(images, evenly_spaced(len(images), count), files.sha256(path))
     container = open_container(path)
-    names = [index for index, name in enumerate(container.names) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
-    if not names:
-        raise UserError(f"{path}: no pictures in it ({', '.join(sorted(IMAGE_SUFFIXES))})")
-    names.sort(key=lambda index: container.names[index])
-    wanted = [names[row] for row in evenly(len(names), count)]
-    chosen = sorted(wanted)  # as they stream
-    position = {index: place for place, index in enumerate(chosen)}
-    order = None if chosen == wanted else torch.tensor([position[index] for index in wanted])
-    side = resolution or _side(container, chosen[0])
-    stream = partial(
-        _decoded, path, chosen, CropAndResize(side, "lanczos" if resize == "none" else resize, "none"), resize == "none"
-    )
-    lossy = any(Path(container.names[index]).suffix.lower() != ".png" for index in chosen)
-    return Pictures(len(chosen), side, stream, str(path), _digest(container), lossy, order)
+    members = [index for index, name in enumerate(container.names) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    if not members:
+        raise UserError(f"{path}: contains no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    members.sort(key=lambda index: container.names[index])
+    selected = [members[row] for row in evenly_spaced(len(members), count)]
+    streamed = sorted(selected)
+    position = {index: place for place, index in enumerate(streamed)}
+    order = None if streamed == selected else torch.tensor([position[index] for index in selected])
+    side = resolution or _side(container, streamed[0])
+    transform = CropAndResize(side, "lanczos" if resize == "none" else resize, "none")
+    stream = partial(_decoded, path, streamed, transform, resize == "none")
+    lossy = any(Path(container.names[index]).suffix.lower() != ".png" for index in streamed)
+    return ImageSource(len(streamed), side, stream, _digest(container), lossy, order)
 
 
-def array(path: Path) -> NDArray[np.uint8]:
-    """Pictures uint8 (N, H, W, 3) of an .npz under the name images or arr_0. Raises UserError for anything else that such a file may hold."""
-    arrays = read_arrays(path)
+def read_images(path: Path) -> NDArray[np.uint8]:
+    """Images uint8 (N, H, W, 3) of an .npz, under the name images or arr_0. Raises UserError when it holds anything else."""
+    arrays = read_npz(path)
     name = next((key for key in NPZ_KEYS if key in arrays), None)
     if name is None:
-        raise UserError(
-            f"{path}: has no array {' or '.join(NPZ_KEYS)} of pictures (it has: {', '.join(sorted(arrays))})"
-        )
+        raise UserError(f"{path}: has no array {' or '.join(NPZ_KEYS)} of images (it has: {', '.join(sorted(arrays))})")
     images = arrays[name]
     if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2] or len(images) == 0:
         raise UserError(f"{path}: {name} has shape {images.shape}, must be (N, H, H, 3): squares, channels last")
     if images.dtype != np.uint8:
         raise UserError(
-            f"{path}: {name} is {images.dtype}, must be uint8 in 0 ... 255: how it is rounded changes the score, so do it yourself"
+            f"{path}: {name} is {images.dtype}, must be uint8 in 0 ... 255; convert it yourself, because rounding changes the score"
         )
     if images.max() <= 1:
-        raise UserError(f"{path}: {name} has no value above 1, pictures are wanted in 0 ... 255")
+        raise UserError(f"{path}: {name} has no value above 1, but images must be in 0 ... 255")
     return images
 
 
-def _decoded(path: Path, chosen: Sequence[int], transform: CropAndResize, exact: bool, batch: int) -> Arrays:
+def _decoded(path: Path, members: Sequence[int], transform: CropAndResize, exact: bool, batch: int) -> Arrays:
     container = open_container(path)
     try:
-        contents = container.contents(chosen)
+        contents = container.contents(members)
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            for start in range(0, len(chosen), batch):
-                part = chosen[start : start + batch]
-                names = [container.names[index] for index in part]
-                yield np.stack(
-                    list(pool.map(partial(_picture, path, transform, exact), names, [next(contents) for _ in part]))
-                )
+            for start in range(0, len(members), batch):
+                names = [container.names[index] for index in members[start : start + batch]]
+                encoded = [next(contents) for _ in names]
+                yield np.stack(list(pool.map(partial(_decode, path, transform, exact), names, encoded)))
     finally:
         container.close()
 
 
-def _picture(path: Path, transform: CropAndResize, exact: bool, name: str, content: bytes | Path) -> NDArray[np.uint8]:
+def _decode(path: Path, transform: CropAndResize, exact: bool, name: str, content: bytes | Path) -> NDArray[np.uint8]:
     try:
         width, height = _size(content)
         if exact and (width, height) != (transform.resolution, transform.resolution):
             raise ImageError(
-                f"{width} x {height} pixels, {transform.resolution} x {transform.resolution} are wanted; resize it, or name a filter as `resize`"
+                f"{width} x {height} pixels, but {transform.resolution} x {transform.resolution} are needed; "
+                "resize it, or name a filter as `resize`"
             )
         if width != height:
-            raise ImageError(f"{width} x {height} pixels, squares are wanted; crop it")
+            raise ImageError(f"{width} x {height} pixels, but a square is needed; crop it")
         return transform(content)
     except ImageError as error:
         raise UserError(f"{path}: {name}: {error}") from error
@@ -162,7 +161,7 @@ def _size(content: bytes | Path) -> tuple[int, int]:
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
             return image.size
     except UnidentifiedImageError:
-        raise ImageError("not a JPEG, PNG or WebP picture") from None
+        raise ImageError("not a JPEG, PNG or WebP image") from None
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise ImageError(" ".join(str(error).split()) or "cannot be read") from error
 
@@ -175,13 +174,14 @@ def _side(container: Container, index: int) -> int:
         raise UserError(f"{container.path}: {name}: {error}") from error
     if width != height:
         raise UserError(
-            f"{container.path}: {name}: {width} x {height} pixels, squares are wanted; crop them, or make a pack with `transgan prepare`"
+            f"{container.path}: {name}: {width} x {height} pixels, but squares are needed; "
+            "crop the images, or build a pack with `transgan prepare`"
         )
     return width
 
 
 def _digest(container: Container) -> str:
-    """Of an archive's file, or of a folder's names and contents: pictures that are replaced have another digest."""
+    """SHA-256 of an archive file, or of a folder's names and contents."""
     if not isinstance(container, Folder):
         return files.sha256(container.path)
     content = hashlib.sha256()

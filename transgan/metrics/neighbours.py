@@ -1,112 +1,80 @@
-"""Nearest training pictures of samples, in pixels and in features: whether a generator remembers or invents.
+"""Nearest training images of generated images, which show whether a generator copies its training data.
 
-A generator that copies has samples much nearer to a training picture than training pictures are to each other, so those distances are given too.
+The distance is between pixels, or between the features of an extractor. A copy is much nearer to a training image than training images
+are to each other: `nearest_images(pack.read(rows), pack, rows, k=2).distances[:, 1]` are those distances, for comparison.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transgan.config.plan import Plan
 from transgan.data.pack import Pack
-from transgan.hardware.device import prepare_compute
-from transgan.metrics import extractors, image_sources, samples, weights
-from transgan.metrics.functional import evenly
-from transgan.models.serialization import load_generator
+from transgan.hardware.device import send
 
-CHUNK = 500
-Parts = Callable[[], Iterator[Tensor]]
+if TYPE_CHECKING:
+    from transgan.metrics.extractors import Extractor
+
+CHUNK = 1024  # images of the pack whose features are in memory at the same time
+COMPARED_SIDE = 32  # pixels; larger images are compared at about this side
+
+Features = Callable[[NDArray[np.uint8]], Tensor]
 
 
 @dataclass(frozen=True)
-class Nearest:
-    """The k nearest of each query, nearest first: rows int64 (n, k) of the searched set and Euclidean distances float32 (n, k)."""
+class Neighbours:
+    """The k nearest images of each query, nearest first: rows of the pack, int64 (n, k), and Euclidean distances, float64 (n, k)."""
 
     rows: NDArray[np.int64]
-    distances: NDArray[np.float32]
+    distances: NDArray[np.float64]
 
 
-def find(
-    plan: Plan, run_name: str, count: int = 16, k: int = 5, among: int | None = None, seed: int = 0
-) -> dict[str, NDArray[Any]]:
-    """Neighbours of the first `count` samples of a run among its training pictures (`among`: only so many, evenly spaced), as arrays for an .npz.
+def pixel_features(images: NDArray[np.uint8]) -> Tensor:
+    """uint8 (N, H, W, 3) -> float64 (N, D) in 0 to 255: the pixels, of larger images the means of square blocks (about 32 x 32 blocks).
 
-    samples uint8 (count, H, W, 3); for space in pixel, feature: <space>_rows int64 (count, k) of the pack, <space>_distances float32 (count, k),
-    <space>_images uint8 (count, k, H, W, 3), and <space>_real float32 (count,): how far `count` training pictures are from their nearest other
-    one. Pixels are in [0, 1]. Raises UserError when pack, generator or weights are missing.
+    In block averages a shift by one pixel matters less, and a search over a large pack costs less.
     """
-    run = plan.run(run_name)
-    protocol = run.protocol
-    path, _ = weights.locate(plan, protocol)
-    device = prepare_compute(protocol.threads, plan.params.execution.device)
-    pack = Pack.open(plan.paths.data(run.dataset_name))
-    rows = pack.rows(run.dataset.train_splits)
-    rows = rows[evenly(len(rows), among)]
-    generator = load_generator(plan.paths.run(run_name) / "generator.safetensors").module
-    sampled = torch.cat(
-        [
-            part.cpu()
-            for part in samples.uint8_samples(generator, seed, count, protocol.batch, protocol.quantize, device)
-        ]
-    )
-    some = evenly(len(rows), count)
-    training = image_sources.of_pack(pack, rows)
-    extractor = extractors.build(protocol, path, [protocol.feature_layer], device)
-
-    def features(batches: Iterable[Tensor], total: int, what: str) -> Tensor:
-        return extractors.extract(extractor, batches, total, f"neighbours of {run_name}: {what}")[
-            protocol.feature_layer
-        ]
-
-    known = features(training.batches(protocol.batch), len(rows), "training pictures")
-    arrays: dict[str, NDArray[Any]] = {"samples": sampled.permute(0, 2, 3, 1).contiguous().numpy()}
-
-    def search(space: str, queries: Tensor, parts: Parts, real: Tensor) -> None:
-        near = nearest(queries, parts(), k)
-        arrays[f"{space}_rows"] = rows[near.rows]
-        arrays[f"{space}_distances"] = near.distances
-        arrays[f"{space}_images"] = pack.read(rows[near.rows].ravel()).reshape(*near.rows.shape, *pack.images.shape[1:])
-        arrays[f"{space}_real"] = nearest(real, parts(), 2).distances[:, 1]  # the nearest of all is the picture itself
-
-    real = torch.from_numpy(pack.read(rows[some])).permute(0, 3, 1, 2)
-    search("pixel", _flat(sampled), lambda: (_flat(part) for part in training.batches(CHUNK)), _flat(real))
-    search(
-        "feature",
-        features([sampled], count, "samples"),
-        lambda: (known[i : i + CHUNK] for i in range(0, len(known), CHUNK)),
-        known[some],
-    )
-    return arrays
+    count, height, width, channels = images.shape
+    block = max(1, height // COMPARED_SIDE)
+    rows, columns = height // block, width // block
+    blocks = images[:, : rows * block, : columns * block].reshape(count, rows, block, columns, block, channels)
+    return torch.from_numpy(blocks.mean((2, 4), dtype=np.float64).reshape(count, -1))
 
 
-def nearest(queries: Tensor, parts: Iterator[Tensor], k: int) -> Nearest:
-    """The k nearest of queries (n, D) among the rows of `parts` ((m, D) each), which are seen once. Equal distances: the lower row first."""
-    best = torch.full((len(queries), 0), 0.0)
-    rows = torch.zeros((len(queries), 0), dtype=torch.long)
-    start = 0
-    for part in parts:
-        # exact differences: the usual expansion of the square leaves identical pictures a little apart
-        apart = torch.cdist(queries, part, compute_mode="donot_use_mm_for_euclid_dist")
-        best = torch.cat([best, apart], 1)
-        rows = torch.cat([rows, torch.arange(start, start + len(part)).expand(len(queries), -1)], 1)
-        order = best.argsort(dim=1, stable=True)[:, :k]
-        best, rows = best.gather(1, order), rows.gather(1, order)
-        start += len(part)
-    return Nearest(rows.numpy(), best.numpy())
+def extractor_features(extractor: "Extractor", layer: str, batch: int = 50) -> Features:
+    """A function from uint8 images (N, H, W, 3) to the extractor's features of `layer`, float32 (N, D) on the CPU."""
+
+    def features(images: NDArray[np.uint8]) -> Tensor:
+        chunks = torch.split(torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2), batch)
+        return torch.cat([extractor(send(chunk, extractor.device))[layer].cpu() for chunk in chunks])
+
+    return features
 
 
-def save(arrays: dict[str, NDArray[Any]], path: Path) -> None:
-    """Write what `find` gives as an .npz; the same arrays give the same bytes."""
-    from transgan.scoring.reference import write
+def nearest_images(
+    images: NDArray[np.uint8],
+    pack: Pack,
+    rows: NDArray[np.int64],
+    k: int,
+    features: Features = pixel_features,
+) -> Neighbours:
+    """Find the k images among `rows` of the pack that are nearest to each of `images`, uint8 (n, H, W, 3) of the pack's resolution.
 
-    write(path, arrays)
-
-
-def _flat(images: Tensor) -> Tensor:
-    return images.flatten(1).float() / 255
+    Reads the pack in chunks. Images at equal distances keep the order of `rows`. Read the found ones with `pack.read`.
+    """
+    queries = features(images)
+    distances = torch.zeros((len(queries), 0), dtype=torch.float64)
+    positions = torch.zeros((len(queries), 0), dtype=torch.long)  # in `rows`
+    for start in range(0, len(rows), CHUNK):
+        chunk = features(pack.read(rows[start : start + CHUNK]))
+        # Exact differences: the usual expansion of the square gives identical images a small distance.
+        new = torch.cdist(queries, chunk, compute_mode="donot_use_mm_for_euclid_dist")
+        distances = torch.cat([distances, new.double()], 1)
+        positions = torch.cat([positions, torch.arange(start, start + len(chunk)).expand(len(queries), -1)], 1)
+        nearest = distances.argsort(dim=1, stable=True)[:, :k]
+        distances, positions = distances.gather(1, nearest), positions.gather(1, nearest)
+    return Neighbours(rows[positions.numpy()], distances.numpy())

@@ -1,4 +1,4 @@
-"""Score files as read: what tables, figures and MLflow rely on is there, or one line says that it is not. Imports no torch."""
+"""Reads score files and validates what tables, figures and MLflow use of them. Imports no torch."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ class _Scores(BaseModel):
 
 
 def read_scores(plan: Plan, run: str) -> dict[str, Any] | None:
-    """The content of scores/<run>.json as `score` wrote it; None: it is not there. Raises UserError when it is damaged."""
+    """The content of scores/<run>.json as the stage `score` wrote it; None if there is no such file. Raises UserError when it is damaged."""
     path: Path = plan.paths.score(run)
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""Configuration of scoring: protocols, and the small classifier that stands in for Inception at the demo scale (paper.md 3.4)."""
+"""Configuration of scoring: protocols, and the small classifier that replaces Inception at the demo scale (paper.md 3.4)."""
 
 from typing import Literal, Self
 
@@ -10,36 +10,36 @@ Metric = Literal["is", "fid", "kid", "prc"]
 
 
 class ProtocolConfig(Strict):
-    """Everything that changes a score: extractor, layer, counts, split, quantization and seeds."""
+    """Everything that changes a score: extractor, layer, counts, splits, quantization and seeds."""
 
     metrics: tuple[Metric, ...] = Field(("is", "fid"), min_length=1)
     extractor: Literal["inception-v3-compat", "digits"] = "inception-v3-compat"
     weights: str | None = Field(
-        None, description="file of extractor weights; none: the product's own (downloaded or trained)"
+        None, description="file of extractor weights; null: the standard ones (downloaded or trained)"
     )
     feature_layer: str = Field("2048", description="layer of FID, KID and precision/recall")
-    samples: int = Field(50000, ge=2, description="number of generated pictures")
-    splits: tuple[str, ...] = Field(("train",), min_length=1, description="splits the reference is made of")
+    samples: int = Field(50000, ge=2, description="number of generated images")
+    splits: tuple[str, ...] = Field(("train",), min_length=1, description="splits whose images form the reference")
     reference_samples: int | None = Field(
-        None, ge=2, description="only so many reference pictures, evenly spaced; none: all"
+        None, ge=2, description="use at most this many reference images, evenly spaced; null: all"
     )
     resize: Literal["none", "lanczos", "bicubic", "bilinear", "box"] = Field(
         "none",
-        description="filter that brings pictures of a folder or archive to the reference's size; none: another size is refused",
+        description="filter that resizes images of a folder or archive to the reference's size; none: refuse another size",
     )
-    quantize: Literal["truncate", "round"] = Field("truncate", description="how [0, 255] becomes uint8")
+    quantize: Literal["truncate", "round"] = Field("truncate", description="conversion of [0, 255] to uint8")
     is_splits: int = Field(10, ge=1)
     fid_counts: tuple[int, ...] = Field(
-        (), description="numbers of samples at which FID is measured too and extrapolated from; none: not done"
+        (), description="numbers of samples at which FID is also computed, to extrapolate it; none if empty"
     )
     kid_subsets: int = Field(100, ge=1)
     kid_subset_size: int = Field(1000, ge=2)
     prc_neighborhood: int = Field(3, ge=1)
     prc_samples: int = Field(
-        10000, ge=2, description="most pictures of each side, evenly spaced, that enter precision and recall"
+        10000, ge=2, description="use at most this many images of each side, evenly spaced, for precision and recall"
     )
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="evaluation seeds; a score each")
-    allow_few_samples: bool = Field(False, description="score although there are fewer samples than features")
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="evaluation seeds; one score for each")
+    allow_few_samples: bool = Field(False, description="compute FID although there are fewer samples than features")
     batch: int = Field(50, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: int = Field(2, ge=1)
@@ -55,22 +55,22 @@ class ProtocolConfig(Strict):
         return self
 
     @property
-    def kept_features(self) -> bool | int:
-        """Features that the reference must keep beside their mean and covariance: none (False), all (True: KID draws from all), or so many."""
+    def stored_features(self) -> bool | int:
+        """Features that the reference must store besides mean and covariance: none (False), all (True, for KID), or this many."""
         if "kid" in self.metrics:
             return True
         return self.prc_samples if "prc" in self.metrics else False
 
-    def is_served_by(self, other: "ProtocolConfig") -> bool:
-        """Whether the features that a reference of `other` keeps will do."""
-        wanted, held = self.kept_features, other.kept_features
-        return wanted is False or held is True or wanted == held
+    def can_use_features_of(self, other: "ProtocolConfig") -> bool:
+        """Whether a reference that was computed for `other` stores the features that this protocol needs."""
+        needed, stored = self.stored_features, other.stored_features
+        return needed is False or stored is True or needed == stored
 
 
 class ClassifierConfig(Strict):
-    """The demo's digit classifier: trained on one dataset, its logits give IS and its last hidden layer FID."""
+    """The demo's digit classifier: trained on one dataset. Its logits give IS, its last hidden layer gives FID."""
 
-    dataset: str = Field(description="name of the dataset it learns; its labels are the classes")
+    dataset: str = Field(description="dataset to train on; its labels are the classes")
     train_split: str = "train"
     test_split: str = "test"
     width: int = Field(32, ge=1, description="channels of the first convolution")
@@ -80,6 +80,6 @@ class ClassifierConfig(Strict):
     lr: float = Field(0.002, gt=0)
     seed: int = Field(0, ge=0)
     accuracy: float = Field(
-        0.97, ge=0, le=1, description="share of the test split it must get right, or the stage fails"
+        0.97, ge=0, le=1, description="required share of correct answers on the test split; the stage fails below it"
     )
     threads: int = Field(1, ge=1)

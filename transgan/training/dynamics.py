@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from transgan.metrics.samples import images_of_latents
 from transgan.models.attention_maps import attention_distances, attention_layers
 from transgan.schema import RecipeConfig
 from transgan.utils import files
-from transgan.utils.image_grid import pictures
 from transgan.utils.random import RandomStreams
 
 
@@ -56,7 +56,7 @@ class Dynamics:
 
     def record(self, generator: nn.Module, images: int) -> np.ndarray:
         """Record a snapshot of the moving average after `images` real images; returns samples, uint8 (N, H, W, 3)."""
-        samples = pictures(generator, self.z, self.noise)
+        samples = images_of_latents(generator, self.z, self.noise)
         self.records.append(
             {
                 "images": images,

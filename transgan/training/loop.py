@@ -90,7 +90,7 @@ class TrainingLoop:
         self.random_inputs = RandomInputs(streams, recipe, self.trainer.augmentation, generator, discriminator)
 
         # What is recorded and saved.
-        self.dynamics = Dynamics.of(recipe, generator, streams, small_fid(plan, run))
+        self.dynamics = Dynamics.of(recipe, generator, streams, small_fid(plan, run, device))
         self.history = History(recipe)
         self.checkpoints = Checkpoints(folder, self.fingerprint, plan.params.execution.keep_checkpoints)
         self.tracker = Tracker()

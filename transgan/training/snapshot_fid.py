@@ -1,20 +1,27 @@
-"""FID of few samples along training: the run's own protocol and reference, with `recipe.dynamics.fid_samples` pictures of one seed."""
+"""FID of few samples along training: under the run's own protocol and reference, with `recipe.dynamics.fid_samples` images of one seed."""
 
 from collections.abc import Callable
 
+import torch
 from torch import nn
 
 from transgan.config.plan import Plan, Run
+from transgan.hardware.device import float32_precision
+from transgan.metrics import weights
 
 
-def small_fid(plan: Plan, run: Run) -> Callable[[nn.Module], float] | None:
-    """A function from a generator in evaluation mode to its small-n FID; None where the recipe asks for none.
+def small_fid(plan: Plan, run: Run, device: torch.device) -> Callable[[nn.Module], float] | None:
+    """A function that computes the small-n FID of a generator on `device`; None if the recipe asks for none.
 
-    Few samples bias FID upwards: the values compare points of curves made alike, not runs with the paper.
+    Few samples bias FID upwards: the values compare points of curves with the same number of samples, not runs with the paper.
     """
     count = run.recipe.dynamics.fid_samples
     if not count:
         return None
+    # Imported here because most runs record no FID, and torch-fidelity takes seconds to import.
+    from transgan.metrics.evaluator import evaluate_sources, generator_sources
+    from transgan.metrics.reference_statistics import load_reference
+
     protocol = run.protocol.model_copy(
         update={
             "metrics": ("fid",),
@@ -22,22 +29,17 @@ def small_fid(plan: Plan, run: Run) -> Callable[[nn.Module], float] | None:
             "seeds": run.protocol.seeds[:1],
             "allow_few_samples": True,
             "fid_counts": (),
-            "threads": run.recipe.threads,  # measuring sets the threads of the process, which go on training afterwards
         }
     )
 
     def fid(generator: nn.Module) -> float:
-        from transgan.hardware.device import set_precision
-        from transgan.metrics import samples, weights
-        from transgan.metrics.evaluator import measure
-        from transgan.scoring import reference
-
-        path, _ = weights.locate(plan, protocol)
-        against = reference.load(plan.paths.reference(run.dataset_name, run.protocol_name))
-        found = measure(
-            plan, protocol, samples.sources(generator, protocol), against, path, f"train {run.name}: small-n FID"
-        )
-        set_precision(run.recipe.precision)  # measuring has set its own
-        return float(found["metrics"]["fid"]["values"][0])
+        weights_file, _ = weights.locate(plan, protocol)
+        reference = load_reference(plan.paths.reference(run.dataset_name, run.protocol_name))
+        sources = generator_sources(generator, protocol)
+        with float32_precision():  # as in the stage `score`, also where the recipe trains in another precision
+            evaluation = evaluate_sources(
+                sources, reference, protocol, weights_file, device, f"train {run.name}: small-n FID"
+            )
+        return float(evaluation["metrics"]["fid"]["values"][0])
 
     return fid

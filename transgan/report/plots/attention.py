@@ -67,7 +67,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 @torch.no_grad()
 def maps(plan: Plan, run: str) -> Maps:
     """The last block of every stage, for one latent fixed by the run's seed."""
-    from transgan.utils.image_grid import to_uint8
+    from transgan.metrics.samples import quantize, to_numpy
 
     module = sources.generator(plan, run).module
     streams = RandomStreams(plan.run(run).seed)
@@ -80,7 +80,7 @@ def maps(plan: Plan, run: str) -> Maps:
 
     handles = [layer.register_forward_pre_hook(remember(name)) for name, layer in _last_of_each_stage(module).items()]
     try:
-        image = to_uint8(module(z, noise))[0].numpy()
+        image = to_numpy(quantize(module(z, noise)))[0]
     finally:
         for handle in handles:
             handle.remove()

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from transgan.config.plan import Plan
 from transgan.report.cells import metric_label
 from transgan.report.plots import sources
-from transgan.report.plots.samples import grid
 from transgan.report.plots.style import COLOURS, canvas, images_axis, panel, spread_axis
 from transgan.schema import FigureConfig
+from transgan.utils.image_grid import make_grid
 from transgan.utils.units import short_number
 
 LATENTS = 6
@@ -38,7 +38,7 @@ def _draw_samples(axes: Axes, plan: Plan, run: str) -> None:
     records = sources.dynamics(plan, run)
     shown = records["pictures"][:, :LATENTS]  # (P, L, H, W, 3)
     points, latents, height, width, _ = shown.shape
-    sheet = grid(shown.swapaxes(0, 1).reshape(latents * points, height, width, 3), points)
+    sheet = make_grid(shown.swapaxes(0, 1).reshape(latents * points, height, width, 3), points)
     panel(axes, sheet, run)
     for i, images in enumerate(records["images"]):
         x, y = (i + 0.5) * (width + 1), 1.02 * sheet.shape[0]

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from transgan.config.plan import Plan
 from transgan.report.plots import sources
-from transgan.report.plots.samples import grid
 from transgan.report.plots.style import INCHES, canvas, panel
 from transgan.schema import FigureConfig
+from transgan.utils.image_grid import make_grid
 from transgan.utils.random import RandomStreams
 
 PAIRS, STEPS = 4, 9
@@ -16,7 +16,7 @@ PAIRS, STEPS = 4, 9
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
     """Two panels per run, one above the other: linear and spherical; a row per pair. Noise of the network is the same in every picture."""
-    from transgan.utils.image_grid import pictures
+    from transgan.metrics.samples import images_of_latents
 
     figure = canvas(plan, config.title, 0.6 + 2 * len(config.runs) * (INCHES * PAIRS / STEPS + 0.25))
     panels = figure.subplots(2 * len(config.runs), 1, squeeze=False)[:, 0]
@@ -30,8 +30,8 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
             else None
         )
         for axes, (name, path) in zip(panels[2 * i :], (("linear", linear), ("spherical", spherical)), strict=False):
-            made = pictures(module, path(first, last, STEPS).flatten(0, 1), noise)
-            panel(axes, grid(made, STEPS), f"{run}, {name}")
+            made = images_of_latents(module, path(first, last, STEPS).flatten(0, 1), noise)
+            panel(axes, make_grid(made, STEPS), f"{run}, {name}")
     return figure
 
 

@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 from transgan.config.plan import Plan, Run
 from transgan.data.pack import Pack
 from transgan.report.plots import sources
-from transgan.report.plots.samples import grid
 from transgan.report.plots.style import canvas, panel
 from transgan.schema import FigureConfig
+from transgan.utils.image_grid import make_grid
 
 SAMPLES, NEIGHBOURS = 8, 6
 # Large pictures are compared at this side: a shift of a pixel then matters less, and a pass over the data costs less.
@@ -24,7 +24,9 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         near, _ = nearest(made, *_training_pictures(plan, plan.run(name)), NEIGHBOURS)
         rows = np.concatenate([made[:, None], near], axis=1)
         panel(
-            axes, grid(rows.reshape(-1, *rows.shape[2:]), NEIGHBOURS + 1), f"{name}: sample | nearest training pictures"
+            axes,
+            make_grid(rows.reshape(-1, *rows.shape[2:]), NEIGHBOURS + 1),
+            f"{name}: sample | nearest training pictures",
         )
     return figure
 

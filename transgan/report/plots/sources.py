@@ -11,7 +11,7 @@ from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.metrics.score_file import read_scores
 from transgan.report.cells import metric_label
-from transgan.scoring.reference import read_arrays
+from transgan.utils.npz import read_npz
 
 if TYPE_CHECKING:
     from transgan.models.serialization import Saved
@@ -33,7 +33,7 @@ def dynamics(plan: Plan, run: str) -> dict[str, np.ndarray]:
     images (P,), pictures (P, N, H, W, 3) uint8, attention_distance (P, layers, heads) in pixels, attention_layers (layers,),
     fid (P,), NaN where it was not measured.
     """
-    return read_arrays(_existing(plan, plan.paths.run(run) / "dynamics.npz", run))
+    return read_npz(_existing(plan, plan.paths.run(run) / "dynamics.npz", run))
 
 
 def fid_along_training(plan: Plan, runs: Sequence[str]) -> pd.DataFrame:

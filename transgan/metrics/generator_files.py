@@ -1,0 +1,40 @@
+"""Opens a generator by the name of its run or by its file."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transgan.config.plan import Plan
+
+if TYPE_CHECKING:
+    from transgan.models.base import GeneratorNetwork
+
+SUFFIXES = (".safetensors", ".pth", ".pt")  # saved by this project, and two of the authors' checkpoints
+
+
+def is_generator_file(plan: Plan, target: str) -> bool:
+    """Whether `target` is the name of a generator file and not of a run."""
+    return target not in plan.runs and target.endswith(SUFFIXES)
+
+
+def open_generator(plan: Plan, target: str) -> "GeneratorNetwork | None":
+    """The generator of a run of the plan, or in a generator file; None if `target` names neither. See `load`."""
+    path = Path(target)
+    if target in plan.runs and not path.exists():
+        return load(plan.paths.run(target) / "generator.safetensors")
+    return load(path) if path.suffix in SUFFIXES else None
+
+
+def load(path: Path) -> "GeneratorNetwork":
+    """The generator in a .safetensors saved by this project or in a .pth checkpoint of the authors, in evaluation mode on the CPU.
+
+    Raises UserError when the file is missing or damaged.
+    """
+    # Imported here because the stage `score` imports this module, and must not import torch when its scores are finished.
+    from transgan.models.official_checkpoints import import_official
+    from transgan.models.serialization import load_generator
+
+    if path.suffix == ".safetensors":
+        return load_generator(path).module
+    with tempfile.TemporaryDirectory() as folder:
+        return load_generator(import_official(path, Path(folder) / "generator.safetensors")).module

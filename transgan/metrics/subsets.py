@@ -1,0 +1,20 @@
+"""Reproducible subsets of a set of images or features."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def evenly_spaced(total: int, count: int | None) -> NDArray[np.int64]:
+    """`count` evenly spaced indices of `total` items: a set sorted by class keeps its class frequencies. All indices if count >= total or None."""
+    if count is None or count >= total:
+        return np.arange(total, dtype=np.int64)
+    return (np.arange(count, dtype=np.int64) * total) // count
+
+
+def random_halves(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Two disjoint random halves of features (N, D), the same ones in every call."""
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))
+    middle = len(features) // 2
+    return features[order[:middle]], features[order[middle : 2 * middle]]
