@@ -19,7 +19,7 @@ from PIL import Image
 from transgan.data.pack import Pack
 
 from ..conftest import TINY
-from ..data import sample_archives
+from ..data import http_server, sample_archives
 from .conftest import Project, make_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("datasets")]
@@ -103,13 +103,13 @@ def place_pictures(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sample_archives.Server]:
-    with sample_archives.serving(archives(tmp_path_factory.mktemp("archives") / "lsun")) as server:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[http_server.Server]:
+    with http_server.serving(archives(tmp_path_factory.mktemp("archives") / "lsun")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def reproduced(tmp_path_factory: pytest.TempPathFactory, server: sample_archives.Server) -> Project:
+def reproduced(tmp_path_factory: pytest.TempPathFactory, server: http_server.Server) -> Project:
     """The project after `snakemake reproduce_tables`."""
     project = make_project(tmp_path_factory.mktemp("datasets") / "project", params(server.url))
     place_pictures(project.root / "pictures")
@@ -121,7 +121,7 @@ def packs(project: Project) -> dict[str, Pack]:
     return {name: Pack.open(project.root / "data" / "tiny" / name) for name in COUNTS}
 
 
-def test_every_archive_was_fetched_once(reproduced: Project, server: sample_archives.Server) -> None:
+def test_every_archive_was_fetched_once(reproduced: Project, server: http_server.Server) -> None:
     fetched = Counter(name for name, _ in server.requests if name != "SHA256SUMS")
     assert fetched == Counter(name for name in server.files if name != "SHA256SUMS")
 
@@ -157,7 +157,7 @@ def test_a_run_was_trained_and_scored_on_each(reproduced: Project) -> None:
     assert set(cells) == {(f"on-{name}", metric) for name in COUNTS for metric in ("is", "fid")}
 
 
-def test_dvc_makes_the_same_and_repeats_nothing(reproduced: Project, server: sample_archives.Server) -> None:
+def test_dvc_makes_the_same_and_repeats_nothing(reproduced: Project, server: http_server.Server) -> None:
     work = {stage: reproduced.work(stage) for stage in COSTLY}
     assert {stage: len(done) for stage, done in work.items()} == {
         "prepare": 7,
