@@ -1,6 +1,6 @@
 """Extractors: the networks whose features are compared. They are torch-fidelity's own or registered with it.
 
-`inception-v3-compat` is torch-fidelity's port of TensorFlow's Inception of 2015-12-05, on which FID and IS are defined (paper.md 3.4).
+`inception-v3-compat` is torch-fidelity's port of TensorFlow's Inception of 2015-12-05, on which FID and IS are defined (docs/paper.md 3.4).
 `digits` is the demo's classifier. Both take uint8 (B, 3, H, W) and resize it themselves, Inception as TensorFlow 1 did.
 """
 
