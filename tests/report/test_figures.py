@@ -61,7 +61,10 @@ def test_the_learning_curve_is_written_as_png_and_pdf_of_the_same_bytes_in_anoth
         assert "Software" not in image.info
     assert b"CreationDate" not in written[".pdf"]
     load = f"plan.load(Path({str(plan.file)!r}), 'demo')"
-    code = f"from pathlib import Path; from transgan.config import plan; from transgan.report import figures; figures.make({load}, 'learning-curve')"
+    code = (
+        "from pathlib import Path; from transgan.config import plan; from transgan.report import figures; "
+        f"figures.make({load}, 'learning-curve')"
+    )
     subprocess.run(
         [sys.executable, "-c", code],
         check=True,

@@ -1,4 +1,4 @@
-"""The report page and the trace behind each cell: the links hold, the doubts are said, and a browser finds nothing to complain about."""
+"""The report page and the trace behind each cell: links, doubts, numbers, and no error in a browser."""
 
 import json
 import re
@@ -84,7 +84,7 @@ def test_each_table_says_how_much_of_it_was_run(reported):
     _, html = reported()
     said = [line for line in html.splitlines() if line.startswith('<p class="tally">')]
     first = said[0]
-    assert "2 of 23 cells of ours are measured; not run: wgan-gp-cifar10 (" in first
+    assert "2 of 23 cells are measured; not run: wgan-gp-cifar10 (" in first
     assert re.search(r"transgan-celeba128 \([\d.]+ EFLOP\)", first)
     assert not any("every number is quoted" in line for line in said)
 

@@ -1,4 +1,4 @@
-"""What the figures compute before they draw: paths between latents, nearest pictures, attention maps, relative position tables."""
+"""What figures compute: paths between latents, nearest images, attention maps, relative position tables."""
 
 import math
 

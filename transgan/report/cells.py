@@ -1,4 +1,4 @@
-"""The cells of the paper's tables: the paper's number and this project's, with all that explains how the latter came about.
+"""The cells of the paper's tables: the paper's number, this project's, and all that explains how it came about.
 
 This project's numbers come from the declared score files only. A run without a score, or with a score of another
 configuration, leaves a cell that says so.
@@ -20,7 +20,7 @@ from transgan.schema.report import Column, Row
 
 @dataclass(frozen=True)
 class RunScore:
-    """One metric of one run: a value per evaluation seed, for IS also the standard deviation over the splits of each."""
+    """One metric of one run: a value per evaluation seed; for IS also the standard deviation over its splits."""
 
     values: tuple[float, ...]
     split_stds: tuple[float, ...]
@@ -44,8 +44,8 @@ class RunScore:
 class RunResult:
     """What one run gives a cell: its score, or why there is none (`missing`).
 
-    `scored`: it has scores of the plan's configuration, whether or not they include the cell's metric; `skipped`: the scale
-    leaves it out; `would_cost`: EFLOP of training it (transgan.cost.counts), None where it is scored or nobody counted.
+    `scored`: it has scores of the plan's configuration, whether or not they include the cell's metric. `skipped`: the
+    scale leaves it out. `would_cost`: EFLOP of training it (transgan.cost.counts), None if it is scored or uncounted.
     """
 
     run: Run
@@ -80,7 +80,7 @@ class CellResult:
 
     @property
     def std(self) -> float | None:
-        """The spread that a verdict goes by: over training seeds where there are two or more, else over evaluation seeds."""
+        """The spread for verdicts: over training seeds if there are two or more, else over evaluation seeds."""
         return self.std_evaluation if self.std_training is None else self.std_training
 
     @property
@@ -117,7 +117,7 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: what the paper prints, and what the runs that stand for it scored. No runs: the row is only quoted."""
+    """One cell of a table: the paper's number and what its runs scored. Without runs it is only quoted."""
 
     scale: str
     table: str
@@ -184,7 +184,7 @@ def metric_label(metric: str, settings: Mapping[str, Any]) -> str:
 
 
 def cells(plan: Plan, table: str) -> list[Cell]:
-    """Every cell of a table, row by row, in the order of params.yaml; those with neither a paper's number nor runs are left out."""
+    """Every cell of a table, row by row as in params.yaml; cells without a paper's number and runs are left out."""
     config = plan.table(table)
     every = [
         _cell(plan, table, config, row, column, metric)

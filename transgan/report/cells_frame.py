@@ -1,6 +1,7 @@
 """Cells as a tidy data frame: a line per table, row, column, metric and training seed.
 
-Tables are pivots of this frame. The stage `cells` writes it for a whole scale as results/<scale>/cells.csv (docs/tables.md).
+Tables are pivots of this frame. The stage `cells` writes it for a whole scale, as results/<scale>/cells.csv;
+docs/tables.md explains its columns.
 """
 
 import statistics

@@ -1,4 +1,7 @@
-"""What training costs: a table counted on the real training step, the same on every machine, and a file of what was measured here."""
+"""What training costs: a table counted on the real training step, and a file of what was measured on this machine.
+
+The table is the same on every machine.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -59,8 +62,8 @@ def lay_out(plan: Plan, table: str) -> Layout:
 def write_measured(plan: Plan) -> Path:
     """Write results/<scale>/cost_measured.csv: images per second and hours of every run that the scale trains.
 
-    They are measured where the run was trained, else estimated with the median rate, in operations per second, of the runs
-    that were measured. Without any of those they are blank.
+    They are measured where the run was trained, else estimated with the median rate (operations per second) of the
+    runs that were measured. Without any of those they are blank.
     """
     costs = pd.DataFrame([_measured(plan, name) for name in plan.made])
     rate = (costs["gflop_per_image"] * costs["images_per_second"]).median()
@@ -84,7 +87,7 @@ def _counts(plan: Plan, run: str) -> dict[str, float]:
 
 
 def _measured(plan: Plan, run: str) -> dict[str, Any]:
-    """Images and operations of a run, and the speed in its provenance, if it was trained under this configuration; `gpus` that it took."""
+    """Images and operations of a run; its speed, hardware and GPUs if it was trained under this configuration."""
     line: dict[str, Any] = {
         "run": run,
         "images_per_second": float("nan"),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def make(plan: Plan, figure: str) -> None:
     """Write figures/<figure>.png and .pdf from the outputs and scores of the runs it names.
 
-    The same inputs give the same bytes. Raises UserError for an unknown figure, and naming the run that has to be made first.
+    The same inputs give the same bytes. Raises UserError for an unknown figure or a missing run, naming it.
     """
     from transgan.report.plots import style
 

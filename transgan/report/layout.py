@@ -28,8 +28,8 @@ BLANK = Text("–")
 class Layout:
     """Everything that a table prints.
 
-    `main` holds Text: its index is the rows (named by the heading of the first column), its columns are single headings or
-    pairs (group, heading). `details` holds strings. `warning` is the one sentence that a reader must not miss.
+    `main` holds Text. Its index is the rows, named by the heading of the first column; its columns are single headings
+    or pairs (group, heading). `details` holds strings. `warning` is the one sentence that a reader must not miss.
     """
 
     name: str

@@ -1,6 +1,7 @@
-"""The report: results/<scale>/report.html, one file that needs no network: tables, figures, where every number came from, how to cite.
+"""The report, results/<scale>/report.html: tables, figures, where every number came from, how to cite.
 
-Made from what the other stages declared, and from the runs' provenance files, so it may differ between two makings; nothing depends on it.
+It needs no network. It is built from the declared outputs of the other stages and from the runs' provenance. It holds
+times and machines, so building it again gives other bytes; nothing depends on it.
 """
 
 import base64
@@ -37,7 +38,8 @@ PAPER_BIBTEX = """@inproceedings{jiang2021transgan,
 class TableView:
     """A table as the page shows it.
 
-    `anchors` has, for each row and column of the main grid, the id of the cell's trace, or nothing; `tally` says what was run and what not.
+    `anchors` has the id of the cell's trace, or an empty string, for each row and column of `layout.main`. `tally`
+    counts the cells with a number and names the missing runs.
     """
 
     layout: Layout
@@ -48,7 +50,7 @@ class TableView:
 
 @dataclass(frozen=True)
 class FigureView:
-    """A figure as the page shows it; `source` is a data URI, empty where the figure was not made."""
+    """A figure as the page shows it; `source` is a data URI, empty where the figure is missing."""
 
     name: str
     title: str
@@ -56,7 +58,7 @@ class FigureView:
 
 
 def make(plan: Plan) -> None:
-    """Write report.html, provenance.json and cost_measured.csv of the scale, and keep the tables in MLflow."""
+    """Write report.html, provenance.json and cost_measured.csv of the scale, and store the tables in MLflow."""
     from transgan import tracking
 
     provenance = trace.write(plan)
@@ -66,7 +68,7 @@ def make(plan: Plan) -> None:
 
 
 def render(plan: Plan, provenance: dict[str, Any]) -> str:
-    """The page's HTML. `provenance` is what `trace.everything` gives."""
+    """The page as HTML. `provenance` is the result of `trace.everything`."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -93,13 +95,13 @@ def render(plan: Plan, provenance: dict[str, Any]) -> str:
 
 
 def _doubts(provenance: dict[str, Any]) -> list[str]:
-    """What concerns the whole page."""
-    found = []
+    """What a reader should know before trusting the numbers of the page."""
+    doubts = []
     if provenance["dirty"]:
-        found.append(f"Trained by sources that differed from their commit: {', '.join(provenance['dirty'])}.")
+        doubts.append(f"Trained with sources that differed from their commit: {', '.join(provenance['dirty'])}.")
     if len(provenance["commits"]) > 1:
-        found.append(f"The cells come from {len(provenance['commits'])} commits; each cell's trace names its own.")
-    return found
+        doubts.append(f"The cells come from {len(provenance['commits'])} commits; each cell's trace names its own.")
+    return doubts
 
 
 def _counts(runs: Sequence[dict[str, Any]]) -> str:
@@ -109,7 +111,7 @@ def _counts(runs: Sequence[dict[str, Any]]) -> str:
 
 
 def _run(plan: Plan, name: str) -> dict[str, Any]:
-    """A line of the list of what was run and what not."""
+    """A line of the list of runs."""
     run = plan.run(name)
     scores, folder = read_scores(plan, name), plan.paths.run(name)
     current = scores is not None and scores["fingerprint"] == plan.fingerprint("score", name)
@@ -142,28 +144,28 @@ def _table(plan: Plan, name: str) -> TableView:
     config = plan.table(name)
     if config.kind == "cost":
         return TableView(cost_table.lay_out(plan, name), [], [])
-    found = cells(plan, name)
-    layout = lay_out(plan, name, found)
+    every = cells(plan, name)
+    layout = lay_out(plan, name, every)
     traced = [(f"trace-{name}-{i}", each) for i, each in enumerate(trace.traced(plan, name))]
     places = {(each.cell.row, group_title(each.cell.column, each.cell.metric)): anchor for anchor, each in traced}
     anchors = [
         [places.get((row, group), "") if title.startswith(OURS) else "" for group, title in layout.columns]
         for row, _ in layout.rows
     ]
-    return TableView(layout, anchors, traced, _tally(found))
+    return TableView(layout, anchors, traced, _tally(every))
 
 
-def _tally(found: Sequence[Cell]) -> str:
-    """How many cells of ours there are, and which runs are missing, with what they would cost."""
-    ours = [cell for cell in found if cell.run_names]
+def _tally(every: Sequence[Cell]) -> str:
+    """How many cells have a number of this project, and which runs are missing, with what they would cost."""
+    ours = [cell for cell in every if cell.run_names]
     if not ours:
-        return "No run of ours feeds this table: every number is quoted."
+        return "No run feeds this table: every number is quoted."
     missing = {", ".join(cell.run_names): cell for cell in ours if cell.result is None}
     names = [
         name if cell.would_cost is None else f"{name} ({cell.would_cost:.3g} EFLOP)" for name, cell in missing.items()
     ]
-    said = f"{sum(cell.result is not None for cell in ours)} of {len(ours)} cells of ours are measured"
-    return f"{said}; not run: {', '.join(names)}." if names else f"{said}."
+    count = f"{sum(cell.result is not None for cell in ours)} of {len(ours)} cells are measured"
+    return f"{count}; not run: {', '.join(names)}." if names else f"{count}."
 
 
 def _figure(plan: Plan, name: str) -> FigureView:

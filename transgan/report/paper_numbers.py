@@ -1,4 +1,4 @@
-"""The paper's own numbers, cell by cell, with their sources (reported.csv), and the authors' learning curve (reported_curve.csv)."""
+"""The paper's own numbers and their sources (reported.csv), and the authors' learning curve (reported_curve.csv)."""
 
 import csv
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The stage `table`: a table of the paper with this project's numbers in it.
 
-It is written as csv (the tidy frame of its cells), and as Markdown and LaTeX in the paper's layout (a pivot of that frame).
+It is written as csv (the tidy frame of its cells), and as Markdown and LaTeX in the paper's layout (a pivot of it).
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -79,7 +79,7 @@ def share(value: float) -> str:
 
 
 def _per_cell(frame: pd.DataFrame) -> pd.DataFrame:
-    """A line per cell, in the frame's order: what its training seeds have in common, and their other columns summed up."""
+    """A line per cell, in the frame's order: what its training seeds have in common, and a summary of the rest."""
     summed_up: dict[Hashable, Any] = {
         "split_std": "mean",
         "evaluation_seeds": "min",
@@ -129,7 +129,7 @@ def _ours_title(label: str) -> str:
 
 
 def _paper(cell: Any, footnotes: Footnotes) -> Text:
-    """The paper's number as printed there; the dagger is for the number, a letter for its ± where only that was not verified."""
+    """The paper's number as printed; a dagger where it was not verified, a letter where only its ± was not."""
     if pd.isna(cell.paper_text):
         return BLANK
     text = cell.paper_text if pd.isna(cell.paper) else f"{cell.paper:.2f}"
@@ -144,7 +144,7 @@ def _paper(cell: Any, footnotes: Footnotes) -> Text:
 
 
 def _ours(cell: Any, group_label: str, show_verdict: bool) -> Text:
-    """Mean ± spread and verdict, or that the row is only quoted. The paper's IS ± is over 10 splits, so this one is, too."""
+    """Mean ± spread and verdict, or that the row is only quoted. The ± of an IS is over 10 splits, as in the paper."""
     if cell.verdict == Verdict.QUOTED.value:
         return Text(Verdict.QUOTED.value)
     if pd.isna(cell.mean):
@@ -162,7 +162,7 @@ def _not_run(cell: Any) -> str:
 
 
 def _details(per_cell: pd.DataFrame) -> pd.DataFrame | None:
-    """A line per cell that has runs: difference, spreads, share of the schedule, verdict, protocol, runs, fingerprints."""
+    """A line per cell with runs: difference, spreads, share of the schedule, verdict, protocol, runs, fingerprints."""
     if per_cell.empty:
         return None
     measured = per_cell["measured"].fillna(per_cell["metric"].str.upper())
@@ -216,15 +216,17 @@ def _protocols(found: Sequence[Cell]) -> list[str]:
 def _protocol(settings: Mapping[str, Any]) -> str:
     reference = f"{settings['reference_count']:,} images of " if "reference_count" in settings else ""
     seeds = len(settings["seeds"])
+    rounding = "truncated" if settings["quantize"] == "truncate" else "rounded"
     return (
-        f"{settings['samples']:,} samples, {'truncated' if settings['quantize'] == 'truncate' else 'rounded'} to uint8, "
+        f"{settings['samples']:,} samples, {rounding} to uint8, "
         f"against {reference}{' + '.join(settings['splits'])}; extractor {settings['extractor']}, layer "
-        f"{settings['feature_layer']}; {seeds} evaluation seed{'s' if seeds != 1 else ''}; IS over {settings['is_splits']} splits"
+        f"{settings['feature_layer']}; {seeds} evaluation seed{'s' if seeds != 1 else ''}; "
+        f"IS over {settings['is_splits']} splits"
     )
 
 
 def _cost_note(plan: Plan, per_cell: pd.DataFrame) -> list[str]:
-    """What the cost of a run that was not trained means in hours: by a convention, so that a table is the same on every machine."""
+    """The cost of untrained runs in hours, by a convention, so that every machine prints the same table."""
     if not (per_cell["mean"].isna() & per_cell["would_cost_eflop"].notna()).any():
         return []
     what = "training at this scale" if plan.scale.comparable else "the full schedule with the paper's networks"
@@ -233,8 +235,8 @@ def _cost_note(plan: Plan, per_cell: pd.DataFrame) -> list[str]:
     share_of_peak = f"{budget.ASSUMED_SHARE['float32']:.0%}"
     return [
         f"not run: beside it stands what {what} would cost, in EFLOP (1e18 operations, counted). One EFLOP is about "
-        f"{hours:.0f} hours of an {REFERENCE_DEVICE} in float32, at {share_of_peak} of its peak. `transgan plan` lists hours "
-        "and disk for your device, run by run."
+        f"{hours:.0f} hours of an {REFERENCE_DEVICE} in float32, at {share_of_peak} of its peak. `transgan plan` lists "
+        "hours and disk for your device, run by run."
     ]
 
 

@@ -105,7 +105,7 @@ def traced(plan: Plan, table: str) -> list[Traced]:
 
 
 def everything(plan: Plan) -> dict[str, Any]:
-    """The content of results/<scale>/provenance.json: every cell of every table, with the commits and dirty runs behind them."""
+    """The content of results/<scale>/provenance.json: every cell, and the commits and dirty runs behind the cells."""
     every = [each for table in plan.score_tables for each in traced(plan, table)]
     commits = sorted({origin.commit for each in every for origin in each.origins})
     return {
@@ -202,7 +202,8 @@ def _eflop(cell: Cell) -> str:
 def _quoted(cell: Cell) -> str:
     assert cell.paper is not None
     checked = "" if cell.paper.verified else "; recalled, not checked"
-    return f"{cell.row}, {cell.dataset}, {cell.metric.upper()}: {cell.paper.text}, quoted from {cell.paper.source}{checked}"
+    quoted = f"{cell.paper.text}, quoted from {cell.paper.source}{checked}"
+    return f"{cell.row}, {cell.dataset}, {cell.metric.upper()}: {quoted}"
 
 
 def _lines(pairs: Iterable[tuple[str, str]], indent: str) -> list[str]:

@@ -30,7 +30,7 @@ def worse_by(metric: str, ours: float, paper: float) -> float:
 
 
 def tolerance(metric: str, paper: float, paper_std: float | None, std: float | None) -> float:
-    """Largest difference that counts as the same: two standard deviations, or the metric's tolerance if that is more."""
+    """Largest difference that counts as the same: the larger of two standard deviations and the metric's tolerance."""
     allowed = {"is": IS_TOLERANCE if paper_std is None else paper_std, "fid": FID_TOLERANCE * paper}[metric]
     return max(2 * (std or 0.0), allowed)
 

@@ -30,7 +30,7 @@ class Row(Strict):
 
 
 class TableConfig(Strict):
-    """A table: of scores, beside the paper's, or of what runs cost (then the columns are only where its runs are listed)."""
+    """A table of scores beside the paper's, or of what runs cost; in the latter, columns only list the runs."""
 
     kind: Literal["scores", "cost"] = "scores"
     title: str

@@ -14,7 +14,10 @@ METRIC = "fid"
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
-    """Only cells whose runs the figure names are drawn, and no panel for a single one; open circles are the paper's numbers."""
+    """A panel per column of the table with two or more rows; a bar for each cell whose runs the figure names.
+
+    Open circles are the paper's numbers.
+    """
     assert config.table is not None
     cells = cells_frame(plan, config.table)
     cells = cells[(cells["metric"] == METRIC) & cells["run"].notna()]

@@ -1,4 +1,4 @@
-"""Learning curves: FID, critic gap and losses over real images shown; beside them the authors' own curve where the scale compares."""
+"""Learning curves: FID, critic gap and losses over real images shown, and the authors' own curve if it compares."""
 
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -11,7 +11,7 @@ from transgan.report.plots import sources
 from transgan.report.plots.style import GREY, canvas, colours, images_axis, spread_axis
 from transgan.schema import FigureConfig
 
-# The authors evaluated the end of their run some 35 times: 10.82 to 11.06 (paper.md, section 2), an evaluation noise of about this.
+# The authors evaluated the end of their run some 35 times and got 10.82 to 11.06 (docs/paper.md 2): about this noise.
 AUTHORS_NOISE = 0.1
 # Seaborn's name for bars from the lowest to the highest value.
 EVERY_SEED = ("pi", 100)

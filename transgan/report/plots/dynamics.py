@@ -1,4 +1,4 @@
-"""Training dynamics: samples of the same latents at log-spaced moments of training; under them the critic gap and FID."""
+"""Training dynamics: samples of the same latents at log-spaced moments; under them the critic gap and FID."""
 
 from typing import Any
 

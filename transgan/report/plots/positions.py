@@ -1,4 +1,4 @@
-"""Relative position tables: the bias that each head learnt for every offset between query and key; paper, section 3.4."""
+"""Relative position tables: the bias that each head learnt for every offset of query and key (docs/paper.md 3.4)."""
 
 from typing import Any
 
@@ -14,7 +14,10 @@ from transgan.schema import FigureConfig
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
-    """Per run a row per stage (its first attention) and a column per head; colours are centred on no bias, and scaled per row."""
+    """A row per run and stage (its first attention), a column per head.
+
+    Colours are centred on no bias and scaled per row.
+    """
     rows = [(run, name, table) for run in config.runs for name, table in tables(plan, run).items()]
     heads = max((table.shape[2] for _, _, table in rows), default=1)
     figure = canvas(plan, config.title, 0.7 + 1.75 * max(len(rows), 1), width=1.6 * heads + 1.4)
@@ -36,7 +39,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 
 
 def tables(plan: Plan, run: str) -> dict[str, np.ndarray]:
-    """Stage -> bias (2 height - 1, 2 width - 1, heads) by offset of query minus key; empty without relative positions."""
+    """Stage -> bias (2 height - 1, 2 width - 1, heads) by offset, query minus key; empty without relative positions."""
     found: dict[str, np.ndarray] = {}
     for name, layer in attention_layers(sources.generator(plan, run).module):
         stage = f"stage {int(name.split('.')[1]) + 1}"

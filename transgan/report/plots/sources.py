@@ -1,4 +1,4 @@
-"""What figures are drawn from, as tidy frames: training curves, records along training and scores; and the trained generators."""
+"""What figures are drawn from: tidy frames of training curves, records and scores; and the trained generators."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,8 +30,8 @@ def histories(plan: Plan, runs: Sequence[str]) -> pd.DataFrame:
 def dynamics(plan: Plan, run: str) -> dict[str, np.ndarray]:
     """Records at P moments of training.
 
-    images (P,), pictures (P, N, H, W, 3) uint8, attention_distance (P, layers, heads) in pixels, attention_layers (layers,),
-    fid (P,), NaN where it was not measured.
+    images (P,), pictures (P, N, H, W, 3) uint8, attention_distance (P, layers, heads) in pixels,
+    attention_layers (layers,), fid (P,), NaN where it was not measured.
     """
     return read_npz(_existing(plan, plan.paths.run(run) / "dynamics.npz", run))
 
@@ -46,8 +46,8 @@ def fid_along_training(plan: Plan, runs: Sequence[str]) -> pd.DataFrame:
 def scores(plan: Plan, runs: Sequence[str], *metrics: str) -> pd.DataFrame:
     """Scores of several runs at the end of training, a line per run and evaluation seed.
 
-    Columns: each metric, its label (`fid_label`: `FID-digits`), `run` and `images` (real images shown). A run whose protocol
-    measures none of the metrics has no line. Raises UserError naming the run to score first.
+    Columns: each metric, its label (`fid_label`: `FID-digits`), `run` and `images` (real images shown). A run whose
+    protocol measures none of the metrics has no line. Raises UserError naming the run to score first.
     """
     parts = []
     for run in runs:
@@ -62,7 +62,10 @@ def scores(plan: Plan, runs: Sequence[str], *metrics: str) -> pd.DataFrame:
 
 
 def generator(plan: Plan, run: str) -> "Saved":
-    """The trained generator (moving average), in evaluation mode on the CPU; one thread, so that figures are the same bytes each time."""
+    """The trained generator (moving average), in evaluation mode on the CPU.
+
+    It computes with one thread, so that figures have the same bytes each time.
+    """
     from transgan.hardware.device import prepare_compute
     from transgan.models.serialization import load_generator
 

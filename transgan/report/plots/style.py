@@ -1,4 +1,4 @@
-"""One look for every figure: seaborn's theme with a palette for colour-blind readers, and files of the same bytes each time."""
+"""One look for every figure: seaborn's theme with a palette for colour-blind readers, and reproducible files."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -95,7 +95,7 @@ def images_axis(axes: Axes) -> None:
 def spread_axis(
     axes: Axes, values: Sequence[float] | pd.Series, which: Literal["x", "y"] = "y", labels: Sequence[float] = (1, 2, 5)
 ) -> None:
-    """A logarithmic axis where values span more than a factor of three, with `labels` in each decade; else a linear one."""
+    """A logarithmic axis if values span more than a factor of three, with `labels` in each decade."""
     if len(values) == 0 or min(values) <= 0 or max(values) <= 3 * min(values):
         return
     axes.set(**{f"{which}scale": "log"})
@@ -141,7 +141,10 @@ def scatter(axes: Axes, values: pd.DataFrame, x: str, y: str, name: str) -> None
 
 
 def _range(values: pd.Series) -> list[list[float]]:
-    """How far the lowest and the highest value are from the mean, as matplotlib's errorbar takes it; never below zero by rounding."""
+    """Distance of the lowest and highest value from the mean, for matplotlib's errorbar.
+
+    Rounding must not make it negative.
+    """
     mean = values.mean()
     return [[max(mean - values.min(), 0.0)], [max(values.max() - mean, 0.0)]]
 
