@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import get_args
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +13,7 @@ from PIL import Image
 from transgan.errors import UserError
 from transgan.report import figures
 from transgan.report.paper_numbers import authors_curve
-from transgan.report.plots import curve, sources, style
+from transgan.report.plots import attention_distance, bars, compute, curve, dynamics, precision_recall, sources, style
 from transgan.schema import FigureConfig
 from transgan.utils import files
 from transgan.utils.image_grid import make_grid
@@ -40,7 +41,8 @@ def trained(scored):
             np.savez_compressed(file, **arrays)
         rows = [[n, n // 32, -1.0 * n, "", 0.5 * n, 0.1] for n in points[1:]]
         files.write_csv(folder / "history.csv", ["images", "step", "d_loss", "g_loss", "gap", "gradient_penalty"], rows)
-        scored(plan, name, images=points[-1], fid={"values": [9.0, 10.0]})
+        prc = {"precision": {"values": [0.5, 0.7]}, "recall": {"values": [0.2, 0.4]}}
+        scored(plan, name, images=points[-1], fid={"values": [9.0, 10.0]}, **prc)
 
     return write
 
@@ -120,3 +122,80 @@ def test_a_run_that_is_not_there_is_named(project):
         figures.make(project(), "learning-curve")
     with pytest.raises(UserError, match="learning-curve"):
         figures.make(project(), "learning-curv")
+
+
+def drawn(module, plan, config):
+    with style.theme():
+        return module.draw(plan, config)
+
+
+def test_frames_are_tidy(project, trained):
+    plan = project()
+    trained(plan)
+    along, end = sources.fid_along_training(plan, [RUN]), sources.scores(plan, [RUN], "fid")
+    assert along.to_dict("list") == {"run": [RUN] * 3, "images": [0, 100, 1000], "fid": [100.0, 55.0, 10.0]}
+    assert end["fid"].tolist() == [9.0, 10.0]
+    assert set(end["fid_label"]) == {"FID-digits"}
+    assert sources.scores(plan, [RUN], "kid")["kid"].isna().all()
+
+
+def test_bars_are_the_means_of_the_table(project, scored):
+    plan = project("paper")
+    scored(plan, "standard-celeba64", fid={"values": [20.0, 22.0]})
+    config = plan.figure("ablation").model_copy(update={"runs": ("standard-celeba64", "nystrom-celeba64")})
+    (axes,) = drawn(bars, plan, config).axes
+    assert axes.get_title(loc="left") == "CelebA 64"
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "(A) Standard self-attention",
+        "(B) Nystrom self-attention",
+    ]
+    assert axes.patches[0].get_width() == 21.0
+    assert [text.get_text().strip() for text in axes.texts] == ["21.00", "not run"]
+    assert set(axes.get_legend_handles_labels()[1]) == {"ours", "paper"}
+
+
+def test_points_lie_at_the_means_with_bars_over_the_seeds(project, trained):
+    plan = project()
+    trained(plan)
+    (axes,) = drawn(precision_recall, plan, FigureConfig(kind="precision_recall", title="A title", runs=(RUN,))).axes
+    bars_of_seeds, points = axes.collections[:2], axes.collections[-1]
+    np.testing.assert_allclose(points.get_offsets(), [[0.3, 0.6]])
+    ends = sorted(segment.tolist() for bar in bars_of_seeds for segment in bar.get_segments())
+    np.testing.assert_allclose(ends, [[[0.2, 0.6], [0.4, 0.6]], [[0.3, 0.5], [0.3, 0.7]]])
+    assert axes.get_legend_handles_labels()[1] == [f"{RUN}: 0.60, 0.30"]
+    (axes,) = drawn(compute, plan, FigureConfig(kind="compute", title="A title", runs=(RUN,))).axes
+    assert axes.collections[-1].get_offsets()[0, 1] == 9.5
+    assert "FID-digits" in axes.get_ylabel()
+
+
+def test_a_run_without_precision_and_recall_is_named(project, trained, scored):
+    plan = project()
+    trained(plan)
+    scored(plan, RUN, fid={"values": [9.0]})
+    with pytest.raises(UserError, match=f"{RUN} has no precision and recall"):
+        drawn(precision_recall, plan, FigureConfig(kind="precision_recall", title="A title", runs=(RUN,)))
+
+
+def test_attention_distance_has_a_line_per_layer_and_a_dot_per_head(project, trained):
+    plan = project()
+    trained(plan)
+    config = FigureConfig(kind="attention_distance", title="A title", runs=(RUN,))
+    along, depth = drawn(attention_distance, plan, config).axes
+    assert sum(len(line.get_xdata()) == 3 for line in along.get_lines()) == 3
+    assert len(depth.collections[0].get_offsets()) == 3 * 4
+
+
+def test_dynamics_shows_every_moment(project, trained):
+    plan = project()
+    trained(plan)
+    samples, gap, fid = drawn(dynamics, plan, FigureConfig(kind="dynamics", title="A title", runs=(RUN,))).axes
+    assert [text.get_text() for text in samples.texts] == ["0", "100", "1k"]
+    assert gap.get_lines()[0].get_ydata().tolist() == [50.0, 500.0]
+    assert fid.get_lines()[0].get_ydata().tolist() == [100.0, 55.0, 10.0]
+
+
+def test_the_theme_leaves_matplotlib_as_it_was():
+    before = dict(mpl.rcParams)
+    with style.theme():
+        assert mpl.rcParams["axes.grid"]
+    assert dict(mpl.rcParams) == before

@@ -1,10 +1,12 @@
-"""A table in the paper's layout, and its text as Markdown and LaTeX."""
+"""A table in the paper's layout, and its text as Markdown and LaTeX. Does not import pandas itself."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNVERIFIED = "†"
 UNVERIFIED_NOTE = "not verified: recalled from the paper, without a source to check it against"
@@ -36,8 +38,8 @@ class Layout:
     title: str
     source: str
     warning: str
-    main: pd.DataFrame
-    details: pd.DataFrame | None
+    main: "pd.DataFrame"
+    details: "pd.DataFrame | None"
     notes: tuple[str, ...]
     footnotes: tuple[tuple[str, str], ...]
 
@@ -76,8 +78,8 @@ class Footnotes:
 
 def markdown(layout: Layout) -> str:
     """The table as GitHub-flavoured Markdown."""
-    main = layout.main.map(_markdown_text)
-    main.columns = pd.Index([f"{group}<br>{heading}" if group else heading for group, heading in layout.columns])
+    headings = [f"{group}<br>{heading}" if group else heading for group, heading in layout.columns]
+    main = layout.main.map(_markdown_text).set_axis(headings, axis="columns")
     parts = [
         f"# {layout.title}",
         f"{layout.source}.",
