@@ -256,7 +256,7 @@ def loader_rate(folder: Path, batch: int = 64, seconds: float = 3.0) -> float:
 
 def whole_tar(path: Path) -> dict[str, float]:
     """Return seconds and peak memory (MB, all processes together) of fetch and prepare on an archive of images."""
-    from benchmarks.peak_memory import watch
+    from benchmarks.peak_memory import peak_bytes
 
     code = (
         "import sys, time; sys.path.insert(0, sys.argv[1]); from benchmarks.data import plan_of\n"
@@ -272,7 +272,7 @@ def whole_tar(path: Path) -> dict[str, float]:
     process = subprocess.Popen(
         [sys.executable, "-c", code, root, str(path.resolve())], stdout=subprocess.PIPE, text=True
     )
-    peak = watch(process)
+    peak = peak_bytes(process)
     fetched, prepared = map(float, process.communicate()[0].split())
     return {"fetch_seconds": fetched, "prepare_seconds": prepared, "peak_megabytes": peak / 1e6}
 

@@ -1,8 +1,9 @@
-"""Where the demo's time went: after `make reproduce` in a fresh clone, `python benchmarks/demo_time.py` writes benchmarks/results/demo-time.json.
+"""How the demo spends its time: run `python benchmarks/demo_time.py` after `make reproduce` in a fresh clone.
 
-Time is counted in core-seconds, wall time by cores, as two jobs run at once. Snakemake's own records say when each job began and ended and the
-runs' provenance how long they trained; what a command costs before it begins to work is measured here, once per kind of command, by importing
-what it imports. What no job used is waiting: Snakemake's own work, and cores that had no job.
+It writes benchmarks/results/demo-time.json. Time is counted in core-seconds (wall time times cores), as several jobs
+run at the same time. Snakemake's records contain the start and end of each job, and the provenance of a run its
+training time. The start-up time of a command is measured here, once per kind of command, by importing what it
+imports. The rest is time that no job used: Snakemake's own work, and idle cores.
 """
 
 import base64
@@ -23,14 +24,15 @@ from transgan.utils import files
 
 METADATA, LOGS = Path(".snakemake/metadata"), Path(".snakemake/log")
 RESULT = Path(__file__).parent / "results" / "demo-time.json"
-# What each command imports before it works.
+# What each command imports before it starts working.
 IMPORTS = {
     "fetch": "transgan.data.fetch",
     "prepare": "transgan.data.prepare",
     "classifier": "transgan.scoring.classifier, torch",
     "reference": "transgan.scoring.reference, transgan.metrics.evaluator",
     "train": "transgan.training.train, transgan.training.loop, mlflow",
-    "score": "transgan.scoring.score, transgan.models.serialization, transgan.metrics.evaluator, transgan.tracking, mlflow",
+    "score": "transgan.scoring.score, transgan.models.serialization, transgan.metrics.evaluator, "
+    "transgan.tracking.store",
     "table": "transgan.report.tables",
     "cells": "transgan.report.cells_frame",
     "figure": "transgan.report.figures, transgan.report.plots.style, transgan.models.serialization",
@@ -40,7 +42,7 @@ IMPORT_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Job:
-    """One call of the command line, as Snakemake recorded it: times in seconds since 1970."""
+    """One command, as Snakemake recorded it; times are in seconds since 1970."""
 
     verb: str
     name: str
@@ -50,16 +52,19 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        """Core-seconds it held."""
+        """Core-seconds that the job occupied."""
         return (self.ended - self.started) * self.threads
 
 
 def recorded_jobs(plan: Plan) -> list[Job]:
-    """Every job behind the tables and figures, once each. Records are one per output file; those of longer names lie in folders."""
+    """Every job behind the tables and figures, once each.
+
+    Snakemake has a record per output file; the folders of a record's path are parts of a long name.
+    """
     graph = stages(plan)
     jobs = {}
     for path in METADATA.rglob("*"):
-        if not path.is_file() or not _is_ours(path, plan):
+        if not path.is_file() or not _is_output_of_scale(path, plan):
             continue
         record = json.loads(path.read_text())
         log = Path(record["log"][0])  # logs/<scale>/<verb>/<name>.log
@@ -69,14 +74,14 @@ def recorded_jobs(plan: Plan) -> list[Job]:
     return sorted(jobs.values(), key=lambda job: job.started)
 
 
-def _is_ours(path: Path, plan: Plan) -> bool:
+def _is_output_of_scale(path: Path, plan: Plan) -> bool:
     encoded = "".join(part.removeprefix("@") for part in path.relative_to(METADATA).parts)
     output = base64.b64decode(encoded + "=" * (-len(encoded) % 4)).decode(errors="replace")
     return output.startswith((str(plan.paths.results), f"data/{plan.scale_name}/"))
 
 
 def wall(jobs: list[Job]) -> tuple[float, float]:
-    """When Snakemake began and ended, from its log around these jobs; where there is none, the jobs' own first and last moment."""
+    """Start and end of the Snakemake run around these jobs, from its log; without a log, of the jobs themselves."""
     first, last = jobs[0].started, max(job.ended for job in jobs)
     begun = [
         datetime.strptime(path.name.split(".snakemake")[0], "%Y-%m-%dT%H%M%S.%f").timestamp()
@@ -89,7 +94,7 @@ def wall(jobs: list[Job]) -> tuple[float, float]:
 
 
 def import_seconds(modules: str) -> float:
-    """Seconds of a fresh Python that imports `modules` and the command line, alone; the median of a few."""
+    """Median seconds that a fresh Python process takes to import `modules` and the command line."""
     measured = []
     for _ in range(IMPORT_ROUNDS):
         started = time.perf_counter()
@@ -99,7 +104,7 @@ def import_seconds(modules: str) -> float:
 
 
 def account(plan: Plan, jobs: list[Job], cores: int) -> dict[str, Any]:
-    """Core-seconds by what they were spent on, and by kind of command."""
+    """Core-seconds by purpose, and by kind of command."""
     begun, ended = wall(jobs)
     verbs = list(dict.fromkeys(job.verb for job in jobs))
     starting = {verb: import_seconds(IMPORTS[verb]) for verb in verbs}
@@ -133,17 +138,17 @@ def main() -> None:
     plan = load(None, "demo")
     jobs = recorded_jobs(plan)
     if not jobs:
-        sys.exit("no records of Snakemake here: run `make reproduce` in a fresh clone first")
+        sys.exit("no records of Snakemake in this folder: run `make reproduce` in a fresh clone first")
     machine = hardware()
-    found = {**account(plan, jobs, int(machine["cores"])), "machine": machine, **source()}
+    result = {**account(plan, jobs, int(machine["cores"])), "machine": machine, **source()}
     missing = set(stages(plan)) - {f"{job.verb}@{job.name}" for job in jobs}
     if missing:
         print(
-            f"no record of {len(missing)} stages, e.g. {min(missing)}: were they made by something else?",
+            f"no record of {len(missing)} stages, e.g. {min(missing)}: did another tool run them?",
             file=sys.stderr,
         )
-    files.write_json(RESULT, found)
-    print(files.dumps(found), end="")
+    files.write_json(RESULT, result)
+    print(files.dumps(result), end="")
 
 
 if __name__ == "__main__":

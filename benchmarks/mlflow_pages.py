@@ -1,6 +1,7 @@
-"""The pictures of docs/mlflow.md: `python benchmarks/mlflow_pages.py` after `make reproduce` photographs MLflow's own pages in headless Chromium.
+"""The screenshots of docs/mlflow.md: run `python benchmarks/mlflow_pages.py` after `make reproduce` (needs Chromium).
 
-Starts `mlflow ui` on a free port, opens each page at desk width, writes docs/images/mlflow-*.png, and stops the server again.
+It starts `mlflow ui` on a free port, opens each page in headless Chromium, writes docs/images/mlflow-*.png, and stops
+the server.
 """
 
 import json
@@ -28,16 +29,15 @@ HEADLINE, OTHER = "transgan-cifar10", "noaug-cifar10"
 TABLE = "unconditional"
 WIDTH, HEIGHT = 1900, 1200
 TALL = {"curves": 3000}  # charts stand one below the other
-# MLflow 3.17 opens an assistant on the right of every page, which says nothing about ours: that share of the width is cut off.
-KEPT = 0.745
+# MLflow 3.17 shows an assistant on the right of every page. Screenshots are cropped to this share of the width.
+CROPPED_WIDTH = 0.745
 START_SECONDS, PAGE_SECONDS = 300, 300
-# Pages fetch what they show and draw it with animations: so many virtual milliseconds after loading are let pass.
-SETTLE = 120_000
+SETTLE = 120_000  # virtual milliseconds after loading, in which a page fetches its content and finishes its animations
 
 
 @contextmanager
 def server() -> Iterator[str]:
-    """MLflow's pages of the project's database; yields their address."""
+    """Run MLflow's server on the project's database; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -76,30 +76,32 @@ def _wait(url: str) -> None:
 
 
 def run_id(store: Store, plan: Plan, run: str) -> str:
-    """The MLflow run of a training run as it is planned now."""
-    found = store.find({"stage": "train", "run": run, "fingerprint": plan.fingerprint("train", run)})
-    if found is None:
-        sys.exit(f"MLflow has no run of {run} as it is now: `make reproduce`, or `transgan sync`, first")
-    return found
+    """The MLflow run of a training run in its current configuration."""
+    mlflow_id = store.find({"stage": "train", "run": run, "fingerprint": plan.fingerprint("train", run)})
+    if mlflow_id is None:
+        sys.exit(
+            f"MLflow has no run of {run} in its current configuration: run `make reproduce` or `transgan sync` first"
+        )
+    return mlflow_id
 
 
 def pages(store: Store, plan: Plan) -> dict[str, str]:
-    """Name of the picture -> path of the page: the three comparisons of docs/mlflow.md, and what a run and the tables keep."""
+    """Name of the screenshot -> path of the page: three comparisons, a run's samples and a table."""
     runs = [run_id(store, plan, run) for run in (HEADLINE, OTHER)]
     experiment = f"/#/experiments/{store.experiment}"
     both = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([store.experiment]))}"
-    found = {
+    paths = {
         "runs": f"{experiment}/runs?searchFilter={quote(f'tags.`table.{TABLE}` = {chr(39)}TransGAN{chr(39)}')}",
         "curves": f"{experiment}/runs/{runs[0]}/model-metrics",
         "compare": f"/#/compare-runs?{both}",
         "samples": f"{experiment}/runs/{runs[0]}/artifacts/samples.png",
     }
     tables = store.find({"stage": "tables"})
-    return {**found, "tables": f"{experiment}/runs/{tables}/artifacts/tables/{TABLE}.md"} if tables else found
+    return {**paths, "tables": f"{experiment}/runs/{tables}/artifacts/tables/{TABLE}.md"} if tables else paths
 
 
-def photograph(chromium: str, url: str, target: Path, height: int) -> None:
-    """One page as a PNG with a palette: pictures in the repository should be small."""
+def take_screenshot(chromium: str, url: str, target: Path, height: int) -> None:
+    """Write a screenshot of one page, as a PNG with a palette to keep the repository small."""
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "page.png"
         flags = [
@@ -114,7 +116,9 @@ def photograph(chromium: str, url: str, target: Path, height: int) -> None:
         flags += [f"--virtual-time-budget={SETTLE}", "--run-all-compositor-stages-before-draw"]
         subprocess.run([chromium, *flags, url], check=True, capture_output=True, timeout=PAGE_SECONDS)
         with Image.open(shot) as image:
-            image.convert("RGB").crop((0, 0, int(WIDTH * KEPT), height)).quantize(128).save(target, optimize=True)
+            image.convert("RGB").crop((0, 0, int(WIDTH * CROPPED_WIDTH), height)).quantize(128).save(
+                target, optimize=True
+            )
 
 
 def main() -> None:
@@ -126,7 +130,7 @@ def main() -> None:
     with server() as address:
         for name, path in wanted.items():
             target = IMAGES / f"mlflow-{name}.png"
-            photograph(chromium, address + path, target, TALL.get(name, HEIGHT))
+            take_screenshot(chromium, address + path, target, TALL.get(name, HEIGHT))
             print(target, f"{target.stat().st_size / 1024:.0f} KiB")
 
 

@@ -1,8 +1,9 @@
-"""Run a command and say how much memory it and everything that it started held at most, all processes together.
+"""Run a command and print the peak memory of it and all its descendants together.
 
     python benchmarks/peak_memory.py make reproduce
 
-Sampled twice a second. Memory that processes share is counted once (PSS), where the system tells it; page cache is not counted.
+Memory is sampled twice a second. Shared memory is counted once (PSS) where the system reports it; page cache is not
+counted.
 """
 
 import contextlib
@@ -12,37 +13,39 @@ import time
 
 import psutil
 
-INTERVAL = 0.5
+from transgan.utils.units import GIB
+
+INTERVAL = 0.5  # seconds between samples
 
 
-def held(root: psutil.Process) -> int:
-    """Bytes of the process and all its descendants now."""
+def used_bytes(root: psutil.Process) -> int:
+    """Memory of the process and all its descendants now."""
     total = 0
     for process in [root, *root.children(recursive=True)]:
-        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # it ended meanwhile
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # it has ended in the meantime
             memory = process.memory_full_info()
             total += getattr(memory, "pss", memory.rss)
     return total
 
 
-def watch(command: subprocess.Popen[str]) -> int:
-    """The most bytes that the command and its descendants held at once, from now until it ends."""
+def peak_bytes(command: subprocess.Popen[str]) -> int:
+    """Peak memory of the command and its descendants until it ends."""
     root, peak = psutil.Process(command.pid), 0
     while command.poll() is None:
         with contextlib.suppress(psutil.NoSuchProcess):
-            peak = max(peak, held(root))
+            peak = max(peak, used_bytes(root))
         time.sleep(INTERVAL)
     return peak
 
 
 def main() -> None:
-    """Exit as the command did."""
+    """Run the command; exit with its exit code."""
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     started = time.monotonic()
     command = subprocess.Popen(sys.argv[1:], text=True)
-    peak = watch(command)
-    print(f"at most {peak / 2**30:.2f} GiB at once, in {time.monotonic() - started:.1f} s", file=sys.stderr)
+    peak = peak_bytes(command)
+    print(f"peak memory {peak / GIB:.2f} GiB, {time.monotonic() - started:.1f} s", file=sys.stderr)
     sys.exit(command.returncode)
 
 

@@ -1,6 +1,8 @@
-"""`make verify`: the demo through Snakemake and through DVC, each in a fresh clone of HEAD, and every declared output compared byte for byte.
+"""`make verify`: runs the demo through Snakemake and through DVC, and compares all outputs byte for byte.
 
-Takes two demos' time. Uses this environment's tools on the clones' own code. Prints what differs and exits with 1, or says how much was the same.
+Each runs in a fresh clone of HEAD. It takes as long as two demos, and uses this environment's tools on the code of
+the clones. It prints the outputs that differ or are missing, and how many are the same; the exit code is 1 if any
+differs.
 """
 
 import argparse
@@ -15,7 +17,7 @@ from transgan.config.plan import load
 from transgan.pipeline.stages import stages
 from transgan.utils import files
 
-# Holds times and the machine, by design; no train, score or table stage reads it.
+# Contains times and the machine, so it differs; no train, score or table stage reads it.
 EXEMPT = "provenance.json"
 COMMANDS = {
     "snakemake": ["snakemake", "--cores", "all", "--quiet", "all", "--", "reproduce_tables"],
@@ -24,7 +26,7 @@ COMMANDS = {
 
 
 def make(name: str, folder: Path) -> float:
-    """Clone HEAD into `folder` and run the main job there through one front-end; seconds it took."""
+    """Clone HEAD into `folder` and run the demo there through one front-end; returns the seconds it took."""
     subprocess.run(["git", "clone", "--quiet", str(Path.cwd()), str(folder)], check=True)
     environment = {
         **os.environ,
@@ -39,7 +41,7 @@ def make(name: str, folder: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--keep", type=Path, help="work in this folder and keep it")
+    parser.add_argument("--keep", type=Path, help="work in this folder and do not delete it")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         root = arguments.keep or Path(temporary)

@@ -1,4 +1,4 @@
-"""Headless Chromium for tests of pages: what a page's own script found, and what the console said."""
+"""Headless Chromium for tests of pages: runs a script in a page and collects its result and all errors."""
 
 import json
 import re
@@ -28,13 +28,16 @@ FLAGS = [
 def probed(html: str, probe: str, folder: Path, width: int = 1400, settle: int = 5000) -> tuple[Any, list[str]]:
     """Open a page at `width` pixels and run `probe`, the body of an async function, after it has loaded.
 
-    Returns what the probe returns, with `settle` virtual milliseconds to finish, and every error that the page or its console reported.
+    Returns what the probe returns, with `settle` virtual milliseconds to finish, and every error that the page or its
+    console reported.
     """
     assert CHROMIUM is not None
-    catch = "<script>window.__errors = []; addEventListener('error', e => window.__errors.push(String(e.message)));</script>"
+    catch = (
+        "<script>window.__errors = [];addEventListener('error', e => window.__errors.push(String(e.message)));</script>"
+    )
     run = f"""<script>addEventListener("load", async () => {{
-      const found = await (async () => {{ {probe} }})();
-      document.documentElement.dataset.probe = JSON.stringify({{found, errors: window.__errors}});
+      const result = await (async () => {{ {probe} }})();
+      document.documentElement.dataset.probe = JSON.stringify({{result, errors: window.__errors}});
     }});</script>"""
     page = folder / "probe.html"
     page.write_text(html.replace("<head>", f"<head>{catch}", 1) + run)
@@ -50,7 +53,7 @@ def probed(html: str, probe: str, folder: Path, width: int = 1400, settle: int =
     )
     match = re.search(r'data-probe="([^"]*)"', shown.stdout)
     assert match, shown.stderr
-    said = json.loads(
+    report = json.loads(
         match.group(1).replace("&quot;", '"').replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     )
     console = [
@@ -58,4 +61,4 @@ def probed(html: str, probe: str, folder: Path, width: int = 1400, settle: int =
         for line in shown.stderr.splitlines()
         if "CONSOLE" in line and re.search(r"error|refused|failed", line, re.I)
     ]
-    return said["found"], [*said["errors"], *console]
+    return report["result"], [*report["errors"], *console]

@@ -1,6 +1,7 @@
-"""What each stage computes on a tiny run, against committed numbers: they may change only together with the stage's version.
+"""Compares the numbers that each stage computes on a tiny run with committed ones.
 
-Tolerances allow for another machine's rounding. `python -m tests.test_golden` writes the numbers anew.
+They may change only together with the stage's version. Tolerances allow for another machine's rounding. `python -m
+tests.test_golden` rewrites the numbers.
 """
 
 import json
@@ -63,7 +64,7 @@ def compute() -> dict[str, dict[str, float]]:
 
 
 def tiny_params() -> str:
-    """The tiny params with so few steps that rounding has no time to grow."""
+    """The tiny params with so few steps that rounding errors stay small."""
     content: dict[str, Any] = yaml.safe_load(TINY.read_text())
     content["scales"]["tiny"]["recipes"]["short"] = {"images": 64, "log_images": 64, "dynamics": {"first": 32}}
     content["scales"]["tiny"]["classifiers"]["digits"] = {"epochs": 5, "accuracy": 0.5}
@@ -71,10 +72,10 @@ def tiny_params() -> str:
 
 
 @pytest.mark.slow
-def test_stages_compute_what_their_versions_say(project: Path) -> None:
+def test_stages_compute_the_numbers_of_their_versions(project: Path) -> None:
     (project / "params.yaml").write_text(tiny_params())
-    found, golden = compute(), json.loads(GOLDEN.read_text())
-    for stage, numbers in found.items():
+    computed, golden = compute(), json.loads(GOLDEN.read_text())
+    for stage, numbers in computed.items():
         where = f"STAGE_VERSION[{stage!r}]"
         assert golden["versions"][stage] == STAGE_VERSION[stage], (
             f"{where} was raised: renew the numbers with `python -m tests.test_golden`"

@@ -1,4 +1,4 @@
-"""Modules that every command needs, also for finished work, import none of the slow libraries: a demo starts a hundred commands."""
+"""A command that finds its work finished imports no slow library: the demo starts a hundred commands."""
 
 import subprocess
 import sys

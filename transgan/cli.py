@@ -1,6 +1,7 @@
-"""The command line: one verb per stage, and tools. It parses arguments, calls, and turns errors into one line and an exit code.
+"""The command line: one verb per stage, and tools. It turns errors into one line and an exit code.
 
-Each verb imports what it needs itself, so that `--help` answers in under a second and finished stages do not import torch.
+Each verb imports what it needs itself, so that `--help` answers in under a second and finished stages do not import
+torch.
 """
 
 import sys
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="transgan",
-    help="A reproduction of TransGAN (arXiv 2102.07074): the stages that Snakemake and DVC run, and tools to inspect the results.",
+    help="A reproduction of TransGAN (arXiv 2102.07074): the stages that Snakemake and DVC run, and tools.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -40,7 +41,7 @@ RunName = Annotated[str, typer.Argument(metavar="RUN")]
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 2 to be fixed by the user, 3 training diverged, 1 a bug in this project."""
+    """Run the command line and exit: 0 done, 2 to be fixed by the user, 3 training diverged, 1 a bug."""
     configure_logging()
     try:
         app(standalone_mode=False)

@@ -1,8 +1,11 @@
-"""The expected errors of a stage, each with its exit code. Any other exception is a bug in this project (exit code 1)."""
+"""The expected errors of a stage, with their exit codes. Any other exception is a bug (exit code 1)."""
 
 
 class UserError(Exception):
-    """An error that the user can fix. The message is one line: which file or key, what is wrong, and what to do. Exit code 2."""
+    """An error that the user can fix. Exit code 2.
+
+    The message is one line: which file or key, what is wrong, and what to do.
+    """
 
     exit_code = 2
 

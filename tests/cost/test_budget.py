@@ -1,4 +1,4 @@
-"""Hours from counted operations and a measured or assumed rate; disk space from known sizes, shared parts counted once."""
+"""Hours from counted operations and a measured or assumed rate; disk space with shared parts counted once."""
 
 import json
 from pathlib import Path

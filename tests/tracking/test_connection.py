@@ -23,7 +23,7 @@ def test_the_database_is_in_the_projects_root_unless_the_variable_names_another(
 @pytest.mark.slow
 def test_eight_processes_can_create_the_database_at_once(demo, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from transgan.config import plan; from transgan.tracking import Tracker\n"
+        "from pathlib import Path; from transgan.config import plan; from transgan.tracking import Tracker\n"
         f"p = plan.load(Path({str(PARAMS)!r}), 'demo'); r = p.runs[{RUN!r}]\n"
         "with Tracker.open(p, r, p.fingerprint('train', r.name), 'd' * 64, None) as t:\n"
         "    t.log_history([{'images': i, 'gap': float(i)} for i in range(100)])\n"

@@ -1,4 +1,4 @@
-"""Log messages: one line each, warnings marked, quiet where nobody configured logging, and never the end of the work."""
+"""Log messages: one line each, warnings marked; a closed pipe does not stop the work."""
 
 import logging
 import os

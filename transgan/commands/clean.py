@@ -18,7 +18,8 @@ _STATE_STAGES: tuple[StageName, ...] = ("reference", "classifier", "train", "sco
 def clean(plan: Plan, delete: bool) -> None:
     """List the unused state folders with their sizes; with `delete`, remove them.
 
-    A folder is unused if its configuration is no longer in the params file at any scale, whether its work is finished or not.
+    A folder is unused if its configuration is no longer in the params file at any scale, whether its work is finished
+    or not.
     """
     used = _used(plan)
     unused = [folder for folder in _state_folders(plan) if folder not in used]

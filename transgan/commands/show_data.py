@@ -24,8 +24,9 @@ OWN_TERMS = {
 def status(plan: Plan) -> list[dict[str, Any]]:
     """One row per dataset of the plan's scale.
 
-    Keys: dataset, source, state, bytes (archives and pack on disk), count (images; None before packing), digest (12 digits, of
-    the pack, else of the source; None before fetching), licence, next (the next command or action; empty if nothing is left to do).
+    Keys: dataset, source, state, bytes (archives and pack on disk), count (images; None before packing), digest (12
+    digits, of the pack, else of the source; None before fetching), licence, next (the next command or action; empty
+    if nothing is left to do).
     """
     return [_row(plan, dataset) for dataset in plan.datasets]
 

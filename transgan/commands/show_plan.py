@@ -1,7 +1,7 @@
-"""`transgan plan`: every run of a scale with its size, cost, memory, hours, disk space and status; then the sums by table and in total.
+"""`transgan plan`: every run of a scale with its cost, memory, hours, disk space and status, and the sums by table.
 
-Costs are counted on the real networks (transgan.cost.estimate). The counts of this project's runs are stored in the repository
-(transgan.cost.counts), those of other runs in state/.
+Costs are counted on the real networks (transgan.cost.estimate). The counts of this project's runs are stored in the
+repository (transgan.cost.counts), those of other runs in state/.
 """
 
 import json
@@ -38,10 +38,11 @@ _RUN_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
 
 
 def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool = False) -> None:
-    """Print the plan as tables, or as JSON: {"scale", "description", "device", "runs": [...], "tables": [...], "total": {...}}.
+    """Print the plan as tables, or as JSON: {scale, description, device, runs: [...], tables: [...], total: {...}}.
 
-    Hours are those of `device`, a name in budget.DEVICES, or by default of this machine's device; they are unknown (null) if it
-    was never calibrated. With `calibrate`, it is measured first. Raises UserError for an unknown device, or for both options.
+    Hours are those of `device`, a name in budget.DEVICES, or by default of this machine's device; they are unknown
+    (null) if it was never calibrated. With `calibrate`, it is measured first. Raises UserError for an unknown device,
+    or for both options.
     """
     if calibrate and device is not None:
         raise UserError("--calibrate measures this machine's device; leave --device out")
@@ -177,8 +178,8 @@ def _notes(content: dict[str, Any]) -> list[str]:
     """What is counted, measured and assumed: a sentence each."""
     device, parts = content["device"], content["total"]["parts"]
     if device is None:
-        hours = "unknown; `transgan plan --calibrate` measures this device in a minute, `--device NAME` assumes a known one "
-        hours += f"({', '.join(budget.DEVICES)})"
+        hours = "unknown; `transgan plan --calibrate` measures this device in a minute, "
+        hours += f"`--device NAME` assumes a known one ({', '.join(budget.DEVICES)})"
     else:
         hours = f"on one {device['name']}, training only (without preparing and scoring); {device['basis']}"
     sizes = ", ".join(f"{part} {_number(size)}" for part, size in parts.items())

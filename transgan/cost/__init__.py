@@ -1,1 +1,5 @@
-"""What a run costs before it starts: FLOPs and memory (estimate, counts), hours and disk space (budget), this device's speed (calibrate)."""
+"""The cost of a run before it starts.
+
+`estimate` counts FLOPs and memory, `counts` stores them, `budget` computes hours and disk space, and `calibrate`
+measures the speed of this device.
+"""

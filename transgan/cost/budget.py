@@ -1,9 +1,9 @@
 """Hours and disk space that a plan needs, computed before it starts.
 
 Hours are the counted operations (transgan.cost.estimate) divided by a rate. The rate is measured on this device by
-`transgan plan --calibrate`, or it is a named device's published peak times an assumed share of it. Sizes of packs, statistics
-and networks follow from params.yaml, those of archives from the catalog. No table holds hours, because they differ between
-machines.
+`transgan plan --calibrate`, or it is a named device's published peak times an assumed share of it. Sizes of packs,
+statistics and networks follow from params.yaml, those of archives from the catalog. No table holds hours, because
+they differ between machines.
 """
 
 import re
@@ -24,9 +24,9 @@ EXA = 1e18
 SECONDS_PER_HOUR = 3600.0
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
-# Assumed share of a device's peak that training reaches. With the share for float32, CIFAR-10 takes 15 GPU-days and CelebA-HQ 84
-# on a V100; the authors report 12 (their issue 48, no GPU named) and 96 (issue 81). The others are guesses: tensor cores reach
-# a smaller share on such narrow matrices.
+# Assumed share of a device's peak that training reaches. With the share for float32, CIFAR-10 takes 15 GPU-days and
+# CelebA-HQ 84 on a V100; the authors report 12 (their issue 48, no GPU named) and 96 (issue 81). The others are
+# guesses: tensor cores reach a smaller share on such narrow matrices.
 ASSUMED_SHARE = {"float32": 0.4, "tf32": 0.2, "bfloat16": 0.2}
 
 Part = Literal["archives", "packs", "references", "runs"]
@@ -35,7 +35,7 @@ DiskNeed = dict[tuple[Part, str], float]  # bytes by (part, name)
 
 @dataclass(frozen=True)
 class Device:
-    """A device's peak rates in TFLOP/s for dense matrix products, as its maker publishes them, and its memory in GiB."""
+    """A device's published peak rates in TFLOP/s for dense matrix products, and its memory in GiB."""
 
     title: str
     peak: Mapping[str, float]
@@ -59,7 +59,8 @@ DEVICES: dict[str, Device] = {
 class Rate:
     """How fast one device trains.
 
-    `flops` is operations a second by precision, `memory` is in bytes, `basis` is a sentence on where the rate comes from.
+    `flops` is operations a second by precision, `memory` is in bytes, `basis` is a sentence on where the rate comes
+    from.
     """
 
     device: str
@@ -84,11 +85,15 @@ class Rate:
 
 
 def assumed_rate(name: str) -> Rate:
-    """The rate assumed for a device in DEVICES; spelling is free (rtx4090, RTX 4090). Raises UserError for an unknown device."""
+    """The rate assumed for a device in DEVICES. Spelling is free (rtx4090, RTX 4090).
+
+    Raises UserError for an unknown device.
+    """
     device = {_letters(known): device for known, device in DEVICES.items()}.get(_letters(name))
     if device is None:
         raise UserError(
-            f"--device {name}: unknown; known devices are {', '.join(DEVICES)}; for this machine's device use --calibrate"
+            f"--device {name}: unknown; known devices are {', '.join(DEVICES)}; "
+            "for this machine's device use --calibrate"
         )
     shares = ", ".join(f"{precision} {share:.0%}" for precision, share in ASSUMED_SHARE.items())
     return Rate(
@@ -101,7 +106,7 @@ def assumed_rate(name: str) -> Rate:
 
 
 def measured_rate(plan: Plan) -> Rate | None:
-    """The rate that `transgan plan --calibrate` measured on this device at this scale; None if there is no such measurement."""
+    """The rate that `transgan plan --calibrate` measured on this device at this scale; None without a measurement."""
     device = device_name(cpu=plan.params.execution.device == "cpu")
     calibration = carried(calibration_file(plan)).get(device)
     if calibration is None:
@@ -109,8 +114,10 @@ def measured_rate(plan: Plan) -> Rate | None:
     training, products, own = (calibration[key] for key in ("training_tflops", "product_tflops", "precision"))
     flops = {key: training * 1e12 * products[key] / products[own] for key in PRECISIONS if key in products}
     basis = (
-        f"measured: {training:.3g} TFLOP/s in training steps of {calibration['run']} at batch {calibration['batch']} in {own}, "
-        f"{calibration['share']:.0%} of the rate of matrix products; the same share is assumed for all runs, without torch.compile"
+        f"measured: {training:.3g} TFLOP/s in training steps of {calibration['run']} "
+        f"at batch {calibration['batch']} in {own}, "
+        f"{calibration['share']:.0%} of the rate of matrix products; "
+        "the same share is assumed for all runs, without torch.compile"
     )
     threads = f", {calibration['threads']} thread{'s' * (calibration['threads'] > 1)}" if calibration["cpu"] else ""
     return Rate(f"{device}{threads}", True, flops, device_bytes(), basis)
@@ -124,15 +131,16 @@ def calibration_file(plan: Plan) -> Path:
 def disk_need(plan: Plan, run: Run, parameters: int) -> DiskNeed:
     """Disk space of a run in bytes. Each part has a name of its own, so that parts which runs share are counted once.
 
-    `parameters` is the number of parameters of both networks. The images of a `folder` dataset are not counted, as they are
-    on the disk already.
+    `parameters` is the number of parameters of both networks. The images of a `folder` dataset are not counted, as
+    they are on the disk already.
     """
     dataset, recipe = run.dataset, run.recipe
     images = {split.name: split.count or 0 for split in dataset.splits}
     image_bytes = dataset.resolution**2 * 3
     archives = sum(file.approximate_bytes for file in CATALOG[dataset.source].files) if dataset.source in CATALOG else 0
     in_reference = min(sum(images[name] for name in run.protocol.splits), run.protocol.reference_samples or 10**12)
-    # A checkpoint holds in float32: both networks, G's moving average, D's leaked gradient and two moments of every parameter.
+    # A checkpoint holds in float32: both networks, G's moving average, D's leaked gradient and two moments of every
+    # parameter.
     checkpoints = plan.params.execution.keep_checkpoints * 4 * 4 * parameters
     outputs = 4 * parameters + recipe.dynamics.points * recipe.dynamics.latents * image_bytes
     return {

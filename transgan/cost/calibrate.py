@@ -1,8 +1,8 @@
 """`transgan plan --calibrate`: measures how fast this device trains, in about a minute.
 
 It times real training steps of the scale's first run, and matrix products. The result is stored by device in
-state/<scale>/calibration.json; no other result depends on it. Images are random numbers on the device: nothing has to be
-fetched, and in training the loader works while the device computes.
+state/<scale>/calibration.json; no other result depends on it. Images are random numbers on the device: nothing has to
+be fetched, and in training the loader works while the device computes.
 """
 
 import copy
@@ -32,13 +32,17 @@ logger = logging.getLogger(__name__)
 
 SECONDS = 40.0  # of training steps, after the first iteration as a warm-up
 ROUNDS = 50
-# On a CPU the batch is reduced until an iteration (n_critic discriminator steps and a generator step) has about this many operations.
+# On a CPU the batch is reduced until an iteration (n_critic discriminator steps and a generator step) has about this
+# many operations.
 CPU_ITERATION_FLOP = 1.2e12
 PRODUCT_SIDE, PRODUCT_ROUNDS = 2048, 5
 
 
 def calibrate(plan: Plan, run: Run, gflop_per_image: float) -> None:
-    """Measure this device on training steps of `run`, which cost `gflop_per_image` per real image, and store the result."""
+    """Measure this device on training steps of `run` and store the result.
+
+    `gflop_per_image` is the run's cost per real image, as counted.
+    """
     device = prepare_compute(run.recipe.threads, plan.params.execution.device)
     set_precision(run.recipe.precision)
     recipe = _reduced(run.recipe, gflop_per_image, device)

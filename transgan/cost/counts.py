@@ -1,8 +1,9 @@
 """Parameters, FLOPs and memory of this project's runs, counted in advance and stored in counts.json.
 
-Counting takes minutes at the paper's sizes. A table must be quick and the same on every machine, so it reads the file.
-`make generate` adds missing counts, keyed by everything they depend on. For a run that is not in the file (of another params
-file, or with an edited recipe) `transgan plan` counts and stores the result in state/; a table leaves the count out.
+Counting takes minutes at the paper's sizes. A table must be quick and the same on every machine, so it reads the
+file. `make generate` adds missing counts, keyed by everything they depend on. For a run that is not in the file (of
+another params file, or with an edited recipe) `transgan plan` counts and stores the result in state/; a table leaves
+the count out.
 """
 
 import json
@@ -54,7 +55,10 @@ def eflop(plan: Plan, run_name: str) -> float | None:
 
 
 def counted(plan: Plan, run: Run) -> dict[str, Any]:
-    """The fields of transgan.cost.estimate.Estimate for a run, and `total_eflop`: from counts.json, from state/, or counted now."""
+    """The fields of transgan.cost.estimate.Estimate for a run, and `total_eflop`.
+
+    They come from counts.json or from state/, or are counted now.
+    """
     stored = plan.paths.state / "counts" / f"{key(run)}.json"
     count = shipped().get(key(run)) or carried(stored)
     if not count:
@@ -105,7 +109,7 @@ def shipped() -> dict[str, dict[str, Any]]:
 
 
 def wanted(params: Path | None = None) -> dict[str, Run]:
-    """Key -> the first run with that key, over all runs of a params file, without a scale's changes and at each scale."""
+    """Key -> the first run with that key, over all runs of a params file with the full schedule and at each scale."""
     plan = load(params)
     full = [in_full(plan, name) for name in plan.params.runs]
     scaled = [run for scale in plan.params.scales for run in load(params, scale).runs.values()]

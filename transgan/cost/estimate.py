@@ -1,8 +1,8 @@
 """FLOPs and memory of a run, counted on its real networks and training step with fake tensors (shapes without content).
 
-One discriminator step and one generator step of the run's recipe are executed (with gradient penalty, clipping, optimizers and
-moving average) while floating-point operations and live bytes are counted. No memory is allocated for the tensors, so any run
-can be counted on any machine.
+One discriminator step and one generator step of the run's recipe are executed (with gradient penalty, clipping,
+optimizers and moving average) while floating-point operations and live bytes are counted. No memory is allocated for
+the tensors, so any run can be counted on any machine.
 """
 
 import weakref
@@ -33,7 +33,10 @@ from transgan.utils.units import GIB
 
 @dataclass(frozen=True)
 class Estimate:
-    """Cost of one run. Memory is that of one device: networks, gradients, optimizers, moving average and activations of a step."""
+    """Cost of one run.
+
+    Memory is that of one device: networks, gradients, optimizers, moving average and activations of a step.
+    """
 
     generator_parameters: int
     discriminator_parameters: int
@@ -47,7 +50,8 @@ class Estimate:
 def estimate(run: Run) -> Estimate:
     """Count the cost of a run. Memory is that of the most expensive step.
 
-    Attention with a learnt bias is counted as plain matrix products. Outside the gradient penalty, a GPU's fused kernels need less.
+    Attention with a learnt bias is counted as plain matrix products. Outside the gradient penalty, a GPU's fused
+    kernels need less.
     """
     recipe, resolution = run.recipe, run.dataset.resolution
     whole = _count_step(run.model, resolution, _one_pass(recipe, set(recipe.regularizers)))
@@ -62,9 +66,10 @@ def estimate(run: Run) -> Estimate:
 
 
 def gflop_per_image(run: Run) -> float:
-    """Training GFLOP per real image. A multiply-add is two FLOPs and only matrix products count, as in torch.utils.flop_counter.
+    """Training GFLOP per real image.
 
-    A regularizer of interval n contributes an n-th of what it adds to a step.
+    A multiply-add is two FLOPs and only matrix products count, as in torch.utils.flop_counter. A regularizer of
+    interval n contributes an n-th of what it adds to a step.
     """
     recipe, resolution = run.recipe, run.dataset.resolution
     in_every_step = {name for name, term in recipe.regularizers.items() if term.interval == 1}
@@ -126,7 +131,8 @@ def _count_step(model: ModelConfig, resolution: int, recipe: RecipeConfig, plain
 def _count_step_once(model_json: str, resolution: int, recipe_json: str, plain: bool) -> _StepCost:
     """One discriminator step and one generator step of one forward pass each, with every regularizer of the recipe.
 
-    `plain`: compute all attention as plain matrix products, which otherwise only the gradient penalty's double backward needs.
+    `plain`: compute all attention as plain matrix products, which otherwise only the gradient penalty's double
+    backward needs.
     """
     model, recipe = ModelConfig.model_validate_json(model_json), RecipeConfig.model_validate_json(recipe_json)
     with torch.device("meta"):
@@ -163,7 +169,7 @@ class _Shapes(RandomStreams):
 
 
 class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts FLOPs, and the bytes of all live storages that operators created inside the context. Works with fake tensors, too."""
+    """Counts FLOPs, and the bytes of live storages created inside the context. Works with fake tensors, too."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
-"""Logs every training run to MLflow. The only package that uses MLflow; a failure here never stops training or changes a result.
+"""Logs every training run to MLflow. A failure here never stops training or changes a result.
 
-`Tracker` logs a run while it trains; `record_scores` and `record_tables` add what later stages compute; `sync` logs whatever
-the database lacks. The database is sqlite:///<root>/mlflow.db, or the one that MLFLOW_TRACKING_URI names.
+`Tracker` logs a run while it trains; `record_scores` and `record_tables` add what later stages compute; `sync` logs
+whatever the database lacks. The database is sqlite:///<root>/mlflow.db, or the one that MLFLOW_TRACKING_URI names.
 """
 
 from transgan.tracking.sync import record_scores, record_tables, sync

@@ -1,4 +1,4 @@
-"""Finds and opens the MLflow database. MLflow itself is imported only when the database is opened, since that takes seconds."""
+"""Finds and opens the MLflow database. MLflow is imported only then, since that takes seconds."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -22,7 +22,10 @@ def database_file(uri: str) -> Path | None:
 
 
 def connect(scale: str) -> "Store":
-    """Open the database and the experiment `transgan-<scale>`; create either if it does not exist. Raises whatever MLflow raises."""
+    """Open the database and the experiment `transgan-<scale>`; create either if it does not exist.
+
+    Raises whatever MLflow raises.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     # An unreachable server must not delay training for minutes: by default MLflow tries 7 times for up to 120 s.
@@ -36,7 +39,7 @@ def connect(scale: str) -> "Store":
 
 
 def _one_at_a_time(uri: str) -> AbstractContextManager[None]:
-    """A lock around opening an SQLite database: two processes that create one at the same time fail (docs/mlflow.md)."""
+    """A lock for opening an SQLite database: two processes that create one at the same time fail."""
     database = database_file(uri)
     if database is None:
         return nullcontext()

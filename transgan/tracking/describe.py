@@ -1,4 +1,4 @@
-"""The content of a training run in MLflow as plain data: metrics, parameters, tags, and the table rows that use the run."""
+"""A training run's content in MLflow as plain data: metrics, parameters, tags, and the table rows it feeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,10 @@ class Metric:
 
 
 def parameters(run: Run) -> dict[str, str]:
-    """The run's resolved configuration, flattened: `recipe.generator.lr` -> `0.0001`. A list of plain values is one parameter."""
+    """The run's resolved configuration, flattened: `recipe.generator.lr` -> `0.0001`.
+
+    A list of plain values is one parameter.
+    """
     plain = run.plain()
     names = {key: str(plain[key]) for key in ("dataset_name", "model_name", "recipe_name", "seed")}
     return names | dict(pair for section in PARAMETER_SECTIONS for pair in _flattened(plain[section], section))
@@ -78,13 +81,11 @@ def _joined(names: Any) -> str:
 
 
 def _note(plan: Plan, run: Run, rows: Mapping[str, Sequence[str]]) -> str:
+    """The description of the run in MLflow, as Markdown."""
+    size = f"{run.model_name} on {run.dataset_name} at {run.dataset.resolution} pixels"
+    schedule = f"{run.recipe.images:,} real images shown ({100 * run.share:.2g}% of the full schedule)"
+    warning = f"\n\n**Not comparable with the paper**: {plan.scale.description}."
     used = "".join(
         f"\n- {plan.params.tables[table].source}, `{table}`: {_joined(names)}" for table, names in rows.items()
     )
-    comparable = (
-        "" if plan.scale.comparable else "\n\n**Not comparable with the paper**: " + plan.scale.description + "."
-    )
-    return (
-        f"{run.model_name} on {run.dataset_name} at {run.dataset.resolution} pixels, {run.recipe.images:,} real images shown "
-        f"({100 * run.share:.2g}% of the full schedule).{comparable}\n\nFeeds:{used or ' no table.'}"
-    )
+    return f"{size}, {schedule}.{'' if plan.scale.comparable else warning}\n\nFeeds:{used or ' no table.'}"

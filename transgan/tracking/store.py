@@ -133,7 +133,10 @@ class Store:
 
 
 def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
-    """The id of the experiment `name`. Artifacts lie beside an SQLite database; a server decides on their place itself."""
+    """The id of the experiment `name`, created if necessary.
+
+    Artifacts lie beside an SQLite database; a server chooses the place itself.
+    """
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         database = database_file(uri)

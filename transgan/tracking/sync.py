@@ -23,7 +23,7 @@ TABLES_RUN = "reproduce_tables"
 
 
 def sync(plan: Plan) -> None:
-    """Log the curves, images and scores of every finished run of the scale, and its tables, where the database lacks them.
+    """Log what the database lacks: curves, images and scores of the scale's finished runs, and its tables.
 
     A second call changes nothing. Raises UserError if the database cannot be used.
     """
@@ -46,7 +46,7 @@ def record_scores(plan: Plan, run_name: str) -> None:
 
 
 def record_tables(plan: Plan) -> None:
-    """Log the scale's tables, figures and report to an MLflow run `reproduce_tables`. A failure of MLflow gives a warning."""
+    """Log the scale's tables, figures and report to a run `reproduce_tables`. A failure of MLflow gives a warning."""
     _attempt("the tables", lambda store: _sync_tables(store, plan), plan)
 
 

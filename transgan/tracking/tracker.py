@@ -33,8 +33,8 @@ AXES = ("images", "step")
 class Tracker:
     """A run in MLflow. Where MLflow could not be opened, the methods do nothing; they never raise because of MLflow.
 
-    As a context manager it ends the run as FINISHED, as KILLED (an interruption), or as FAILED (any other exception, which the
-    tag `reason` names).
+    As a context manager it ends the run as FINISHED, as KILLED (an interruption), or as FAILED (any other exception,
+    which the tag `reason` names).
     """
 
     def __init__(self, store: "Store | None" = None, run_id: str | None = None, strict: bool = False) -> None:
@@ -68,8 +68,8 @@ class Tracker:
     def open(cls, plan: Plan, run: Run, fingerprint: str, data: str, run_id: str | None) -> "Tracker":
         """Continue the MLflow run `run_id`, or start a new one if it is None or not in the database.
 
-        `fingerprint` is that of the train stage, `data` the content digest of the pack. The result's `run_id` is None if MLflow
-        cannot be used.
+        `fingerprint` is that of the train stage, `data` the content digest of the pack. The result's `run_id` is None
+        if MLflow cannot be used.
         """
         tracker = cls()
         with tracker._guarded("opening the database"):
@@ -95,7 +95,7 @@ class Tracker:
             self._flush()
 
     def log_image(self, path: Path, name: str, images: int | None = None) -> None:
-        """Log an image file as artifact `name`; with `images`, as the point at that image count of the image series `name`."""
+        """Log an image file as artifact `name`; with `images`, as the image at that step of the series `name`."""
         if not self.usable:
             return
         with self._guarded(f"logging {path.name}"):
@@ -105,7 +105,10 @@ class Tracker:
                 self._open_store.log_image(self._open_run, path, name, images)
 
     def log_scores(self, scores: Mapping[str, Any], dataset: str) -> None:
-        """Log the content of a scores/<run>.json, as a file and as metrics `<metric>/<dataset>/<protocol>` at the trained images."""
+        """Log the content of a scores/<run>.json as a file and as metrics.
+
+        A metric is called `<metric>/<dataset>/<protocol>`; its step is the number of images trained on.
+        """
         if not self.usable:
             return
         now = int(time.time() * 1000)
@@ -178,7 +181,7 @@ class Tracker:
         return metric.step in stored and ("/" not in metric.key or stored[metric.step] == metric.value)
 
     def _log_artifact(self, path: Path, name: str) -> None:
-        """Log a file as artifact `name`. MLflow names an artifact after its file, so a link with that name is made first."""
+        """Log a file as artifact `name`. MLflow names it after the file, so a link with that name is created first."""
         target = Path(name)
         parent = None if target.parent == Path() else str(target.parent)
         with tempfile.TemporaryDirectory() as folder:
@@ -196,7 +199,8 @@ class Tracker:
             self._paused_until = time.monotonic() + PAUSE_SECONDS
             if not self._warned:
                 logger.warning(
-                    f"MLflow: {doing} failed ({one_line(error)}); training continues, `transgan sync` logs what is missing"
+                    f"MLflow: {doing} failed ({one_line(error)}); "
+                    "training continues, `transgan sync` logs what is missing"
                 )
             self._warned = True
 

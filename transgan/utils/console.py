@@ -1,8 +1,8 @@
 """What the user sees while work is under way: log messages on standard error, and progress.
 
-Modules log to `logging.getLogger(__name__)`: INFO for what happens, WARNING for what the user should look at. The command line
-calls `configure_logging`. In a notebook or another program nobody calls it, so only warnings appear, as Python's logging
-has it by default.
+Modules log to `logging.getLogger(__name__)`: INFO for what happens, WARNING for what the user should look at. The
+command line calls `configure_logging`. In a notebook or another program nobody calls it, so only warnings appear, as
+Python's logging has it by default.
 """
 
 import logging
@@ -52,7 +52,10 @@ class _LineFormatter(logging.Formatter):
 
 
 def configure_logging() -> None:
-    """Show the package's messages on standard error: INFO and above, but only errors in all but the first of several processes."""
+    """Show the package's messages on standard error: INFO and above.
+
+    Of several processes of one run, only the first shows them; the others show errors only.
+    """
     package = logging.getLogger("transgan")
     if not any(isinstance(handler, ConsoleHandler) for handler in package.handlers):
         package.addHandler(ConsoleHandler())

@@ -25,7 +25,8 @@ DIGEST_CHUNK = 2**18  # bytes; small enough to stay in the CPU's cache between r
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path in `path`'s folder; on success flush it to disk and rename it to `path`, else remove it.
 
-    Raises UserError when the folder cannot be written or the disk is full. An earlier file at `path` then stays as it was.
+    Raises UserError when the folder cannot be written or the disk is full. An earlier file at `path` then stays as it
+    was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -43,7 +44,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def user_error_on_write(path: Path) -> Iterator[None]:
-    """Raise UserError for an OSError while `path` is written in place (a partial download, a partial pack); the file stays."""
+    """Raise UserError for an OSError while `path` is written in place. The file (a partial download or pack) stays."""
     try:
         yield
     except OSError as error:
@@ -142,7 +143,10 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 @contextmanager
 def lock(path: Path, what: str, wait: bool = False) -> Iterator[None]:
-    """Hold the lock file `path`. Without `wait`, raises UserError if another process holds it; `what` names the work, for the message."""
+    """Hold the lock file `path`. Without `wait`, raises UserError if another process holds it.
+
+    `what` names the work in the error message.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(path, timeout=-1 if wait else 0)
@@ -151,7 +155,8 @@ def lock(path: Path, what: str, wait: bool = False) -> Iterator[None]:
         raise UserError(f"{what}: another process is working on it (lock {path}); wait for it or stop it") from None
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); fix its permissions, then run the same command again"
+            f"{path}: cannot be written ({error.strerror or error}); "
+            "fix its permissions, then run the same command again"
         ) from error
     try:
         yield

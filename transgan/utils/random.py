@@ -1,7 +1,8 @@
 """Random numbers derived from a seed, a name and a step, with no state to save.
 
-A resumed run therefore gets the same numbers as an uninterrupted one. Numbers are generated for the whole global batch (or a
-whole block of images) and then sliced, so row i does not depend on devices, gradient accumulation or batching.
+A resumed run therefore gets the same numbers as an uninterrupted one. Numbers are generated for the whole global
+batch (or a whole block of images) and then sliced, so row i does not depend on devices, gradient accumulation or
+batching.
 """
 
 import hashlib
