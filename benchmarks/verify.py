@@ -25,7 +25,7 @@ COMMANDS = {
 }
 
 
-def make(name: str, folder: Path) -> float:
+def run_demo(name: str, folder: Path) -> float:
     """Clone HEAD into `folder` and run the demo there through one front-end; returns the seconds it took."""
     subprocess.run(["git", "clone", "--quiet", str(Path.cwd()), str(folder)], check=True)
     environment = {
@@ -46,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         root = arguments.keep or Path(temporary)
         for name in COMMANDS:
-            print(f"{name}: {make(name, root / name):.0f} s", flush=True)
+            print(f"{name}: {run_demo(name, root / name):.0f} s", flush=True)
         outputs = [path for stage in stages(load()).values() for path in stage.outputs if path.name != EXEMPT]
         missing = [path for path in outputs for name in COMMANDS if not (root / name / path).exists()]
         present = [path for path in outputs if path not in missing]

@@ -1,4 +1,4 @@
-"""Shared by all tests: no telemetry, the same draws every time, and a params file small enough to train in seconds."""
+"""Shared by all tests: no telemetry, the same random numbers every time, and a project that trains in seconds."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ TINY = ROOT / "tests" / "workflow" / "params.yaml"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what needs a GPU where there is none."""
+    """Skip tests that need a GPU where there is none."""
     need = [item for item in items if item.get_closest_marker("gpu")]
     if need:
         import torch
@@ -29,15 +29,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """The same draws whatever tests came before; a test that needs others seeds itself."""
-    torch = sys.modules.get("torch")  # whoever draws has it
+    """Seed torch, so that a test does not depend on earlier tests."""
+    torch = sys.modules.get("torch")  # only if something has imported it
     if torch is not None:
         torch.manual_seed(0)
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project folder with the tiny params file as its params.yaml; the current directory."""
+    """The current directory: an empty project folder with the tiny params file as its params.yaml."""
     (tmp_path / "params.yaml").write_text(TINY.read_text())
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -35,7 +35,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
         (["plan", "--params", "none.yaml"], "none.yaml: not there"),
         (["prepare", "cifar10"], "source.json"),
         (["train", "one-cifar10"], "manifest.json"),
-        (["score", "one-cifar10"], "not there; make it with"),
+        (["score", "one-cifar10"], "no such file; create it with"),
         (["frobnicate"], "No such command 'frobnicate'"),
         (["train"], "Missing argument 'RUN'"),
         (["train", "one-cifar10", "--sacle", "tiny"], "No such option"),

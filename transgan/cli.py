@@ -38,6 +38,17 @@ ParamsFile = Annotated[
 ]
 DatasetName = Annotated[str, typer.Argument(metavar="DATASET")]
 RunName = Annotated[str, typer.Argument(metavar="RUN")]
+TableName = Annotated[str, typer.Argument(metavar="TABLE")]
+FigureName = Annotated[str, typer.Argument(metavar="FIGURE")]
+ClassifierName = Annotated[str, typer.Argument(metavar="NAME")]
+GeneratorSource = Annotated[
+    str,
+    typer.Argument(
+        metavar="TARGET",
+        help="A run, or a generator file: saved by this project (.safetensors) or by the authors (.pth).",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def main() -> NoReturn:
@@ -87,9 +98,7 @@ def prepare(dataset: DatasetName, scale: Scale = None, params: ParamsFile = None
 
 
 @app.command(rich_help_panel=STAGES)
-def classifier(
-    name: Annotated[str, typer.Argument(metavar="NAME")], scale: Scale = None, params: ParamsFile = None
-) -> None:
+def classifier(name: ClassifierName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Train the demo's digit classifier, which stands in for Inception."""
     from transgan.scoring import classifier as stage
 
@@ -121,13 +130,7 @@ def train(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
 
 @app.command(rich_help_panel=STAGES)
 def score(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN",
-            help="A run, or a generator file: saved by this project (.safetensors) or by the authors (.pth).",
-        ),
-    ],
+    target: GeneratorSource,
     like: Annotated[
         str | None,
         typer.Option(
@@ -153,9 +156,7 @@ def score(
 
 
 @app.command(rich_help_panel=STAGES)
-def table(
-    name: Annotated[str, typer.Argument(metavar="TABLE")], scale: Scale = None, params: ParamsFile = None
-) -> None:
+def table(name: TableName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Write a table as CSV, Markdown and LaTeX."""
     from transgan.report import tables as stage
 
@@ -166,7 +167,7 @@ def table(
 
 @app.command(rich_help_panel=STAGES)
 def cells(scale: Scale = None, params: ParamsFile = None) -> None:
-    """Gather the cells of every table in one csv file."""
+    """Write the cells of all tables to one CSV file."""
     from transgan.report import cells_frame as stage
 
     plan = _plan(params, scale)
@@ -175,9 +176,7 @@ def cells(scale: Scale = None, params: ParamsFile = None) -> None:
 
 
 @app.command(rich_help_panel=STAGES)
-def figure(
-    name: Annotated[str, typer.Argument(metavar="FIGURE")], scale: Scale = None, params: ParamsFile = None
-) -> None:
+def figure(name: FigureName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Draw a figure as PNG and PDF."""
     from transgan.report import figures as stage
 
@@ -203,7 +202,7 @@ def report(scale: Scale = None, params: ParamsFile = None) -> None:
 
 @app.command(rich_help_panel=TOOLS)
 def trace(
-    table: Annotated[str, typer.Argument(metavar="TABLE")],
+    table: TableName,
     row: Annotated[str, typer.Argument(metavar="ROW")],
     scale: Scale = None,
     params: ParamsFile = None,
@@ -218,9 +217,7 @@ def trace(
 def show_plan(
     scale: Scale = None,
     params: ParamsFile = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: an object with `runs`, `tables` and `total`.")
-    ] = False,
+    as_json: AsJson = False,
     device: Annotated[
         str | None, typer.Option("--device", help="Hours on an H200, H100, A100, RTX 4090 or V100.", metavar="NAME")
     ] = None,
@@ -240,7 +237,7 @@ def show_plan(
 def show_data(
     scale: Scale = None,
     params: ParamsFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: an object whose `datasets` is a list.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List every dataset of a scale with its state, size, terms and next step."""
     from transgan.commands import show_data
@@ -286,13 +283,7 @@ def summary(scale: Scale = None, params: ParamsFile = None) -> None:
 
 @app.command(rich_help_panel=TOOLS)
 def sample(
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="TARGET",
-            help="A run, or a generator file: saved by this project (.safetensors) or by the authors (.pth).",
-        ),
-    ],
+    target: GeneratorSource,
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="x.png: a grid; x.npz: an array; otherwise a folder of PNGs.")
     ],
@@ -339,7 +330,7 @@ def evaluate(
         str | None,
         typer.Option("--resize", help="Filter for images of another size: lanczos, bicubic, bilinear or box."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
@@ -368,21 +359,15 @@ def references(
     params: ParamsFile = None,
 ) -> None:
     """List the stored reference statistics, remove them, or export them for other FID programs."""
-    from transgan.scoring import reference as scoring
+    from transgan.commands import references as tool
 
     plan = _plan(params, scale)
     if remove is not None:
-        print(f"{scoring.remove(plan, remove) / 2**20:.1f} MiB removed")
+        tool.remove(plan, remove)
     elif export is not None:
-        from transgan.metrics.reference_statistics import export_statistics
-
-        export_statistics(plan.paths.reference(*plan.reference(export)), to)
-        print(f"{to}: mu and sigma of {export}")
+        tool.export(plan, export, to)
     else:
-        for kept in scoring.stored_references(plan):
-            print(
-                f"{kept.size / 2**20:10.1f} MiB  {'in use' if kept.current else 'unused'}  {kept.name}  {kept.folder}"
-            )
+        tool.show(plan)
 
 
 @app.command(name="import-official", rich_help_panel=TOOLS)

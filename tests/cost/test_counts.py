@@ -22,9 +22,9 @@ def changed(run: Run, **recipe: object) -> Run:
 
 
 def test_counts_json_has_every_run_of_params_yaml(demo: Plan) -> None:
-    missing = [run.name for key, run in counts.wanted(demo.file).items() if key not in counts.shipped()]
+    missing = [run.name for key, run in counts.keyed_runs(demo.file).items() if key not in counts.stored_counts()]
     assert missing == [], "run `make generate`"
-    assert set(counts.shipped()) == set(counts.wanted(demo.file)), "run `make generate`"
+    assert set(counts.stored_counts()) == set(counts.keyed_runs(demo.file)), "run `make generate`"
 
 
 def test_eflop_is_of_the_full_schedule_at_demo_and_of_the_scale_elsewhere(demo: Plan) -> None:
@@ -40,7 +40,7 @@ def test_a_run_of_another_params_file_has_no_count() -> None:
 
 
 def test_the_key_depends_on_what_operations_depend_on(demo: Plan) -> None:
-    run = counts.in_full(demo, "transgan-cifar10")
+    run = counts.full_schedule(demo, "transgan-cifar10")
     assert run is not None
     same = changed(run, images=5, compile=True, ema={"beta": 0.9}, dynamics={"points": 2})
     assert counts.key(same) == counts.key(run)
@@ -75,8 +75,8 @@ def test_another_run_is_counted_once(project: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["v1-s-cifar10", "transgan-cifar10"])
 def test_a_stored_count_agrees_with_counting_again(demo: Plan, name: str) -> None:
-    run = counts.in_full(demo, name)
+    run = counts.full_schedule(demo, name)
     assert run is not None
-    shipped = counts.shipped()[counts.key(run)]
+    stored = counts.stored_counts()[counts.key(run)]
     for measure, value in asdict(estimate(run)).items():
-        assert shipped[measure] == pytest.approx(value, rel=1e-6)
+        assert stored[measure] == pytest.approx(value, rel=1e-6)

@@ -75,6 +75,6 @@ def test_tables_are_logged_once_per_content(demo):
     assert [item.path for item in store.client.list_artifacts(runs[0].info.run_id, "tables")] == ["tables/t.csv"]
     assert Path(store.client.download_artifacts(runs[1].info.run_id, "report.html")).read_text() == "<p>a page</p>"
     demo.paths.figure("f").parent.mkdir()
-    demo.paths.figure("f").with_suffix(".png").write_bytes(b"drawn anew")
+    demo.paths.figure("f").with_suffix(".png").write_bytes(b"another image")
     sync(demo)
     assert len(store.client.search_runs([store.experiment], "tags.stage = 'tables'")) == 3

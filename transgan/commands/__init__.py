@@ -1,1 +1,1 @@
-"""The tools of the command line that print something: plan, data, clean, doctor and summary, one module each."""
+"""The tools of the command line that print something, one module each."""

@@ -11,9 +11,8 @@ def summary(plan: Plan) -> None:
         if path.exists():
             print(path.read_text().split(DETAILS)[0])
     results = plan.paths.results
-    print(
-        f"Tables: {results / 'tables'}, their cells: {plan.paths.cells}   figures: {results / 'figures'}   samples: {results / 'runs'}/*/samples.png"
-    )
+    print(f"Tables: {results / 'tables'}   figures: {results / 'figures'}   cells of all tables: {plan.paths.cells}")
+    print(f"Samples: {results / 'runs'}/*/samples.png")
     print(
         "Next: `mlflow ui` compares runs; `transgan plan --scale paper` shows what the full reproduction costs; "
         "README.md describes how to run it."

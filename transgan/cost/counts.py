@@ -49,8 +49,8 @@ def eflop(plan: Plan, run_name: str) -> float | None:
 
     None if the run is not in counts.json.
     """
-    run = plan.run(run_name) if plan.scale.comparable else in_full(plan, run_name)
-    count = None if run is None else shipped().get(key(run))
+    run = plan.run(run_name) if plan.scale.comparable else full_schedule(plan, run_name)
+    count = None if run is None else stored_counts().get(key(run))
     return None if run is None or count is None else count["gflop_per_image"] * run.recipe.images / 1e9
 
 
@@ -59,18 +59,18 @@ def counted(plan: Plan, run: Run) -> dict[str, Any]:
 
     They come from counts.json or from state/, or are counted now.
     """
-    stored = plan.paths.state / "counts" / f"{key(run)}.json"
-    count = shipped().get(key(run)) or carried(stored)
+    file = plan.paths.state / "counts" / f"{key(run)}.json"
+    count = stored_counts().get(key(run)) or carried(file)
     if not count:
         logger.info(f"counting {run.name} ...")
         from transgan.cost.estimate import estimate  # imports torch, which is needed only here
 
         count = asdict(estimate(run))
-        files.write_json(stored, count)
+        files.write_json(file, count)
     return {**count, "total_eflop": count["gflop_per_image"] * run.recipe.images / 1e9}
 
 
-def in_full(plan: Plan, run_name: str) -> Run | None:
+def full_schedule(plan: Plan, run_name: str) -> Run | None:
     """A run without any scale's changes, that is with the full schedule; None if that is not a valid run."""
     entry = plan.params.runs[run_name]
     try:
@@ -101,17 +101,17 @@ def key(run: Run) -> str:
 
 
 @cache
-def shipped() -> dict[str, dict[str, Any]]:
+def stored_counts() -> dict[str, dict[str, Any]]:
     """The content of counts.json: key -> the fields of transgan.cost.estimate.Estimate."""
     text = resources.files("transgan.cost").joinpath(FILE).read_text(encoding="utf-8")
     entries: dict[str, dict[str, Any]] = json.loads(text)
     return {entry: {name: value for name, value in count.items() if name != "run"} for entry, count in entries.items()}
 
 
-def wanted(params: Path | None = None) -> dict[str, Run]:
+def keyed_runs(params: Path | None = None) -> dict[str, Run]:
     """Key -> the first run with that key, over all runs of a params file with the full schedule and at each scale."""
     plan = load(params)
-    full = [in_full(plan, name) for name in plan.params.runs]
+    full = [full_schedule(plan, name) for name in plan.params.runs]
     scaled = [run for scale in plan.params.scales for run in load(params, scale).runs.values()]
     return {key(run): run for run in reversed([*full, *scaled]) if run is not None}
 
@@ -122,7 +122,7 @@ def main() -> None:
 
     path = Path(__file__).with_name(FILE)
     known = json.loads(path.read_text()) if path.exists() else {}
-    runs = wanted()
+    runs = keyed_runs()
     counts = {entry: known[entry] for entry in runs if entry in known}
     files.write_json(path, counts)
     for entry, run in runs.items():

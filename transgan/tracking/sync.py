@@ -98,13 +98,13 @@ def _read_history(path: Path) -> list[dict[str, float]]:
 def _sync_tables(store: "Store", plan: Plan) -> None:
     """Log the tables to one MLflow run per content: unchanged tables are not stored twice."""
     results = plan.paths.results
-    kept = {
+    artifacts = {
         folder: sorted(path for path in (results / folder).glob("*") if path.is_file())
         for folder in ("tables", "figures")
     }
-    if not kept["tables"]:
+    if not artifacts["tables"]:
         return
-    content = digest({path.name: files.sha256(path) for path in (*kept["tables"], *kept["figures"])})
+    content = digest({path.name: files.sha256(path) for path in (*artifacts["tables"], *artifacts["figures"])})
     run_id = store.find({"stage": "tables", "digest": content})
     if run_id is None:
         source = provenance.source()
@@ -117,7 +117,7 @@ def _sync_tables(store: "Store", plan: Plan) -> None:
         }
         rows = {name: "; ".join(row.name for row in table.rows) for name, table in plan.params.tables.items()}
         run_id = store.create(TABLES_RUN, tags | {f"table.{name}": names for name, names in rows.items()})
-        for folder, paths in kept.items():
+        for folder, paths in artifacts.items():
             for path in paths:
                 store.client.log_artifact(run_id, str(path), folder)
     for name in (

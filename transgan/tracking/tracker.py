@@ -122,7 +122,7 @@ class Tracker:
             self._open_store.client.log_dict(self._open_run, dict(scores), "scores.json")
 
     def finish(self, status: Status = "FINISHED", reason: str | None = None) -> None:
-        """Send the queue and end the run; `reason` tells why it did not finish. A second call does nothing."""
+        """Send the queue and end the run; `reason` is why it did not finish. A second call does nothing."""
         if self._store is None:
             return
         self._paused_until = 0.0

@@ -1,8 +1,8 @@
 """What the user sees while work is under way: log messages on standard error, and progress.
 
 Modules log to `logging.getLogger(__name__)`: INFO for what happens, WARNING for what the user should look at. The
-command line calls `configure_logging`. In a notebook or another program nobody calls it, so only warnings appear, as
-Python's logging has it by default.
+command line calls `configure_logging`. In a notebook or another program it is not called, so only warnings appear,
+which is the default of Python's logging.
 """
 
 import logging

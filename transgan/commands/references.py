@@ -1,0 +1,25 @@
+"""`transgan references`: lists, removes or exports the stored reference statistics."""
+
+from pathlib import Path
+
+from transgan.config.plan import Plan
+from transgan.metrics.reference_statistics import export_statistics
+from transgan.scoring import reference
+
+
+def show(plan: Plan) -> None:
+    """Print a line for each stored reference: size, whether the plan uses it, name and folder."""
+    for stored in reference.stored_references(plan):
+        use = "in use" if stored.current else "unused"
+        print(f"{stored.size / 2**20:10.1f} MiB  {use}  {stored.name}  {stored.folder}")
+
+
+def remove(plan: Plan, name: str) -> None:
+    """Remove the stored statistics of a reference."""
+    print(f"{reference.remove(plan, name) / 2**20:.1f} MiB removed")
+
+
+def export(plan: Plan, name: str, file: Path) -> None:
+    """Write mu and sigma of a reference to an npz file."""
+    export_statistics(plan.paths.reference(*plan.reference(name)), file)
+    print(f"{file}: mu and sigma of {name}")
