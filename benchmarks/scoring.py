@@ -1,10 +1,11 @@
 """Whether FID of Inception's layer 768 orders images as it should, and how fast scoring is beside the bare extractor.
 
-    python benchmarks/scoring.py --weights W.pth --lossless IMAGES.npz --test FOLDER_OR_ARCHIVE [--count 500] [--threads 1]
+    python benchmarks/scoring.py --weights W.pth --lossless IMAGES.npz --test IMAGES [--count N] [--threads N]
 
-`--lossless` holds undistorted training images of 32 pixels. They are compared with the same images as JPEG, with noise, and blurred; the JPEGs of
-them are compared with other images (`--test`, also JPEGs). Writes benchmarks/results/scoring.json and a figure in docs/images. FID-768 is not FID:
-it comes from another layer and has another scale.
+`--lossless` holds undistorted training images of 32 pixels. They are compared with the same images as JPEG, with noise,
+and blurred; the JPEGs of them are compared with other images (`--test`, also JPEGs). Writes
+benchmarks/results/scoring.json and a figure in docs/images. FID-768 is not FID: it comes from another layer and has
+another scale.
 """
 
 import argparse
@@ -62,7 +63,7 @@ def main() -> None:
 
 
 def distances(extractor: extractors.Extractor, originals: Images, test: Path) -> Iterator[dict[str, object]]:
-    """FID-768 between every distortion and the originals, and between test and training images, both JPEGs. Every yield adds a value."""
+    """FID-768 of distorted and original images, and of test and training JPEGs. Every yield adds a value."""
 
     def statistics(source: image_sources.ImageSource, label: str) -> FeatureStatistics:
         return FeatureStatistics.of(extractors.extract(extractor, source.batches(50), source.count, label)["768"])
@@ -102,7 +103,10 @@ def blur(radius: float) -> Callable[[Images], Images]:
 
 
 def speed(extractor: extractors.Extractor, images: Images, batch: int = 20, batches: int = 2) -> dict[str, object]:
-    """Images per CPU second of the bare forward pass and of extraction as in scoring, alternating; `share` is the median ratio of the rounds."""
+    """Images per CPU second of the bare forward pass and of extraction in scoring, alternating.
+
+    `share` is the median over rounds of their ratio.
+    """
     subset = images[: batch * batches]
     chunks = list(torch.split(torch.from_numpy(subset).permute(0, 3, 1, 2), batch))
     bare: list[float] = []

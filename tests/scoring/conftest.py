@@ -52,7 +52,7 @@ def save_untrained(current: Plan, run_name: str = RUN) -> Path:
 
 @pytest.fixture(scope="session")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project folder with pack, classifier, reference and an untrained generator. Tests use a copy of it (`project`)."""
+    """A project folder with pack, classifier, reference and an untrained generator. Tests use a copy (`project`)."""
     folder = tmp_path_factory.mktemp("scoring")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -24,12 +24,12 @@ def digits(split: str) -> np.ndarray:
     return pack.read(pack.rows([split]))
 
 
-def npz(images: np.ndarray, name: str = "pictures.npz") -> str:
+def npz(images: np.ndarray, name: str = "images.npz") -> str:
     np.savez(name, images=images)
     return name
 
 
-def folder(images: np.ndarray, name: str = "pictures") -> str:
+def folder(images: np.ndarray, name: str = "images") -> str:
     Path(name).mkdir()
     for number, image in enumerate(images):
         Image.fromarray(image).save(f"{name}/{number:04d}.png")
@@ -106,17 +106,17 @@ def test_kid_against_statistics_is_refused(project: Path) -> None:
 
 
 def test_the_order_of_an_archive_changes_no_score(project: Path) -> None:
-    pictures = Path(folder(digits("test")))
-    with zipfile.ZipFile("pictures.zip", "w") as archive:
-        for path in sorted(pictures.iterdir(), key=lambda path: path.name[::-1]):
+    unsorted = Path(folder(digits("test")))
+    with zipfile.ZipFile("images.zip", "w") as archive:
+        for path in sorted(unsorted.iterdir(), key=lambda path: path.name[::-1]):
             archive.write(path, path.name)
     options = {"metrics": ["is", "kid", "fid"], "changes": {"samples": 360}}
     in_folder, in_zip = (
-        evaluate(plan.load(), target, "cifar10", **options)["metrics"] for target in ("pictures", "pictures.zip")
+        evaluate(plan.load(), target, "cifar10", **options)["metrics"] for target in ("images", "images.zip")
     )
     assert in_zip == in_folder
     by_folder, by_zip = (
-        evaluate(plan.load(), RUN, name, metrics=["kid"])["metrics"] for name in ("pictures", "pictures.zip")
+        evaluate(plan.load(), RUN, name, metrics=["kid"])["metrics"] for name in ("images", "images.zip")
     )
     assert by_zip == by_folder
 
@@ -209,7 +209,7 @@ def test_images_of_another_size_than_the_reference_are_refused(project: Path) ->
         evaluate(plan.load(), npz(large), "cifar10")
     with pytest.raises(UserError, match="16 x 16 pixels, but 8 x 8 are needed"):
         evaluate(plan.load(), folder(large), "cifar10")
-    resized = evaluate(plan.load(), "pictures", "cifar10", metrics=["fid"], changes={"resize": "box"})
+    resized = evaluate(plan.load(), "images", "cifar10", metrics=["fid"], changes={"resize": "box"})
     assert resized["summary"]["fid"]["mean"] > 0
 
 

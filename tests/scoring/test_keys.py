@@ -1,4 +1,4 @@
-"""No stale results: every ingredient changes the fingerprint of what depends on it; changed content under the same fingerprint is detected."""
+"""No stale results: every ingredient changes the fingerprints that depend on it, and changed content is detected."""
 
 import shutil
 from pathlib import Path

@@ -105,8 +105,9 @@ def test_scoring_again_in_another_process_gives_the_same_bytes(project: Path) ->
 def test_finished_scores_need_no_torch(project: Path) -> None:
     scored()
     code = (
-        "import sys; from transgan.config import plan; from transgan.scoring import score, reference, classifier; current = plan.load();"
-        f"score.score(current, {RUN!r}); reference.compute(current, {REFERENCE!r}); classifier.train(current, 'digits');"
+        "import sys; from transgan.config import plan; from transgan.scoring import score, reference, classifier;"
+        f"current = plan.load(); score.score(current, {RUN!r}); reference.compute(current, {REFERENCE!r});"
+        "classifier.train(current, 'digits');"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -247,4 +248,4 @@ def test_a_file_that_cannot_be_scored_is_refused(project: Path) -> None:
     with pytest.raises(UserError, match="run"):
         score.score_file(current, file, "one-cifar11")
     with pytest.raises(UserError, match="not a generator file"):
-        score.score_file(current, Path("pictures.zip"))
+        score.score_file(current, Path("images.zip"))

@@ -1,4 +1,4 @@
-"""The small-n FID along training: computed in float32 on the run's device, and training resumes with its own settings."""
+"""The small-n FID along training: computed in float32 on the run's device; training keeps its own settings."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,1 +1,1 @@
-"""The machine: devices and threads, what it is, and how its memory is used."""
+"""The machine: its devices, threads and precision, GPU leases, names and memory."""

@@ -1,7 +1,8 @@
-"""Device, CPU threads and precision of a process. A stage calls `prepare_compute` once, before it computes, and passes the device on.
+"""Device, CPU threads and precision of a process. A stage calls `prepare_compute` once and passes the device on.
 
-The number of threads changes the last bits of sums on a CPU. It is therefore part of a stage's fingerprint and set here, not by the
-environment. These settings belong to the whole process: library code (models, metrics) takes a device and changes none of them.
+The number of threads changes the last bits of sums on a CPU. It is therefore part of a stage's fingerprint and set
+here, not by the environment. These settings belong to the whole process: library code (models, metrics) takes a device
+and changes none of them.
 """
 
 from collections.abc import Iterator
@@ -19,10 +20,10 @@ from transgan.schema.recipe import Precision
 
 
 def prepare_compute(threads: int, device: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
-    """Set the CPU threads of PyTorch and of every BLAS in the process, choose deterministic kernels, and return the device to compute on.
+    """Set the CPU threads of PyTorch and of every BLAS, choose deterministic kernels, and return the device.
 
-    Sets float32 precision (see `set_precision`). On a machine with several GPUs, each process takes one that no other process of this
-    project holds. Raises UserError when `device` is "cuda" and there is no GPU.
+    Sets float32 precision (see `set_precision`). On a machine with several GPUs, each process takes one that no other
+    process of this project holds. Raises UserError when `device` is "cuda" and there is no GPU.
     """
     torch.set_num_threads(threads)
     threadpool_limits(limits=threads)
@@ -41,9 +42,10 @@ def prepare_compute(threads: int, device: Literal["auto", "cpu", "cuda"] = "auto
 
 
 def set_precision(precision: Precision) -> None:
-    """Set how a GPU computes float32 matrix products and convolutions: exactly for "float32", otherwise in TF32 where it has it.
+    """Set how a GPU computes float32 matrix products and convolutions: in float32 for "float32", otherwise in TF32.
 
-    TF32 rounds their inputs to 10 bits of mantissa. With "bfloat16" it applies to the operations that autocast leaves in float32.
+    TF32 rounds their inputs to 10 bits of mantissa. With "bfloat16" it applies to the operations that autocast leaves
+    in float32.
     """
     _allow_tf32("highest" if precision == "float32" else "high", precision != "float32")
 
@@ -60,7 +62,7 @@ def float32_precision() -> Iterator[None]:
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """`tensor` on `device`. A copy to a GPU is asynchronous, from pinned memory, and does not wait for the GPU's queued work."""
+    """`tensor` on `device`. A copy to a GPU is asynchronous, from pinned memory, and waits for no other work."""
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

@@ -1,4 +1,4 @@
-"""Distributes the GPUs of a machine among the processes of this project that run at the same time: each takes one that is free."""
+"""Distributes the GPUs of a machine among concurrent processes of this project: each takes a free one."""
 
 import logging
 import os
@@ -14,11 +14,12 @@ _leases: dict[str, FileLock | None] = {}  # GPU name -> its lock, held until the
 
 
 def lease_gpu(names: Sequence[str], folder: Path | None = None) -> int:
-    """Take the first of the GPUs `names` (unique names, such as UUIDs) that no other process holds, and return its index.
+    """Take the first of the GPUs `names` (unique, such as UUIDs) that no other process holds, and return its index.
 
-    The process holds the GPU until it ends, and a second call returns the same index. When all GPUs are taken, the process shares one:
-    with torchrun or several processes of one run, the one with the index LOCAL_RANK modulo the number of GPUs, otherwise the first.
-    The locks are files in `folder`, by default a folder of the user's in the system's folder for temporary files.
+    The process holds the GPU until it ends, and a second call returns the same index. When all GPUs are taken, the
+    process shares one: with torchrun or several processes of one run, the one with the index LOCAL_RANK modulo the
+    number of GPUs, otherwise the first. The locks are files in `folder`, by default a folder of the user's in the
+    system's folder for temporary files.
     """
     folder = folder or Path(tempfile.gettempdir()) / f"transgan-gpus-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True)

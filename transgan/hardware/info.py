@@ -1,6 +1,4 @@
-"""The machine at hand, as far as a plan must know it: what computes here and how much memory it has. Imports no torch, so that `transgan plan`
-stays quick.
-"""
+"""Name and memory of this machine's GPU or processor. Imports no torch, so that `transgan plan` starts quickly."""
 
 import platform
 from pathlib import Path
@@ -10,19 +8,19 @@ import pynvml
 
 
 def device_bytes() -> int:
-    """Memory of the first GPU, or of the machine where there is none."""
+    """Memory of the first GPU; of the machine if it has no GPU."""
     gpu = _first_gpu()
     return gpu[1] if gpu else int(psutil.virtual_memory().total)
 
 
 def device_name(cpu: bool = False) -> str:
-    """Name of the first GPU, or of the processor where there is none (or with `cpu`)."""
+    """Name of the first GPU; of the processor with `cpu` or if there is no GPU."""
     gpu = None if cpu else _first_gpu()
     return gpu[0] if gpu else cpu_model()
 
 
 def cpu_model() -> str:
-    """The processor in words."""
+    """Name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -31,15 +29,14 @@ def cpu_model() -> str:
 
 
 def _first_gpu() -> tuple[str, int] | None:
-    """Its name and memory in bytes; None where there is no NVIDIA GPU."""
+    """Name and memory in bytes of the first NVIDIA GPU; None if there is none."""
     try:
         pynvml.nvmlInit()
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(0)
             name = pynvml.nvmlDeviceGetName(handle)
-            return (name.decode() if isinstance(name, bytes) else str(name)), int(
-                pynvml.nvmlDeviceGetMemoryInfo(handle).total
-            )
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+            return (name.decode() if isinstance(name, bytes) else str(name)), int(memory.total)
         finally:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError:

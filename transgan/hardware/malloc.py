@@ -1,4 +1,4 @@
-"""Lets glibc's malloc keep freed memory, for work that allocates and frees large blocks over and over. Imports only the standard library."""
+"""Lets glibc's malloc keep freed memory, for work that allocates and frees large blocks repeatedly. No torch."""
 
 import ctypes
 import sys
@@ -9,9 +9,10 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's mallop
 def keep_freed_memory(largest: int | None = None) -> None:
     """Let malloc keep freed memory for the next block. Does nothing where the C library is not glibc.
 
-    By default, malloc maps every large block anew, and the kernel clears each page at its first use: a fifth of a generator's step at
-    full width (docs/performance.md). Blocks larger than `largest` bytes (at most 32 MiB; None: no limit) still return to the system when
-    they are freed, and so does free memory at the end of the heap beyond twice that size.
+    By default, malloc maps every large block anew, and the kernel clears each page at its first use: a fifth of a
+    generator's step at full width (docs/performance.md). Blocks larger than `largest` bytes (at most 32 MiB; None: no
+    limit) still return to the system when they are freed, and so does free memory at the end of the heap beyond twice
+    that size.
     """
     libc = _glibc()
     if libc is None:

@@ -1,1 +1,1 @@
-"""Metrics as a library: FID, IS, KID, precision and recall, with their extractors, samples, image sources and reference statistics."""
+"""Metrics as a library: FID, IS, KID, precision and recall, with extractors, image sources and reference statistics."""

@@ -1,4 +1,4 @@
-"""The digit classifier, which replaces Inception at the demo scale: network, training, and loading. The stage `classifier` trains it."""
+"""The digit classifier, which replaces Inception at the demo scale: network, training and loading."""
 
 import json
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class DigitNet(nn.Module):
         self.head = nn.Linear(features, classes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N, features) and logits (N, classes) of uint8 images (N, 3, H, W), which are resized to the network's resolution."""
+        """Features (N, features) and logits (N, classes) of uint8 images (N, 3, H, W), resized to its resolution."""
         pixels = images.float() / 127.5 - 1
         if pixels.shape[-2:] != (self.resolution, self.resolution):
             pixels = F.interpolate(pixels, (self.resolution, self.resolution), mode="bilinear", antialias=True)
@@ -98,7 +98,8 @@ def accuracy(net: DigitNet, data: LabelledImages) -> float:
 def load(path: Path) -> DigitNet:
     """The classifier saved in `path`, in evaluation mode on the CPU.
 
-    Raises UserError when the file is missing or damaged, or holds no weights because the scale needs none (see scoring/classifier.py).
+    Raises UserError when the file is missing or damaged, or holds no weights because the scale needs none (see
+    scoring/classifier.py).
     """
     if not path.exists():
         raise UserError(f"{path}: no such file; create it with `transgan classifier`")

@@ -1,4 +1,4 @@
-"""Evaluates images or a generator against a reference under a protocol: all metrics from one pass, with the settings that belong in a caption."""
+"""Evaluates images or a generator against a reference under a protocol: all metrics in one pass, and their settings."""
 
 import logging
 import math
@@ -39,8 +39,8 @@ TITLES = {"is": "IS", "fid": "FID", "kid": "KID", "precision": "precision", "rec
 class EvaluationSource:
     """A set of images to evaluate.
 
-    `batches(device)` streams `count` images as uint8 (B, 3, H, W). `in_order` reorders features (count, D) from stream order to the images'
-    own order.
+    `batches(device)` streams `count` images as uint8 (B, 3, H, W). `in_order` reorders features (count, D) from stream
+    order to the images' own order.
     """
 
     name: str
@@ -73,10 +73,10 @@ def evaluate_sources(
     device: torch.device,
     label: str = "evaluate",
 ) -> dict[str, Any]:
-    """Metrics (one value per source), settings and warnings, computed on `device` with the extractor's weights in the file `weights`.
+    """Metrics (one value per source), settings and warnings. `weights` is the file of the extractor's weights.
 
-    `label` names the work in messages. Raises UserError when there are too few images, features or a metric are not finite, or the
-    reference comes from another layer.
+    `label` names the work in messages. Raises UserError when there are too few images, features or a metric are not
+    finite, or the reference comes from another layer.
     """
     extractor = extractors.build(protocol, weights, required_layers(protocol), device)
     counts = {"samples": min(source.count for source in sources), "reference": reference.statistics.count}
@@ -113,8 +113,8 @@ def compute_metrics(
 ) -> dict[str, MetricValue]:
     """The protocol's metrics of one set of images, by name: is, fid, kid, precision, recall.
 
-    `features` maps each of `required_layers(protocol)` to features (N, D). Raises UserError when a metric needs reference features that
-    the reference does not have, or when a value is not finite.
+    `features` maps each of `required_layers(protocol)` to features (N, D). Raises UserError when a metric needs
+    reference features that the reference does not have, or when a value is not finite.
     """
     values: dict[str, MetricValue] = {}
     if "is" in protocol.metrics:
@@ -136,13 +136,14 @@ def compute_metrics(
     for name, value in values.items():
         if not math.isfinite(value.value):
             raise UserError(
-                f"{name} is {value.value}, but a score must be finite; the images or the reference statistics are degenerate"
+                f"{name} is {value.value}, but a score must be finite; "
+                "the images or the reference statistics are degenerate"
             )
     return values
 
 
 def tabulate(protocol: ProtocolConfig, results: Sequence[Mapping[str, MetricValue]]) -> dict[str, dict[str, Any]]:
-    """Per metric: `values`, one per source; where the metric has one, its spread; for FID with `fid_counts`, FID by number of samples."""
+    """Per metric: `values`, one per source; its spread, if it has one; with `fid_counts`, FID by number of samples."""
     table: dict[str, dict[str, Any]] = {}
     for name in results[0]:
         values = [result[name] for result in results]
@@ -159,7 +160,7 @@ def tabulate(protocol: ProtocolConfig, results: Sequence[Mapping[str, MetricValu
 
 
 def settings(protocol: ProtocolConfig, reference: Reference) -> dict[str, Any]:
-    """What a caption must mention: settings of the protocol, names of the metrics, and count, floor and self-FID of the reference."""
+    """What a caption must mention: settings of the protocol, titles of the metrics, facts about the reference."""
     fields = ("extractor", "feature_layer", "splits", "quantize", "is_splits", "seeds", "precision")
     plain = protocol.plain()
     return {
@@ -172,7 +173,7 @@ def settings(protocol: ProtocolConfig, reference: Reference) -> dict[str, Any]:
 
 
 def title(metric: str, protocol: ProtocolConfig) -> str:
-    """The name of a metric under a protocol: only layer 2048 of Inception gives what papers call FID, KID, precision and recall."""
+    """The title of a metric: only layer 2048 of Inception gives what papers call FID, KID, precision and recall."""
     name = TITLES[metric]
     if protocol.extractor == "digits":
         return f"digit {name}"
@@ -182,6 +183,6 @@ def title(metric: str, protocol: ProtocolConfig) -> str:
 def _reference_features(reference: Reference, who_needs: str) -> Tensor:
     if reference.features is None:
         raise UserError(
-            f"{who_needs} the features of the reference, but it has only statistics; give images as reference, or --metrics is,fid"
+            f"{who_needs} the features of the reference, but it has only statistics; give images, or --metrics is,fid"
         )
     return reference.features

@@ -1,7 +1,8 @@
 """Extractors: the networks whose features are compared. They are torch-fidelity's own or registered with it.
 
-`inception-v3-compat` is torch-fidelity's port of TensorFlow's Inception of 2015-12-05, on which FID and IS are defined (docs/paper.md 3.4).
-`digits` is the demo's classifier. Both take uint8 (B, 3, H, W) and resize it themselves, Inception as TensorFlow 1 did.
+`inception-v3-compat` is torch-fidelity's port of TensorFlow's Inception of 2015-12-05, on which FID and IS are defined
+(docs/paper.md 3.4). `digits` is the demo's classifier. Both take uint8 (B, 3, H, W) and resize it themselves, Inception
+as TensorFlow 1 did.
 """
 
 import io
@@ -74,7 +75,7 @@ if "digits" not in FEATURE_EXTRACTORS_REGISTRY:
 
 @dataclass(frozen=True)
 class Extractor:
-    """A network in evaluation mode on its device, with the layers it returns, and the number of features of every layer it has."""
+    """A network in evaluation mode on its device, the layers it returns, and the number of features of every layer."""
 
     module: nn.Module
     layers: tuple[str, ...]
@@ -103,7 +104,8 @@ def build(protocol: ProtocolConfig, weights: Path, layers: Iterable[str], device
     for name in names:
         if name not in known:
             raise UserError(
-                f"protocol: feature_layer {name!r} is not a layer of {protocol.extractor}, which has: {', '.join(known)}"
+                f"protocol: feature_layer {name!r} is not a layer of {protocol.extractor}, "
+                f"which has: {', '.join(known)}"
             )
     content = str(weights) if protocol.extractor == "digits" else inception_bytes(weights)
     try:
@@ -143,10 +145,10 @@ def inception_bytes(path: Path) -> io.BytesIO:
 
 
 def extract(extractor: Extractor, batches: Iterable[Tensor], total: int, label: str) -> dict[str, Tensor]:
-    """Features of all images in one pass: layer -> float32 (total, width) on the CPU. `label` names the work in messages.
+    """Features of all images in one pass: layer -> float32 (total, width) on the CPU.
 
-    On a GPU nothing waits for the device until the end, so sampling, copying and extraction overlap. Raises UserError when features are not
-    finite; the first batch is checked at once.
+    `label` names the work in messages. On a GPU nothing waits for the device until the end, so sampling, copying and
+    extraction overlap. Raises UserError when features are not finite; the first batch is checked at once.
     """
     features: dict[str, list[Tensor]] = {layer: [] for layer in extractor.layers}
     with progress(label, total, "images") as bar:
@@ -174,6 +176,7 @@ def _check_finite(features: dict[str, Tensor], extractor: Extractor, label: str)
     for layer, values in features.items():
         if not bool(torch.isfinite(values).all()):
             raise UserError(
-                f"{label}: features of layer {layer} of {extractor.description} are not finite; the weights file is partial or damaged, "
-                "or bfloat16 overflowed: replace the file, name another layer, or use float32"
+                f"{label}: features of layer {layer} of {extractor.description} are not finite; "
+                "the weights file is partial or damaged, or bfloat16 overflowed: "
+                "replace the file, name another layer, or use float32"
             )

@@ -1,4 +1,4 @@
-"""Fréchet inception distance (FID, Heusel et al. 2017), computed by torch-fidelity, and checks against misleading sample counts."""
+"""Fréchet inception distance (FID, Heusel et al. 2017), computed by torch-fidelity, and checks of the sample counts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from transgan.schema import ProtocolConfig
 
 @dataclass(frozen=True)
 class FeatureStatistics:
-    """Mean (D,) and covariance (D, D) of the features of `count` images; 0: the number is unknown, as in imported files."""
+    """Mean (D,) and covariance (D, D) of the features of `count` images (0: unknown, as in imported files)."""
 
     mu: NDArray[np.floating]
     sigma: NDArray[np.float64]
@@ -34,7 +34,8 @@ def frechet_distance(generated: FeatureStatistics, reference: FeatureStatistics)
     """
     if generated.mu.shape != reference.mu.shape:
         raise UserError(
-            f"reference statistics have {len(reference.mu)} features, the protocol's layer has {len(generated.mu)}: not the same layer"
+            f"reference statistics have {len(reference.mu)} features, "
+            f"the protocol's layer has {len(generated.mu)}: not the same layer"
         )
     if generated.mu.dtype != reference.mu.dtype:
         generated, reference = (replace(side, mu=side.mu.astype(np.float64)) for side in (generated, reference))
@@ -48,7 +49,7 @@ def fid_by_count(generated: Tensor, reference: FeatureStatistics, counts: Sequen
 
 
 def extrapolate_fid(counts: Sequence[int], values: Sequence[float]) -> float:
-    """FID at infinitely many samples: the intercept of a straight line through FID as a function of 1/n (Chong and Forsyth 2020)."""
+    """FID at infinitely many samples: the intercept of a line through FID over 1/n (Chong and Forsyth 2020)."""
     _, intercept = np.polyfit(1.0 / np.asarray(counts, dtype=np.float64), np.asarray(values, dtype=np.float64), 1)
     return float(intercept)
 
@@ -56,8 +57,8 @@ def extrapolate_fid(counts: Sequence[int], values: Sequence[float]) -> float:
 def check_sample_counts(protocol: ProtocolConfig, width: int, counts: Mapping[str, int]) -> list[str]:
     """Refuse to compute FID from fewer images than features, unless the protocol allows it; then return warnings.
 
-    `counts` maps the name of a set to its number of images (0: unknown), `width` is the number of features. With fewer images than features
-    the covariance is singular, and FID depends more on the number of images than on the images.
+    `counts` maps the name of a set to its number of images (0: unknown), `width` is the number of features. With fewer
+    images than features the covariance is singular, and FID depends more on the number of images than on the images.
     """
     if "fid" not in protocol.metrics:
         return []
@@ -65,8 +66,9 @@ def check_sample_counts(protocol: ProtocolConfig, width: int, counts: Mapping[st
     if too_few and not protocol.allow_few_samples:
         name, count = next(iter(too_few.items()))
         raise UserError(
-            f"protocol: {name}: {count:,} images are fewer than the {width:,} features of layer {protocol.feature_layer}, "
-            "so FID would mislead; use more images or a smaller layer, or set allow_few_samples: true"
+            f"protocol: {name}: {count:,} images are fewer than the {width:,} features of layer "
+            f"{protocol.feature_layer}, so FID would mislead; use more images or a smaller layer, "
+            "or set allow_few_samples: true"
         )
     return [
         f"{name}: {count:,} images are fewer than the {width:,} features; this FID is far too high"

@@ -26,11 +26,11 @@ def open_generator(plan: Plan, target: str) -> "GeneratorNetwork | None":
 
 
 def load(path: Path) -> "GeneratorNetwork":
-    """The generator in a .safetensors saved by this project or in a .pth checkpoint of the authors, in evaluation mode on the CPU.
+    """The generator in a .safetensors of this project or in a .pth of the authors, in evaluation mode on the CPU.
 
     Raises UserError when the file is missing or damaged.
     """
-    # Imported here because the stage `score` imports this module, and must not import torch when its scores are finished.
+    # Imported here because the stage `score` imports this module, but needs no torch when its scores are finished.
     from transgan.models.official_checkpoints import import_official
     from transgan.models.serialization import load_generator
 

@@ -1,7 +1,7 @@
-"""Stored images as batches of uint8 (B, 3, H, W): a pack, a folder, an archive or an .npz, read ahead in a thread, never all in memory.
+"""Stored images (a pack, a folder, an archive or an .npz) as batches of uint8 (B, 3, H, W), read ahead in a thread.
 
-Images are not resized unless the protocol names a filter (`resize`): all have one size, which must be the reference's. Resizing changes FID by
-more than most papers claim to improve it (Parmar et al. 2022).
+Images are not resized unless the protocol names a filter (`resize`): all have one size, which must be the reference's.
+Resizing changes FID by more than most papers claim to improve it (Parmar et al. 2022).
 """
 
 import hashlib
@@ -35,9 +35,9 @@ NPZ_KEYS = ("images", "arr_0")  # the name in this project's files, and NumPy's 
 class ImageSource:
     """`count` stored images of `resolution` pixels.
 
-    `stream(batch)` yields them as uint8 (B, H, W, 3). `digest` identifies their content. `lossy` is true when some are JPEG or WebP. An archive
-    may stream its images in another order than that of their names; `order` then holds the positions in the stream that sort them by name,
-    int64 (count,).
+    `stream(batch)` yields them as uint8 (B, H, W, 3). `digest` identifies their content. `lossy` is true when some are
+    JPEG or WebP. An archive may stream its images in another order than that of their names; `order` then holds the
+    positions in the stream that sort them by name, int64 (count,).
     """
 
     count: int
@@ -48,11 +48,11 @@ class ImageSource:
     order: Tensor | None = None
 
     def in_order(self, features: Tensor) -> Tensor:
-        """Features (count, ...) in the order of the images' names: IS and KID depend on it, so an archive must not choose it."""
+        """Features (count, ...) in the order of the images' names: IS and KID depend on it."""
         return features if self.order is None else features[self.order]
 
     def batches(self, batch: int) -> Iterator[Tensor]:
-        """All images in stream order, uint8 (B, 3, H, W) on the CPU. A thread reads the next batch while the caller uses this one."""
+        """All images in stream order, uint8 (B, 3, H, W) on the CPU. A thread reads the next batch in advance."""
         arrays = self.stream(batch)
         with ThreadPoolExecutor(1) as reader:
             next_batch = reader.submit(next, arrays, None)
@@ -82,16 +82,18 @@ def from_rows(images: NDArray[np.uint8], rows: NDArray[np.int64], digest: str) -
 
 
 def from_path(path: Path, count: int | None, resolution: int | None, resize: str) -> ImageSource:
-    """Images of an .npz, of a folder and its subfolders, or of an archive: at most `count`, evenly spaced over the sorted names.
+    """Images of an .npz, a folder and its subfolders, or an archive: at most `count`, evenly spaced over sorted names.
 
-    Images of another size than `resolution` are resized with the filter `resize`, or refused if it is "none". Without `resolution`, all must be
-    squares of one size. Raises UserError when there are no images, or for the first one that cannot be used.
+    Images of another size than `resolution` are resized with the filter `resize`, or refused if it is "none". Without
+    `resolution`, all must be squares of one size. Raises UserError when there are no images, or for the first one that
+    cannot be used.
     """
     if path.suffix == ".npz":
         images = read_images(path)
         if resolution not in (None, images.shape[1]):
             raise UserError(
-                f"{path}: images of {images.shape[1]} pixels, but {resolution} are needed; resize them or name another reference"
+                f"{path}: images of {images.shape[1]} pixels, but {resolution} are needed; "
+                "resize them or name another reference"
             )
         return from_rows(images, evenly_spaced(len(images), count), files.sha256(path))
     container = open_container(path)
@@ -111,7 +113,7 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
 
 
 def read_images(path: Path) -> NDArray[np.uint8]:
-    """Images uint8 (N, H, W, 3) of an .npz, under the name images or arr_0. Raises UserError when it holds anything else."""
+    """Images uint8 (N, H, W, 3) of an .npz, named images or arr_0. Raises UserError when it holds anything else."""
     arrays = read_npz(path)
     name = next((key for key in NPZ_KEYS if key in arrays), None)
     if name is None:
@@ -121,7 +123,8 @@ def read_images(path: Path) -> NDArray[np.uint8]:
         raise UserError(f"{path}: {name} has shape {images.shape}, must be (N, H, H, 3): squares, channels last")
     if images.dtype != np.uint8:
         raise UserError(
-            f"{path}: {name} is {images.dtype}, must be uint8 in 0 ... 255; convert it yourself, because rounding changes the score"
+            f"{path}: {name} is {images.dtype}, must be uint8 in 0 ... 255; "
+            "convert it yourself, because rounding changes the score"
         )
     if images.max() <= 1:
         raise UserError(f"{path}: {name} has no value above 1, but images must be in 0 ... 255")

@@ -11,13 +11,14 @@ from transgan.schema import ProtocolConfig
 def kernel_inception_distance(generated: Tensor, reference: Tensor, protocol: ProtocolConfig) -> MetricValue:
     """KID between features (N, D) and (M, D): mean and standard deviation over random subsets.
 
-    The estimate is unbiased: between equal distributions it is often a little below zero. Raises UserError when a subset is larger than
-    one of the sets.
+    The estimate is unbiased: between equal distributions it is often a little below zero. Raises UserError when a
+    subset is larger than one of the sets.
     """
     smaller = min(len(generated), len(reference))
     if smaller < protocol.kid_subset_size:
         raise UserError(
-            f"protocol: kid_subset_size {protocol.kid_subset_size:,} is more than the {smaller:,} images available; decrease it"
+            f"protocol: kid_subset_size {protocol.kid_subset_size:,} is more than the {smaller:,} images available; "
+            "decrease it"
         )
     sizes = {"kid_subsets": protocol.kid_subsets, "kid_subset_size": protocol.kid_subset_size}
     metric = kid_features_to_metric(generated, reference, verbose=False, **sizes)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class MetricValue:
     """A metric of one set of images.
 
-    `spread` is the standard deviation inside the evaluation (IS: over splits; KID: over subsets). `by_count` is FID at the smaller numbers
-    of samples that the protocol names.
+    `spread` is the standard deviation inside the evaluation (IS: over splits; KID: over subsets). `by_count` is FID at
+    the smaller numbers of samples that the protocol names.
     """
 
     value: float

@@ -1,7 +1,8 @@
 """Nearest training images of generated images, which show whether a generator copies its training data.
 
-The distance is between pixels, or between the features of an extractor. A copy is much nearer to a training image than training images
-are to each other: `nearest_images(pack.read(rows), pack, rows, k=2).distances[:, 1]` are those distances, for comparison.
+The distance is between pixels, or between the features of an extractor. A copy is much nearer to a training image than
+training images are to each other: `nearest_images(pack.read(rows), pack, rows, k=2).distances[:, 1]` are those
+distances, for comparison.
 """
 
 from collections.abc import Callable
@@ -27,14 +28,14 @@ Features = Callable[[NDArray[np.uint8]], Tensor]
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The k nearest images of each query, nearest first: rows of the pack, int64 (n, k), and Euclidean distances, float64 (n, k)."""
+    """The k nearest images of each query, nearest first: rows of the pack and Euclidean distances, both (n, k)."""
 
     rows: NDArray[np.int64]
     distances: NDArray[np.float64]
 
 
 def pixel_features(images: NDArray[np.uint8]) -> Tensor:
-    """uint8 (N, H, W, 3) -> float64 (N, D) in 0 to 255: the pixels, of larger images the means of square blocks (about 32 x 32 blocks).
+    """Pixels of uint8 images (N, H, W, 3), float64 (N, D) in 0 to 255; of large images, means of about 32 x 32 blocks.
 
     In block averages a shift by one pixel matters less, and a search over a large pack costs less.
     """
@@ -62,9 +63,9 @@ def nearest_images(
     k: int,
     features: Features = pixel_features,
 ) -> Neighbours:
-    """Find the k images among `rows` of the pack that are nearest to each of `images`, uint8 (n, H, W, 3) of the pack's resolution.
+    """Find the k images among `rows` of the pack that are nearest to each of `images`, uint8 (n, H, W, 3).
 
-    Reads the pack in chunks. Images at equal distances keep the order of `rows`. Read the found ones with `pack.read`.
+    Reads the pack in chunks. Images at equal distances keep the order of `rows`. `pack.read` reads the result's rows.
     """
     queries = features(images)
     distances = torch.zeros((len(queries), 0), dtype=torch.float64)

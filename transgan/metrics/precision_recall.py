@@ -10,9 +10,10 @@ from transgan.schema import ProtocolConfig
 
 
 def precision_recall(generated: Tensor, reference: Tensor, protocol: ProtocolConfig) -> dict[str, MetricValue]:
-    """Precision and recall of generated features (N, D) and reference features (M, D), from at most `prc_samples` evenly spaced ones of each.
+    """Precision and recall of generated features (N, D) and reference features (M, D).
 
-    Raises UserError when there are too few images for the neighbourhood.
+    At most `prc_samples` evenly spaced ones of each are used. Raises UserError when there are too few images for the
+    neighbourhood.
     """
     pair = [features[evenly_spaced(len(features), protocol.prc_samples)] for features in (generated, reference)]
     smaller = min(map(len, pair))

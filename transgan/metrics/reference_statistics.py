@@ -1,9 +1,10 @@
-"""Reference statistics: what generated images are compared with, computed once per dataset and protocol and stored as an .npz.
+"""Reference statistics: what generated images are compared with, computed once per dataset and protocol, in an .npz.
 
-The file holds mu (D,) and sigma (D, D) of the features, count (the number of images), self_fid (FID of the reference against itself, which
-shows the accuracy of the arithmetic), about (sorted JSON that describes what it was computed from), floor (FID between two disjoint halves of
-the reference; absent when they are too small) and, where a metric needs them, features float32 (N, D): all of them for KID, `prc_samples`
-evenly spaced ones for precision and recall alone.
+The file holds mu (D,) and sigma (D, D) of the features, count (the number of images), self_fid (FID of the reference
+against itself, which shows the accuracy of the arithmetic), about (sorted JSON that describes what it was computed
+from), floor (FID between two disjoint halves of the reference; absent when they are too small) and, where a metric
+needs them, features float32 (N, D): all of them for KID, `prc_samples` evenly spaced ones for precision and recall
+alone.
 """
 
 import json
@@ -33,8 +34,8 @@ logger = logging.getLogger(__name__)
 class Reference:
     """Statistics of reference images.
 
-    `features` (N, D) are None where no metric needs them, `floor` is None for too few images, `self_fid` is None in imported files; `about`
-    describes what the reference was computed from.
+    `features` (N, D) are None where no metric needs them, `floor` is None for too few images, `self_fid` is None in
+    imported files; `about` describes what the reference was computed from.
     """
 
     statistics: FeatureStatistics
@@ -67,9 +68,10 @@ def compute_reference(
     about: Mapping[str, Any] | None = None,
     label: str = "reference",
 ) -> Reference:
-    """Statistics of `images` under `protocol`, with the extractor's weights in the file `weights`, computed on `device`.
+    """Statistics of `images` under `protocol`. `weights` is the file of the extractor's weights.
 
-    `about` is stored with them; `label` names the work in messages. Raises UserError when there are fewer images than the protocol allows.
+    `about` is stored with them; `label` names the work in messages. Raises UserError when there are fewer images than
+    the protocol allows.
     """
     extractor = extractors.build(protocol, weights, [protocol.feature_layer], device)
     width = extractor.widths[protocol.feature_layer]
@@ -127,6 +129,6 @@ def load_reference(path: Path) -> Reference:
 
 
 def export_statistics(path: Path, target: Path) -> None:
-    """Write mu and sigma of the reference in `path` to `target`, in double precision, as other FID programs read them."""
+    """Write mu and sigma of the reference in `path` to `target`, in double precision, for other FID programs."""
     statistics = load_reference(path).statistics
     write_npz(target, {"mu": statistics.mu.astype(np.float64), "sigma": statistics.sigma})

@@ -1,7 +1,7 @@
-"""Images of a generator: uint8 samples for evaluation, streamed in batches so that they need little memory, and images of given latents.
+"""Images of a generator: uint8 samples for evaluation, streamed in batches, and images of given latents.
 
-The random numbers of an image follow from the evaluation seed and the image's index alone. Image i of a seed is therefore the same for every
-batch size, number of samples and device.
+The random numbers of an image follow from the evaluation seed and the image's index alone. Image i of a seed is
+therefore the same for every batch size, number of samples and device.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ Quantization = Literal["truncate", "round"]
 def generate(
     generator: nn.Module, seed: int, start: int, stop: int, batch: int, device: torch.device
 ) -> Iterator[Tensor]:
-    """Images start ... stop-1 of an evaluation seed, in batches: float (B, 3, H, W) on `device`, about [-1, 1], unbounded.
+    """Images start ... stop-1 of an evaluation seed, in batches: float (B, 3, H, W) on `device`, about [-1, 1].
 
     Raises UserError when an image is not finite, but only after the last batch: an earlier check would stall a GPU.
     """
@@ -40,12 +40,12 @@ def generate(
         yield images
     if not bool(finite):
         raise UserError(
-            f"the generator's images of evaluation seed {seed} are not all finite: training has diverged; train it again"
+            f"the generator's images of evaluation seed {seed} are not all finite: it has diverged; train it again"
         )
 
 
 def quantize(images: Tensor, quantization: Quantization = "truncate") -> Tensor:
-    """[-1, 1] -> uint8 [0, 255], same shape: (x + 1) * 127.5, clamped, then truncated (as in the paper's evaluation) or rounded."""
+    """[-1, 1] -> uint8 [0, 255]: (x + 1) * 127.5, clamped, then truncated (as in the paper's evaluation) or rounded."""
     scaled = ((images.float() + 1) * 127.5).clamp(0, 255)
     return (scaled.round() if quantization == "round" else scaled).to(torch.uint8)
 

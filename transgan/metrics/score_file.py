@@ -25,7 +25,7 @@ class _Scores(BaseModel):
 
 
 def read_scores(plan: Plan, run: str) -> dict[str, Any] | None:
-    """The content of scores/<run>.json as the stage `score` wrote it; None if there is no such file. Raises UserError when it is damaged."""
+    """The content of scores/<run>.json, None if there is no such file. Raises UserError when it is damaged."""
     path: Path = plan.paths.score(run)
     if not path.exists():
         return None

@@ -7,7 +7,10 @@ from torch import Tensor
 
 
 def evenly_spaced(total: int, count: int | None) -> NDArray[np.int64]:
-    """`count` evenly spaced indices of `total` items: a set sorted by class keeps its class frequencies. All indices if count >= total or None."""
+    """`count` evenly spaced indices of `total` items, all if `count` is None or not smaller.
+
+    A subset of a set that is sorted by class keeps its class frequencies.
+    """
     if count is None or count >= total:
         return np.arange(total, dtype=np.int64)
     return (np.arange(count, dtype=np.int64) * total) // count

@@ -1,7 +1,7 @@
-"""Finds the weights of extractors, and downloads Inception's once. Everything is verified before anything reads it. Imports no torch.
+"""Finds the weights of extractors, downloads Inception's once, and verifies them. Imports no torch.
 
-Inception's file is looked for in data/incoming (a user puts it there), then in data/archives (an earlier download), then at `data.mirror`, then
-at torch-fidelity's release. torch.hub is not used: it does not verify what its cache holds.
+Inception's file is looked for in data/incoming (a user puts it there), then in data/archives (an earlier download),
+then at `data.mirror`, then at torch-fidelity's release. torch.hub is not used: it does not verify what its cache holds.
 """
 
 import logging
@@ -29,14 +29,15 @@ INCOMING, ARCHIVES = Path("data/incoming"), Path("data/archives")
 def locate(plan: Plan, protocol: ProtocolConfig) -> tuple[Path, str]:
     """The protocol's weights file and its SHA-256. Inception's is downloaded if it is nowhere on this machine.
 
-    A file that the protocol names (`weights`) is used as it is; the digest of Inception's standard file is verified. Raises UserError when
-    the file is missing or damaged, or cannot be downloaded.
+    A file that the protocol names (`weights`) is used as it is; the digest of Inception's standard file is verified.
+    Raises UserError when the file is missing or damaged, or cannot be downloaded.
     """
     if protocol.weights is not None:
         path = Path(protocol.weights)
         if not path.is_file():
             raise UserError(
-                f"{plan.file}: protocol weights {path}: no such file; name a file of weights of {protocol.extractor}, or null"
+                f"{plan.file}: protocol weights {path}: no such file; "
+                f"name a file of weights of {protocol.extractor}, or null"
             )
         return path, files.sha256(path)
     if protocol.extractor == "digits":
@@ -58,7 +59,8 @@ def _locate_inception(mirror: str | None) -> tuple[Path, str]:
                 return path, digest
             if folder == INCOMING:
                 raise UserError(
-                    f"{path}: its SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}: partial or another file; replace it"
+                    f"{path}: its SHA-256 begins with {digest[:8]}, "
+                    f"not {INCEPTION_DIGEST}: partial or another file; replace it"
                 )
             logger.warning(
                 f"{path}: damaged (its SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); downloading it again"
@@ -94,6 +96,7 @@ def _verify(path: Path) -> tuple[Path, str]:
     if not digest.startswith(INCEPTION_DIGEST):
         path.unlink()
         raise UserError(
-            f"{path}: received another file (SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); get it from {INCEPTION_URL}"
+            f"{path}: received another file (SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); "
+            f"get it from {INCEPTION_URL}"
         )
     return path, digest

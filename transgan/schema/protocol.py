@@ -1,4 +1,4 @@
-"""Configuration of scoring: protocols, and the small classifier that replaces Inception at the demo scale (paper.md 3.4)."""
+"""Configuration of scoring: protocols, and the classifier that replaces Inception at the demo scale (paper.md 3.4)."""
 
 from typing import Literal, Self
 
@@ -25,7 +25,7 @@ class ProtocolConfig(Strict):
     )
     resize: Literal["none", "lanczos", "bicubic", "bilinear", "box"] = Field(
         "none",
-        description="filter that resizes images of a folder or archive to the reference's size; none: refuse another size",
+        description="filter that resizes images of a folder or archive to the reference's size; none: refuse others",
     )
     quantize: Literal["truncate", "round"] = Field("truncate", description="conversion of [0, 255] to uint8")
     is_splits: int = Field(10, ge=1)
@@ -56,7 +56,7 @@ class ProtocolConfig(Strict):
 
     @property
     def stored_features(self) -> bool | int:
-        """Features that the reference must store besides mean and covariance: none (False), all (True, for KID), or this many."""
+        """Features that a reference must store besides mean and covariance: none (False), all (True) or this many."""
         if "kid" in self.metrics:
             return True
         return self.prc_samples if "prc" in self.metrics else False

@@ -1,4 +1,4 @@
-"""The stages and tools of scoring: from a generator or images to FID, IS, KID, precision and recall, under a named protocol.
+"""The stages of scoring (`reference`, `classifier`, `score`) and its tools (`evaluate`, `sample`).
 
-Stages: `reference`, `classifier`, `score`. Tools: `evaluate`, `sample`. The library `transgan.metrics` does the computing.
+The library `transgan.metrics` computes everything.
 """

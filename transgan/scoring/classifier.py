@@ -1,7 +1,7 @@
 """The stage `classifier`: trains the demo's digit classifier, which replaces Inception at that scale.
 
-It is trained on one dataset, seeded, on the CPU. Its logits give the Inception score, its last hidden layer FID, KID, precision and recall.
-These scores compare demo runs with each other and with nothing else.
+It is trained on one dataset, seeded, on the CPU. Its logits give the Inception score, its last hidden layer FID, KID,
+precision and recall. These scores compare demo runs with each other and with nothing else.
 """
 
 import json
@@ -27,8 +27,9 @@ WEIGHTS = "classifier.safetensors"
 def train(plan: Plan, name: str) -> None:
     """Train classifier `name` on its dataset's pack and write plan.paths.classifier(name).
 
-    If no protocol of the scale uses the classifier, the file holds no weights and its metadata give this reason. Raises UserError when the
-    pack is missing or has no labels, or when the network classifies less than `accuracy` of the test split correctly.
+    If no protocol of the scale uses the classifier, the file holds no weights and its metadata give this reason. Raises
+    UserError when the pack is missing or has no labels, or when the network classifies less than `accuracy` of the test
+    split correctly.
     """
     config = plan.classifier(name)
     needed = plan.classifier_needed

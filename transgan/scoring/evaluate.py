@@ -1,8 +1,8 @@
-"""`transgan evaluate`: metrics of a generator or of any images, against any reference, under a named protocol; needs no run and no orchestrator.
+"""`transgan evaluate`: metrics of any generator or images against any reference, under a named protocol.
 
-A target is a run, a generator file (.safetensors of this project, .pth of the authors), a dataset, a pack, a folder or archive of images, or an
-.npz of images. A reference is a dataset, a pack, a folder, an archive, an .npz of images, or an .npz of statistics (mu, sigma). `NAME:SPLIT`
-selects one split of a dataset or pack.
+A target is a run, a generator file (.safetensors of this project, .pth of the authors), a dataset, a pack, a folder or
+archive of images, or an .npz of images. A reference is a dataset, a pack, a folder, an archive, an .npz of images, or
+an .npz of statistics (mu, sigma). `NAME:SPLIT` selects one split of a dataset or pack.
 """
 
 import logging
@@ -44,10 +44,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate `target` against `reference`.
 
-    `protocol` is a name of the params file; by default that of the target if it is a run, otherwise that of the runs on the reference's dataset.
-    `metrics` replace the protocol's, and `changes` its other keys (samples, feature_layer, weights, resize ...). Returns target, reference,
-    protocol, changes, metrics (as in scores/<run>.json), summary (metric -> mean, and std over evaluation seeds or None), settings and
-    warnings. Raises UserError.
+    `protocol` is a name of the params file; by default that of the target if it is a run, otherwise that of the runs on
+    the reference's dataset. `metrics` replace the protocol's, and `changes` its other keys (samples, feature_layer,
+    weights, resize ...). Returns target, reference, protocol, changes, metrics (as in scores/<run>.json), summary
+    (metric -> mean, and std over evaluation seeds or None), settings and warnings. Raises UserError.
     """
     name = protocol or _default_protocol(plan, target, reference)
     config = _changed(plan, name, {**(changes or {}), **({"metrics": list(metrics)} if metrics else {})})
@@ -75,7 +75,8 @@ def render(result: Mapping[str, Any]) -> str:
     settings = result["settings"]
     changed = "".join(f", {key} {value}" for key, value in result["changes"].items())
     lines = [
-        f"{result['target']} against {result['reference']}, protocol {result['protocol']}{changed}: {settings['samples']:,} images"
+        f"{result['target']} against {result['reference']}, protocol {result['protocol']}{changed}: "
+        f"{settings['samples']:,} images"
     ]
     for metric, summary in result["summary"].items():
         seeds = len(result["metrics"][metric]["values"])
@@ -120,7 +121,8 @@ def _sources(
     if generator is not None:
         if resolution not in (None, generator.resolution):
             raise UserError(
-                f"{target}: generates {generator.resolution} pixels, but the reference has {resolution}; name another reference"
+                f"{target}: generates {generator.resolution} pixels, but the reference has {resolution}; "
+                "name another reference"
             )
         return generator_sources(generator, config), []
     images = _images(plan, target, None, config.samples, resolution, config.resize)
@@ -135,7 +137,7 @@ def _sources(
 def _images(
     plan: Plan, name: str, splits: Sequence[str] | None, count: int | None, resolution: int | None, resize: str
 ) -> ImageSource:
-    """Images of a dataset or pack (`splits` of it, by default all), a folder, an archive or an .npz; at most `count`, evenly spaced."""
+    """Images of a dataset or pack (`splits`, by default all), a folder, an archive or an .npz; at most `count`."""
     base, _, split = name.partition(":")
     folder = plan.paths.data(base) if base in plan.datasets and not Path(base).exists() else Path(base)
     if not (folder / "manifest.json").exists():
@@ -149,7 +151,8 @@ def _images(
     rows = pack.rows([split] if split else splits or list(pack.manifest["splits"]))
     if resolution not in (None, pack.images.shape[1]):
         raise UserError(
-            f"{name}: images of {pack.images.shape[1]} pixels, but the reference has {resolution}; prepare both at one resolution"
+            f"{name}: images of {pack.images.shape[1]} pixels, but the reference has {resolution}; "
+            "prepare both at one resolution"
         )
     return image_sources.from_pack(pack, rows[evenly_spaced(len(rows), count)])
 
@@ -163,7 +166,7 @@ def _reference(
     weights_digest: str,
     device: torch.device,
 ) -> Reference:
-    """Statistics from an .npz of them, from the stage `reference` if it computes exactly these, otherwise computed and stored here."""
+    """Statistics from an .npz, from the stage `reference` if it computes exactly these, otherwise computed here."""
     file = Path(name)
     if file.suffix == ".npz" and file.exists() and "mu" in read_npz(file):
         return load_reference(file)

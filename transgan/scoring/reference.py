@@ -1,4 +1,4 @@
-"""The stage `reference`: reference statistics, once per dataset and protocol, shared by all runs. Also lists and removes stored ones."""
+"""The stage `reference`: statistics once per dataset and protocol, shared by all runs; lists and removes them."""
 
 import logging
 import shutil
@@ -84,7 +84,10 @@ def stored_references(plan: Plan) -> Iterator[StoredReference]:
 
 
 def remove(plan: Plan, name: str) -> int:
-    """Remove all stored forms of reference `name` and its declared file; returns the bytes freed. Raises UserError if there are none."""
+    """Remove all stored forms of reference `name` and its declared file; returns the bytes freed.
+
+    Raises UserError if there are none.
+    """
     everything = list(stored_references(plan))
     selected = [entry for entry in everything if entry.name == name]
     declared = plan.paths.results / "reference" / f"{name}.npz"

@@ -1,4 +1,7 @@
-"""`transgan sample`: images of a generator as a grid (.png), an array (.npz) or a folder of PNGs. Image i is the one that scoring uses as i."""
+"""`transgan sample`: images of a generator as a grid (.png), an array (.npz) or a folder of PNGs.
+
+Image i is the one that scoring uses as image i.
+"""
 
 import logging
 import math
@@ -37,14 +40,15 @@ def sample(
 ) -> None:
     """Write the first `count` images of evaluation seed `seed` to `out`.
 
-    `target` is a run, a .safetensors saved by this project, or a .pth of the authors. `out` is x.png for a grid, x.npz for an array `images`
-    uint8 (N, H, W, 3), or a new or empty folder for PNGs. Raises UserError when the target is no generator, its images are not finite, or
-    `out` cannot be written.
+    `target` is a run, a .safetensors saved by this project, or a .pth of the authors. `out` is x.png for a grid, x.npz
+    for an array `images` uint8 (N, H, W, 3), or a new or empty folder for PNGs. Raises UserError when the target is no
+    generator, its images are not finite, or `out` cannot be written.
     """
     generator = open_generator(plan, target)
     if generator is None:
         raise UserError(
-            f"{target}: no run of {plan.file} and no generator file (.safetensors, .pth); known runs: {', '.join(plan.runs)}"
+            f"{target}: no run of {plan.file} and no generator file (.safetensors, .pth); "
+            f"known runs: {', '.join(plan.runs)}"
         )
     if out.suffix.lower() in OTHER_FORMATS:
         raise UserError(f"{out}: name x.png for a grid, x.npz for an array, or a folder of PNGs")

@@ -1,6 +1,7 @@
-"""The stage `score`: samples of a trained run's generator against its reference, under the run's protocol, once per evaluation seed.
+"""The stage `score`: metrics of a trained run's generator under the run's protocol, once per evaluation seed.
 
-`score_file` scores a generator file (saved by this project, or of the authors) in the same way, and writes the scores beside it.
+`score_file` scores a generator file (saved by this project, or of the authors) in the same way, and writes the scores
+beside it.
 """
 
 import logging
@@ -28,7 +29,8 @@ SCORES = "scores.json"
 def score(plan: Plan, run_name: str) -> None:
     """Score run `run_name` and write plan.paths.score(run_name).
 
-    Raises UserError when the generator, the reference or the weights are missing, there are too few images, or a score is not finite.
+    Raises UserError when the generator, the reference or the weights are missing, there are too few images, or a score
+    is not finite.
     """
     run = plan.run(run_name)
     trained = plan.paths.run(run_name)
@@ -58,10 +60,11 @@ def score(plan: Plan, run_name: str) -> None:
 
 
 def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
-    """Score a generator file as if run `like` had trained it; writes FILE.scores.json, with the content of a run's scores, and returns its path.
+    """Score a generator file as if run `like` had trained it; writes FILE.scores.json and returns its path.
 
-    Without `like`, the first run of the plan whose data has the generator's resolution is used. Scores that are up to date are not computed
-    again. Raises UserError when the file is no generator, when no dataset or several have its resolution, or in the cases of `score`.
+    Without `like`, the first run of the plan whose data has the generator's resolution is used. Scores that are up to
+    date are not computed again. Raises UserError when the file is no generator, when no dataset or several have its
+    resolution, or in the cases of `score`.
     """
     generator = generator_files.open_generator(plan, str(file))
     if generator is None:
@@ -120,11 +123,13 @@ def _first_run(plan: Plan, file: Path, resolution: int) -> Run:
     if not datasets:
         known = ", ".join(f"{name} {dataset.resolution}" for name, dataset in plan.datasets.items())
         raise UserError(
-            f"{file}: generates {resolution} pixels, but no run's data has them at scale {plan.scale_name} ({known}); name another --scale"
+            f"{file}: generates {resolution} pixels, but no run's data has them at scale {plan.scale_name} "
+            f"({known}); name another --scale"
         )
     if len(datasets) > 1:
         raise UserError(
-            f"{file}: generates {resolution} pixels, which {', '.join(datasets)} have; name a run whose protocol to use with --like"
+            f"{file}: generates {resolution} pixels, which {', '.join(datasets)} have; "
+            "name a run whose protocol to use with --like"
         )
     return runs[0]
 

@@ -13,7 +13,7 @@ GREY = (90, 90, 90)
 
 
 def make_grid(images: np.ndarray, columns: int, gap: int = 1, background: int = 255) -> np.ndarray:
-    """Images (N, H, W, 3) in rows of `columns`, `gap` pixels apart: uint8 (rows (H + gap) - gap, columns (W + gap) - gap, 3)."""
+    """Images (N, H, W, 3) in rows of `columns`, `gap` pixels apart, as one uint8 image (height, width, 3)."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     sheet = np.full((rows, columns, height + gap, width + gap, channels), background, np.uint8)
@@ -23,7 +23,7 @@ def make_grid(images: np.ndarray, columns: int, gap: int = 1, background: int = 
 
 
 def save_grid(path: Path, images: np.ndarray, columns: int = 8) -> None:
-    """Write images uint8 (N, H, W, 3) as a grid with thin grey lines. Small images are enlarged by a whole factor, bicubically."""
+    """Write images uint8 (N, H, W, 3) as a grid with thin grey lines. Small images are enlarged by a whole factor."""
     _, height, width, _ = images.shape
     factor = max(1, GRID_PIXELS // (columns * width))
     rows, step_x, step_y = -(-len(images) // columns), width * factor + GAP, height * factor + GAP
