@@ -16,7 +16,6 @@ from transgan.report.paper_numbers import authors_curve
 from transgan.report.plots import attention_distance, bars, compute, curve, dynamics, precision_recall, sources, style
 from transgan.schema import FigureConfig
 from transgan.utils import files
-from transgan.utils.image_grid import make_grid
 
 RUN = "transgan-cifar10"
 
@@ -108,13 +107,6 @@ def test_history_has_nan_where_nothing_was_measured(project, trained):
     assert np.isnan(rows["g_loss"]).all()
     with (plan.paths.run(RUN) / "history.csv").open() as file:
         assert list(rows) == next(csv.reader(file))
-
-
-def test_a_grid_places_pictures_in_reading_order():
-    pictures = np.zeros((3, 2, 2, 3), np.uint8) + np.arange(3, dtype=np.uint8)[:, None, None, None]
-    sheet = make_grid(pictures, columns=2)
-    assert sheet.shape == (5, 5, 3)
-    assert sheet[:, :, 0].tolist() == [[0, 0, 255, 1, 1]] * 2 + [[255] * 5] + [[2, 2, 255, 255, 255]] * 2
 
 
 def test_a_run_that_is_not_there_is_named(project):

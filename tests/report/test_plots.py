@@ -11,6 +11,7 @@ from transgan.models.attention_maps import attention_layers
 from transgan.models.serialization import save_generator
 from transgan.report.plots import attention, interpolation, neighbours, positions, style
 from transgan.schema import FigureConfig, TransformerGenerator
+from transgan.utils import files
 
 RUN = "transgan-celeba128"
 
@@ -46,22 +47,28 @@ def test_spherical_steps_are_equal_angles():
     torch.testing.assert_close(angles, angles[:1].expand(4), atol=1e-4, rtol=0)
 
 
-def test_nearest_pictures_are_those_of_a_full_search_across_chunks(monkeypatch):
-    monkeypatch.setattr(neighbours, "CHUNK", 7)
+def test_neighbours_stand_right_of_their_sample(project):
+    plan = project("demo")
+    run = plan.run(RUN)
     rng = np.random.default_rng(1)
-    images, samples = rng.integers(0, 256, (50, 4, 4, 3), np.uint8), rng.integers(0, 256, (3, 4, 4, 3), np.uint8)
-    rows = np.arange(10, 50)
-    found, where = neighbours.nearest(samples, images, rows, 5)
-    distances = ((samples[:, None].astype(float) - images[None, rows]) ** 2).sum((2, 3, 4))
-    np.testing.assert_array_equal(where, rows[np.argsort(distances, 1)[:, :5]])
-    np.testing.assert_array_equal(found, images[where])
-
-
-def test_a_training_picture_is_its_own_neighbour_also_when_compared_small(monkeypatch):
-    monkeypatch.setattr(neighbours, "COMPARED_SIDE", 4)
-    images = np.random.default_rng(2).integers(0, 256, (20, 16, 16, 3), np.uint8)
-    _, where = neighbours.nearest(images[[3, 11]], images, np.arange(20), 1)
-    assert where.tolist() == [[3], [11]]
+    images = rng.integers(0, 256, (50, 8, 8, 3), np.uint8)
+    folder, results = plan.paths.data(run.dataset_name), plan.paths.run(RUN)
+    folder.mkdir(parents=True)
+    results.mkdir(parents=True)
+    np.save(folder / "images.npy", images)
+    np.save(folder / "labels.npy", np.zeros(50, np.int64))
+    splits = {"train": [10, 50], "test": [0, 10]}
+    files.write_json(
+        folder / "manifest.json", {"resolution": 8, "count": 50, "sha256": "0" * 64, "splits": splits, "classes": []}
+    )
+    samples = images[[0, 20]]  # the first is no training image, the second is a copy of one
+    np.savez(results / "dynamics.npz", pictures=samples[None], images=np.array([100]))
+    figure = neighbours.draw(plan, FigureConfig(kind="neighbours", title="A title", runs=(RUN,)))
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    rows = [[shown[9 * i : 9 * i + 8, 9 * j : 9 * j + 8] for j in range(7)] for i in range(2)]
+    apart = ((images[0].astype(float) - images[10:]) ** 2).sum((1, 2, 3))
+    np.testing.assert_array_equal(rows[0], images[[0, *(10 + np.argsort(apart)[:6])]])
+    np.testing.assert_array_equal(rows[1][0], rows[1][1])
 
 
 def test_attention_maps_sum_to_one_and_stay_in_their_tile(generator):

@@ -5,7 +5,6 @@ flushed to disk, so that an interrupted call resumes there. The file is renamed 
 """
 
 import io
-import itertools
 import logging
 import os
 import shutil
@@ -27,6 +26,7 @@ from transgan.data.workers import Item, RowFile, pack_batch, worker_count, worke
 from transgan.errors import UserError
 from transgan.utils import files
 from transgan.utils.console import progress
+from transgan.utils.image_grid import GAP, make_grid, resize, save_png
 
 logger = logging.getLogger(__name__)
 
@@ -292,11 +292,6 @@ def write_contact_sheet(folder: Path) -> None:
     images = np.load(folder / IMAGES, mmap_mode="r")[: CONTACT_SIDE**2]
     side = images.shape[1]
     shown = side * -(-64 // side) if side < 64 else min(side, 128)
-    sheet = Image.new("RGB", ((shown + 2) * CONTACT_SIDE + 2,) * 2, "white")
-    for index, (down, right) in zip(range(len(images)), itertools.product(range(CONTACT_SIDE), repeat=2), strict=False):
-        picture = Image.fromarray(np.asarray(images[index]))
-        picture = picture.resize((shown, shown), Image.Resampling.BOX if shown < side else Image.Resampling.NEAREST)
-        sheet.paste(picture, (right * (shown + 2) + 2, down * (shown + 2) + 2))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", compress_level=3)
-    files.write_bytes(folder / CONTACT, buffer.getvalue())
+    resized = resize(images, shown, shown, Image.Resampling.BOX if shown < side else Image.Resampling.NEAREST)
+    sheet = make_grid(resized, CONTACT_SIDE, rows=CONTACT_SIDE, gap=GAP, border=GAP)
+    save_png(folder / CONTACT, sheet, compress_level=3)

@@ -21,7 +21,7 @@ from transgan.metrics import samples
 from transgan.metrics.generator_files import open_generator
 from transgan.utils import files
 from transgan.utils.console import progress
-from transgan.utils.image_grid import make_grid
+from transgan.utils.image_grid import BLACK, GAP, make_grid, save_png
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +76,8 @@ def sample(
 
 def _write_grid(arrays: Iterator[NDArray[np.uint8]], out: Path) -> None:
     images = np.concatenate(list(arrays))
-    sheet = make_grid(images, columns=math.ceil(math.sqrt(len(images))), gap=2, background=0)
-    with files.atomic(out) as temporary:
-        Image.fromarray(sheet).save(temporary, "PNG")
+    columns = math.ceil(math.sqrt(len(images)))
+    save_png(out, make_grid(images, columns, gap=GAP, background=BLACK))
 
 
 def _write_array(arrays: Iterator[NDArray[np.uint8]], shape: tuple[int, int, int, int], out: Path) -> None:

@@ -1,4 +1,4 @@
-"""Attention maps: what chosen pixels of a picture look at, stage by stage. Grid attention stays inside a tile, which shows."""
+"""Attention maps: what chosen pixels of an image look at, stage by stage. Grid attention stays inside a tile."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from transgan.config.plan import Plan
+from transgan.metrics.samples import quantize, to_numpy
 from transgan.models.attention import SelfAttention
 from transgan.models.attention_maps import attention_layers, attention_weights
-from transgan.report.plots import sources
+from transgan.report.plots.generators import stage_title, trained_generator
 from transgan.report.plots.style import COLOURS, SEQUENTIAL, canvas, panel
 from transgan.schema import FigureConfig
 from transgan.utils.random import RandomStreams
@@ -22,21 +23,24 @@ PIXELS = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.4))
 
 @dataclass(frozen=True)
 class Maps:
-    """Of one picture: itself, uint8 (H, W, 3), and per stage the maps (pixels, side, side), each of sum 1."""
+    """An image, uint8 (H, W, 3), and per stage the maps of its pixels (pixels, side, side), each of sum 1."""
 
     image: np.ndarray
     stages: dict[str, np.ndarray]
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
-    """Per run a row for each pixel: the picture with the pixel marked, then the last attention of every stage, mean over heads."""
-    found = {run: maps(plan, run) for run in config.runs}
-    columns = 1 + max(len(each.stages) for each in found.values())
-    figure = canvas(plan, config.title, 0.8 + 1.55 * len(PIXELS) * len(found), width=1.5 * columns + 0.6)
-    panels = figure.subplots(len(PIXELS) * len(found), columns, squeeze=False)
+    """Per run a row for each pixel: the image with the pixel marked, then the last attention of every stage.
+
+    Attention is averaged over heads.
+    """
+    maps_of = {run: maps(plan, run) for run in config.runs}
+    columns = 1 + max(len(each.stages) for each in maps_of.values())
+    figure = canvas(plan, config.title, 0.8 + 1.55 * len(PIXELS) * len(maps_of), width=1.5 * columns + 0.6)
+    panels = figure.subplots(len(PIXELS) * len(maps_of), columns, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
-    for i, (run, each) in enumerate(found.items()):
+    for i, (run, each) in enumerate(maps_of.items()):
         side = each.image.shape[0]
         if not each.stages:
             panels[i * len(PIXELS), 0].text(
@@ -67,9 +71,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 @torch.no_grad()
 def maps(plan: Plan, run: str) -> Maps:
     """The last block of every stage, for one latent fixed by the run's seed."""
-    from transgan.metrics.samples import quantize, to_numpy
-
-    module = sources.generator(plan, run).module
+    module = trained_generator(plan, run)
     streams = RandomStreams(plan.run(run).seed)
     z = streams.normal("figure/attention", 0, 1, module.latent)
     noise = streams.normal("figure/attention/noise", 0, 1, module.noise_width) if module.noise_width else None
@@ -88,8 +90,8 @@ def maps(plan: Plan, run: str) -> Maps:
 
 
 def _last_of_each_stage(module: nn.Module) -> dict[str, SelfAttention]:
-    """`stage 1` ... -> its last attention; names of the layers are `stages.<i>.<...>`."""
-    return {f"stage {int(name.split('.')[1]) + 1}": layer for name, layer in attention_layers(module)}
+    """`stage 1`, ... -> its last attention."""
+    return {stage_title(name): layer for name, layer in attention_layers(module)}
 
 
 def _maps(layer: SelfAttention, x: torch.Tensor, noise: torch.Tensor | None, band: int | None) -> np.ndarray:

@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from transgan.config.plan import Plan
-from transgan.report.plots import sources
+from transgan.metrics.samples import images_of_latents
+from transgan.report.plots.generators import trained_generator
 from transgan.report.plots.style import INCHES, canvas, panel
 from transgan.schema import FigureConfig
 from transgan.utils.image_grid import make_grid
@@ -15,13 +16,11 @@ PAIRS, STEPS = 4, 9
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
-    """Two panels per run, one above the other: linear and spherical; a row per pair. Noise of the network is the same in every picture."""
-    from transgan.metrics.samples import images_of_latents
-
+    """Two panels per run, linear above spherical, with a row per pair. Every image has the same noise inputs."""
     figure = canvas(plan, config.title, 0.6 + 2 * len(config.runs) * (INCHES * PAIRS / STEPS + 0.25))
     panels = figure.subplots(2 * len(config.runs), 1, squeeze=False)[:, 0]
     for i, run in enumerate(config.runs):
-        module = sources.generator(plan, run).module
+        module = trained_generator(plan, run)
         streams = RandomStreams(plan.run(run).seed)
         first, last = streams.normal("figure/interpolation", 0, 2 * PAIRS, module.latent).chunk(2)
         noise = (
@@ -30,19 +29,19 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
             else None
         )
         for axes, (name, path) in zip(panels[2 * i :], (("linear", linear), ("spherical", spherical)), strict=False):
-            made = images_of_latents(module, path(first, last, STEPS).flatten(0, 1), noise)
-            panel(axes, make_grid(made, STEPS), f"{run}, {name}")
+            images = images_of_latents(module, path(first, last, STEPS).flatten(0, 1), noise)
+            panel(axes, make_grid(images, STEPS), f"{run}, {name}")
     return figure
 
 
 def linear(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """(N, latent) twice -> (N, steps, latent) on the straight lines between them; the middle is shorter than the ends."""
+    """Two (N, latent) -> (N, steps, latent) on the straight lines between them; the middle is shorter than the ends."""
     share = torch.linspace(0, 1, steps).view(1, -1, 1)
     return (1 - share) * first[:, None] + share * last[:, None]
 
 
 def spherical(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """(N, latent) twice -> (N, steps, latent) on the great arcs between their directions, lengths interpolated."""
+    """Two (N, latent) -> (N, steps, latent) on the great arcs between their directions, with interpolated lengths."""
     share = torch.linspace(0, 1, steps).view(1, -1, 1)
     lengths = first.norm(dim=1)[:, None, None], last.norm(dim=1)[:, None, None]
     start, end = first[:, None] / lengths[0], last[:, None] / lengths[1]

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from transgan.config.plan import Plan
 from transgan.models.attention_maps import attention_layers
-from transgan.report.plots import sources
+from transgan.report.plots.generators import stage_title, trained_generator
 from transgan.report.plots.style import DIVERGING, canvas
 from transgan.schema import FigureConfig
 
@@ -40,13 +40,13 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 
 def tables(plan: Plan, run: str) -> dict[str, np.ndarray]:
     """Stage -> bias (2 height - 1, 2 width - 1, heads) by offset, query minus key; empty without relative positions."""
-    found: dict[str, np.ndarray] = {}
-    for name, layer in attention_layers(sources.generator(plan, run).module):
-        stage = f"stage {int(name.split('.')[1]) + 1}"
-        if layer.relative_table is None or layer.form is None or stage in found:
+    biases: dict[str, np.ndarray] = {}
+    for name, layer in attention_layers(trained_generator(plan, run)):
+        stage = stage_title(name)
+        if layer.relative_table is None or layer.form is None or stage in biases:
             continue
         layout = layer.form.layout
-        found[stage] = (
+        biases[stage] = (
             layer.relative_table.detach().numpy().reshape(2 * layout.height - 1, 2 * layout.width - 1, layer.heads)
         )
-    return found
+    return biases

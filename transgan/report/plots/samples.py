@@ -1,4 +1,4 @@
-"""Sample grids: what each run's generator makes of the same fixed latents at the end of training, uncurated."""
+"""Sample grids: the images of the same fixed latents by each run's generator at the end of training, uncurated."""
 
 from matplotlib.figure import Figure
 
@@ -13,15 +13,15 @@ PANELS_PER_ROW = 3
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
-    """One panel per run, 8 by 8 pictures of the run's first 64 fixed latents."""
+    """One panel per run, 8 by 8 images of the run's first 64 fixed latents."""
     rows = -(-len(config.runs) // PANELS_PER_ROW)
     columns = min(len(config.runs), PANELS_PER_ROW)
     side = min(INCHES / columns, 4.0)
     figure = canvas(plan, config.title, 0.7 + rows * (side + 0.25), columns * side)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, run in zip(panels, config.runs, strict=False):
-        pictures = sources.dynamics(plan, run)["pictures"][-1]
-        panel(axes, make_grid(pictures[: COLUMNS * COLUMNS], COLUMNS), f"{run} ({plan.run(run).dataset_name})")
+        images = sources.dynamics(plan, run)["pictures"][-1][: COLUMNS * COLUMNS]
+        panel(axes, make_grid(images, COLUMNS), f"{run} ({plan.run(run).dataset_name})")
     for axes in panels[len(config.runs) :]:
         axes.set_axis_off()
     return figure

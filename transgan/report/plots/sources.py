@@ -1,8 +1,7 @@
-"""What figures are drawn from: tidy frames of training curves, records and scores; and the trained generators."""
+"""What figures are drawn from: tidy frames of training curves, records along training, and scores. Imports no torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,13 +12,10 @@ from transgan.metrics.score_file import read_scores
 from transgan.report.cells import metric_label
 from transgan.utils.npz import read_npz
 
-if TYPE_CHECKING:
-    from transgan.models.serialization import Saved
-
 
 def history(plan: Plan, run: str) -> pd.DataFrame:
     """history.csv of a run, NaN where nothing was measured."""
-    return pd.read_csv(_existing(plan, plan.paths.run(run) / "history.csv", run))
+    return pd.read_csv(existing(plan, plan.paths.run(run) / "history.csv", run))
 
 
 def histories(plan: Plan, runs: Sequence[str]) -> pd.DataFrame:
@@ -33,7 +29,7 @@ def dynamics(plan: Plan, run: str) -> dict[str, np.ndarray]:
     images (P,), pictures (P, N, H, W, 3) uint8, attention_distance (P, layers, heads) in pixels,
     attention_layers (layers,), fid (P,), NaN where it was not measured.
     """
-    return read_npz(_existing(plan, plan.paths.run(run) / "dynamics.npz", run))
+    return read_npz(existing(plan, plan.paths.run(run) / "dynamics.npz", run))
 
 
 def fid_along_training(plan: Plan, runs: Sequence[str]) -> pd.DataFrame:
@@ -61,19 +57,8 @@ def scores(plan: Plan, runs: Sequence[str], *metrics: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def generator(plan: Plan, run: str) -> "Saved":
-    """The trained generator (moving average), in evaluation mode on the CPU.
-
-    It computes with one thread, so that figures have the same bytes each time.
-    """
-    from transgan.hardware.device import prepare_compute
-    from transgan.models.serialization import load_generator
-
-    prepare_compute(threads=1, device="cpu")
-    return load_generator(_existing(plan, plan.paths.run(run) / "generator.safetensors", run))
-
-
-def _existing(plan: Plan, path: Path, run: str) -> Path:
+def existing(plan: Plan, path: Path, run: str) -> Path:
+    """`path` of an output of training. Raises UserError naming the run to train first if it is missing."""
     if not path.exists():
         raise UserError(f"{path}: not there; run `{plan.command('train', run)}` first")
     return path
