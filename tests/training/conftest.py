@@ -1,4 +1,4 @@
-"""Projects whose one dataset is packed, small enough that a training run takes about a second, and the result of an undisturbed run."""
+"""Projects with a packed dataset, whose run trains in about a second, and the result of an uninterrupted run."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ HASHED = [name for name in OUTPUTS if name != "provenance.json"]
 
 
 def make_project(folder: Path, packed: Path, checkpoint_minutes: float) -> Path:
-    """A project with packed data; its run takes 8 discriminator steps of 16 pictures."""
+    """A project with packed data; its run takes 8 discriminator steps of 16 images."""
     shutil.copytree(packed / "data", folder / "data")
     text = (
         TINY.read_text()
@@ -35,7 +35,7 @@ def make_project(folder: Path, packed: Path, checkpoint_minutes: float) -> Path:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every output that must be the same when made again."""
+    """SHA-256 of every output that must be reproduced exactly."""
     return {name: files.sha256(folder / "results/tiny/runs" / RUN / name) for name in HASHED}
 
 
@@ -60,15 +60,15 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, packed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of its own that saves a checkpoint after every step; the current directory."""
+    """A fresh project, as the current directory, that saves a checkpoint after every step."""
     monkeypatch.chdir(tmp_path)
     return make_project(tmp_path, packed, 1e-9)
 
 
 @pytest.fixture(scope="session")
-def undisturbed(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Digests of the outputs of a run that nothing interrupted and that saved at its end only."""
-    folder = make_project(tmp_path_factory.mktemp("undisturbed"), packed, 1000)
+def uninterrupted(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of the outputs of an uninterrupted run that saved at its end only."""
+    folder = make_project(tmp_path_factory.mktemp("uninterrupted"), packed, 1000)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(loop.TrainingLoop, "_open_tracker", lambda _: Tracker())

@@ -64,7 +64,7 @@ def recipe(**changes: Any) -> RecipeConfig:
 
 
 class Training:
-    """The product's own step on pictures and numbers that follow from the step."""
+    """A StyleGAN2 trained by the project's own step, on real images and inputs that follow from the step's number."""
 
     def __init__(self, process_group: ProcessGroup | None = None, **changes: Any) -> None:
         torch.manual_seed(0)
@@ -82,7 +82,7 @@ class Training:
         self.random_inputs = RandomInputs(self.streams, config, self.trainer.augmentation, generator, discriminator)
 
     def advance(self, steps: int = 1) -> dict[str, float]:
-        """Take so many steps; returns what the last one measured."""
+        """Take `steps` steps; returns what the last one measured."""
         trainer = self.trainer
         rows = trainer.process_group.rows(trainer.recipe.batch)
         for _ in range(steps):
@@ -93,7 +93,7 @@ class Training:
 
 
 class Linear(StyledGenerator):
-    """styles = scale x z (B, layers x width); picture = the sum over layers of matrix x style: J is the matrices themselves."""
+    """styles = scale * z; image = the sum over layers of matrix @ style. The Jacobian of the image is the matrices."""
 
     latent, resolution, styles = 6, 4, 3
 

@@ -1,4 +1,4 @@
-"""Augmentation: the ranges of docs/paper.md 3.3, equal results for equal numbers, gradients, batch groups."""
+"""Augmentation: the ranges and probabilities of docs/paper.md 3.3, gradients, batch groups, rows."""
 
 import math
 
@@ -19,18 +19,18 @@ def augmented(name: str, images: torch.Tensor, probability: float = 0.3, group: 
 
 
 def runs_of_zero(flags: torch.Tensor) -> set[tuple[int, int]]:
-    """(first, last) of the zeros in every row of booleans that has any."""
-    found = set()
+    """(first, last) index of the consecutive zeros in every row of booleans that has zeros."""
+    runs = set()
     for row in flags:
         zeros = (~row).nonzero().flatten()
         if len(zeros):
             assert len(zeros) == zeros[-1] - zeros[0] + 1
-            found.add((int(zeros[0]), int(zeros[-1])))
-    return found
+            runs.add((int(zeros[0]), int(zeros[-1])))
+    return runs
 
 
 @pytest.mark.parametrize(("name", "reach"), [("translation", 6), ("diffaug_translation", 4)])
-def test_translation_shifts_each_axis_by_every_integer_alike_and_fills_with_grey(name, reach):
+def test_translation_shifts_each_axis_uniformly_and_fills_with_grey(name, reach):
     position = torch.arange(1.0, 32 * 32 + 1).view(1, 1, 32, 32).expand(4 * N, 3, 32, 32)
     shifted = augmented(name, position)
     centre = shifted[:, 0, 16, 16].long() - 1
@@ -56,7 +56,7 @@ def test_cutout_blanks_a_square_of_half_the_side_clipped_at_the_borders(name, sh
     assert abs(hit.float().mean() - share) < 0.04
     inner = [(first, last) for first, last in runs_of_zero(~blank.any(2)) if first > 0 and last < 31]
     assert {last - first + 1 for first, last in inner} == {16}
-    # A centre may lie on any pixel and on the far edge: from half the square inside to half of it outside, on both sides alike.
+    # The centre may be on any pixel or on the far edge, so half of the square may be outside, on either side.
     starts = {first - 0 if first else last + 1 - 16 for first, last in runs_of_zero(~blank.any(2))}
     assert (min(starts), max(starts)) == (-8, 24) or name == "cutout"
 
@@ -81,7 +81,7 @@ def test_erasing_draws_height_and_width_per_group(name, side, low, high):
     )
 
 
-def test_coins_are_tossed_per_batch_group():
+def test_coins_are_equal_within_a_batch_group():
     blank = (augmented("cutout", torch.ones(N, 3, 16, 16), group=8) == 0).flatten(1).any(1).view(-1, 8)
     assert torch.equal(blank.all(1), blank.any(1))
     assert 0.1 < blank.float().mean() < 0.5
@@ -98,7 +98,8 @@ def test_color_is_brightness_saturation_and_contrast_in_their_ranges():
     assert shift.abs().max() <= 0.5
     images = torch.rand(N, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     result = augmented("color", images)
-    # What brightness leaves: deviations from the picture's mean, of pixels' means (contrast) and of channels about them (both).
+    # Brightness changes no deviations. Contrast scales those of the pixels' means; contrast and saturation together
+    # scale those of the channels.
     contrast = deviation(result.mean(1)) / deviation(images.mean(1))
     both = deviation(result - result.mean(1, keepdim=True)) / deviation(images - images.mean(1, keepdim=True))
     saturation = both / contrast
@@ -131,7 +132,7 @@ def augmented_with(name: str, images: torch.Tensor, numbers: list[float]) -> tor
     return Augmentation([name], images.shape[2], 1.0)(images, torch.tensor([numbers]))
 
 
-def test_filter_bank_splits_a_picture_into_bands_that_add_up_to_it():
+def test_filter_bank_splits_an_image_into_bands_that_add_up_to_it():
     bank = _filter_bank()
     assert bank.shape == (4, 43)
     delta = np.zeros(43)
@@ -143,7 +144,7 @@ def test_filter_bank_splits_a_picture_into_bands_that_add_up_to_it():
     assert (np.diff(peaks) > 0).all()
 
 
-def test_filter_leaves_most_bands_alone_and_keeps_the_expected_power():
+def test_filter_amplifies_bands_and_keeps_the_expected_power():
     images = torch.rand(N, 3, 32, 32, generator=torch.Generator().manual_seed(2)) - 0.5
     alone = augmented_with("filter", images[:1], [0.9] * 4 + [0.5] * 4)
     assert torch.allclose(alone, images[:1], atol=1e-5)
@@ -157,7 +158,7 @@ def test_filter_leaves_most_bands_alone_and_keeps_the_expected_power():
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))
-def test_every_operation_has_gradients_of_gradients_and_takes_rows_of_its_numbers(name):
+def test_every_operation_has_second_derivatives_and_works_on_any_rows(name):
     images = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(3)).requires_grad_()
     augmentation = Augmentation([name, "translation"], 32, 0.5)
     numbers = augmentation.draw(RandomStreams(1), "test", 0, 1, 6, 2)[0]

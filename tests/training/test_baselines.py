@@ -1,4 +1,4 @@
-"""The convolutional families in the training loop: steps, splits of a batch, several processes, compilation, and runs that are gone on with."""
+"""Training the convolutional baselines: steps, micro-batches, processes, compilation, and resumed runs."""
 
 import copy
 import functools
@@ -13,8 +13,8 @@ import yaml
 from torch import nn
 
 from tests.training.conftest import HASHED, RUN, digests
-from tests.training.distributed.test_launch import free_port
-from tests.training.test_loop import stopped_at
+from tests.training.distributed.test_process_group import free_port
+from tests.training.test_loop import crash_at_step
 from transgan.config import plan as plans
 from transgan.cost.estimate import estimate
 from transgan.models import build_discriminator, build_generator
@@ -67,7 +67,7 @@ def trainer_of(model: dict[str, Any], process_group: ProcessGroup | None = None,
 
 
 def steps(trainer: Trainer, count: int) -> dict[str, float]:
-    """Steps of the product with numbers that follow from the step alone; what the last one measured."""
+    """Take steps on images and inputs that follow from their numbers; returns what the last one measured."""
     recipe, streams = trainer.recipe, RandomStreams(0)
     random_inputs = RandomInputs(streams, recipe, trainer.augmentation, trainer.generator, trainer.discriminator)
     rows = trainer.process_group.rows(recipe.batch)
@@ -100,7 +100,7 @@ def test_steps_change_every_parameter(name, augment):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_average_takes_the_running_statistics_as_they_are(name):
+def test_the_moving_average_copies_running_statistics(name):
     trainer = trainer_of(MODELS[name])
     steps(trainer, 3)
     state = everything(trainer)
@@ -111,8 +111,8 @@ def test_the_average_takes_the_running_statistics_as_they_are(name):
 
 
 @pytest.mark.parametrize("changes", [{"micro_batch": 4}, {"micro_batch": 3}, {"checkpoint_activations": True}])
-def test_with_spectral_norm_the_result_does_not_depend_on_how_a_batch_is_worked(changes):
-    """Without batch norm: its statistics are those of one forward pass."""
+def test_micro_batches_give_the_same_training_with_spectral_norm(changes):
+    """Without batch norm, whose statistics depend on the forward pass."""
     whole, split = (
         trainer_of(NO_BATCH_NORM, regularizers=PENALTY),
         trainer_of(NO_BATCH_NORM, regularizers=PENALTY, **changes),
@@ -134,7 +134,7 @@ def test_recomputed_activations_give_the_same_training(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_going_on_from_a_saved_state_is_going_on(name):
+def test_restoring_a_state_continues_training_exactly(name):
     straight, first, second = (trainer_of(MODELS[name]) for _ in range(3))
     steps(straight, 5)
     steps(first, 3)
@@ -146,7 +146,7 @@ def test_going_on_from_a_saved_state_is_going_on(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-def test_the_losses_are_whole_graphs_with_the_same_training(name, monkeypatch):
+def test_compiled_losses_give_the_same_training(name, monkeypatch):
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     eager, compiled = (
         trainer_of(MODELS[name], regularizers=PENALTY),
@@ -154,7 +154,7 @@ def test_the_losses_are_whole_graphs_with_the_same_training(name, monkeypatch):
     )
     measured = [steps(trainer, 3) for trainer in (eager, compiled)]
     assert measured[1] == pytest.approx(measured[0], abs=1e-3)
-    # Biases before a batch norm have no gradient but rounding, which Adam makes a step of.
+    # Biases before a batch norm have gradients of rounding errors alone, which Adam turns into full steps.
     weights = [
         {key: value for key, value in everything(trainer).items() if "weight" in key} for trainer in (eager, compiled)
     ]
@@ -172,7 +172,7 @@ def in_a_process(rank: int, port: int, expected: dict[str, torch.Tensor]) -> Non
 
 
 @pytest.mark.slow
-def test_two_processes_with_spectral_norm_are_one():
+def test_two_processes_give_the_same_training_with_spectral_norm():
     alone = trainer_of(NO_BATCH_NORM, regularizers=PENALTY)
     steps(alone, 4)
     torch.multiprocessing.spawn(in_a_process, (free_port(), everything(alone)), nprocs=2)
@@ -180,7 +180,7 @@ def test_two_processes_with_spectral_norm_are_one():
 
 @pytest.fixture
 def baseline(project: Path) -> Path:
-    """The tiny project with AutoGAN's pair in place of the transformers."""
+    """The tiny project with the networks of AutoGAN instead of transformers."""
     content = yaml.safe_load((project / "params.yaml").read_text())
     content["models"]["small"] = AUTOGAN
     content["recipes"]["short"].update(regularizers=PENALTY, ema={"beta": 0.9})
@@ -188,9 +188,9 @@ def baseline(project: Path) -> Path:
     return project
 
 
-def test_a_run_of_a_baseline_that_died_goes_on_to_the_same_bytes(baseline, monkeypatch):
+def test_a_crashed_run_of_a_baseline_resumes_to_the_same_bytes(baseline, monkeypatch):
     with monkeypatch.context() as patch:
-        stopped_at(patch, 5)
+        crash_at_step(patch, 5)
     train(plans.load(), RUN)
     interrupted = digests(baseline)
     results, state = baseline / "results", baseline / "state"
@@ -214,8 +214,8 @@ def test_costs_are_counted_without_allocating(baseline, model):
     content = yaml.safe_load((baseline / "params.yaml").read_text())
     content["models"]["small"] = model
     (baseline / "params.yaml").write_text(yaml.safe_dump(content))
-    found = estimate(plans.load().run(RUN))
-    assert found.generator_parameters == sum(
+    cost = estimate(plans.load().run(RUN))
+    assert cost.generator_parameters == sum(
         parameter.numel() for parameter in build_generator(ModelConfig.model_validate(model).generator).parameters()
     )
-    assert found.gflop_per_image > 0
+    assert cost.gflop_per_image > 0

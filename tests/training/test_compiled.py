@@ -1,4 +1,4 @@
-"""The compiled step: the losses as whole graphs, with the recorded trajectories as result."""
+"""The compiled step: each loss is one graph, and the recorded trajectory stays the same."""
 
 import functools
 
@@ -9,8 +9,8 @@ from tests.training.trajectory import Recorded
 
 
 @pytest.mark.slow
-def test_the_whole_loss_is_one_graph_with_the_same_trajectory(monkeypatch):
-    # Without code generation, which takes minutes: what must hold here is that all is captured and differentiates rightly.
+def test_compiled_losses_give_the_same_trajectory(monkeypatch):
+    # Without code generation, which takes minutes. Tested is that everything is captured and differentiated correctly.
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     recorded = Recorded("released")
     recorded.check(recorded.trainer(compile=True))

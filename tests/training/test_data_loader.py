@@ -1,4 +1,4 @@
-"""The order of real pictures and how they are read: every picture once an epoch, the same however they get to the device."""
+"""The order of the real images, and that all ways of reading them give the same batches."""
 
 import numpy as np
 import pytest
@@ -27,13 +27,13 @@ def loader(
     return ImageLoader(pack, splits, 6, flip, RandomStreams(3), process_group or ProcessGroup(), resident)
 
 
-def test_every_epoch_shows_every_picture_once_in_a_new_order(pack):
+def test_every_epoch_has_every_image_once_in_a_new_order(pack):
     shown = np.concatenate([loader(pack).positions(step) for step in range(20)])[:120].reshape(6, 20)
     assert all(sorted(epoch) == list(range(20)) for epoch in shown)
     assert len({tuple(epoch) for epoch in shown}) == 6
 
 
-def test_pictures_of_a_step_follow_from_its_number_alone(pack):
+def test_the_images_of_a_step_depend_on_its_number_alone(pack):
     one, other = loader(pack), loader(pack)
     for step in (0, 1, 2):
         one.batch(step)
@@ -41,16 +41,16 @@ def test_pictures_of_a_step_follow_from_its_number_alone(pack):
     assert torch.equal(one.batch(2), other.batch(2))
 
 
-def test_reading_ahead_gives_what_residence_on_the_device_gives(pack):
+def test_reading_ahead_gives_the_same_batches_as_resident_images(pack):
     resident, ahead = loader(pack, flip=True, resident=True), loader(pack, flip=True, resident=False)
     for step in (0, 1, 2, 3, 9):
         assert torch.equal(resident.batch(step), ahead.batch(step))
     ahead.close()
 
 
-@pytest.mark.parametrize("piece", [1, 7 * 48, 10**6])
-def test_residence_in_pieces_is_residence_at_once(pack, piece, monkeypatch):
-    monkeypatch.setattr(module, "CHUNK_BYTES", piece)
+@pytest.mark.parametrize("chunk_bytes", [1, 7 * 48, 10**6])
+def test_resident_images_sent_in_chunks_are_complete(pack, chunk_bytes, monkeypatch):
+    monkeypatch.setattr(module, "CHUNK_BYTES", chunk_bytes)
     test = loader(pack, resident=True, splits=("test", "train"))
     shown = torch.cat([test.batch(step) for step in range(5)])
     order = np.concatenate([test.positions(step) for step in range(5)])
@@ -65,7 +65,7 @@ def test_processes_share_the_global_batch(pack):
         assert torch.equal(torch.cat(parts), whole.batch(step))
 
 
-def test_pictures_lie_in_minus_one_to_one_and_only_those_of_the_splits_are_shown(pack):
+def test_images_are_in_range_and_come_from_the_splits_alone(pack):
     test = loader(pack, splits=("test",))
     shown = torch.cat([test.batch(step) for step in range(5)])
     expected = torch.from_numpy(pack.images[20:]).permute(0, 3, 1, 2).double() / 255 * 2 - 1
@@ -74,7 +74,7 @@ def test_pictures_lie_in_minus_one_to_one_and_only_those_of_the_splits_are_shown
     assert distances.max() < 1e-6
 
 
-def test_half_of_the_pictures_are_mirrored(pack):
+def test_half_of_the_images_are_mirrored(pack):
     plain, flipped = loader(pack), loader(pack, flip=True)
     mirrored = 0
     for step in range(60):

@@ -1,4 +1,4 @@
-"""What only a GPU can show of training: the recorded trajectories there, whatever the precision, that no step waits for it, and whole runs."""
+"""Training on a GPU: the recorded trajectories in every precision, no synchronization in a step, and whole runs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.training.conftest import RUN
-from tests.training.test_loop import stopped_at
+from tests.training.test_loop import crash_at_step
 from tests.training.trajectory import Recorded
 from transgan.config import plan as plans
 from transgan.data.pack import Pack
@@ -64,7 +64,7 @@ def test_lower_precision_stays_near(precision, tolerance, compile):
 @pytest.mark.parametrize(
     "name", ["transgan-cifar10", "released-celebahq256", "wgan-gp-cifar10", "autogan-cifar10", "stylegan2-cifar10"]
 )
-def test_no_step_waits(name, resident):
+def test_no_step_synchronizes(name, resident):
     run = plans.load(scale="demo").run(name)
     streams, side = RandomStreams(0, DEVICE), run.dataset.resolution
     generator, average = (build_generator(run.model.generator).to(DEVICE) for _ in range(2))
@@ -77,7 +77,7 @@ def test_no_step_waits(name, resident):
     for step in range(2 * run.recipe.n_critic):
         torch.cuda.set_sync_debug_mode(
             "error" if step > 1 else "default"
-        )  # the first steps take memory, which may wait
+        )  # the first steps allocate memory, which may synchronize
         try:
             trainer.training_step(loader.batch(step), random_inputs)
         finally:
@@ -87,7 +87,7 @@ def test_no_step_waits(name, resident):
 
 
 @pytest.mark.parametrize("resident", [False, True])
-def test_pictures_arrive_as_on_a_cpu(resident):
+def test_batches_are_the_same_as_on_a_cpu(resident):
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     pack = Pack(images, np.full(40, -1), {"splits": {"train": [0, 40]}})
     here, there = (
@@ -100,7 +100,7 @@ def test_pictures_arrive_as_on_a_cpu(resident):
         each.close()
 
 
-def test_a_state_goes_on_from_gpu_to_cpu(tmp_path):
+def test_a_state_saved_on_a_gpu_is_restored_on_a_cpu(tmp_path):
     there, here = Recorded("released", DEVICE), Recorded("released")
     trainer = there.trainer()
     there.advance(trainer)
@@ -111,10 +111,10 @@ def test_a_state_goes_on_from_gpu_to_cpu(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_died_goes_on_there(project, monkeypatch):
+def test_a_crashed_run_resumes_on_a_gpu(project, monkeypatch):
     params = Path("params.yaml")
     params.write_text(params.read_text().replace("device: cpu", f"device: {DEVICE}"))
-    stopped_at(monkeypatch, 3)
+    crash_at_step(monkeypatch, 3)
     train(plans.load(), RUN)
     results = project / "results/tiny/runs" / RUN
     rows = np.genfromtxt(results / "history.csv", delimiter=",", names=True)

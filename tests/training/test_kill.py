@@ -1,4 +1,4 @@
-"""kill -9 and SIGTERM of real processes at random moments of a run: always the bytes of the undisturbed run."""
+"""SIGKILL and SIGTERM of real processes at random moments: the resumed run has the bytes of the uninterrupted one."""
 
 import contextlib
 import multiprocessing
@@ -19,13 +19,14 @@ from transgan.tracking.tracker import Tracker
 from transgan.training import loop
 from transgan.training.train import train
 
-# Children come from a process that has imported these and computed nothing: autograd refuses to work in a fork of one that has used its threads.
+# Children are forked from a process that has imported torch but computed nothing. Autograd does not work in a fork of a
+# process that has used its threads.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["transgan.training.train", "transgan.training.loop"])
 
 
 def train_here(folder: Path) -> None:
-    """What a child does, in a project folder: as tests here do, with one thread and no MLflow."""
+    """Train in a project folder, with one thread and without MLflow, as the other tests."""
     os.chdir(folder)
     torch.set_num_threads(1)
     loop.TrainingLoop._open_tracker = lambda _: Tracker()  # type: ignore[method-assign]
@@ -39,35 +40,35 @@ def start(folder: Path) -> ForkServerProcess:
 
 
 def wait(child: ForkServerProcess) -> int | None:
-    """Its exit status, or minus the signal that ended it."""
+    """The exit code, or minus the signal that ended the process."""
     child.join()
     return child.exitcode
 
 
 def check(project: Path, moments: int, seed: int, signum: signal.Signals) -> None:
-    """End a run by `signum` at random moments, each time of a fresh run, go on with it, and hold the result against the undisturbed run."""
-    assert wait(start(project)) == 0  # twice: the first child starts the process that children come from
+    """Stop fresh runs by `signum` at random moments, resume them, and compare with an uninterrupted run."""
+    assert wait(start(project)) == 0  # run twice, because the first child also starts the fork server
     shutil.rmtree(project / "state")
     shutil.rmtree(project / "results")
     begun = time.monotonic()
     assert wait(start(project)) == 0
     length = time.monotonic() - begun
-    undisturbed = digests(project)
-    chance = random.Random(seed)
+    uninterrupted = digests(project)
+    generator = random.Random(seed)
     ended = 0
     for _ in range(moments):
         shutil.rmtree(project / "state")
         shutil.rmtree(project / "results")
         child = start(project)
-        time.sleep(chance.uniform(0, length))
+        time.sleep(generator.uniform(0, length))
         assert child.pid is not None
-        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+        with contextlib.suppress(ProcessLookupError):  # it may have ended on its own
             os.kill(child.pid, signum)
         code = wait(child)
         assert code in (0, -signum, 128 + signum)
         ended += code != 0
         assert wait(start(project)) == 0
-        assert digests(project) == undisturbed
+        assert digests(project) == uninterrupted
     assert ended >= moments // 3
 
 

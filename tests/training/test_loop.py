@@ -1,4 +1,4 @@
-"""Whole runs: outputs, resumption after every kind of end, damaged checkpoints, divergence."""
+"""Whole runs: outputs, resuming after crashes and signals, damaged checkpoints, divergence."""
 
 import csv
 import errno
@@ -23,7 +23,7 @@ from transgan.utils import files
 
 
 class Crash(BaseException):
-    """Stands for the end of the process: nothing in the product catches it."""
+    """Stands for the end of the process: no code of the package catches it."""
 
 
 def crash() -> None:
@@ -31,7 +31,7 @@ def crash() -> None:
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action) -> None:
-    """Have `action` happen once, at the end of a step."""
+    """Call `action` once, at the end of step `step`."""
     training_step = Trainer.training_step
 
     def step_and_act(self, *arguments):
@@ -43,8 +43,8 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action) -> None:
     monkeypatch.setattr(Trainer, "training_step", step_and_act)
 
 
-def stopped_at(monkeypatch: pytest.MonkeyPatch, step: int) -> Path:
-    """Train until the process ends after `step` steps; returns the state folder."""
+def crash_at_step(monkeypatch: pytest.MonkeyPatch, step: int) -> Path:
+    """Train until a crash after `step` steps; returns the state folder."""
     at_step(monkeypatch, step, crash)
     with pytest.raises(Crash):
         train(plans.load(), RUN)
@@ -55,7 +55,7 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.pt"))
 
 
-def test_a_run_leaves_every_output(project):
+def test_a_run_writes_every_output(project):
     train(plans.load(), RUN)
     results = project / "results/tiny/runs" / RUN
     run = json.loads((results / "run.json").read_text())
@@ -76,15 +76,15 @@ def test_a_run_leaves_every_output(project):
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, 8])
-def test_a_run_that_died_goes_on_to_the_same_bytes(project, undisturbed, monkeypatch, step):
-    folder = stopped_at(monkeypatch, step)
+def test_a_crashed_run_resumes_to_the_same_bytes(project, uninterrupted, monkeypatch, step):
+    folder = crash_at_step(monkeypatch, step)
     assert len(checkpoints(folder)) == min(step - 1, 2)
     train(plans.load(), RUN)
-    assert digests(project) == undisturbed
+    assert digests(project) == uninterrupted
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_told_to_stop_saves_and_goes_on_to_the_same_bytes(project, undisturbed, monkeypatch, capsys, signum):
+def test_a_stopped_run_saves_and_resumes_to_the_same_bytes(project, uninterrupted, monkeypatch, capsys, signum):
     text = (project / "params.yaml").read_text().replace("checkpoint_minutes: 0.000000001", "checkpoint_minutes: 1000")
     (project / "params.yaml").write_text(text)
     at_step(monkeypatch, 4, lambda: os.kill(os.getpid(), signum))
@@ -94,22 +94,22 @@ def test_a_run_told_to_stop_saves_and_goes_on_to_the_same_bytes(project, undistu
     assert f"received {signum.name}; saved at 64 images; run the same command to resume" in capsys.readouterr().err
     train(plans.load(), RUN)
     assert "resumes from 64 of 128 images" in capsys.readouterr().err
-    assert digests(project) == undisturbed
+    assert digests(project) == uninterrupted
 
 
-def test_a_damaged_newest_checkpoint_falls_back_aloud(project, undisturbed, monkeypatch, capsys):
-    folder = stopped_at(monkeypatch, 6)
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(project, uninterrupted, monkeypatch, capsys):
+    folder = crash_at_step(monkeypatch, 6)
     newest = checkpoints(folder)[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
     train(plans.load(), RUN)
     messages = capsys.readouterr().err
     assert f"{newest}: damaged" in messages
     assert "resumes from 64 of" in messages
-    assert digests(project) == undisturbed
+    assert digests(project) == uninterrupted
 
 
-def test_all_checkpoints_damaged_is_said_and_nothing_deleted(project, monkeypatch):
-    folder = stopped_at(monkeypatch, 6)
+def test_if_all_checkpoints_are_damaged_none_is_deleted(project, monkeypatch):
+    folder = crash_at_step(monkeypatch, 6)
     for path in checkpoints(folder):
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(UserError, match=f"{folder}: all 2 checkpoints are damaged"):
@@ -118,7 +118,7 @@ def test_all_checkpoints_damaged_is_said_and_nothing_deleted(project, monkeypatc
 
 
 def test_a_checkpoint_of_another_run_is_refused(project, monkeypatch):
-    folder = stopped_at(monkeypatch, 3)
+    folder = crash_at_step(monkeypatch, 3)
     plan = plans.load()
     other = plan.paths.workspace("train", "two-cifar10", plan.fingerprint("train", "two-cifar10"))
     for path in folder.glob("checkpoint-*"):
@@ -127,7 +127,7 @@ def test_a_checkpoint_of_another_run_is_refused(project, monkeypatch):
         train(plan, "two-cifar10")
 
 
-def test_a_full_disk_while_saving_loses_nothing(project, undisturbed, monkeypatch):
+def test_a_full_disk_leaves_the_previous_checkpoints(project, uninterrupted, monkeypatch):
     def full(path: Path) -> None:
         if path.name.startswith(".checkpoint-000000000080"):
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -141,14 +141,14 @@ def test_a_full_disk_while_saving_loses_nothing(project, undisturbed, monkeypatc
     assert not list(folder.glob(".*.tmp"))
     monkeypatch.setattr(files, "_flush", flush)
     train(plans.load(), RUN)
-    assert digests(project) == undisturbed
+    assert digests(project) == uninterrupted
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [("gap_limit: 1.0e-9", "exceeds recipe.gap_limit"), ("discriminator: {lr: 1.0e+30}", "is nan")],
 )
-def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(project, change, reason):
+def test_divergence_stops_the_run_before_its_state_is_saved(project, change, reason):
     text = (project / "params.yaml").read_text().replace("    batch: 16\n", f"    batch: 16\n    {change}\n")
     (project / "params.yaml").write_text(text)
     with pytest.raises(Diverged, match=reason):
@@ -156,9 +156,15 @@ def test_divergence_ends_the_run_and_keeps_the_last_good_checkpoint(project, cha
     assert not (project / "results/tiny/runs" / RUN).exists()
 
 
-def test_finished_work_is_passed_on_without_torch(project):
+def test_a_finished_run_is_published_without_importing_torch(project):
     train(plans.load(), RUN)
     (project / "results/tiny/runs" / RUN / "run.json").unlink()
-    check = f"import sys; from transgan.config import plan; from transgan.training.train import train;train(plan.load(), '{RUN}'); sys.exit('torch' in sys.modules)"
+    check = f"""
+import sys
+from transgan.config import plan
+from transgan.training.train import train
+train(plan.load(), {RUN!r})
+sys.exit("torch" in sys.modules)
+"""
     subprocess.run([sys.executable, "-c", check], check=True)
     assert (project / "results/tiny/runs" / RUN / "run.json").exists()

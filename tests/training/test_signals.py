@@ -1,4 +1,4 @@
-"""Being told to stop: once, twice for one reason, and again by somebody who cannot wait."""
+"""Stop signals: one, several for one reason, and a later one that ends the process."""
 
 import signal
 
@@ -10,7 +10,7 @@ from transgan.training.signals import stop_request
 
 @pytest.fixture(autouse=True)
 def usual_effects():
-    """Whoever starts tests in the background has SIGINT ignored, in them too."""
+    """Tests that a shell starts in the background inherit that it ignores SIGINT."""
     before = {signum: signal.getsignal(signum) for signum in signals.SIGNALS}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
@@ -18,7 +18,7 @@ def usual_effects():
         signal.signal(signum, handler)
 
 
-def test_the_first_signal_is_noted_and_the_process_lives():
+def test_the_first_signal_is_recorded_and_does_not_end_the_process():
     before = signal.getsignal(signal.SIGTERM)
     with stop_request() as stop:
         signal.raise_signal(signal.SIGTERM)
@@ -26,14 +26,14 @@ def test_the_first_signal_is_noted_and_the_process_lives():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_what_slurm_and_a_parent_both_send_is_one_request():
+def test_signals_within_seconds_are_one_request():
     with stop_request() as stop:
         for signum in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
             signal.raise_signal(signum)
         assert stop.signum == signal.SIGTERM
 
 
-def test_one_that_comes_later_has_its_usual_effect(monkeypatch):
+def test_a_later_signal_has_its_usual_effect(monkeypatch):
     monkeypatch.setattr(signals, "SAME_REQUEST_SECONDS", -1.0)
     with stop_request():
         signal.raise_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The training step: the authors' trajectories, and the same result however a batch is split."""
+"""The training step: the authors' recorded trajectories, whatever the micro-batch, kernels and precision."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def test_recomputed_activations_give_the_same_trajectory():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_ways_of_large_networks_give_the_same_trajectory(name, monkeypatch):
+def test_kernels_for_large_networks_give_the_same_trajectory(name, monkeypatch):
     monkeypatch.setattr(linear, "ONEDNN_FROM", 0)
     monkeypatch.setattr(blockwise_attention, "PARTS_FROM", 0)
     monkeypatch.setattr(double_backward_attention, "PLAIN_FROM", 0)
@@ -41,7 +41,7 @@ def test_the_ways_of_large_networks_give_the_same_trajectory(name, monkeypatch):
     recorded.check(recorded.trainer())
 
 
-def test_the_leak_is_what_tells_the_trajectories_apart():
+def test_the_gradient_leak_distinguishes_the_trajectories():
     recorded = Recorded("released")
     with pytest.raises(AssertionError):
         recorded.check(recorded.trainer(leak_generator_gradient=False))
@@ -56,7 +56,7 @@ def test_bfloat16_keeps_weights_and_losses_in_float32():
         assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
 
 
-def test_linear_schedule_falls_to_zero_over_the_images_of_the_recipe():
+def test_linear_schedule_reaches_zero_at_the_end_of_training():
     recorded = Recorded("clean")
     trainer = recorded.trainer(
         generator={"lr": 0.1, "schedule": "linear"}, discriminator={"lr": 0.1, "schedule": "linear"}
@@ -72,7 +72,7 @@ def test_linear_schedule_falls_to_zero_over_the_images_of_the_recipe():
     ]
 
 
-def test_regularizers_are_due_at_their_interval_and_weigh_the_more_then():
+def test_regularizers_are_due_at_their_interval_and_weighted_by_it():
     recorded = Recorded("clean")
     penalty = {"gradient_penalty": {"kind": "gradient_penalty", "weight": 2.0, "interval": 2}}
     trainer = recorded.trainer(regularizers=penalty, d_loss="hinge", g_loss="non_saturating")

@@ -1,4 +1,4 @@
-"""The authors' short training run, given as data (fixtures/trajectory_*.npz), replayed through the product's own training step."""
+"""The authors' short training runs (fixtures/trajectory_*.npz), replayed through this project's training step."""
 
 import copy
 import json
@@ -19,7 +19,7 @@ from transgan.training.step import Trainer
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
-# The released modules' names -> ours, tried in order.
+# Names in the released modules -> names here, tried in order.
 BLOCK_NAMES = [
     (r"norm([12])\.norm\.", r"norm\1."),
     (r"attn\.relative_position_bias_table", "attention.relative_table"),
@@ -93,7 +93,7 @@ class Recorded:
         return generator, discriminator
 
     def state(self, when: str, net: str, module: nn.Module) -> dict[str, torch.Tensor]:
-        """Recorded weights under our names and in our shapes."""
+        """Recorded weights with the names and shapes of this project's modules."""
         prefix = f"{when}/{net}/"
         names = DISCRIMINATOR_NAMES if net == "discriminator" else GENERATOR_NAMES
         shapes = {key: value.shape for key, value in module.state_dict().items()}
@@ -112,7 +112,7 @@ class Recorded:
         return Trainer(self.recipe(**changes), *nets, process_group or ProcessGroup())
 
     def advance(self, trainer: Trainer) -> dict[str, float]:
-        """One step of the product with the recorded numbers; returns what it measured."""
+        """One step on the recorded images and latents; returns what it measured."""
         step = trainer.step
         numbers = {key: self.arrays[key][step].astype(np.float32) for key in ("real", "z", "alpha", "gz")}
         tensor = {key: torch.from_numpy(array).to(self.device) for key, array in numbers.items()}
@@ -127,7 +127,7 @@ class Recorded:
         return trainer.meter.means()
 
     def check(self, trainer: Trainer, tolerance: float = 1e-4) -> None:
-        """Replay the whole run and hold every loss and every final weight against the record."""
+        """Replay the whole run and compare every loss and every final weight with the recorded ones."""
         measured = [self.advance(trainer) for _ in range(self.steps)]
         for key in ("d_loss", "gradient_penalty"):
             np.testing.assert_allclose([row[key] for row in measured], self.arrays[key], atol=tolerance, rtol=0)

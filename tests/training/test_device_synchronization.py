@@ -1,4 +1,7 @@
-"""What would make the host wait for a GPU: asking for a value, or sending constants. No step of any run does, which shows on a CPU too."""
+"""No training step of any run makes the host wait for a GPU, by reading a value or by sending constants.
+
+The tests run on a CPU: they look for the operators that would wait.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -19,8 +22,8 @@ from transgan.utils.random import RandomStreams
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 DEMO = plans.load(PARAMS, "demo")
 aten = torch.ops.aten
-# A value for the host; results whose size the host must know; numbers of the host made a tensor.
-WAITS = {
+# Operators that give the host a value, that have a result of a size the host must know, or that copy host values.
+SYNCHRONIZING = {
     aten._local_scalar_dense,
     aten.equal,
     aten.nonzero,
@@ -31,18 +34,18 @@ WAITS = {
 INDEXING = {aten.index, aten.index_put, aten.index_put_}
 
 
-class NoWaiting(TorchDispatchMode):
-    """Inside, operators that wait for a GPU raise AssertionError."""
+class NoSynchronization(TorchDispatchMode):
+    """Inside, operators that make the host wait for a GPU raise AssertionError."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        assert not WAITS & {func, func.overloadpacket}, func
+        assert not SYNCHRONIZING & {func, func.overloadpacket}, func
         if func.overloadpacket in INDEXING:
             assert not any(index is not None and index.dtype == torch.bool for index in args[1]), func
         return func(*args, **(kwargs or {}))
 
 
 def iteration(run: Run) -> tuple[Trainer, RandomInputs, torch.Tensor]:
-    """A trainer of the run's networks, as small a batch as its recipe can have, and pictures."""
+    """A trainer of the run's networks with the smallest batch that they allow, its inputs, and real images."""
     discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution)
     generators = [build_generator(run.model.generator) for _ in range(2)]
     batch = 2 * discriminator.group
@@ -61,26 +64,26 @@ def iteration(run: Run) -> tuple[Trainer, RandomInputs, torch.Tensor]:
 
 
 @pytest.mark.parametrize("name", DEMO.runs)
-def test_no_step_of_the_plan_waits(name):
+def test_no_training_step_synchronizes(name):
     trainer, random_inputs, real = iteration(DEMO.run(name))
-    for _ in range(2):  # what the first step makes is there in the second
-        with NoWaiting():
+    for _ in range(2):  # the second step reuses what the first one allocated
+        with NoSynchronization():
             trainer.training_step(real, random_inputs)
     assert trainer.meter.means()["d_grad_norm"] > 0
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_no_augmentation_waits(name):
+def test_no_augmentation_synchronizes(name):
     augmentation = Augmentation([name], 32, 0.5)
     images = torch.zeros(4, 3, 32, 32)
-    with NoWaiting():
+    with NoSynchronization():
         augmentation(images, augmentation.draw(RandomStreams(0), "test", 0, 1, 4, 2)[0])
 
 
 @pytest.mark.parametrize(
     "wait", [lambda x: x[0].item(), lambda x: bool(x[0] > 0), lambda x: x.new_tensor([1.0]), lambda x: x[x > 0]]
 )
-def test_waiting_is_seen(wait):
+def test_synchronization_is_detected(wait):
     x = torch.ones(3)
-    with pytest.raises(AssertionError, match="aten"), NoWaiting():
+    with pytest.raises(AssertionError, match="aten"), NoSynchronization():
         wait(x)
