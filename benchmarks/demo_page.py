@@ -1,8 +1,11 @@
-"""`make docs`: docs/demo.md, a snapshot of what the demo made here, with its machine and commit; run it after `make reproduce`."""
+"""`make docs`: writes docs/demo.md, a snapshot of the demo's results, with its machine and commit.
 
-import json
+Run it after `make reproduce`.
+"""
+
 import shutil
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -16,21 +19,15 @@ HEADLINE = "transgan-cifar10"
 
 def main() -> None:
     plan = load(None, "demo")
-    folder = plan.paths.run(HEADLINE)
-    provenance = json.loads((folder / "provenance.json").read_text())
     IMAGES.mkdir(parents=True, exist_ok=True)
-    shutil.copy(folder / "samples.png", IMAGES / "demo-headline.png")
-    figures = [plan.paths.figure(name).with_suffix(".png") for name in plan.params.figures]
-    for figure in figures:
-        shrink(figure, IMAGES / f"demo-{figure.name}")
+    shutil.copy(plan.paths.run(HEADLINE) / "samples.png", IMAGES / "demo-headline.png")
     lines = [
-        "# What the demo makes",
+        "# Results of the demo",
         "",
-        "Written by `make docs` after `make reproduce`. The pictures are handwritten digits: no number here says anything about the paper's.",
+        "`make docs` writes this page after `make reproduce`. The images are handwritten digits, so no number here can be",
+        "compared with the paper's. [tables.md](tables.md) explains how to read the tables.",
         "",
-        f"- commit {provenance['commit'][:12]}{' (dirty)' if provenance['dirty'] else ''}, on {machine(provenance)}",
-        f"- headline run {HEADLINE}: {provenance['training']['training_seconds']:.0f} s of training, "
-        f"{provenance['training']['images_per_second']:.0f} real images a second, {plan.run(HEADLINE).recipe.images:,} in all",
+        *headline(plan),
         "",
         "![Samples of the headline run](images/demo-headline.png)",
         "",
@@ -39,35 +36,37 @@ def main() -> None:
         *times(),
     ]
     for name in plan.params.tables:
-        lines += [
-            plan.paths.table(name)
-            .with_suffix(".md")
-            .read_text()
-            .strip()
-            .replace("\n# ", "\n## ")
-            .replace("# ", "## ", 1),
-            "",
-        ]
-    for figure in figures:
-        lines += [f"![{figure.stem}](images/demo-{figure.name})", ""]
+        lines += [demoted(plan.paths.table(name).with_suffix(".md").read_text()), ""]
+    lines += ["## Figures", ""]
+    for name, figure in plan.params.figures.items():
+        source = plan.paths.figure(name).with_suffix(".png")
+        shrink(source, IMAGES / f"demo-{source.name}")
+        lines += [f"![{figure.title}](images/demo-{source.name})", ""]
     files.write_text(PAGE, "\n".join(lines))
 
 
-def machine(provenance: dict[str, object]) -> str:
-    described = provenance["hardware"]
-    return (
-        ", ".join(f"{key} {value}" for key, value in described.items() if value)
-        if isinstance(described, dict)
-        else str(described)
-    )
+def headline(plan: Plan) -> list[str]:
+    """The headline run: commit, machine, speed."""
+    provenance = files.read_json(plan.paths.run(HEADLINE) / "provenance.json")
+    training = provenance["training"]
+    return [
+        f"- commit {provenance['commit'][:12]}{' (dirty)' if provenance['dirty'] else ''}, on {machine(provenance)}",
+        f"- headline run {HEADLINE}: {plan.run(HEADLINE).recipe.images:,} real images in "
+        f"{training['training_seconds']:.0f} s, {training['images_per_second']:.0f} per second",
+    ]
+
+
+def machine(provenance: dict[str, Any]) -> str:
+    """`cpu AMD EPYC, cores 2, memory_gib 23.5`."""
+    return ", ".join(f"{key} {value}" for key, value in provenance["hardware"].items() if value)
 
 
 def scores(plan: Plan) -> list[str]:
     """The headline run's scores, by evaluation seed."""
-    found = files.read_json(plan.paths.score(HEADLINE))["protocols"]
+    protocols = files.read_json(plan.paths.score(HEADLINE))["protocols"]
     return [
         f"- {protocol}, {metric}: {', '.join(f'{value:.4g}' for value in values['values'])}"
-        for protocol, metrics in found.items()
+        for protocol, metrics in protocols.items()
         for metric, values in metrics.items()
     ]
 
@@ -76,34 +75,40 @@ def times() -> list[str]:
     """Where the time went, if benchmarks/demo_time.py has measured it."""
     if not TIMES.exists():
         return []
-    found = files.read_json(TIMES)
-    useful = found["share"]["train"] + found["share"]["score"]
-    minutes = found["wall_seconds"] / 60
+    measured = files.read_json(TIMES)
+    useful = measured["share"]["train"] + measured["share"]["score"]
     return [
         "## Where the time went",
         "",
-        f"{minutes:.1f} minutes on {found['cores']} cores from a fresh clone; training and scoring are {useful:.0%} of what the cores had to give "
-        f"(`python benchmarks/demo_time.py`, commit {str(found['commit'])[:12]}).",
+        f"The demo took {measured['wall_seconds'] / 60:.1f} minutes on {measured['cores']} cores, from a fresh clone. "
+        f"Training and scoring took {useful:.0%} of the core-seconds.",
+        f"`python benchmarks/demo_time.py` measured this at commit {str(measured['commit'])[:12]}.",
         "",
         "| | core-seconds | share |",
         "| --- | ---: | ---: |",
         *(
-            f"| {what} | {seconds:,.0f} | {found['share'][what]:.0%} |"
-            for what, seconds in found["core_seconds"].items()
+            f"| {what} | {seconds:,.0f} | {measured['share'][what]:.0%} |"
+            for what, seconds in measured["core_seconds"].items()
         ),
         "",
-        "| command | calls | core-seconds | of these, before a call works |",
+        "| command | calls | core-seconds | of these, start-up |",
         "| --- | ---: | ---: | ---: |",
         *(
-            f"| {verb} | {each['count']} | {each['core_seconds']:,.0f} | {min(each['count'] * each['start_seconds'], each['core_seconds']):,.0f} |"
-            for verb, each in found["commands"].items()
+            f"| {verb} | {each['count']} | {each['core_seconds']:,.0f} "
+            f"| {min(each['count'] * each['start_seconds'], each['core_seconds']):,.0f} |"
+            for verb, each in measured["commands"].items()
         ),
         "",
     ]
 
 
+def demoted(markdown: str) -> str:
+    """A table's Markdown with its headings one level lower."""
+    return "\n".join(f"#{line}" if line.startswith("#") else line for line in markdown.strip().splitlines())
+
+
 def shrink(source: Path, target: Path) -> None:
-    """A figure at most 1200 pixels wide, with a palette: pages should load quickly."""
+    """Write a figure at most 1200 pixels wide and with a palette, so that the page loads quickly."""
     with Image.open(source) as image:
         image.thumbnail((1200, 1200))
         image.convert("P", palette=Image.Palette.ADAPTIVE).save(target, optimize=True)
