@@ -1,1 +1,1 @@
-"""What every package uses: files written atomically, lines for a person, random numbers by name, grids of images."""
+"""What every package uses: atomic files, log messages and progress, named random numbers, units, image grids."""
