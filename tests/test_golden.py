@@ -37,12 +37,12 @@ def compute() -> dict[str, dict[str, float]]:
         fetch.fetch(plan, dataset)
         prepare.prepare(plan, dataset)
     classifier.train(plan, "digits")
-    reference.compute(plan, "cifar10-few")
+    reference.compute(plan, plan.run(RUN).reference)
     train.train(plan, RUN)
     score.score(plan, RUN)
 
     manifest = files.read_json(plan.paths.data("cifar10") / "manifest.json")
-    with np.load(plan.paths.reference("cifar10", "few")) as statistics:
+    with np.load(plan.paths.reference(plan.run(RUN).reference)) as statistics:
         mu, sigma = statistics["mu"], statistics["sigma"]
     weights = load_file(plan.paths.run(RUN) / "generator.safetensors")
     history = (plan.paths.run(RUN) / "history.csv").read_text().splitlines()

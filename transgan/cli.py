@@ -113,11 +113,12 @@ def reference(
     params: ParamsFile = None,
 ) -> None:
     """Compute the reference statistics of a dataset under a protocol, once for all runs."""
+    from transgan.config.reference_key import ReferenceKey
     from transgan.scoring import reference as stage
 
     plan = _plan(params, scale)
     plan.dataset(dataset), plan.protocol(protocol)
-    stage.compute(plan, f"{dataset}-{protocol}")
+    stage.compute(plan, ReferenceKey(dataset, protocol))
 
 
 @app.command(rich_help_panel=STAGES)

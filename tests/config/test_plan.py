@@ -77,7 +77,8 @@ def test_the_evaluation_seeds_leave_the_reference_alone(content: dict[str, Any],
     before = plans.load(write(tmp_path, content))
     content["protocols"]["few"]["seeds"] = [5]
     after = plans.load(write(tmp_path, content))
-    assert before.fingerprint("reference", "cifar10-few") == after.fingerprint("reference", "cifar10-few")
+    reference = before.run("one-cifar10").reference
+    assert before.fingerprint("reference", reference) == after.fingerprint("reference", reference)
     assert before.fingerprint("score", "one-cifar10") != after.fingerprint("score", "one-cifar10")
 
 
@@ -293,3 +294,30 @@ def test_commands_to_type_name_what_is_not_the_default(
     assert plans.load(scale="other").command("fetch", "cifar10") == "transgan fetch cifar10 --scale other"
     (tmp_path / "params.yaml").rename(tmp_path / "mine.yaml")
     assert plans.load(Path("mine.yaml")).command("train", "x") == "transgan train x --params mine.yaml"
+
+
+def test_a_reference_is_identified_by_dataset_and_protocol_and_not_by_its_name(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    plan = plans.load(write(tmp_path, content))
+    key = plan.run("one-cifar10").reference
+    assert (key.dataset, key.protocol) == ("cifar10", "few")
+    assert key in plan.references
+    assert plan.reference("cifar10-few") == key
+    assert str(plan.paths.reference(key)) == "results/tiny/reference/cifar10-few.npz"
+    assert plan.paths.workspace("reference", key, "0" * 16).parent.name == "cifar10-few"
+    with pytest.raises(UserError, match="no reference 'cifar10-fem'; did you mean 'cifar10-few'"):
+        plan.reference("cifar10-fem")
+
+
+def test_two_references_with_one_name_are_refused(content: dict[str, Any], tmp_path: Path) -> None:
+    """The dataset a with protocol b-c, and the dataset a-b with protocol c, would share a file."""
+    datasets, protocols, runs = content["datasets"], content["protocols"], content["runs"]
+    scale = content["scales"]["tiny"]
+    for dataset, protocol in (("a", "b-c"), ("a-b", "c")):
+        datasets[dataset], protocols[protocol] = datasets["cifar10"], protocols["few"]
+        runs[f"run-{dataset}"] = {**runs["one-cifar10"], "dataset": dataset, "protocol": protocol}
+        for kind, name in (("datasets", dataset), ("protocols", protocol), ("runs", f"run-{dataset}")):
+            scale[kind][name] = {}
+    with pytest.raises(UserError, match="the references of a under b-c and of a-b under c would both be named a-b-c"):
+        plans.load(write(tmp_path, content))

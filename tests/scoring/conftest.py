@@ -11,13 +11,14 @@ import yaml
 from tests.conftest import TINY
 from transgan.config import plan
 from transgan.config.plan import Plan
+from transgan.config.reference_key import ReferenceKey
 from transgan.data import fetch, prepare
 from transgan.models import build_generator
 from transgan.models.serialization import save_generator
 from transgan.scoring import classifier, reference
 from transgan.utils import files
 
-RUN, REFERENCE = "one-cifar10", "cifar10-few"
+RUN, REFERENCE = "one-cifar10", ReferenceKey("cifar10", "few")
 
 
 @pytest.fixture(autouse=True)

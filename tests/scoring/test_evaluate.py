@@ -81,7 +81,7 @@ def test_every_kind_of_reference_gives_the_same_fid(project: Path, kind: str) ->
     current = plan.load()
     usual = evaluate(current, "cifar10:test", "cifar10", metrics=["fid"])["metrics"]
     images = digits("train")
-    path = current.paths.reference("cifar10", "few")
+    path = current.paths.reference(REFERENCE)
     if kind == "statistics":
         export_statistics(path, Path("statistics.npz"))
         assert set(np.load("statistics.npz").files) == {"mu", "sigma"}
@@ -98,10 +98,8 @@ def test_every_kind_of_reference_gives_the_same_fid(project: Path, kind: str) ->
 
 def test_kid_against_statistics_is_refused(project: Path) -> None:
     current = plan.load()
-    export_statistics(current.paths.reference("cifar10", "few"), Path("statistics.npz"))
-    with pytest.raises(
-        UserError, match=r"KID needs the features of the reference.*; give images as reference, or --metrics is,fid"
-    ):
+    export_statistics(current.paths.reference(REFERENCE), Path("statistics.npz"))
+    with pytest.raises(UserError, match=r"KID needs the features of the reference.*; give images, or --metrics is,fid"):
         evaluate(current, RUN, "statistics.npz", metrics=["kid"])
 
 
@@ -159,7 +157,7 @@ def test_a_damaged_reference_of_the_stage_is_recomputed_with_a_warning(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     current = plan.load()
-    declared = current.paths.reference("cifar10", "few")
+    declared = current.paths.reference(REFERENCE)
     good = declared.read_bytes()
     for path in [declared, *Path("state").rglob("statistics.npz")]:
         path.write_bytes(good[:1000])
@@ -238,11 +236,11 @@ def test_changes_of_the_protocol_are_checked(project: Path) -> None:
 def test_stored_references_are_listed_and_removed(project: Path) -> None:
     current = plan.load()
     listed = list(reference.stored_references(current))
-    assert [(entry.name, entry.current) for entry in listed] == [(REFERENCE, True)]
-    assert reference.remove(current, REFERENCE) == listed[0].size > 0
-    assert not current.paths.reference("cifar10", "few").exists()
+    assert [(entry.name, entry.current) for entry in listed] == [(str(REFERENCE), True)]
+    assert reference.remove(current, str(REFERENCE)) == listed[0].size > 0
+    assert not current.paths.reference(REFERENCE).exists()
     with pytest.raises(UserError, match="nothing is stored at scale tiny; stored references: none"):
-        reference.remove(current, REFERENCE)
+        reference.remove(current, str(REFERENCE))
 
 
 def test_the_result_has_the_titles_of_its_metrics(project: Path) -> None:
@@ -255,7 +253,6 @@ def test_the_result_has_the_titles_of_its_metrics(project: Path) -> None:
 def test_threads_of_torch_are_the_protocols(project: Path) -> None:
     evaluate(plan.load(), "cifar10:test", "cifar10", metrics=["fid"])
     assert torch.get_num_threads() == 1
-    assert (
-        subprocess.run(["ls", "state/tiny/reference"], capture_output=True, text=True, check=True).stdout.strip()
-        == REFERENCE
-    )
+    assert subprocess.run(
+        ["ls", "state/tiny/reference"], capture_output=True, text=True, check=True
+    ).stdout.strip() == str(REFERENCE)

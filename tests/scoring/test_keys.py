@@ -69,7 +69,7 @@ def test_the_features_that_a_metric_needs_are_part_of_the_references_fingerprint
 
 def test_another_pack_under_the_same_fingerprint_recomputes_the_reference(project: Path) -> None:
     current = plan.load()
-    path = current.paths.reference("cifar10", "few")
+    path = current.paths.reference(REFERENCE)
     before = path.read_bytes()
     folder = current.paths.data("cifar10")
     manifest = files.read_json(folder / "manifest.json")
@@ -87,7 +87,7 @@ def test_another_pack_under_the_same_fingerprint_recomputes_the_reference(projec
 def test_another_classifier_under_the_same_fingerprint_recomputes_reference_and_score(project: Path) -> None:
     current = plan.load()
     score.score(current, RUN)
-    before = current.paths.reference("cifar10", "few").read_bytes(), current.paths.score(RUN).read_bytes()
+    before = current.paths.reference(REFERENCE).read_bytes(), current.paths.score(RUN).read_bytes()
     other = write_params(project, samples=200)
     content = other.read_text().replace("epochs: 2", "epochs: 3")
     other.write_text(content)
@@ -97,6 +97,6 @@ def test_another_classifier_under_the_same_fingerprint_recomputes_reference_and_
     current = plan.load()  # the old fingerprint, with the new classifier's file
     reference.compute(current, REFERENCE)
     score.score(current, RUN)
-    after = current.paths.reference("cifar10", "few").read_bytes(), current.paths.score(RUN).read_bytes()
+    after = current.paths.reference(REFERENCE).read_bytes(), current.paths.score(RUN).read_bytes()
     assert before[0] != after[0]
     assert before[1] != after[1]

@@ -106,7 +106,7 @@ def test_finished_scores_need_no_torch(project: Path) -> None:
     scored()
     code = (
         "import sys; from transgan.config import plan; from transgan.scoring import score, reference, classifier;"
-        f"current = plan.load(); score.score(current, {RUN!r}); reference.compute(current, {REFERENCE!r});"
+        f"current = plan.load(); score.score(current, {RUN!r}); reference.compute(current, current.run({RUN!r}).reference);"
         "classifier.train(current, 'digits');"
         "sys.exit('torch' in sys.modules)"
     )
@@ -151,7 +151,7 @@ def test_missing_inputs_are_named_with_the_command_that_creates_them(project: Pa
     (current.paths.run(RUN) / "generator.safetensors").unlink()
     with pytest.raises(UserError, match=f"generator.safetensors: not there; run `transgan train {RUN}` first"):
         scored()
-    current.paths.reference("cifar10", "few").unlink()
+    current.paths.reference(REFERENCE).unlink()
     save_untrained(current)
     with pytest.raises(UserError, match="run `transgan reference cifar10 few` first"):
         scored()
@@ -195,7 +195,7 @@ def test_fid_by_count_is_recorded_and_extrapolated(project: Path) -> None:
 
 def test_a_reference_has_the_same_digest_every_time(project: Path) -> None:
     current = plan.load()
-    path = current.paths.reference("cifar10", "few")
+    path = current.paths.reference(REFERENCE)
     first = files.sha256(path)
     subprocess.run(["rm", "-r", "state/tiny/reference", str(path)], check=True)
     reference.compute(current, REFERENCE)

@@ -2,12 +2,13 @@
 
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from transgan.config import plan as plans
-from transgan.config.paths import StageName
+from transgan.config.paths import StageName, StageSubject
 from transgan.config.plan import Plan
 
 logger = logging.getLogger(__name__)
@@ -51,17 +52,17 @@ def _used(plan: Plan) -> set[Path]:
     used = set()
     for scale in plan.params.scales:
         scaled = plans.load(plan.file, scale)
-        names: dict[StageName, list[str]] = {
+        subjects: dict[StageName, Sequence[StageSubject]] = {
             "prepare": list(scaled.datasets),
-            "reference": list(scaled.references),
+            "reference": scaled.references,
             "classifier": list(scaled.classifiers),
             "train": list(scaled.runs),
             "score": list(scaled.runs),
         }
         used |= {
-            scaled.paths.workspace(stage, name, scaled.fingerprint(stage, name))
-            for stage, names_of_stage in names.items()
-            for name in names_of_stage
+            scaled.paths.workspace(stage, subject, scaled.fingerprint(stage, subject))
+            for stage, subjects_of_stage in subjects.items()
+            for subject in subjects_of_stage
         }
     return used
 

@@ -21,5 +21,5 @@ def remove(plan: Plan, name: str) -> None:
 
 def export(plan: Plan, name: str, file: Path) -> None:
     """Write mu and sigma of a reference to an npz file."""
-    export_statistics(plan.paths.reference(*plan.reference(name)), file)
+    export_statistics(plan.paths.reference(plan.reference(name)), file)
     print(f"{file}: mu and sigma of {name}")

@@ -3,7 +3,12 @@
 from pathlib import Path
 from typing import Literal
 
+from transgan.config.reference_key import ReferenceKey
+
 StageName = Literal["fetch", "prepare", "reference", "classifier", "train", "score", "table", "cells", "figure"]
+
+# What a stage runs for: the name of a dataset, classifier, run, table or figure, or the key of a reference.
+StageSubject = str | ReferenceKey
 
 
 class Paths:
@@ -18,9 +23,9 @@ class Paths:
         """Folder of a dataset's pack: source.json, images.npy, labels.npy, manifest.json, contact.png."""
         return Path("data") / self.scale / dataset
 
-    def reference(self, dataset: str, protocol: str) -> Path:
+    def reference(self, key: ReferenceKey) -> Path:
         """Reference statistics and features."""
-        return self.results / "reference" / f"{dataset}-{protocol}.npz"
+        return self.results / "reference" / f"{key}.npz"
 
     def classifier(self, name: str) -> Path:
         """Weights of a demo classifier."""
@@ -51,11 +56,11 @@ class Paths:
         """A figure, without its suffix (png, pdf)."""
         return self.results / "figures" / figure
 
-    def workspace(self, stage: StageName, name: str, fingerprint: str) -> Path:
+    def workspace(self, stage: StageName, subject: StageSubject, fingerprint: str) -> Path:
         """Where a costly stage works and keeps what it finished; packs are shared by all scales."""
         if stage == "prepare":
             return Path("data/store") / fingerprint
-        return self.state / stage / name / fingerprint
+        return self.state / stage / str(subject) / fingerprint
 
     def config(self, stage: StageName, name: str) -> Path:
         """The file through which Snakemake notices a changed fingerprint (workflow/Snakefile)."""

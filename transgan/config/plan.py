@@ -15,7 +15,8 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from transgan.config import params_file
-from transgan.config.paths import Paths, StageName
+from transgan.config.paths import Paths, StageName, StageSubject
+from transgan.config.reference_key import ReferenceKey
 from transgan.config.validation import lookup, validated
 from transgan.errors import UserError
 from transgan.schema import (
@@ -76,6 +77,11 @@ class Run(Strict):
     recipe: RecipeConfig
     protocol: ProtocolConfig
     full_images: int
+
+    @property
+    def reference(self) -> ReferenceKey:
+        """The reference that the run is scored with."""
+        return ReferenceKey(self.dataset_name, self.protocol_name)
 
     @property
     def share(self) -> float:
@@ -161,10 +167,18 @@ class Plan:
         return [name for name, table in self.params.tables.items() if table.kind == "scores"]
 
     @cached_property
-    def references(self) -> dict[str, tuple[str, str]]:
-        """Reference name -> (dataset, protocol), each pair that some run made at this scale is scored with."""
-        pairs = dict.fromkeys((run.dataset_name, run.protocol_name) for run in self.made.values())
-        return {f"{dataset}-{protocol}": (dataset, protocol) for dataset, protocol in pairs}
+    def references(self) -> tuple[ReferenceKey, ...]:
+        """The references that the runs scheduled at this scale are scored with. Raises UserError if two share a name."""
+        keys = dict.fromkeys(run.reference for run in self.made.values())
+        by_name: dict[str, ReferenceKey] = {}
+        for key in keys:
+            other = by_name.setdefault(str(key), key)
+            if other != key:
+                raise UserError(
+                    f"{self.file}: the references of {other.dataset} under {other.protocol} and of {key.dataset} under "
+                    f"{key.protocol} would both be named {key}; rename a dataset or a protocol"
+                )
+        return tuple(keys)
 
     def dataset(self, name: str) -> DatasetConfig:
         """The dataset `name`, or UserError naming the nearest one."""
@@ -190,12 +204,11 @@ class Plan:
         """The figure `name`, or UserError naming the nearest one."""
         return lookup(self.params.figures, name, "figure", self.file)
 
-    def reference(self, name: str) -> tuple[str, str]:
-        """(dataset, protocol) of the reference `name`, whether or not a run is scored with it, or UserError naming the nearest one."""
-        others = {
-            f"{dataset}-{protocol}": (dataset, protocol) for dataset in self.datasets for protocol in self.protocols
-        }
-        return lookup({**self.references, **others}, name, "reference", self.file)
+    def reference(self, name: str) -> ReferenceKey:
+        """The reference whose file is named `name`, whether or not a run uses it, or UserError naming the nearest one."""
+        keys = [ReferenceKey(dataset, protocol) for dataset in self.datasets for protocol in self.protocols]
+        by_name = {str(key): key for key in (*keys, *self.references)}  # those in use come last and take precedence
+        return lookup(by_name, name, "reference", self.file)
 
     def command(self, *words: str) -> str:
         """The command line that a person types for `words` at this scale: `transgan train NAME --scale paper`."""
@@ -208,19 +221,33 @@ class Plan:
         """Whether any protocol of this scale scores with the demo classifier."""
         return any(protocol.extractor == "digits" for protocol in self.protocols.values())
 
-    def ingredients(self, stage: StageName, name: str) -> dict[str, Any]:
+    def ingredients(self, stage: StageName, subject: StageSubject) -> dict[str, Any]:
         """The resolved configuration that a stage's result depends on; its digest is the stage's fingerprint."""
-        return {"stage": stage, "version": STAGE_VERSION[stage], **self._ingredients(stage, name)}
+        if isinstance(subject, ReferenceKey):
+            depends_on = self._reference_ingredients(subject)
+        else:
+            depends_on = self._ingredients(stage, subject)
+        return {"stage": stage, "version": STAGE_VERSION[stage], **depends_on}
 
-    def fingerprint(self, stage: StageName, name: str) -> str:
+    def fingerprint(self, stage: StageName, subject: StageSubject) -> str:
         """16 hex digits that change exactly when something changes that the stage's result depends on."""
-        if (stage, name) not in self._fingerprints:
-            self._fingerprints[stage, name] = digest(self.ingredients(stage, name))
-        return self._fingerprints[stage, name]
+        if (stage, subject) not in self._fingerprints:
+            self._fingerprints[stage, subject] = digest(self.ingredients(stage, subject))
+        return self._fingerprints[stage, subject]
 
     @cached_property
-    def _fingerprints(self) -> dict[tuple[StageName, str], str]:
+    def _fingerprints(self) -> dict[tuple[StageName, StageSubject], str]:
         return {}
+
+    def _reference_ingredients(self, key: ReferenceKey) -> dict[str, Any]:
+        protocol = self.protocol(key.protocol)
+        fields = protocol.plain()
+        return {
+            "protocol": {name: fields[name] for name in REFERENCE_FIELDS},
+            "features": protocol.stored_features,
+            "data": self.fingerprint("prepare", key.dataset),
+            **self._extractor(protocol),
+        }
 
     def _ingredients(self, stage: StageName, name: str) -> dict[str, Any]:
         match stage:
@@ -237,15 +264,7 @@ class Plan:
                     "data": self.fingerprint("prepare", classifier.dataset),
                 }
             case "reference":
-                dataset_name, protocol_name = self.reference(name)
-                protocol = self.protocol(protocol_name)
-                fields = protocol.plain()
-                return {
-                    "protocol": {key: fields[key] for key in REFERENCE_FIELDS},
-                    "features": protocol.stored_features,
-                    "data": self.fingerprint("prepare", dataset_name),
-                    **self._extractor(protocol),
-                }
+                raise TypeError(f"{name!r}: a reference is identified by a ReferenceKey")
             case "train":
                 run = self.run(name)
                 return {
@@ -255,7 +274,11 @@ class Plan:
                     "model": run.model.plain(),
                     "recipe": run.recipe.plain(),
                     "seed": run.seed,
-                    **({"reference": self._reference_of(run)} if run.recipe.dynamics.fid_samples else {}),
+                    **(
+                        {"reference": self.fingerprint("reference", run.reference)}
+                        if run.recipe.dynamics.fid_samples
+                        else {}
+                    ),
                 }
             case "score":
                 run = self.run(name)
@@ -263,7 +286,7 @@ class Plan:
                     "train": self.fingerprint("train", name),
                     "protocol_name": run.protocol_name,
                     "protocol": run.protocol.plain(),
-                    "reference": self._reference_of(run),
+                    "reference": self.fingerprint("reference", run.reference),
                 }
             case "table":
                 table = self.table(name)
@@ -279,9 +302,6 @@ class Plan:
                     **({"table": self.table(figure.table).plain()} if figure.table else {}),
                     **self._said_of_scale(),
                 }
-
-    def _reference_of(self, run: Run) -> str:
-        return self.fingerprint("reference", f"{run.dataset_name}-{run.protocol_name}")
 
     def _cell(self, run: str) -> dict[str, Any]:
         return {"score": self.fingerprint("score", run), "share": self.run(run).share}
@@ -349,7 +369,7 @@ def load(file: Path | None = None, scale: str | None = None) -> Plan:
     params = parse(read(file), file)
     plans = {name: Plan(params, name, file) for name in params.scales}
     for plan in plans.values():
-        _ = plan.runs, plan.classifiers
+        _ = plan.runs, plan.classifiers, plan.references
         for figure in params.figures:
             if not plan.feeding("figures", figure):
                 raise UserError(

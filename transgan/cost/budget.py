@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from transgan.config.paths import StageSubject
 from transgan.config.plan import Plan, Run
 from transgan.data.sources.catalog import CATALOG
 from transgan.errors import UserError
@@ -30,7 +31,7 @@ PRECISIONS = ("float32", "tf32", "bfloat16")
 ASSUMED_SHARE = {"float32": 0.4, "tf32": 0.2, "bfloat16": 0.2}
 
 Part = Literal["archives", "packs", "references", "runs"]
-DiskNeed = dict[tuple[Part, str], float]  # bytes by (part, name)
+DiskNeed = dict[tuple[Part, StageSubject], float]  # bytes by part and what it is of
 
 
 @dataclass(frozen=True)
@@ -146,9 +147,7 @@ def disk_need(plan: Plan, run: Run, parameters: int) -> DiskNeed:
     return {
         ("archives", dataset.source): float(archives),
         ("packs", plan.fingerprint("prepare", run.dataset_name)): float(sum(images.values()) * (image_bytes + 8)),
-        ("references", f"{run.dataset_name}-{run.protocol_name}"): float(
-            _reference_bytes(plan, run.protocol, in_reference)
-        ),
+        ("references", run.reference): float(_reference_bytes(plan, run.protocol, in_reference)),
         ("runs", run.name): float(checkpoints + outputs),
     }
 

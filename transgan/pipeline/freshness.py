@@ -11,8 +11,9 @@ import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
-from transgan.config.paths import StageName
+from transgan.config.paths import StageName, StageSubject
 from transgan.config.plan import Plan, Run, digest
+from transgan.config.reference_key import ReferenceKey
 from transgan.errors import UserError
 from transgan.pipeline.stages import Stage
 from transgan.utils import files
@@ -64,7 +65,7 @@ def carried(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def require(plan: Plan, stage: StageName, name: str, path: Path, *command: str) -> None:
+def require(plan: Plan, stage: StageName, subject: StageSubject, path: Path, *command: str) -> None:
     """Raise UserError, with the `command` that mends it, unless the result at `path` is there and is that of the stage in this plan.
 
     An orchestrator makes stages in order; by hand, what is made of a result of another configuration would be filed under this one.
@@ -72,7 +73,7 @@ def require(plan: Plan, stage: StageName, name: str, path: Path, *command: str) 
     if not path.exists():
         raise UserError(f"{path}: not there; run `{plan.command(*command)}` first")
     found = carried(path).get("fingerprint")
-    if found != plan.fingerprint(stage, name):
+    if found != plan.fingerprint(stage, subject):
         raise UserError(
             f"{path}: made under another configuration ({found or 'none that it names'}); run `{plan.command(*command)}` first"
         )
@@ -80,9 +81,8 @@ def require(plan: Plan, stage: StageName, name: str, path: Path, *command: str) 
 
 def require_reference(plan: Plan, run: Run) -> Path:
     """The reference that a run is scored with. Raises UserError as `require` does."""
-    dataset, protocol = run.dataset_name, run.protocol_name
-    path = plan.paths.reference(dataset, protocol)
-    require(plan, "reference", f"{dataset}-{protocol}", path, "reference", dataset, protocol)
+    path = plan.paths.reference(run.reference)
+    require(plan, "reference", run.reference, path, "reference", *run.reference)
     return path
 
 
@@ -123,8 +123,8 @@ def _expected_data(plan: Plan, stage: Stage) -> tuple[str, str | None]:
     """Under which key a result carries the digest of what it was made from, and that digest as far as it lies there now."""
     if stage.verb == "prepare":
         return "source", carried(plan.paths.data(stage.name) / "source.json").get("digest")
-    if stage.verb == "reference":
-        dataset = plan.references[stage.name][0]
+    if isinstance(stage.subject, ReferenceKey):
+        dataset = stage.subject.dataset
     elif stage.verb in ("train", "score"):
         dataset = plan.run(stage.name).dataset_name
     else:

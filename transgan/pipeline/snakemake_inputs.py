@@ -23,7 +23,9 @@ def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str], set[str]
     configs = {}
     for key, stage in graph.items():
         path = plan.paths.config(stage.verb, stage.name)
-        text = files.dumps({"fingerprint": stage.fingerprint, "ingredients": plan.ingredients(stage.verb, stage.name)})
+        text = files.dumps(
+            {"fingerprint": stage.fingerprint, "ingredients": plan.ingredients(stage.verb, stage.subject)}
+        )
         if judged[key] == "stale":
             # Snakemake takes a small file with a known checksum as unchanged whatever its time, so the content must be new as well.
             files.write_text(path, text + files.dumps({"noticed": time.time_ns()}))

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from transgan.config.paths import StageName
+from transgan.config.paths import StageName, StageSubject
 from transgan.config.plan import Plan
+from transgan.config.reference_key import ReferenceKey
 
 PACK_FILES = ("images.npy", "labels.npy", "manifest.json")
 RUN_FILES = ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz", "provenance.json")
@@ -34,6 +35,11 @@ class Stage:
         return f"{self.verb}@{self.name}"
 
     @property
+    def subject(self) -> StageSubject:
+        """What the stage runs for: the key of a reference, otherwise `name`."""
+        return ReferenceKey(*self.arguments) if self.verb == "reference" else self.name
+
+    @property
     def command(self) -> str:
         """The command line, without its options."""
         return " ".join(("transgan", self.verb, *self.arguments))
@@ -55,8 +61,8 @@ def _all(plan: Plan) -> Iterator[Stage]:
         yield _prepare(plan, name)
     for name in plan.classifiers:
         yield _classifier(plan, name)
-    for name in plan.references:
-        yield _reference(plan, name)
+    for key in plan.references:
+        yield _reference(plan, key)
     for name in plan.made:
         yield _train(plan, name)
         yield _score(plan, name)
@@ -109,17 +115,16 @@ def _classifier(plan: Plan, name: str) -> Stage:
     )
 
 
-def _reference(plan: Plan, name: str) -> Stage:
-    dataset, protocol = plan.references[name]
+def _reference(plan: Plan, key: ReferenceKey) -> Stage:
     return Stage(
         verb="reference",
-        name=name,
-        arguments=(dataset, protocol),
-        inputs=(*_pack(plan, dataset), *_classifiers(plan)),
-        outputs=(plan.paths.reference(dataset, protocol),),
-        parameters=_tracked(plan, "protocols", protocol),
-        fingerprint=plan.fingerprint("reference", name),
-        threads=plan.protocol(protocol).threads,
+        name=str(key),
+        arguments=(key.dataset, key.protocol),
+        inputs=(*_pack(plan, key.dataset), *_classifiers(plan)),
+        outputs=(plan.paths.reference(key),),
+        parameters=_tracked(plan, "protocols", key.protocol),
+        fingerprint=plan.fingerprint("reference", key),
+        threads=plan.protocol(key.protocol).threads,
         devices=1,
     )
 
@@ -133,7 +138,7 @@ def _train(plan: Plan, name: str) -> Stage:
         # The reference comes first: weights that are missing are missed before GPU-days are spent, not after.
         inputs=(
             *_pack(plan, run.dataset_name),
-            plan.paths.reference(run.dataset_name, run.protocol_name),
+            plan.paths.reference(run.reference),
             *_classifiers(plan),
         ),
         outputs=tuple(plan.paths.run(name) / file for file in RUN_FILES),
@@ -158,7 +163,7 @@ def _score(plan: Plan, name: str) -> Stage:
         inputs=(
             folder / "generator.safetensors",
             folder / "run.json",
-            plan.paths.reference(run.dataset_name, run.protocol_name),
+            plan.paths.reference(run.reference),
             *_classifiers(plan),
         ),
         outputs=(plan.paths.score(name), plan.paths.metrics(name)),

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from transgan.config.paths import StageName
+from transgan.config.paths import StageName, StageSubject
 from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.utils import files
@@ -26,7 +26,7 @@ Work = Callable[[Path], Mapping[str, str] | None]
 def run_stage(
     plan: Plan,
     stage: StageName,
-    name: str,
+    subject: StageSubject,
     outputs: Mapping[str, Path],
     work: Work,
     inputs: Mapping[str, str] | None = None,
@@ -38,11 +38,11 @@ def run_stage(
     made from besides the configuration (the data's content): finished work made from other inputs is set aside, not used and not deleted.
     Returns whether `work` was called. Raises UserError when another process holds the folder or when it belongs to another configuration.
     """
-    folder = plan.paths.workspace(stage, name, plan.fingerprint(stage, name))
+    folder = plan.paths.workspace(stage, subject, plan.fingerprint(stage, subject))
     with locked(
-        folder, f"{stage} {name}", wait=stage == "prepare"
+        folder, f"{stage} {subject}", wait=stage == "prepare"
     ):  # one pack may serve several datasets: the second waits for it
-        _claim(plan, stage, name, folder, dict(inputs or {}))
+        _claim(plan, stage, subject, folder, dict(inputs or {}))
         worked = not is_finished(folder, outputs)
         if worked:
             (folder / "finished.json").unlink(missing_ok=True)
@@ -52,7 +52,7 @@ def run_stage(
                 {"outputs": {key: known.get(key) or files.sha256(folder / key) for key in outputs}},
             )
         else:
-            logger.info(f"{stage} {name}: already finished ({folder})")
+            logger.info(f"{stage} {subject}: already finished ({folder})")
         for key, target in outputs.items():
             files.link_or_copy(folder / key, target)
     return worked
@@ -79,12 +79,12 @@ def is_finished(folder: Path, outputs: Mapping[str, Path] | None = None) -> bool
     return not damaged
 
 
-def _claim(plan: Plan, stage: StageName, name: str, folder: Path, inputs: dict[str, str]) -> None:
+def _claim(plan: Plan, stage: StageName, subject: StageSubject, folder: Path, inputs: dict[str, str]) -> None:
     """Make sure that what the folder holds, if anything, belongs to this configuration and these inputs."""
-    ingredients = plan.ingredients(stage, name)
+    ingredients = plan.ingredients(stage, subject)
     marker = folder / "ingredients.json"
     if not marker.exists():
-        _say_difference(plan, stage, name, folder, ingredients)
+        _say_difference(plan, stage, subject, folder, ingredients)
         files.write_json(marker, {"ingredients": ingredients, "inputs": inputs})
         return
     held = files.read_json(marker)
@@ -113,7 +113,9 @@ def _inputs_name(inputs: dict[str, str]) -> str:
     return "-".join(digest[:8] for _, digest in sorted(inputs.items())) or "none"
 
 
-def _say_difference(plan: Plan, stage: StageName, name: str, folder: Path, ingredients: dict[str, Any]) -> None:
+def _say_difference(
+    plan: Plan, stage: StageName, subject: StageSubject, folder: Path, ingredients: dict[str, Any]
+) -> None:
     """Before starting in a fresh folder, say what changed since the newest work on the same name."""
     if stage == "prepare" or not folder.parent.exists():
         return
@@ -121,7 +123,7 @@ def _say_difference(plan: Plan, stage: StageName, name: str, folder: Path, ingre
     if others:
         held = files.read_json(others[-1])["ingredients"]
         logger.info(
-            f"{stage} {name}: starting anew in {folder.name}; changed since {others[-1].parent.name}: {_first_difference(held, ingredients)}"
+            f"{stage} {subject}: starting anew in {folder.name}; changed since {others[-1].parent.name}: {_first_difference(held, ingredients)}"
         )
 
 

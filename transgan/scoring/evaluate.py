@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from transgan.config.plan import REFERENCE_FIELDS, Plan, digest
+from transgan.config.reference_key import ReferenceKey
 from transgan.data.pack import Pack
 from transgan.errors import UserError
 from transgan.hardware.device import prepare_compute
@@ -171,8 +172,9 @@ def _reference(
     if file.suffix == ".npz" and file.exists() and "mu" in read_npz(file):
         return load_reference(file)
     if name in plan.datasets and not file.exists() and _same_reference(plan.protocol(protocol), config):
-        reference_stage.compute(plan, f"{name}-{protocol}")
-        return load_reference(plan.paths.reference(name, protocol))
+        key = ReferenceKey(name, protocol)
+        reference_stage.compute(plan, key)
+        return load_reference(plan.paths.reference(key))
     splits = config.splits if name in plan.datasets else None
     images = _images(plan, name, splits, config.reference_samples, None, config.resize)
     return _stored_reference(plan, name, config, images, weights_file, weights_digest, device)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transgan.config.plan import Plan
+from transgan.config.reference_key import ReferenceKey
 from transgan.errors import UserError
 from transgan.metrics import weights
 from transgan.pipeline.freshness import require
@@ -18,15 +19,14 @@ logger = logging.getLogger(__name__)
 STATISTICS = "statistics.npz"
 
 
-def compute(plan: Plan, name: str) -> None:
-    """Compute the statistics and features of reference `name` ("<dataset>-<protocol>") and write them to plan.paths.reference.
+def compute(plan: Plan, key: ReferenceKey) -> None:
+    """Compute the statistics and features of a dataset under a protocol and write them to plan.paths.reference(key).
 
     Raises UserError when the pack or the weights are missing, or there are fewer images than the protocol allows.
     """
-    dataset, protocol_name = plan.reference(name)
-    protocol = plan.protocol(protocol_name)
-    data = plan.paths.data(dataset)
-    require(plan, "prepare", dataset, data / "manifest.json", "prepare", dataset)
+    protocol = plan.protocol(key.protocol)
+    data = plan.paths.data(key.dataset)
+    require(plan, "prepare", key.dataset, data / "manifest.json", "prepare", key.dataset)
     manifest = files.read_json(data / "manifest.json")
     weights_file, weights_digest = weights.locate(plan, protocol)
 
@@ -42,21 +42,21 @@ def compute(plan: Plan, name: str) -> None:
         rows = pack.rows(protocol.splits)
         images = image_sources.from_pack(pack, rows[evenly_spaced(len(rows), protocol.reference_samples)])
         about = {
-            "dataset": dataset,
-            "protocol": protocol_name,
+            "dataset": key.dataset,
+            "protocol": key.protocol,
             "data": manifest["sha256"],
             "weights": weights_digest,
             "extractor": protocol.extractor,
             "feature_layer": protocol.feature_layer,
             "splits": list(protocol.splits),
             "resolution": manifest["resolution"],
-            "fingerprint": plan.fingerprint("reference", name),
+            "fingerprint": plan.fingerprint("reference", key),
         }
-        reference = compute_reference(images, protocol, weights_file, device, about, f"reference {name}")
+        reference = compute_reference(images, protocol, weights_file, device, about, f"reference {key}")
         reference.save(folder / STATISTICS)
 
-    outputs = {STATISTICS: plan.paths.reference(dataset, protocol_name)}
-    run_stage(plan, "reference", name, outputs, work, {"data": manifest["sha256"], "weights": weights_digest})
+    outputs = {STATISTICS: plan.paths.reference(key)}
+    run_stage(plan, "reference", key, outputs, work, {"data": manifest["sha256"], "weights": weights_digest})
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def stored_references(plan: Plan) -> Iterator[StoredReference]:
         folder = marker.parent
         name, fingerprint = folder.parent.name, folder.name
         try:
-            current = plan.fingerprint("reference", name) == fingerprint
+            current = plan.fingerprint("reference", plan.reference(name)) == fingerprint
         except UserError:  # the params file no longer names it
             current = False
         size = sum(file.stat().st_size for file in folder.iterdir())

@@ -76,7 +76,7 @@ def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
         )
     out = file.with_suffix(".scores.json")
     with locked(plan.paths.state / "score-files" / digest(str(out.resolve())), f"score {file}"):
-        reference.compute(plan, f"{run.dataset_name}-{run.protocol_name}")
+        reference.compute(plan, run.reference)
         weights_file, weights_digest = weights.locate(plan, run.protocol)
         computed_from = {
             "like": run.name,
@@ -106,7 +106,7 @@ def _scores(
 
     name, protocol = run.protocol_name, run.protocol
     device = prepare_compute(protocol.threads, plan.params.execution.device)
-    statistics = load_reference(plan.paths.reference(run.dataset_name, name))
+    statistics = load_reference(plan.paths.reference(run.reference))
     sources = generator_sources(generator, protocol)
     evaluation = evaluate_sources(sources, statistics, protocol, weights_file, device, label)
     return {
@@ -136,10 +136,9 @@ def _first_run(plan: Plan, file: Path, resolution: int) -> Run:
 
 def _inputs(plan: Plan, run: Run, generator: Path, weights_digest: str, command: str) -> dict[str, str]:
     """Digests of everything that the scores of `run` are computed from; `command` creates the generator."""
-    reference_file = plan.paths.reference(run.dataset_name, run.protocol_name)
     return {
         "generator": _digest(generator, command),
-        "reference": _digest(reference_file, plan.command("reference", run.dataset_name, run.protocol_name)),
+        "reference": _digest(plan.paths.reference(run.reference), plan.command("reference", *run.reference)),
         "weights": weights_digest,
     }
 

@@ -35,7 +35,7 @@ def small_fid(plan: Plan, run: Run, device: torch.device) -> Callable[[nn.Module
 
     def fid(generator: nn.Module) -> float:
         weights_file, _ = weights.locate(plan, protocol)
-        reference = load_reference(plan.paths.reference(run.dataset_name, run.protocol_name))
+        reference = load_reference(plan.paths.reference(run.reference))
         sources = generator_sources(generator, protocol)
         with float32_precision():  # as in the stage `score`, also where the recipe trains in another precision
             evaluation = evaluate_sources(
