@@ -106,7 +106,8 @@ def test_finished_scores_need_no_torch(project: Path) -> None:
     scored()
     code = (
         "import sys; from transgan.config import plan; from transgan.scoring import score, reference, classifier;"
-        f"current = plan.load(); score.score(current, {RUN!r}); reference.compute(current, current.run({RUN!r}).reference);"
+        f"current = plan.load(); score.score(current, {RUN!r});"
+        f"reference.compute(current, current.run({RUN!r}).reference);"
         "classifier.train(current, 'digits');"
         "sys.exit('torch' in sys.modules)"
     )

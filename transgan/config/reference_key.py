@@ -6,7 +6,8 @@ from typing import NamedTuple
 class ReferenceKey(NamedTuple):
     """Names the reference statistics of a dataset under a protocol.
 
-    `str(key)` joins the two for file names, stage names and messages. It is never taken apart: names may contain hyphens.
+    `str(key)` joins the two for file names, stage names and messages. Nothing splits it again: names may contain
+    hyphens.
     """
 
     dataset: str
