@@ -1,4 +1,4 @@
-"""A project folder with made-up scores, so that tables are checked against numbers known beforehand."""
+"""A project folder with invented scores, so that tables can be checked against known numbers."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def scored():
-    """Write what the score stage would have written for a run."""
+    """Write a run's scores as the score stage writes them."""
 
     def write(plan, name, images=None, **metrics):
         run = plan.run(name)

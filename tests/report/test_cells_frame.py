@@ -51,8 +51,8 @@ def test_a_line_per_training_seed_with_its_own_score_and_the_cells_verdict(two_s
 def test_every_cell_of_the_paper_is_in_the_frame(two_seeds):
     frame = cells_frame.cells_frame(two_seeds)
     quoted = frame[frame["paper_text"].notna()]
-    found = set(quoted[["table", "row", "dataset", "metric"]].itertuples(index=False, name=None))
-    assert found == {key for key in paper_numbers() if key[0] in two_seeds.params.tables}
+    keys = set(quoted[["table", "row", "dataset", "metric"]].itertuples(index=False, name=None))
+    assert keys == {key for key in paper_numbers() if key[0] in two_seeds.params.tables}
     assert not frame.duplicated([*CELL, "seed"]).any()
 
 
@@ -61,13 +61,13 @@ def test_the_file_of_a_scale_is_read_with_one_call(two_seeds):
         if two_seeds.table(table).kind == "scores":
             tables.make(two_seeds, table)
     cells_frame.write(two_seeds)
-    found = pd.read_csv(two_seeds.paths.cells, dtype_backend="numpy_nullable")
-    assert list(found) == list(COLUMNS)
+    read = pd.read_csv(two_seeds.paths.cells, dtype_backend="numpy_nullable")
+    assert list(read) == list(COLUMNS)
     for column, kind in COLUMNS.items():
-        if found[column].notna().any():
-            assert str(found[column].dtype) == {"str": "string", "float64": "Float64"}.get(kind, kind), column
+        if read[column].notna().any():
+            assert str(read[column].dtype) == {"str": "string", "float64": "Float64"}.get(kind, kind), column
     expected = cells_frame.cells_frame(two_seeds)
-    pd.testing.assert_frame_equal(found.astype(dict(COLUMNS)), expected)
+    pd.testing.assert_frame_equal(read.astype(dict(COLUMNS)), expected)
 
 
 def test_a_missing_table_is_named(project):

@@ -17,7 +17,7 @@ COMMIT = "c" * 40
 
 
 class Page(HTMLParser):
-    """Ids, links and pictures of a page."""
+    """Ids, links and images of a page."""
 
     def __init__(self, text):
         super().__init__()
@@ -65,7 +65,7 @@ def test_every_link_of_the_page_leads_somewhere_and_nothing_is_fetched(reported)
     assert not re.search(r"@import|url\(|<link[^>]+stylesheet", html)
 
 
-def test_the_page_says_what_was_run_and_what_not(reported):
+def test_the_page_lists_runs_with_their_status(reported):
     _, html = reported()
     lines = {
         line.split("</td>")[0].removeprefix("<tr><td>"): line
@@ -80,13 +80,13 @@ def test_the_page_says_what_was_run_and_what_not(reported):
     assert "Not comparable with the paper" in html
 
 
-def test_each_table_says_how_much_of_it_was_run(reported):
+def test_each_table_counts_its_measured_cells(reported):
     _, html = reported()
-    said = [line for line in html.splitlines() if line.startswith('<p class="tally">')]
-    first = said[0]
+    tallies = [line for line in html.splitlines() if line.startswith('<p class="tally">')]
+    first = tallies[0]
     assert "2 of 23 cells are measured; not run: wgan-gp-cifar10 (" in first
     assert re.search(r"transgan-celeba128 \([\d.]+ EFLOP\)", first)
-    assert not any("every number is quoted" in line for line in said)
+    assert not any("every number is quoted" in line for line in tallies)
 
 
 def test_provenance_maps_each_cell_to_its_run(reported):
@@ -106,7 +106,7 @@ def test_provenance_maps_each_cell_to_its_run(reported):
     assert missing["missing"]
 
 
-def test_a_dirty_tree_and_mixed_commits_are_said(reported):
+def test_a_dirty_tree_and_several_commits_are_reported(reported):
     _, html = reported(dirty=True, commits=(COMMIT, "d" * 40))
     assert "from a dirty tree" in html
     assert "The cells come from 2 commits" in html
@@ -126,9 +126,9 @@ def test_scores_without_provenance_are_doubted(reported):
 def test_trace_prints_runs_and_quotes(reported, capsys):
     plan, _ = reported()
     trace.trace(plan, "unconditional", "TransGAN")
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for part in (RUN, COMMIT, "a processor, 2 cores", "m" * 32, plan.fingerprint("train", RUN), "FID-digits"):
-        assert part in said
+        assert part in printed
     trace.trace(plan, "unconditional", "COCO-GAN")
     assert "5.74, quoted from" in capsys.readouterr().out
     with pytest.raises(UserError, match="COCO-GAN"):
@@ -165,9 +165,9 @@ def test_a_browser_shows_the_page_at_desk_and_phone_width(reported, tmp_path, wi
       document.querySelector('.views button[data-view=ours]').click();
       const hidden = [...document.querySelectorAll('td.paper')].every(e => e.offsetParent === null);
       return {broken, firsts, hidden, wider: document.documentElement.scrollWidth - innerWidth};"""
-    said, errors = probed(html, probe, tmp_path, width)
+    seen, errors = probed(html, probe, tmp_path, width)
     assert errors == []
-    assert said["broken"] == 0
-    assert said["firsts"] == sorted(said["firsts"])
-    assert said["hidden"]
-    assert said["wider"] <= 0
+    assert seen["broken"] == 0
+    assert seen["firsts"] == sorted(seen["firsts"])
+    assert seen["hidden"]
+    assert seen["wider"] <= 0

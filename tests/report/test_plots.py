@@ -73,16 +73,16 @@ def test_neighbours_stand_right_of_their_sample(project):
 
 def test_attention_maps_sum_to_one_and_stay_in_their_tile(generator):
     plan, _ = generator
-    found = attention.maps(plan, RUN)
-    assert {name: stage.shape[1:] for name, stage in found.stages.items()} == {
+    maps = attention.maps(plan, RUN)
+    assert {name: stage.shape[1:] for name, stage in maps.stages.items()} == {
         "stage 1": (2, 2),
         "stage 2": (4, 4),
         "stage 3": (8, 8),
     }
-    for stage in found.stages.values():
+    for stage in maps.stages.values():
         np.testing.assert_allclose(stage.sum((1, 2)), 1, atol=1e-5)
     # The last stage attends in 4 x 4 tiles; the second pixel lies at a quarter of the side, in the first tile.
-    last = found.stages["stage 3"][1]
+    last = maps.stages["stage 3"][1]
     assert last[:4, :4].sum() == pytest.approx(1, abs=1e-5)
     assert last[4:].sum() == last[:, 4:].sum() == 0
 

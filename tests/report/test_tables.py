@@ -22,7 +22,7 @@ RUN = "transgan-cifar10"
 FID, IS = [9.7, 9.9, 9.8], [8.9, 9.1, 9.05]
 
 
-def made(plan, table="unconditional"):
+def tables_of(plan, table="unconditional"):
     tables.make(plan, table)
     base = plan.paths.table(table)
     with base.with_name(f"{table}.csv").open(newline="") as file:
@@ -34,21 +34,21 @@ def made(plan, table="unconditional"):
 
 def test_every_number_of_the_paper_is_in_exactly_one_cell_of_a_table(project):
     plan = project()
-    found = Counter(
+    in_tables = Counter(
         (cell.table, cell.row, cell.dataset, cell.metric)
         for name in plan.params.tables
         for cell in cells(plan, name)
         if cell.paper
     )
     known = {key for key in paper_numbers() if key[0] in plan.params.tables}
-    assert found == Counter(dict.fromkeys(known, 1))
+    assert in_tables == Counter(dict.fromkeys(known, 1))
     assert set(plan.params.tables) >= {key[0] for key in paper_numbers()}
 
 
-def test_numbers_of_a_full_run_are_judged_against_the_papers(project, scored):
+def test_numbers_of_a_full_run_get_a_verdict(project, scored):
     plan = project("paper")
     scored(plan, RUN, fid={"values": FID}, **{"is": {"values": IS, "split_std": [0.10, 0.14, 0.12]}})
-    lines, markdown, latex = made(plan)
+    lines, markdown, latex = tables_of(plan)
     fid, inception = lines["TransGAN", "cifar10", "fid"], lines["TransGAN", "cifar10", "is"]
     assert float(fid["ours"]) == pytest.approx(9.8)
     assert float(fid["std_evaluation"]) == pytest.approx(statistics.stdev(FID))
@@ -67,9 +67,9 @@ def test_numbers_of_a_full_run_are_judged_against_the_papers(project, scored):
     assert "Not comparable" not in markdown
 
 
-def test_rows_that_are_never_trained_say_that_they_are_quoted(project):
+def test_rows_that_are_never_trained_are_quoted(project):
     plan = project("paper")
-    _, markdown, _ = made(plan)
+    _, markdown, _ = tables_of(plan)
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in markdown.splitlines() if line.startswith("| ")}
     for name in ("SN-GAN", "AdversarialNAS-GAN", "Progressive GAN", "COCO-GAN"):
         assert "| quoted |" in rows[name], name
@@ -78,11 +78,11 @@ def test_rows_that_are_never_trained_say_that_they_are_quoted(project):
         assert "quoted" not in rows[name], name
 
 
-def test_every_cell_of_ours_shows_its_own_protocol(project, scored):
+def test_every_measured_cell_shows_its_own_protocol(project, scored):
     plan = project("paper")
     for run in ("stylegan2-cifar10", "stylegan2-stl10", RUN):
         scored(plan, run, fid={"values": FID})
-    lines, markdown, _ = made(plan)
+    lines, markdown, _ = tables_of(plan)
     assert lines["StyleGAN-V2", "cifar10", "fid"]["protocol"] == "fid10k-test"
     assert lines["StyleGAN-V2", "stl10", "fid"]["protocol"] == "fid50k-trainunlabeled-48"
     assert lines["TransGAN", "cifar10", "fid"]["protocol"] == "fid50k-train"
@@ -97,16 +97,16 @@ def test_every_cell_of_ours_shows_its_own_protocol(project, scored):
 def test_a_part_of_the_schedule_is_partial(project, scored):
     plan = project("quick")
     scored(plan, RUN, fid={"values": [9.26]})
-    lines, markdown, _ = made(plan)
+    lines, markdown, _ = tables_of(plan)
     assert lines["TransGAN", "cifar10", "fid"]["verdict"] == "partial"
     assert "2.3%" in markdown
     assert lines["TransGAN", "cifar10", "is"]["note"] == "fid50k-train does not measure IS"
 
 
-def test_the_demo_says_that_it_is_not_comparable_and_not_fid(project, scored):
+def test_the_demo_is_marked_as_not_comparable_and_not_fid(project, scored):
     plan = project("demo")
     scored(plan, RUN, fid={"values": [3.0]})
-    lines, markdown, latex = made(plan)
+    lines, markdown, latex = tables_of(plan)
     assert lines["TransGAN", "cifar10", "fid"]["verdict"] == "not comparable"
     assert lines["TransGAN", "cifar10", "fid"]["measured"] == "FID-digits"
     assert "**Not comparable with the paper" in markdown
@@ -115,8 +115,8 @@ def test_the_demo_says_that_it_is_not_comparable_and_not_fid(project, scored):
     assert "it is not the paper's FID" in latex
 
 
-def test_a_missing_run_leaves_a_cell_that_says_so(project):
-    lines, markdown, latex = made(project("paper"))
+def test_a_missing_run_is_named_in_its_cell(project):
+    lines, markdown, latex = tables_of(project("paper"))
     line = lines["TransGAN", "stl10", "fid"]
     assert (line["verdict"], line["ours"]) == ("not run", "")
     assert "transgan-stl10 has no scores" in line["note"]
@@ -124,9 +124,9 @@ def test_a_missing_run_leaves_a_cell_that_says_so(project):
     assert "not run" in latex
 
 
-def test_a_run_that_the_scale_skips_says_so(project):
+def test_a_run_that_the_scale_skips_is_named_in_its_cell(project):
     plan = project("demo")
-    lines, markdown, _ = made(plan, "ablation")
+    lines, markdown, _ = tables_of(plan, "ablation")
     line = lines["(A) Standard self-attention", "church256", "fid"]
     assert (line["verdict"], line["note"]) == ("not run", "standard-church256 is skipped at scale demo")
     row = next(row for row in markdown.splitlines() if row.startswith("| (A)"))
@@ -137,17 +137,17 @@ def test_a_run_that_the_scale_skips_says_so(project):
     assert "hours of an A100 in float32" in markdown
 
 
-def test_scores_of_another_configuration_are_not_ours(project, scored):
+def test_scores_of_another_configuration_are_left_out(project, scored):
     plan = project("paper")
     scored(plan, RUN, fid={"values": [1.0]})
     path = plan.paths.score(RUN)
     path.write_text(path.read_text().replace(plan.fingerprint("score", RUN), "0" * 16))
-    lines, _, _ = made(plan)
+    lines, _, _ = tables_of(plan)
     assert lines["TransGAN", "cifar10", "fid"]["ours"] == ""
     assert "another configuration" in lines["TransGAN", "cifar10", "fid"]["note"]
 
 
-def test_two_training_seeds_are_averaged_and_their_spread_judges(project, scored, tmp_path):
+def test_two_training_seeds_are_averaged_and_their_spread_decides(project, scored, tmp_path):
     content = yaml.safe_load(PARAMS.read_text())
     content["runs"]["transgan-cifar10-s1"] = {**content["runs"][RUN], "seed": 1}
     for scale in content["scales"].values():
@@ -175,8 +175,8 @@ def test_two_training_seeds_are_averaged_and_their_spread_judges(project, scored
     assert "transgan-cifar10-s1 has no scores" in alone.missing
 
 
-def test_numbers_nobody_could_check_are_footnoted(project):
-    _, markdown, latex = made(project("paper"))
+def test_unverified_numbers_have_a_footnote(project):
+    _, markdown, latex = tables_of(project("paper"))
     assert "5.74<sup>†</sup>" in markdown
     assert r"5.74${}^{\dagger}$" in latex
     assert "<sup>†</sup> not verified" in markdown
@@ -185,7 +185,7 @@ def test_numbers_nobody_could_check_are_footnoted(project):
 
 
 def test_latex_is_balanced_and_escaped(project):
-    _, _, latex = made(project("paper"))
+    _, _, latex = tables_of(project("paper"))
     assert latex.count("{") == latex.count("}")
     body = latex.split(r"\midrule")[1].split(r"\bottomrule")[0]
     rows = body.strip().splitlines()
@@ -198,8 +198,8 @@ def test_latex_is_balanced_and_escaped(project):
 def test_the_same_scores_give_the_same_bytes(project, scored):
     plan = project("demo")
     scored(plan, RUN, fid={"values": FID})
-    first = made(plan)
-    assert made(plan) == first
+    first = tables_of(plan)
+    assert tables_of(plan) == first
 
 
 def test_labels_name_what_is_not_fid():
@@ -225,9 +225,9 @@ def test_a_protocol_is_noted_for_each_reference_that_it_has(project, scored, mon
         path.write_text(json.dumps(content))
     tables.make(plan, "unconditional")
     notes = plan.paths.table("unconditional").with_suffix(".md").read_text().splitlines()
-    found = [line for line in notes if "`fid50k-train`" in line]
-    assert any("(CelebA 128)" in line and "against 202,599 images" in line for line in found)
-    assert any("(CIFAR-10)" in line and "against 50,000 images" in line for line in found)
+    protocol_notes = [line for line in notes if "`fid50k-train`" in line]
+    assert any("(CelebA 128)" in line and "against 202,599 images" in line for line in protocol_notes)
+    assert any("(CIFAR-10)" in line and "against 50,000 images" in line for line in protocol_notes)
 
 
 @pytest.mark.parametrize("content", [{}, [], {"values": []}])
@@ -235,10 +235,10 @@ def test_a_damaged_score_file_is_one_line(project, scored, content):
     plan = project("demo")
     scored(plan, "transgan-cifar10", fid={"values": [3.0]})
     path = plan.paths.score("transgan-cifar10")
-    found = json.loads(path.read_text())
+    scores = json.loads(path.read_text())
     if content == {"values": []}:
-        found["protocols"]["fid50k-train"]["fid"] = content
-    path.write_text(json.dumps(found if content == {"values": []} else content))
+        scores["protocols"]["fid50k-train"]["fid"] = content
+    path.write_text(json.dumps(scores if content == {"values": []} else content))
     with pytest.raises(
         UserError, match=r"transgan-cifar10.json: damaged .*; delete it and run `transgan score transgan-cifar10"
     ):
@@ -249,7 +249,7 @@ def test_a_table_is_the_pivot_of_its_csv(project, scored):
     """What the Markdown prints as ours is what the csv has as the mean of its cell."""
     plan = project("paper")
     scored(plan, RUN, fid={"values": FID}, **{"is": {"values": IS, "split_std": [0.10, 0.14, 0.12]}})
-    _, markdown, _ = made(plan)
+    _, markdown, _ = tables_of(plan)
     frame = pd.read_csv(plan.paths.table("unconditional").with_suffix(".csv"))
     means = frame.pivot_table(index="row", columns=["column", "metric"], values="mean")
     row = next(line for line in markdown.splitlines() if line.startswith("| TransGAN |"))

@@ -156,7 +156,7 @@ class Cell:
 
     @property
     def would_cost(self) -> float | None:
-        """EFLOP of training the runs without a score; None where there is a number, or nobody counted one of them."""
+        """EFLOP of training the runs without a score; None where there is a number, or the cost of one is unknown."""
         costs = [run.would_cost for run in self.runs if not run.scored]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if costs and len(known) == len(costs) and self.result is None else None
@@ -228,10 +228,10 @@ def _run_result(plan: Plan, run: Run, metric: str) -> RunResult:
 
 
 def _run_score(run: Run, scores: Mapping[str, Any], metric: str) -> RunScore:
-    found = scores["protocols"][run.protocol_name][metric]
+    measured = scores["protocols"][run.protocol_name][metric]
     return RunScore(
-        values=tuple(found["values"]),
-        split_stds=tuple(found.get("split_std", ())),
+        values=tuple(measured["values"]),
+        split_stds=tuple(measured.get("split_std", ())),
         images=scores["images"],
         share=scores["images"] / run.full_images,
         fingerprint=scores["fingerprint"],

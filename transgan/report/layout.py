@@ -56,7 +56,7 @@ class Layout:
 
 @dataclass
 class Footnotes:
-    """Letters for texts, in order of first use; the dagger for numbers that nobody could check."""
+    """Letters for texts, in order of first use; the dagger for unverified numbers."""
 
     letters: dict[str, str] = field(default_factory=dict)
     unverified: bool = False
@@ -66,7 +66,7 @@ class Footnotes:
         return self.letters.setdefault(note, "abcdefghijklmnopqrstuvwxyz"[len(self.letters)])
 
     def dagger(self) -> str:
-        """The mark of a number that nobody could check."""
+        """The mark of an unverified number."""
         self.unverified = True
         return UNVERIFIED
 

@@ -33,17 +33,17 @@ def make(plan: Plan, table: str) -> None:
     if plan.table(table).kind == "cost":
         frame, layout = cost_table.frame(plan, table), cost_table.lay_out(plan, table)
     else:
-        found = cells(plan, table)
-        frame, layout = to_frame(found), lay_out(plan, table, found)
+        every_cell = cells(plan, table)
+        frame, layout = to_frame(every_cell), lay_out(plan, table, every_cell)
     files.write_text(base.with_suffix(".csv"), frame.to_csv(index=False))
     files.write_text(base.with_suffix(".md"), markdown(layout))
     files.write_text(base.with_suffix(".tex"), latex(layout))
 
 
-def lay_out(plan: Plan, name: str, found: Sequence[Cell]) -> Layout:
+def lay_out(plan: Plan, name: str, every_cell: Sequence[Cell]) -> Layout:
     """A table of scores in the paper's layout."""
     config = plan.table(name)
-    per_cell = _per_cell(to_frame(found))
+    per_cell = _per_cell(to_frame(every_cell))
     footnotes = Footnotes()
     return Layout(
         name=name,
@@ -52,7 +52,7 @@ def lay_out(plan: Plan, name: str, found: Sequence[Cell]) -> Layout:
         warning=warning(plan),
         main=_main(config, per_cell, footnotes, show_verdicts=plan.scale.comparable),
         details=_details(per_cell[per_cell["run"] != ""]),
-        notes=(*([config.note] if config.note else []), *_notes(found), *_cost_note(plan, per_cell)),
+        notes=(*([config.note] if config.note else []), *_notes(every_cell), *_cost_note(plan, per_cell)),
         footnotes=footnotes.listed(),
     )
 
@@ -184,12 +184,12 @@ def _details(per_cell: pd.DataFrame) -> pd.DataFrame | None:
     ).replace({"": BLANK.text, "nan": BLANK.text})
 
 
-def _notes(found: Sequence[Cell]) -> list[str]:
+def _notes(every_cell: Sequence[Cell]) -> list[str]:
     """How the numbers were measured: a line per protocol and reference, and what a label other than FID or IS means."""
-    lines = _protocols(found)
-    labels = sorted({cell.label for cell in found if cell.result and cell.label != cell.metric.upper()})
+    lines = _protocols(every_cell)
+    labels = sorted({cell.label for cell in every_cell if cell.result and cell.label != cell.metric.upper()})
     for label in labels:
-        settings = next(cell.result.settings for cell in found if cell.result and cell.label == label)
+        settings = next(cell.result.settings for cell in every_cell if cell.result and cell.label == label)
         extractor = (
             "the demo's digit classifier"
             if settings["extractor"] == "digits"
@@ -199,10 +199,10 @@ def _notes(found: Sequence[Cell]) -> list[str]:
     return lines
 
 
-def _protocols(found: Sequence[Cell]) -> list[str]:
+def _protocols(every_cell: Sequence[Cell]) -> list[str]:
     """A line per protocol; a line per reference, with its columns, where the protocol's references differ in size."""
     columns_of: dict[str, dict[str, dict[str, None]]] = {}
-    for cell in found:
+    for cell in every_cell:
         if cell.result:
             columns_of.setdefault(cell.protocol, {}).setdefault(_protocol(cell.result.settings), {})[cell.column] = None
     lines = []

@@ -70,7 +70,7 @@ rule figure:
         "transgan figure {wildcards.figure} {params.options} 2>&1 | keep {log}"
 
 
-# All of them on one page. It holds times and machines, so it is made anew each time and nothing depends on it; not part of reproduce_tables.
+# All of them on one page. It holds times and machines, so nothing depends on it, and it is not part of reproduce_tables.
 rule report_page:
     input:
         TABLES_AND_FIGURES,

@@ -75,10 +75,10 @@ def maps(plan: Plan, run: str) -> Maps:
     streams = RandomStreams(plan.run(run).seed)
     z = streams.normal("figure/attention", 0, 1, module.latent)
     noise = streams.normal("figure/attention/noise", 0, 1, module.noise_width) if module.noise_width else None
-    found: dict[str, np.ndarray] = {}
+    stages: dict[str, np.ndarray] = {}
 
     def remember(name: str) -> Any:
-        return lambda layer, inputs: found.update({name: _maps(layer, inputs[0], inputs[1], inputs[3])})
+        return lambda layer, inputs: stages.update({name: _maps(layer, inputs[0], inputs[1], inputs[3])})
 
     handles = [layer.register_forward_pre_hook(remember(name)) for name, layer in _last_of_each_stage(module).items()]
     try:
@@ -86,7 +86,7 @@ def maps(plan: Plan, run: str) -> Maps:
     finally:
         for handle in handles:
             handle.remove()
-    return Maps(image, found)
+    return Maps(image, stages)
 
 
 def _last_of_each_stage(module: nn.Module) -> dict[str, SelfAttention]:
