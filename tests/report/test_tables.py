@@ -269,3 +269,11 @@ def test_two_rows_or_columns_of_one_name_are_one_line(project, tmp_path, old, ne
     (tmp_path / "params.yaml").write_text(text.replace(old, new, 1))
     with pytest.raises(UserError, match=f"tables.unconditional.*{message}"):
         project("demo", tmp_path / "params.yaml")
+
+
+def test_a_table_without_cells_is_one_line(project, tmp_path):
+    content = yaml.safe_load(PARAMS.read_text())
+    content["tables"]["scaling"]["rows"] = [{"name": "A row of nothing"}]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=r"tables\.scaling: no cell has runs"):
+        tables.make(project("demo", tmp_path / "params.yaml"), "scaling")

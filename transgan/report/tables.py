@@ -10,6 +10,7 @@ import pandas as pd
 
 from transgan.config.plan import Plan
 from transgan.cost import budget
+from transgan.errors import UserError
 from transgan.report import cost_table
 from transgan.report.cells import Cell, cells
 from transgan.report.cells_frame import CELL, to_frame
@@ -41,8 +42,10 @@ def make(plan: Plan, table: str) -> None:
 
 
 def lay_out(plan: Plan, name: str, every_cell: Sequence[Cell]) -> Layout:
-    """A table of scores in the paper's layout."""
+    """A table of scores in the paper's layout. Raises UserError for a table without cells."""
     config = plan.table(name)
+    if not every_cell:
+        raise UserError(f"{plan.file}: tables.{name}: no cell has runs or a number of the paper; name runs in its rows")
     per_cell = _per_cell(to_frame(every_cell))
     footnotes = Footnotes()
     return Layout(
@@ -58,7 +61,7 @@ def lay_out(plan: Plan, name: str, every_cell: Sequence[Cell]) -> Layout:
 
 
 def warning(plan: Plan) -> str:
-    """The sentence of a scale whose numbers must not be set beside the paper's; empty where they may."""
+    """The warning of a scale whose numbers cannot be compared with the paper's; empty where they can."""
     return (
         ""
         if plan.scale.comparable
