@@ -57,9 +57,8 @@ def test_every_cell_of_the_paper_is_in_the_frame(two_seeds):
 
 
 def test_the_file_of_a_scale_is_read_with_one_call(two_seeds):
-    for table in two_seeds.params.tables:
-        if two_seeds.table(table).kind == "scores":
-            tables.make(two_seeds, table)
+    for table in two_seeds.score_tables:
+        tables.make(two_seeds, table)
     cells_frame.write(two_seeds)
     read = pd.read_csv(two_seeds.paths.cells, dtype_backend="numpy_nullable")
     assert list(read) == list(COLUMNS)
@@ -67,9 +66,19 @@ def test_the_file_of_a_scale_is_read_with_one_call(two_seeds):
         if read[column].notna().any():
             assert str(read[column].dtype) == {"str": "string", "float64": "Float64"}.get(kind, kind), column
     expected = cells_frame.cells_frame(two_seeds)
-    pd.testing.assert_frame_equal(read.astype(dict(COLUMNS)), expected)
+    pd.testing.assert_frame_equal(pd.read_csv(two_seeds.paths.cells, dtype=COLUMNS), expected)
 
 
 def test_a_missing_table_is_named(project):
     with pytest.raises(UserError, match=r"unconditional\.csv: not there; run `transgan table unconditional"):
         cells_frame.write(project())
+
+
+def test_a_table_of_an_older_version_is_named(two_seeds):
+    for table in two_seeds.score_tables:
+        tables.make(two_seeds, table)
+    two_seeds.paths.table("scaling").with_suffix(".csv").write_text("table,row,ours\nscaling,TransGAN-S,1.0\n")
+    with pytest.raises(
+        UserError, match=r"scaling\.csv: its columns are not those of this version; run `transgan table sc"
+    ):
+        cells_frame.write(two_seeds)

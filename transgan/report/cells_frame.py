@@ -70,16 +70,21 @@ def to_frame(of: Iterable[Cell]) -> pd.DataFrame:
 def write(plan: Plan) -> None:
     """The stage `cells`: write results/<scale>/cells.csv from the csv files of the tables of scores.
 
-    Raises UserError naming the table to make first.
+    Raises UserError naming the table to build first, also where its file has other columns (those of an older version).
     """
-    parts = []
-    for name in plan.score_tables:
-        path = plan.paths.table(name).with_suffix(".csv")
-        if not path.exists():
-            raise UserError(f"{path}: not there; run `{plan.command('table', name)}` first")
-        # As text: every number keeps its digits.
-        parts.append(pd.read_csv(path, dtype="str", keep_default_na=False))
-    files.write_text(plan.paths.cells, pd.concat(parts).to_csv(index=False))
+    frame = pd.concat(_read_table(plan, table) for table in plan.score_tables)
+    files.write_text(plan.paths.cells, frame.to_csv(index=False))
+
+
+def _read_table(plan: Plan, table: str) -> pd.DataFrame:
+    """A table's csv as text, so that every number keeps its digits."""
+    path, command = plan.paths.table(table).with_suffix(".csv"), plan.command("table", table)
+    if not path.exists():
+        raise UserError(f"{path}: not there; run `{command}` first")
+    frame = pd.read_csv(path, dtype="str", keep_default_na=False)
+    if list(frame) != list(COLUMNS):
+        raise UserError(f"{path}: its columns are not those of this version; run `{command}` again")
+    return frame
 
 
 def _records(cell: Cell) -> list[dict[str, Any]]:
