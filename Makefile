@@ -39,11 +39,12 @@ test: $(STAMP) ## Every test, the slow ones too, and the linters
 test-fast: $(STAMP) ## The unit tests only
 	pytest -q -n 2 --dist loadfile -m "not slow"
 
-lint: $(STAMP) ## ruff, mypy --strict, snakefmt
+lint: $(STAMP) ## ruff, mypy --strict, snakefmt, directions of imports
 	ruff check .
 	ruff format --check .
 	snakefmt --check workflow
 	mypy
+	lint-imports
 
 format: $(STAMP) ## Let ruff and snakefmt format everything
 	ruff check --fix --quiet . || true

@@ -21,8 +21,9 @@ from urllib.parse import quote
 from PIL import Image
 
 from transgan.config.plan import Plan, load
-from transgan.tracking.connection import connect, tracking_uri
+from transgan.tracking.connection import connect
 from transgan.tracking.store import Store
+from transgan.tracking.uri import tracking_uri
 
 IMAGES = Path("docs/images")
 HEADLINE, OTHER = "transgan-cifar10", "noaug-cifar10"

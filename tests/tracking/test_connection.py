@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.tracking.runs import PARAMS, RUN, history, opened
-from transgan.tracking.connection import tracking_uri
+from transgan.tracking.uri import tracking_uri
 
 
 def test_the_database_is_in_the_projects_root_unless_the_variable_names_another(demo, tmp_path, monkeypatch):

@@ -1,24 +1,14 @@
-"""Finds and opens the MLflow database. MLflow is imported only then, since that takes seconds."""
+"""Opens the MLflow database. MLflow is imported only then, since that takes seconds."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transgan.tracking.uri import database_file, tracking_uri
 from transgan.utils import files
 
 if TYPE_CHECKING:
     from transgan.tracking.store import Store
-
-
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or the database in the project's root (the working directory)."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
-
-
-def database_file(uri: str) -> Path | None:
-    """The file of an SQLite database; None for a server."""
-    return Path(uri.removeprefix("sqlite:///")).absolute() if uri.startswith("sqlite:///") else None
 
 
 def connect(scale: str) -> "Store":

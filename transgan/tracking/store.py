@@ -17,8 +17,8 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
-from transgan.tracking.connection import database_file
 from transgan.tracking.describe import METRICS_PER_CALL, Metric
+from transgan.tracking.uri import database_file
 
 PARAMETERS_PER_CALL = 100  # MLflow's limit
 SYSTEM_METRICS_SECONDS = 30.0

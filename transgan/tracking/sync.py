@@ -10,8 +10,9 @@ from transgan.config.plan import Plan, Run, digest
 from transgan.errors import UserError
 from transgan.metrics.score_file import read_scores
 from transgan.pipeline import provenance
-from transgan.tracking.connection import connect, tracking_uri
+from transgan.tracking.connection import connect
 from transgan.tracking.tracker import Tracker, create, milliseconds, one_line
+from transgan.tracking.uri import tracking_uri
 from transgan.utils import files
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
     Raises SystemExit with the exit code of the processes unless all end with 0.
     """
     count = _process_count(plan, run_name)
-    module = "transgan.training.distributed.worker"
+    module = "transgan.training.worker"
     parameters = [str(plan.file), plan.scale_name, run_name, str(folder), str(os.getpid())]
     # Without the variables of a torchrun that may have started this process alone.
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("TORCHELASTIC_")}
