@@ -1,10 +1,10 @@
-"""The convolutional baselines beside TransGAN: how fast they train at equal training FLOPs, and what the runs on real pictures came to.
+"""The convolutional baselines beside TransGAN: their speed at equal training FLOPs, and their scores on real images.
 
     python benchmarks/baselines.py speed      # benchmarks/results/baselines-speed.json
-    python benchmarks/baselines.py collect    # after both params files were made: benchmarks/results/baselines-{jpeg,digits}.json, docs/images
+    python benchmarks/baselines.py collect    # after both params files ran: results/baselines-*.json, docs/images
     python benchmarks/baselines.py page       # docs/baselines.md from those results and params.yaml
 
-`speed` takes turns in one process: so many discriminator steps of each network's recipe, with the generator steps that follow, again and again.
+`speed` alternates between the networks in one process: a few discriminator steps each, with their generator steps.
 """
 
 import argparse
@@ -49,7 +49,7 @@ SHOWN = 32  # samples of a run on the page
 
 
 class Contender:
-    """A run in training on noise, with everything that its steps draw."""
+    """A run in training on random images, with the random inputs of its steps."""
 
     def __init__(self, run: Run, device: torch.device) -> None:
         self.run, self.device = run, device
@@ -85,7 +85,7 @@ def speed(rounds: int, device_name: str, threads: int) -> None:
     for _ in range(rounds):
         for contender in contenders:
             rates[contender.run.name].append(contender.turn())
-    found = {
+    measured = {
         contender.run.name: {
             "generator_parameters": contender.cost.generator_parameters,
             "discriminator_parameters": contender.cost.discriminator_parameters,
@@ -99,12 +99,12 @@ def speed(rounds: int, device_name: str, threads: int) -> None:
     machine = {**hardware(), "device": str(device), "threads": threads, "load_before": before}
     files.write_json(
         RESULTS / "baselines-speed.json",
-        {"rounds": rounds, "steps": STEPS, "runs": found, "machine": machine, "versions": versions()},
+        {"rounds": rounds, "steps": STEPS, "runs": measured, "machine": machine, "versions": versions()},
     )
 
 
 def collect() -> None:
-    """Keep what the runs of both params files came to, and draw it."""
+    """Write the results of both params files' runs, a figure and grids of samples."""
     jpeg, digits = plans.load(JPEG), plans.load(DIGITS)
     curves = {name: results_of(jpeg, name) for name in jpeg.runs}
     scored = {
@@ -118,12 +118,12 @@ def collect() -> None:
         with files.atomic(IMAGES / "baselines-fid768.png") as temporary:
             figure.savefig(temporary, format="png", metadata={"Software": None})
     for target, plan in (("baselines-jpeg", jpeg), ("baselines-digits", digits)):
-        samples = [last_pictures(plan, name)[: SHOWN // 2] for name in plan.runs]
+        samples = [last_images(plan, name)[: SHOWN // 2] for name in plan.runs]
         save_grid(IMAGES / f"{target}.png", np.concatenate(samples), columns=SHOWN // 2)
 
 
 def results_of(plan: Plan, name: str) -> dict[str, Any]:
-    """One run: its curve, how long it took, and where."""
+    """One run: its curve, and the time and machine it took."""
     folder = plan.paths.run(name)
     with np.load(folder / "dynamics.npz", allow_pickle=False) as records:
         curve = {"images": records["images"].tolist(), "fid": records["fid"].tolist()}
@@ -143,8 +143,8 @@ def draw(plan: Plan, curves: dict[str, dict[str, Any]]) -> Figure:
     """FID-768 against real images shown, a line per run."""
     figure = style.canvas(plan, "FID-768 along training, equal training FLOPs per image", 3.6)
     axes = figure.subplots()
-    for name, found in curves.items():
-        images, fid = (np.array(found["curve"][key]) for key in ("images", "fid"))
+    for name, result in curves.items():
+        images, fid = (np.array(result["curve"][key]) for key in ("images", "fid"))
         axes.plot(images, fid, marker="o", markersize=4, label=TITLES[family(name)])
     axes.set_yscale("log")
     axes.set_ylabel("FID-768 (not FID)")
@@ -154,8 +154,8 @@ def draw(plan: Plan, curves: dict[str, dict[str, Any]]) -> Figure:
     return figure
 
 
-def last_pictures(plan: Plan, name: str) -> np.ndarray:
-    """Pictures of the fixed latents at the end, uint8 (N, H, W, 3)."""
+def last_images(plan: Plan, name: str) -> np.ndarray:
+    """Images of the fixed latents at the end of training, uint8 (N, H, W, 3)."""
     with np.load(plan.paths.run(name) / "dynamics.npz", allow_pickle=False) as records:
         last: np.ndarray = records["pictures"][-1]
     return last
@@ -166,22 +166,22 @@ def family(run: str) -> str:
     return run.rsplit("-", 1)[0]
 
 
-def in_order(found: dict[str, Any]) -> dict[str, Any]:
-    """Runs in the order of TITLES: files have them by name."""
-    return {name: found[name] for title in TITLES for name in found if family(name) == title}
+def in_order(runs: dict[str, Any]) -> dict[str, Any]:
+    """Runs in the order of TITLES; files sort them by name."""
+    return {name: runs[name] for title in TITLES for name in runs if family(name) == title}
 
 
 def page() -> str:
     """docs/baselines.md: the text of baselines-page.md with its tables filled in, as far as there are results."""
     text = (HERE / "baselines-page.md").read_text()
-    makers = {"sizes": sizes, "speed": speeds, "jpeg": on_pictures, "digits": on_digits}
-    for name, make in makers.items():
-        there = name == "sizes" or (RESULTS / f"baselines-{name}.json").exists()
-        text = text.replace(f"<!-- {name} -->", "\n".join(make()) if there else "(Not measured yet.)")
-    pictures = {
+    tables = {"sizes": sizes, "speed": speeds, "jpeg": on_photographs, "digits": on_digits}
+    for name, table in tables.items():
+        available = name == "sizes" or (RESULTS / f"baselines-{name}.json").exists()
+        text = text.replace(f"<!-- {name} -->", "\n".join(table()) if available else "(Not measured yet.)")
+    images = {
         line: IMAGES / line.split("](images/")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")
     }
-    kept = [line for line in text.splitlines() if line not in pictures or pictures[line].exists()]
+    kept = [line for line in text.splitlines() if line not in images or images[line].exists()]
     return "\n".join(kept).rstrip() + "\n"
 
 
@@ -207,35 +207,38 @@ def sizes() -> list[str]:
 
 
 def speeds() -> list[str]:
-    """What `speed` found."""
-    found = files.read_json(RESULTS / "baselines-speed.json")
+    """What `speed` measured."""
+    result = files.read_json(RESULTS / "baselines-speed.json")
     rows = ["| | G | D | GFLOP per image | images/s, median (range) | GFLOP/s |", "|---|---:|---:|---:|---:|---:|"]
-    for name, run in in_order(found["runs"]).items():
+    for name, run in in_order(result["runs"]).items():
         counts = f"{run['generator_parameters']:,} | {run['discriminator_parameters']:,} | {run['gflop_per_image']:.3f}"
         rate = f"{run['images_per_second']:.1f} ({run['lowest']:.1f} to {run['highest']:.1f})"
         rows.append(
             f"| {TITLES[family(name)]} | {counts} | {rate} | {run['images_per_second'] * run['gflop_per_image']:.0f} |"
         )
-    machine = found["machine"]
-    said = f"{found['rounds']} turns of {found['steps']} discriminator steps each, in one process, on {machine['threads']} thread(s) of {machine['cpu']}"
-    return [*rows, "", f"{said}; load average {machine['load_before']:.1f} when it began."]
+    machine = result["machine"]
+    return [
+        *rows,
+        "",
+        f"{result['rounds']} turns of {result['steps']} discriminator steps each, in one process, on "
+        f"{machine['threads']} thread(s) of {machine['cpu']}; load average {machine['load_before']:.1f} when it began.",
+    ]
 
 
-def on_pictures() -> list[str]:
+def on_photographs() -> list[str]:
     """FID-768 of every run at every point."""
-    found = in_order(files.read_json(RESULTS / "baselines-jpeg.json"))
-    points = sorted({images for run in found.values() for images in run["curve"]["images"]})
+    runs = in_order(files.read_json(RESULTS / "baselines-jpeg.json"))
+    points = sorted({images for run in runs.values() for images in run["curve"]["images"]})
     rows = [
         f"| | {' | '.join(f'{images:,}' for images in points)} | training, minutes |",
         f"|---|{'---:|' * (len(points) + 1)}",
     ]
-    for name, run in found.items():
+    for name, run in runs.items():
+        minutes = run["provenance"]["training"]["training_seconds"] / 60
         at = dict(zip(run["curve"]["images"], run["curve"]["fid"], strict=True))
         cells = [f"{at[images]:.3f}" if images in at else "" for images in points]
-        rows.append(
-            f"| {TITLES[family(name)]} | {' | '.join(cells)} | {run['provenance']['training']['training_seconds'] / 60:.0f} |"
-        )
-    commits = {run["provenance"]["commit"][:12] for run in found.values()}
+        rows.append(f"| {TITLES[family(name)]} | {' | '.join(cells)} | {minutes:.0f} |")
+    commits = {run["provenance"]["commit"][:12] for run in runs.values()}
     return [
         *rows,
         "",
@@ -245,9 +248,9 @@ def on_pictures() -> list[str]:
 
 def on_digits() -> list[str]:
     """Scores of the runs on digits."""
-    found = in_order(files.read_json(RESULTS / "baselines-digits.json"))
+    runs = in_order(files.read_json(RESULTS / "baselines-digits.json"))
     rows = ["| | images | IS-digits | FID-digits | training, seconds |", "|---|---:|---:|---:|---:|"]
-    for name, run in found.items():
+    for name, run in runs.items():
         metrics = run["scores"]["fid-digits"]
         means = [statistics.fmean(metrics[metric]["values"]) for metric in ("is", "fid")]
         seconds = run["provenance"]["training"]["training_seconds"]

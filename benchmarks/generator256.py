@@ -1,9 +1,10 @@
-"""One picture from the 256-pixel generator at full width, as it is and with standard attention in its last stages: time and peak memory.
+"""Time and peak memory of one image from the 256-pixel generator, with grid and with standard attention.
 
     nice python benchmarks/generator256.py [--threads 2] [--out benchmarks/results/generator256.json]
 
-The forward pass runs without gradients in a process of its own, whose peak memory the operating system tells. What it needs beyond the weights
-is also counted on tensors without content; for standard attention that count is all there is where the machine is too small to run it.
+The generator has its full width; standard attention replaces the tiles of its last three stages. The forward pass runs
+without gradients in a separate process, whose peak memory the operating system reports. The memory beyond the weights is
+also counted on tensors without content. If the machine is too small for standard attention, only that count is written.
 """
 
 import argparse
@@ -37,7 +38,7 @@ def config(attention: str) -> TransformerGenerator:
 
 
 def count(generator_config: TransformerGenerator) -> dict[str, float]:
-    """Multiply-adds, and memory with fused attention where there is a kernel and with plain matrix products, as in the authors' time."""
+    """Multiply-adds, and memory with fused kernels for attention and with plain matrix products."""
     with torch.device("meta"):
         generator = build_generator(generator_config)
     with FakeTensorMode(allow_non_fake_inputs=True), Counter() as counter, torch.no_grad():

@@ -1,10 +1,11 @@
-"""How fast a training step is: ours against a plain loop written as the released one is, alternating in one process.
+"""Speed of a training step: this project's step and a plain loop written like the released one, alternating.
 
     python benchmarks/train_step.py transgan-cifar10 --scale paper --batch 8 --device cpu
     python benchmarks/train_step.py --page            # docs/performance.md from everything in benchmarks/results
 
-One iteration is n_critic discriminator steps and one generator step. FLOPs are counted by torch's FlopCounterMode over our own eager
-iteration; the matrix-product rate is the median of 2048-cubed products that take turns with our iterations (on a CPU with their steps).
+One iteration is n_critic discriminator steps and one generator step. torch's FlopCounterMode counts the FLOPs of this
+project's eager iteration. The rate of matrix products is the median over products of size 2048, which alternate with
+this project's iterations (on a CPU: with its steps). In results, `ours` is this project's step, `plain` the plain loop.
 """
 
 import argparse
@@ -50,13 +51,13 @@ from transgan.utils.random import RandomStreams
 
 RESULTS = Path(__file__).parent / "results"
 PRODUCT_SIDE = 2048
-# Where malloc arrives by itself in a process that frees large tensors: mappings allowed, from 32 MiB on, and 64 MiB kept at the heap's end.
+# What malloc adjusts itself to if large tensors are freed: mappings from 32 MiB on, 64 MiB kept at the heap's end.
 USUAL_MALLOC = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 2**25, M_TRIM_THRESHOLD: 2**26}
-LOADER_PICTURES = 20_000
+LOADER_IMAGES = 20_000
 
 
 class PlainLoop:
-    """The released loop's way: three D passes, G under grad, loops over parameters, D's gradients left over from the G step."""
+    """The released loop: three D passes, gradients through G, loops over parameters, and the gradient leak."""
 
     def __init__(self, recipe: RecipeConfig, generator: nn.Module, discriminator: nn.Module, trainer: Trainer) -> None:
         self.recipe, self.generator, self.discriminator, self.augmentation = (
@@ -79,11 +80,11 @@ class PlainLoop:
         self.d_optimizer.zero_grad()
 
     def _discriminator_loss(self, real: Tensor, inputs: DiscriminatorInputs) -> Tensor:
-        real_logits = self._judge(real, inputs, 0)
+        real_logits = self._scores(real, inputs, 0)
         fake = self.generator(inputs.z, inputs.generator_noise)
-        fake_logits = self._judge(fake.detach(), inputs, 1)
+        fake_logits = self._scores(fake.detach(), inputs, 1)
         between = (inputs.alpha * real + (1 - inputs.alpha) * fake.detach()).requires_grad_(True)
-        logits = self._judge(between, inputs, 2)
+        logits = self._scores(between, inputs, 2)
         (gradient,) = torch.autograd.grad(
             logits, between, torch.ones_like(logits), create_graph=True, retain_graph=True
         )
@@ -92,7 +93,7 @@ class PlainLoop:
         return loss
 
     def generator_step(self, inputs: GeneratorInputs) -> None:
-        """D's gradients are computed too, and stay."""
+        """D's gradients are computed as well and not cleared."""
         for rows in self._parts(len(inputs.z)):
             part = inputs.rows(rows)
             fake = self.generator(part.z, part.generator_noise)
@@ -105,11 +106,11 @@ class PlainLoop:
             average.copy_(parameter.detach().cpu().lerp(average, 0.999))
 
     def _parts(self, length: int) -> list[slice]:
-        """Micro-batches as the recipe has them: at 256 pixels nothing holds a whole batch."""
+        """The recipe's micro-batches: at 256 pixels no device holds a whole batch."""
         size = self.recipe.micro_batch or length
         return [slice(start, start + size) for start in range(0, length, size)]
 
-    def _judge(self, images: Tensor, inputs: DiscriminatorInputs, copy: int) -> Tensor:
+    def _scores(self, images: Tensor, inputs: DiscriminatorInputs, copy: int) -> Tensor:
         augment, noise = (None if numbers is None else numbers[copy] for numbers in (inputs.augment, inputs.noise))
         logits: Tensor = self.discriminator(self.augmentation(images, augment), noise)
         return logits
@@ -117,7 +118,7 @@ class PlainLoop:
 
 @contextlib.contextmanager
 def as_released() -> Iterator[None]:
-    """Inside, networks compute as the released modules do: the bias gathered by index, attention and GELU in separate operators, no oneDNN."""
+    """Networks inside compute as the released modules do: a gathered bias, unfused attention and GELU, no oneDNN."""
 
     def dense(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, twice: bool) -> Tensor:
         logits = (query @ key.transpose(-2, -1)) * query.shape[-1] ** -0.5
@@ -136,7 +137,7 @@ def as_released() -> Iterator[None]:
 
 @contextlib.contextmanager
 def usual_malloc() -> Iterator[None]:
-    """Inside, glibc's malloc maps large tensors anew as it does by itself; what the process kept for later goes back to the system first."""
+    """glibc's malloc with its own settings: kept memory is released first, and every large tensor is mapped anew."""
     libc = ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
     if libc is not None:
         for option, value in USUAL_MALLOC.items():
@@ -148,7 +149,7 @@ def usual_malloc() -> Iterator[None]:
 
 @contextlib.contextmanager
 def double_float32() -> Iterator[None]:
-    """Full float32, which is what the released loop computes in."""
+    """Full float32, in which the released loop computes."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     set_precision("float32")
     try:
@@ -169,7 +170,7 @@ def gathered_bias(table: Tensor, height: int, width: int) -> Tensor:
 
 
 class Pair:
-    """Ours and the plain loop on copies of the same networks and the same random numbers."""
+    """This project's step and the plain loop, on copies of the same networks and the same random numbers."""
 
     def __init__(self, run: Run, recipe: RecipeConfig, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
@@ -186,12 +187,12 @@ class Pair:
         self.parameters = [sum(p.numel() for p in net.parameters()) for net in (generator, discriminator)]
 
     def ours(self) -> None:
-        """One iteration of the product's own step."""
+        """One iteration of this project's step."""
         for _ in range(self.recipe.n_critic):
             self.step()
 
     def step(self) -> None:
-        """One step of D and, where it is due, one of G."""
+        """One D step and, if it is due, one G step."""
         self.trainer.training_step(self.real, self.random_inputs)
 
     def released(self) -> None:
@@ -203,7 +204,7 @@ class Pair:
 
 
 class OneModule:
-    """In place of FlopCounterMode's tracker of modules, whose hooks refuse a gradient with respect to a module's own input (the penalty's)."""
+    """Replaces FlopCounterMode's module tracker, whose hooks refuse a gradient with respect to a module's own input."""
 
     parents = ("Global",)
 
@@ -234,7 +235,7 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> float | Non
 
 
 def measure(run: Run, recipe: RecipeConfig, device: torch.device, rounds: int) -> dict[str, object]:
-    """Alternate ours, the plain loop and matrix products."""
+    """Measure this project's step, the plain loop and matrix products, alternating."""
     set_precision(recipe.precision)
     pair = Pair(run, recipe, device)
     eager = pair if not recipe.compile else Pair(run, recipe.model_copy(update={"compile": False}), device)
@@ -250,12 +251,12 @@ def measure(run: Run, recipe: RecipeConfig, device: torch.device, rounds: int) -
     dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
     left, right = (torch.randn(PRODUCT_SIDE, PRODUCT_SIDE, device=device, dtype=dtype) for _ in range(2))
     repeats = 20 if device.type == "cuda" else 1
-    # On a CPU that others use too, rates swing by a tenth within seconds: products take turns with single steps there. A GPU would
-    # have to wait for each.
+    # On a shared CPU, rates change by a tenth within seconds, so products alternate with single steps. A GPU would have
+    # to wait for each step.
     parts = [pair.step] * recipe.n_critic if device.type == "cpu" else [pair.ours]
     seconds: dict[str, list[float]] = {"ours": [], "plain": [], "product": []}
     for _ in range(rounds):
-        pair.ours()  # gets back the memory that the plain loop's turn gave to the system, as in training it never has to
+        pair.ours()  # untimed: takes back the memory that the plain loop returned to the system
         turn = 0.0
         for part in parts:
             for _ in range(3):
@@ -282,9 +283,9 @@ def measure(run: Run, recipe: RecipeConfig, device: torch.device, rounds: int) -
 
 
 def loader_rate(side: int, batch: int, device: torch.device) -> float:
-    """Images per second of the read-ahead loader alone, on pictures in a file that do not stay on the device."""
+    """Images per second of the read-ahead loader alone, for images in a file that do not stay on the device."""
     with tempfile.TemporaryDirectory() as folder:
-        count = min(LOADER_PICTURES, 2**28 // (side * side * 3))
+        count = min(LOADER_IMAGES, 2**28 // (side * side * 3))
         path = Path(folder) / "images.npy"
         np.save(path, np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8))
         pack = Pack(np.load(path, mmap_mode="r"), np.full(count, -1), {"splits": {"train": [0, count]}})
@@ -302,14 +303,14 @@ def main() -> None:
     parser.add_argument("--scale", default="paper")
     parser.add_argument("--batch", type=int, help="D's batch; G's keeps its ratio to it (default: the recipe's)")
     parser.add_argument(
-        "--micro-batch", type=int, help="pictures computed at once, of both nets (default: the recipe's)"
+        "--micro-batch", type=int, help="images computed at once, in both networks (default: the recipe's)"
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--page", action="store_true", help="only make docs/performance.md")
+    parser.add_argument("--page", action="store_true", help="only write docs/performance.md")
     arguments = parser.parse_args()
     if not arguments.page:
         plan = plans.load(scale=arguments.scale)
@@ -341,10 +342,8 @@ def main() -> None:
             "load_before": round(load, 1),
         }
         suffix = f"{device.type}-{recipe.precision}{'-compiled' if recipe.compile else ''}"
-        path = (
-            RESULTS
-            / f"train_step-{run.name}-{arguments.scale}-{suffix}-b{batch}{f'-micro{micro_batch}' if micro_batch else ''}.json"
-        )
+        suffix += f"-b{batch}{f'-micro{micro_batch}' if micro_batch else ''}"
+        path = RESULTS / f"train_step-{run.name}-{arguments.scale}-{suffix}.json"
         files.write_json(path, {"setting": setting, "measured": measured, "machine": machine})
         print(path, json.dumps(measured, indent=1))
     files.write_text(PAGE, page(RESULTS))
