@@ -24,8 +24,8 @@ def main() -> None:
     lines = [
         "# Results of the demo",
         "",
-        "`make docs` writes this page after `make reproduce`. The images are handwritten digits, so no number here can be",
-        "compared with the paper's. [tables.md](tables.md) explains how to read the tables.",
+        "`make docs` writes this page after `make reproduce`. The images are handwritten digits, so no number here",
+        "can be compared with the paper's. [tables.md](tables.md) explains how to read the tables.",
         "",
         *headline(plan),
         "",

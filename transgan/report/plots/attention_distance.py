@@ -1,4 +1,4 @@
-"""Attention distance: how far queries look, by depth and along training. A convolution looks no further than its kernel."""
+"""Attention distance: how far queries look, by depth and along training. A convolution looks as far as its kernel."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Trained generators, for the figures that look into them. Imports torch, which figures of curves and scores do not need."""
+"""Trained generators, for the figures that look into them. Imports torch, which the figures of curves do not need."""
 
 from transgan.config.plan import Plan
 from transgan.hardware.device import prepare_compute
