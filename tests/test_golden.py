@@ -15,7 +15,7 @@ import yaml
 
 from tests.conftest import TINY
 from transgan.config import plan as plans
-from transgan.config.plan import STAGE_VERSION
+from transgan.config.fingerprint import STAGE_VERSION
 from transgan.utils import files
 
 GOLDEN = Path(__file__).parent / "golden.json"

@@ -34,7 +34,7 @@ def test_no_run_of_params_yaml_has_to_be_counted(
     content = json.loads(capsys.readouterr().out)
     assert [row["run"] for row in content["runs"]] == list(plan.runs)
     assert content["total"]["eflop"] == pytest.approx(
-        sum(row["total_eflop"] for row in content["runs"] if row["run"] in plan.made)
+        sum(row["total_eflop"] for row in content["runs"] if row["run"] in plan.scheduled_runs)
     )
     assert not list(tmp_path.rglob("counts"))  # no count was stored in state/
 

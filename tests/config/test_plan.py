@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT, TINY
+from transgan.config import params_file
 from transgan.config import plan as plans
 from transgan.errors import UserError
 from transgan.pipeline.stages import stages
@@ -195,7 +196,7 @@ def test_a_skipped_run_is_planned_and_made_by_no_stage(content: dict[str, Any], 
     content["scales"]["tiny"]["runs"]["two-cifar10"] = {"skip": True}
     after = plans.load(write(tmp_path, content))
     assert after.run("two-cifar10") == before.run("two-cifar10")
-    assert set(after.runs) - set(after.made) == {"two-cifar10"}
+    assert set(after.runs) - set(after.scheduled_runs) == {"two-cifar10"}
     assert set(stages(before)) - set(stages(after)) == {"train@two-cifar10", "score@two-cifar10"}
     table = stages(after)["table@small"]
     assert not any("two-cifar10" in str(path) for path in table.inputs)
@@ -235,7 +236,7 @@ def test_plan_imports_no_torch() -> None:
 
 def test_copies_are_independent(content: dict[str, Any]) -> None:
     before = copy.deepcopy(content)
-    plans.parse(content, FILE)
+    params_file.parse(content, FILE)
     assert content == before
 
 
@@ -270,7 +271,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str) -> None:
 def test_keys_that_merging_repeats_stand_once(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("top: {<<: &inner {<<: &base {a: 1, b: 2}, b: 3}, a: 4}\nlast: {<<: *inner, b: 5}\nsame: *inner\n")
-    assert plans.read(path) == {"top": {"a": 4, "b": 3}, "last": {"a": 1, "b": 5}, "same": {"a": 1, "b": 3}}
+    assert params_file.read(path) == {"top": {"a": 4, "b": 3}, "last": {"a": 1, "b": 5}, "same": {"a": 1, "b": 3}}
 
 
 def test_another_file_keeps_off_the_scales_of_params_yaml(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.scoring.conftest import REFERENCE, RUN, write_params
 from transgan.config import plan
-from transgan.config.plan import REFERENCE_FIELDS
+from transgan.config.fingerprint import REFERENCE_FIELDS
 from transgan.metrics.reference_statistics import load_reference
 from transgan.schema import ProtocolConfig
 from transgan.scoring import classifier, reference, score

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from transgan.config import params_file
 from transgan.config import plan as plans
 from transgan.config.plan import Plan
 from transgan.errors import UserError
@@ -163,7 +164,7 @@ def covers(parameter: str, where: tuple[str, ...]) -> bool:
 def loads(content: dict[str, Any], folder: Path) -> Plan | None:
     file = folder / "params.yaml"
     try:
-        plan = Plan(plans.parse(content, file), content["scale"], file)
+        plan = Plan(params_file.parse(content, file), content["scale"], file)
         return plan if plan.runs else None
     except UserError:
         return None

@@ -50,14 +50,14 @@ def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool =
     if calibrate:
         from transgan.cost import calibrate as calibration  # imports torch, which is needed only here
 
-        first = next(iter(plan.made.values()))
+        first = next(iter(plan.scheduled_runs.values()))
         calibration.calibrate(plan, first, costs[first.name]["gflop_per_image"])
     rate = budget.assumed_rate(device) if device is not None else budget.measured_rate(plan)
     statuses = run_status(plan)
     needs = {name: budget.disk_need(plan, run, _parameters(costs[name])) for name, run in plan.runs.items()}
     rows = [_row(run, costs[name], rate, needs[name], statuses[name]) for name, run in plan.runs.items()]
-    scheduled = {row["run"]: row for row in rows if row["run"] in plan.made}
-    tables = [{"table": name, **_sum(scheduled, needs, plan.feeding("tables", name))} for name in plan.params.tables]
+    scheduled = {row["run"]: row for row in rows if row["run"] in plan.scheduled_runs}
+    tables = [{"table": name, **_sum(scheduled, needs, plan.table_runs(name))} for name in plan.params.tables]
     total = {**_sum(scheduled, needs, scheduled), "parts": _gib_by_part(needs[name] for name in scheduled)}
     content = {
         "scale": plan.scale_name,
@@ -80,7 +80,8 @@ def run_status(plan: Plan) -> dict[str, str]:
     """
     fresh = freshness(plan, stages(plan))
     statuses = {
-        name: _status(plan, run, fresh[f"train@{name}"], fresh[f"score@{name}"]) for name, run in plan.made.items()
+        name: _status(plan, run, fresh[f"train@{name}"], fresh[f"score@{name}"])
+        for name, run in plan.scheduled_runs.items()
     }
     return {name: statuses.get(name, "skipped") for name in plan.runs}
 

@@ -1,23 +1,94 @@
-"""YAML read safely, and no key twice in a mapping: DVC refuses such a file, PyYAML takes the last one without a word. Imports no torch."""
+"""Reads a params file: strict YAML, validated against the schema, with every name checked that refers to an entry."""
 
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from transgan.config.validation import lookup, validated
+from transgan.errors import UserError
+from transgan.schema import Params
 
-def load(text: str) -> Any:
-    """The one document in `text` as plain data. Raises yaml.YAMLError."""
+PARAMS_FILE = Path("params.yaml")
+
+
+def read(file: Path) -> dict[str, Any]:
+    """The content of a params file as plain data. Raises UserError if it is not readable or not a mapping."""
+    try:
+        content = load_yaml(file.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{file}: not there; run this in the project's root or name a file with --params") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: must be a mapping with the keys {', '.join(Params.model_fields)}")
+    return content
+
+
+def parse(content: dict[str, Any], file: Path) -> Params:
+    """Validate plain data as Params. Raises UserError if a value is wrong or a name refers to no entry."""
+    params = validated(Params, content, file, "")
+    _check_runs(params, file)
+    _check_tables_and_figures(params, file)
+    _check_scales(params, file)
+    return params
+
+
+def _check_runs(params: Params, file: Path) -> None:
+    """Runs and classifiers must refer to entries of the file."""
+    for name, run in params.runs.items():
+        where = f"runs.{name}"
+        lookup(params.datasets, run.dataset, "dataset", file, f"{where}.dataset: ")
+        lookup(params.models, run.model, "model", file, f"{where}.model: ")
+        lookup(params.recipes, run.recipe, "recipe", file, f"{where}.recipe: ")
+        lookup(params.protocols, run.protocol, "protocol", file, f"{where}.protocol: ")
+    for name, classifier in params.classifiers.items():
+        lookup(params.datasets, classifier.dataset, "dataset", file, f"classifiers.{name}.dataset: ")
+
+
+def _check_tables_and_figures(params: Params, file: Path) -> None:
+    """Tables and figures must refer to runs and tables of the file."""
+    for name, table in params.tables.items():
+        for run in table.run_names:
+            lookup(params.runs, run, "run", file, f"tables.{name}: ")
+    for name, figure in params.figures.items():
+        for run in figure.runs:
+            lookup(params.runs, run, "run", file, f"figures.{name}: ")
+        if figure.table is not None:
+            lookup(params.tables, figure.table, "table", file, f"figures.{name}.table: ")
+
+
+def _check_scales(params: Params, file: Path) -> None:
+    """A scale must list every entry, so that DVC can track its parameters, and no others."""
+    for scale_name, scale in params.scales.items():
+        for kind in ("datasets", "models", "recipes", "protocols", "classifiers", "runs"):
+            entries, changes = getattr(params, kind), getattr(scale, kind)
+            where = f"scales.{scale_name}.{kind}: "
+            for name in changes:
+                lookup(entries, name, kind.removesuffix("s"), file, where)
+            for name in entries:
+                if name not in changes:
+                    raise UserError(
+                        f"{file}: {where}{name} is missing; list it, with {{}} if the scale changes nothing"
+                    )
+
+
+def load_yaml(text: str) -> Any:
+    """The only document in `text` as plain data. Raises yaml.YAMLError, also if a mapping has a key twice.
+
+    DVC refuses a duplicate key too. PyYAML on its own silently takes the last one.
+    """
     loader = yaml.CSafeLoader(text)
     try:
         node = loader.get_single_node()
-        _check_keys(node, set())  # before merge keys (<<) are filled in, which writes into the nodes
+        _check_keys(node, set())  # first, because construct_document writes merged keys (<<) into the nodes
         return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()
 
 
 def _check_keys(node: yaml.Node | None, seen: set[int]) -> None:
-    """Every node once: anchors may even lead to themselves."""
+    """Raise if a mapping inside `node` has a key twice. Visits each node once: an alias may refer to its own parent."""
     if node is None or id(node) in seen:
         return
     seen.add(id(node))

@@ -1,20 +1,22 @@
-"""The plan: params.yaml validated and resolved to frozen runs, and the fingerprint of every stage. Imports no torch.
+"""The plan: a params file at one scale, resolved to the final configuration of every run.
 
-A run is resolved in this order: the base entries it names; `scales.S.<kind>.<name>`; the run's own changes; `scales.S.runs.<run>`.
-Dicts merge, lists replace.
+A run is resolved in four layers, of which later ones take precedence:
+
+1. the base entries that the run names;
+2. `scales.<scale>.<kind>.<name>`: what the scale changes in those entries;
+3. `runs.<run>.changes`;
+4. `scales.<scale>.runs.<run>`: what the scale changes in this run.
+
+Dicts merge at every depth; all other values, lists included, replace.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-import yaml
-
-from transgan.config import params_file
+from transgan.config import fingerprint as fingerprints
+from transgan.config.params_file import PARAMS_FILE, parse, read
 from transgan.config.paths import Paths, StageName, StageSubject
 from transgan.config.reference_key import ReferenceKey
 from transgan.config.validation import lookup, validated
@@ -31,33 +33,6 @@ from transgan.schema import (
 )
 from transgan.schema.base import Strict
 from transgan.schema.params import Scale
-
-# Raise a stage's version whenever what it computes changes: its finished results are then made again.
-STAGE_VERSION: dict[StageName, int] = {
-    "fetch": 1,
-    "prepare": 1,
-    "reference": 1,
-    "classifier": 1,
-    "train": 1,
-    "score": 1,
-    "table": 4,
-    "cells": 1,
-    "figure": 4,
-}
-
-# The part of a protocol that the reference statistics depend on; the rest concerns the generated samples only.
-REFERENCE_FIELDS = (
-    "extractor",
-    "weights",
-    "feature_layer",
-    "splits",
-    "reference_samples",
-    "batch",
-    "precision",
-    "threads",
-)
-
-PARAMS_FILE = Path("params.yaml")
 
 Config = TypeVar("Config", bound=Strict)
 
@@ -96,11 +71,6 @@ def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
-
-
-def digest(value: Any) -> str:
-    """16 hex digits of the SHA-256 of JSON-compatible data, independent of key order."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -152,14 +122,17 @@ class Plan:
         return {name: self._resolve(name) for name in self.params.runs}
 
     @cached_property
-    def made(self) -> dict[str, Run]:
-        """The runs that the front-ends make at this scale: all but those it skips."""
+    def scheduled_runs(self) -> dict[str, Run]:
+        """The runs that Snakemake and DVC run at this scale: all but those with `skip: true`."""
         return {name: run for name, run in self.runs.items() if not self.scale.runs[name].skip}
 
-    def feeding(self, kind: Literal["tables", "figures"], name: str) -> tuple[str, ...]:
-        """Names of the runs made at this scale that a table or figure is made from, in its own order."""
-        runs = self.table(name).run_names if kind == "tables" else self.figure(name).runs
-        return tuple(run for run in runs if run in self.made)
+    def table_runs(self, table: str) -> tuple[str, ...]:
+        """Names of the scheduled runs that a table shows, in the table's order."""
+        return tuple(run for run in self.table(table).run_names if run in self.scheduled_runs)
+
+    def figure_runs(self, figure: str) -> tuple[str, ...]:
+        """Names of the scheduled runs that a figure shows, in the figure's order."""
+        return tuple(run for run in self.figure(figure).runs if run in self.scheduled_runs)
 
     @property
     def score_tables(self) -> list[str]:
@@ -169,7 +142,7 @@ class Plan:
     @cached_property
     def references(self) -> tuple[ReferenceKey, ...]:
         """The references that the runs scheduled at this scale are scored with. Raises UserError if two share a name."""
-        keys = dict.fromkeys(run.reference for run in self.made.values())
+        keys = dict.fromkeys(run.reference for run in self.scheduled_runs.values())
         by_name: dict[str, ReferenceKey] = {}
         for key in keys:
             other = by_name.setdefault(str(key), key)
@@ -222,107 +195,24 @@ class Plan:
         return any(protocol.extractor == "digits" for protocol in self.protocols.values())
 
     def ingredients(self, stage: StageName, subject: StageSubject) -> dict[str, Any]:
-        """The resolved configuration that a stage's result depends on; its digest is the stage's fingerprint."""
-        if isinstance(subject, ReferenceKey):
-            depends_on = self._reference_ingredients(subject)
-        else:
-            depends_on = self._ingredients(stage, subject)
-        return {"stage": stage, "version": STAGE_VERSION[stage], **depends_on}
+        """The resolved configuration that the result of a stage depends on."""
+        return fingerprints.ingredients(self, stage, subject)
 
     def fingerprint(self, stage: StageName, subject: StageSubject) -> str:
-        """16 hex digits that change exactly when something changes that the stage's result depends on."""
+        """16 hex digits that change exactly when something changes that the result of the stage depends on."""
         if (stage, subject) not in self._fingerprints:
-            self._fingerprints[stage, subject] = digest(self.ingredients(stage, subject))
+            self._fingerprints[stage, subject] = fingerprints.digest(self.ingredients(stage, subject))
         return self._fingerprints[stage, subject]
 
     @cached_property
     def _fingerprints(self) -> dict[tuple[StageName, StageSubject], str]:
         return {}
 
-    def _reference_ingredients(self, key: ReferenceKey) -> dict[str, Any]:
-        protocol = self.protocol(key.protocol)
-        fields = protocol.plain()
-        return {
-            "protocol": {name: fields[name] for name in REFERENCE_FIELDS},
-            "features": protocol.stored_features,
-            "data": self.fingerprint("prepare", key.dataset),
-            **self._extractor(protocol),
-        }
-
-    def _ingredients(self, stage: StageName, name: str) -> dict[str, Any]:
-        match stage:
-            case "fetch":
-                dataset = self.dataset(name)
-                return {"source": dataset.source, "path": dataset.path}
-            case "prepare":
-                return {"dataset": self.dataset(name).plain()}
-            case "classifier":
-                classifier = self.classifier(name)
-                return {
-                    "classifier": classifier.plain(),
-                    "needed": self.classifier_needed,
-                    "data": self.fingerprint("prepare", classifier.dataset),
-                }
-            case "reference":
-                raise TypeError(f"{name!r}: a reference is identified by a ReferenceKey")
-            case "train":
-                run = self.run(name)
-                return {
-                    "data": self.fingerprint("prepare", run.dataset_name),
-                    "train_splits": list(run.dataset.train_splits),
-                    "resolution": run.dataset.resolution,
-                    "model": run.model.plain(),
-                    "recipe": run.recipe.plain(),
-                    "seed": run.seed,
-                    **(
-                        {"reference": self.fingerprint("reference", run.reference)}
-                        if run.recipe.dynamics.fid_samples
-                        else {}
-                    ),
-                }
-            case "score":
-                run = self.run(name)
-                return {
-                    "train": self.fingerprint("train", name),
-                    "protocol_name": run.protocol_name,
-                    "protocol": run.protocol.plain(),
-                    "reference": self.fingerprint("reference", run.reference),
-                }
-            case "table":
-                table = self.table(name)
-                runs = {run: self._cell(run) if run in self.made else self._skipped(run) for run in table.run_names}
-                return {"table": table.plain(), "runs": runs, **self._said_of_scale()}
-            case "cells":
-                return {"tables": {name: self.fingerprint("table", name) for name in self.score_tables}}
-            case "figure":
-                figure = self.figure(name)
-                return {
-                    "figure": figure.plain(),
-                    "runs": {run: self.fingerprint("score", run) for run in self.feeding("figures", name)},
-                    **({"table": self.table(figure.table).plain()} if figure.table else {}),
-                    **self._said_of_scale(),
-                }
-
-    def _cell(self, run: str) -> dict[str, Any]:
-        return {"score": self.fingerprint("score", run), "share": self.run(run).share}
-
-    def _skipped(self, run: str) -> dict[str, Any]:
-        """What the cost of a run depends on that a table says instead of its scores: as the scale has it, and in full."""
-        resolved, entry = self.run(run), self.params.runs[run]
-        full = {
-            "dataset": self.params.datasets[entry.dataset].resolution,
-            "model": merge(self.params.models[entry.model].plain(), entry.changes.model),
-            "recipe": merge(self.params.recipes[entry.recipe].plain(), entry.changes.recipe),
-        }
-        return {"skipped": {"model": resolved.model.plain(), "recipe": resolved.recipe.plain(), "full": full}}
-
-    def _said_of_scale(self) -> dict[str, Any]:
-        return {"comparable": self.scale.comparable, "description": self.scale.description}
-
-    def _extractor(self, protocol: ProtocolConfig) -> dict[str, Any]:
-        if protocol.extractor != "digits":
-            return {}
-        return {"classifiers": {name: self.fingerprint("classifier", name) for name in self.classifiers}}
+    def unscaled(self, run: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The model and the recipe of a run without any scale's changes, as plain data that is not yet validated."""
+        entry = self.params.runs[run]
+        model, recipe = self.params.models[entry.model].plain(), self.params.recipes[entry.recipe].plain()
+        return merge(model, entry.changes.model), merge(recipe, entry.changes.recipe)
 
     def _entries(self, kind: str, config: type[Config]) -> dict[str, Config]:
         base: dict[str, Config] = getattr(self.params, kind)
@@ -336,11 +226,10 @@ class Plan:
 
     def _resolve(self, name: str) -> Run:
         entry = self.params.runs[name]
-        layers = (entry.changes, self.scale.runs[name])
         model, recipe = self.models[entry.model].plain(), self.recipes[entry.recipe].plain()
-        for layer in layers:
-            model, recipe = merge(model, layer.model), merge(recipe, layer.recipe)
-        full = merge(self.params.recipes[entry.recipe].plain(), entry.changes.recipe)
+        for changes in (entry.changes, self.scale.runs[name]):
+            model, recipe = merge(model, changes.model), merge(recipe, changes.recipe)
+        _, full_recipe = self.unscaled(name)
         where = f"runs.{name} at scale {self.scale_name}"
         resolved = Run(
             name=name,
@@ -354,97 +243,57 @@ class Plan:
             model=validated(ModelConfig, model, self.file, where),
             recipe=validated(RecipeConfig, recipe, self.file, where),
             protocol=self.protocol(entry.protocol),
-            full_images=validated(RecipeConfig, full, self.file, f"runs.{name}.changes.recipe").images,
+            full_images=validated(RecipeConfig, full_recipe, self.file, f"runs.{name}.changes.recipe").images,
         )
         _check_sizes(resolved, f"{self.file}: {where}")
         return resolved
 
 
 def load(file: Path | None = None, scale: str | None = None) -> Plan:
-    """Read a params file (params.yaml by default) and resolve every scale of it, so that no mistake waits for its turn.
+    """Read a params file (params.yaml by default) and return its plan at `scale` (by default the file's own `scale`).
 
-    Raises UserError in one line: file, key, what is wrong, and the nearest right name.
+    Resolves every scale of the file, so that a mistake in any of them is reported at once. Raises UserError in one
+    line: file, key, what is wrong, and the nearest valid name.
     """
     file = file or PARAMS_FILE
     params = parse(read(file), file)
     plans = {name: Plan(params, name, file) for name in params.scales}
     for plan in plans.values():
-        _ = plan.runs, plan.classifiers, plan.references
-        for figure in params.figures:
-            if not plan.feeding("figures", figure):
-                raise UserError(
-                    f"{file}: figures.{figure}: scale {plan.scale_name} skips all of its runs; name one that it makes"
-                )
-    found = lookup(plans, scale or params.scale, "scale", file)
-    _check_scale_is_its_own(found)
-    return found
+        _resolve_all(plan)
+    plan = lookup(plans, scale or params.scale, "scale", file)
+    _check_scale_is_its_own(plan)
+    return plan
+
+
+def _resolve_all(plan: Plan) -> None:
+    """Raise UserError if anything in the plan is wrong."""
+    _ = plan.runs, plan.classifiers, plan.references
+    for figure in plan.params.figures:
+        if not plan.figure_runs(figure):
+            raise UserError(
+                f"{plan.file}: figures.{figure}: scale {plan.scale_name} skips all of its runs; "
+                "name one that it does not skip"
+            )
 
 
 def _check_scale_is_its_own(plan: Plan) -> None:
-    """Results and state lie in folders named after the scale: two files that shared one would replace each other's."""
+    """Raise UserError if another params file uses a scale's name of params.yaml: the two would share their folders."""
     if plan.file == PARAMS_FILE or not PARAMS_FILE.exists() or plan.file.samefile(PARAMS_FILE):
         return
     if plan.scale_name in (read(PARAMS_FILE).get("scales") or {}):
         raise UserError(
-            f"{plan.file}: scales.{plan.scale_name}: {PARAMS_FILE} has a scale of that name, whose results these would replace; rename it here"
+            f"{plan.file}: scales.{plan.scale_name}: {PARAMS_FILE} has a scale of that name, "
+            "whose results this one would replace; rename it here"
         )
 
 
-def read(file: Path) -> dict[str, Any]:
-    """The YAML of a params file as plain data."""
-    try:
-        content = params_file.load(file.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{file}: not there; run this in the project's root or name a file with --params") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{file}: must be a mapping with the keys {', '.join(Params.model_fields)}")
-    return content
-
-
-def parse(content: dict[str, Any], file: Path) -> Params:
-    """Validate plain data as Params, names included: every name that is referred to must exist in every scale."""
-    params = validated(Params, content, file, "")
-    kinds: dict[str, Mapping[str, object]] = {
-        "dataset": params.datasets,
-        "model": params.models,
-        "recipe": params.recipes,
-        "protocol": params.protocols,
-    }
-    for name, run in params.runs.items():
-        for kind, entries in kinds.items():
-            lookup(entries, getattr(run, kind), kind, file, where=f"runs.{name}.{kind}: ")
-    for name, classifier in params.classifiers.items():
-        lookup(params.datasets, classifier.dataset, "dataset", file, where=f"classifiers.{name}.dataset: ")
-    for kind, users in (
-        ("tables", {k: v.run_names for k, v in params.tables.items()}),
-        ("figures", {k: v.runs for k, v in params.figures.items()}),
-    ):
-        for name, runs in users.items():
-            for run_name in runs:
-                lookup(params.runs, run_name, "run", file, where=f"{kind}.{name}: ")
-    for name, figure in params.figures.items():
-        if figure.table is not None:
-            lookup(params.tables, figure.table, "table", file, where=f"figures.{name}.table: ")
-    for scale_name, scale in params.scales.items():
-        for kind in ("datasets", "models", "recipes", "protocols", "classifiers", "runs"):
-            entries, changes = getattr(params, kind), getattr(scale, kind)
-            for name in changes:
-                lookup(entries, name, kind.removesuffix("s"), file, where=f"scales.{scale_name}.{kind}: ")
-            for name in entries:
-                if name not in changes:
-                    raise UserError(
-                        f"{file}: scales.{scale_name}.{kind}: {name} is missing; list it, with {{}} if the scale changes nothing"
-                    )
-    return params
-
-
 def _check_sizes(run: Run, where: str) -> None:
+    """Raise UserError if the model does not fit the dataset's resolution, or the dataset lacks a split."""
     model, resolution = run.model, run.dataset.resolution
     if model.generator.resolution != resolution:
         raise UserError(
-            f"{where}: the generator makes {model.generator.resolution} pixels, the dataset {run.dataset_name} has {resolution}"
+            f"{where}: the generator makes {model.generator.resolution} pixels, "
+            f"the dataset {run.dataset_name} has {resolution}"
         )
     try:
         model.discriminator.check_resolution(resolution)
@@ -454,5 +303,6 @@ def _check_sizes(run: Run, where: str) -> None:
     for name in run.protocol.splits:
         if name not in splits:
             raise UserError(
-                f"{where}: protocol {run.protocol_name} wants the split {name!r} of {run.dataset_name}, which has: {', '.join(splits)}"
+                f"{where}: protocol {run.protocol_name} wants the split {name!r} of {run.dataset_name}, "
+                f"which has: {', '.join(splits)}"
             )

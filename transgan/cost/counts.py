@@ -16,7 +16,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from transgan.config.plan import Plan, Run, digest, load, merge
+from transgan.config.fingerprint import digest
+from transgan.config.plan import Plan, Run, load
 from transgan.pipeline.freshness import carried
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.utils import files
@@ -72,15 +73,13 @@ def counted(plan: Plan, run: Run) -> dict[str, Any]:
 
 def full_schedule(plan: Plan, run_name: str) -> Run | None:
     """A run without any scale's changes, that is with the full schedule; None if that is not a valid run."""
-    entry = plan.params.runs[run_name]
+    model, recipe = plan.unscaled(run_name)
+    run = plan.run(run_name)
     try:
-        model = ModelConfig.model_validate(merge(plan.params.models[entry.model].plain(), entry.changes.model))
-        recipe = RecipeConfig.model_validate(merge(plan.params.recipes[entry.recipe].plain(), entry.changes.recipe))
+        changes = {"model": ModelConfig.model_validate(model), "recipe": RecipeConfig.model_validate(recipe)}
     except ValidationError:
         return None
-    return plan.run(run_name).model_copy(
-        update={"model": model, "recipe": recipe, "dataset": plan.params.datasets[entry.dataset]}
-    )
+    return run.model_copy(update={**changes, "dataset": plan.params.datasets[run.dataset_name]})
 
 
 def key(run: Run) -> str:

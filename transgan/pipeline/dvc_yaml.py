@@ -30,7 +30,7 @@ def render(written: str) -> str:
 def _vars(current: Plan) -> str:
     """What the stages above the line go through: run -> the names it refers to."""
     lines = ["vars:", "  - made:"]
-    for name, run in current.made.items():
+    for name, run in current.scheduled_runs.items():
         names = {
             "dataset": run.dataset_name,
             "model": run.model_name,

@@ -11,8 +11,9 @@ import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
+from transgan.config.fingerprint import digest
 from transgan.config.paths import StageName, StageSubject
-from transgan.config.plan import Plan, Run, digest
+from transgan.config.plan import Plan, Run
 from transgan.config.reference_key import ReferenceKey
 from transgan.errors import UserError
 from transgan.pipeline.stages import Stage

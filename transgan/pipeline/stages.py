@@ -63,7 +63,7 @@ def _all(plan: Plan) -> Iterator[Stage]:
         yield _classifier(plan, name)
     for key in plan.references:
         yield _reference(plan, key)
-    for name in plan.made:
+    for name in plan.scheduled_runs:
         yield _train(plan, name)
         yield _score(plan, name)
     for name in plan.params.tables:
@@ -180,7 +180,7 @@ def _table(plan: Plan, name: str) -> Stage:
         verb="table",
         name=name,
         arguments=(name,),
-        inputs=tuple(plan.paths.score(run) for run in plan.feeding("tables", name)),
+        inputs=tuple(plan.paths.score(run) for run in plan.table_runs(name)),
         outputs=tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("csv", "md", "tex")),
         parameters=(
             f"tables.{name}",
@@ -206,7 +206,7 @@ def _cells(plan: Plan) -> Stage:
 
 def _figure(plan: Plan, name: str) -> Stage:
     base = plan.paths.figure(name)
-    config, runs = plan.figure(name), plan.feeding("figures", name)
+    config, runs = plan.figure(name), plan.figure_runs(name)
     per_run = [
         plan.paths.run(run) / file
         for run in runs
@@ -228,7 +228,7 @@ def _figure(plan: Plan, name: str) -> Stage:
             f"figures.{name}",
             *((f"tables.{config.table}",) if config.table else ()),
             *_said_of_scale(plan),
-            *(f"scales.{plan.scale_name}.runs.{run}" for run in config.runs if run not in plan.made),
+            *(f"scales.{plan.scale_name}.runs.{run}" for run in config.runs if run not in plan.scheduled_runs),
         ),
         fingerprint=plan.fingerprint("figure", name),
     )
@@ -244,7 +244,7 @@ def _said_of_scale(plan: Plan) -> tuple[str, ...]:
 
 def _shares(plan: Plan, table: str) -> tuple[str, ...]:
     """What the full schedule of the runs of a table follows from: it changes what their scores mean, and nothing in their files."""
-    runs = [plan.run(run) for run in plan.feeding("tables", table)]
+    runs = [plan.run(run) for run in plan.table_runs(table)]
     return tuple(
         dict.fromkeys([*(f"recipes.{run.recipe_name}.images" for run in runs), *(f"runs.{run.name}" for run in runs)])
     )
@@ -252,7 +252,7 @@ def _shares(plan: Plan, table: str) -> tuple[str, ...]:
 
 def _skipped(plan: Plan, runs: tuple[str, ...]) -> tuple[str, ...]:
     """Where it is said that the scale skips some of `runs`, and what their cost follows from, which their cells say instead."""
-    skipped = [plan.run(run) for run in runs if run not in plan.made]
+    skipped = [plan.run(run) for run in runs if run not in plan.scheduled_runs]
     found = [
         (("runs", run.name), ("datasets", run.dataset_name), ("models", run.model_name), ("recipes", run.recipe_name))
         for run in skipped

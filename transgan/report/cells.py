@@ -212,7 +212,7 @@ def _cell(plan: Plan, name: str, table: TableConfig, row: Row, column: Column, m
 
 
 def _run_result(plan: Plan, run: Run, metric: str) -> RunResult:
-    skipped = run.name not in plan.made
+    skipped = run.name not in plan.scheduled_runs
     scores = None if skipped else read_scores(plan, run.name)
     if scores is not None and scores["fingerprint"] == plan.fingerprint("score", run.name):
         if metric in scores["protocols"].get(run.protocol_name, {}):

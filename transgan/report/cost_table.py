@@ -65,7 +65,7 @@ def write_measured(plan: Plan) -> Path:
     They are measured where the run was trained, else estimated with the median rate (operations per second) of the
     runs that were measured. Without any of those they are blank.
     """
-    costs = pd.DataFrame([_measured(plan, name) for name in plan.made])
+    costs = pd.DataFrame([_measured(plan, name) for name in plan.scheduled_runs])
     rate = (costs["gflop_per_image"] * costs["images_per_second"]).median()
     measured = costs["images_per_second"].notna()
     costs["how"] = measured.map({True: "measured", False: "unknown" if pd.isna(rate) else "estimated"})

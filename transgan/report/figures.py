@@ -16,7 +16,7 @@ def make(plan: Plan, figure: str) -> None:
     """
     from transgan.report.plots import style
 
-    config = plan.figure(figure).model_copy(update={"runs": plan.feeding("figures", figure)})
+    config = plan.figure(figure).model_copy(update={"runs": plan.figure_runs(figure)})
     with style.theme():
         drawn: Figure = import_module(f"transgan.report.plots.{config.kind}").draw(plan, config)
         style.save(drawn, plan.paths.figure(figure))

@@ -125,7 +125,7 @@ def _run(plan: Plan, name: str) -> dict[str, Any]:
         if (folder / "run.json").exists()
         else "not run"
     )
-    if status == "not run" and name not in plan.made:
+    if status == "not run" and name not in plan.scheduled_runs:
         status = f"not run at {plan.scale_name}"
     return {
         "name": name,

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from transgan.config.plan import REFERENCE_FIELDS, Plan, digest
+from transgan.config.fingerprint import REFERENCE_FIELDS, digest
+from transgan.config.plan import Plan
 from transgan.config.reference_key import ReferenceKey
 from transgan.data.pack import Pack
 from transgan.errors import UserError

@@ -9,7 +9,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from transgan.config.plan import Plan, Run, digest
+from transgan.config.fingerprint import digest
+from transgan.config.plan import Plan, Run
 from transgan.errors import UserError
 from transgan.metrics import generator_files, weights
 from transgan.pipeline.freshness import require, require_reference

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transgan.config.plan import Plan, Run, digest
+from transgan.config.fingerprint import digest
+from transgan.config.plan import Plan, Run
 from transgan.errors import UserError
 from transgan.metrics.score_file import read_scores
 from transgan.pipeline import provenance

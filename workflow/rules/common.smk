@@ -5,6 +5,7 @@
 from snakemake.exceptions import WorkflowError
 from snakemake.resources import Resource
 
+from transgan.config import params_file
 from transgan.config import plan as plans
 from transgan.errors import UserError
 from transgan.pipeline.snakemake_inputs import config_files, gpu_count
@@ -14,7 +15,7 @@ try:
         Path((workflow.overwrite_configfiles or ["params.yaml"])[0]),
         config.get("scale"),
     )
-    if {**config, "scale": None} != {**plans.read(PLAN.file), "scale": None}:
+    if {**config, "scale": None} != {**params_file.read(PLAN.file), "scale": None}:
         raise UserError(
             f"{PLAN.file}: only `scale` may be overridden with --config; edit the file for anything else"
         )
@@ -50,7 +51,7 @@ OPTIONS = f"--scale {PLAN.scale_name}" + (
 )
 
 LONGEST_RUN = max(
-    PLAN.made, key=lambda run: PLAN.run(run).recipe.images, default="none"
+    PLAN.scheduled_runs, key=lambda run: PLAN.run(run).recipe.images, default="none"
 )
 
 
@@ -58,7 +59,7 @@ wildcard_constraints:
     dataset="|".join(PLAN.datasets) or "none",
     protocol="|".join(PLAN.protocols) or "none",
     classifier="|".join(PLAN.classifiers) or "none",
-    run="|".join(PLAN.made) or "none",
+    run="|".join(PLAN.scheduled_runs) or "none",
     table="|".join(PLAN.params.tables) or "none",
     figure="|".join(PLAN.params.figures) or "none",
 
