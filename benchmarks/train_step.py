@@ -38,7 +38,6 @@ from transgan.data.pack import Pack
 from transgan.hardware.device import prepare_compute, set_precision
 from transgan.hardware.malloc import M_MMAP_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_freed_memory
 from transgan.models import attention, build_discriminator, build_generator
-from transgan.models.kernels import linear
 from transgan.pipeline.provenance import hardware, versions
 from transgan.schema import RecipeConfig
 from transgan.schema.recipe import Precision
@@ -118,16 +117,15 @@ class PlainLoop:
 
 @contextlib.contextmanager
 def as_released() -> Iterator[None]:
-    """Networks inside compute as the released modules do: a gathered bias, unfused attention and GELU, no oneDNN."""
+    """Networks inside compute as the released modules do: a gathered bias, unfused attention and GELU."""
 
-    def dense(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, twice: bool) -> Tensor:
+    def released_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
         logits = (query @ key.transpose(-2, -1)) * query.shape[-1] ** -0.5
         return (logits if bias is None else logits + bias).softmax(-1) @ value
 
     with (
         mock.patch.object(attention, "relative_bias", gathered_bias),
-        mock.patch.object(attention, "dense_attention", dense),
-        mock.patch.object(linear, "ONEDNN_FROM", math.inf),
+        mock.patch.object(attention, "attention", released_attention),
         mock.patch.object(F, "gelu", lambda x: x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))),
         double_float32(),
         usual_malloc(),

@@ -4,13 +4,16 @@ import pytest
 import torch
 
 from transgan.models import attention_maps
-from transgan.models.attention import Form, Layout, SelfAttention
+from transgan.models.attention import SelfAttention
+from transgan.models.grid_attention import AttentionPattern, Tiling
 
 SIDE, HEADS = 8, 2
 
 
 def layer(tile: int) -> SelfAttention:
-    attention = SelfAttention(16, HEADS, Form(Layout(SIDE, tile, tile)), relative_position=True, noise=False)
+    attention = SelfAttention(
+        16, HEADS, AttentionPattern(Tiling(SIDE, tile, tile)), relative_position=True, noise=False
+    )
     with torch.no_grad():
         attention.qkv.weight.mul_(20)  # attention that is far from uniform
     return attention

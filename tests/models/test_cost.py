@@ -1,4 +1,4 @@
-"""Multiply-adds and activation memory of every form of attention as the map grows, counted on tensors without content."""
+"""Multiply-adds and activation memory of every attention pattern as the map grows, counted on tensors without content."""
 
 import itertools
 
@@ -7,29 +7,31 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from transgan.cost.estimate import Counter
-from transgan.models.attention import SelfAttention, forms
+from transgan.models import double_backward
+from transgan.models.attention import SelfAttention
+from transgan.models.grid_attention import attention_patterns
 from transgan.schema.model import Attention, Blocks
 
 SIDES = (64, 128, 256)
 
 
-def cost(side: int, **form: object) -> tuple[int, int]:
-    """Multiply-adds of one forward pass over one image, and the bytes that are live at once in a forward and a backward pass."""
-    config = Attention.model_validate(form)
-    block_form = forms((Blocks(depth=1, attention="wide"),), config, side)[0]
-    module = SelfAttention(16, 4, block_form, relative_position=False, noise=False)
-    with FakeTensorMode(allow_non_fake_inputs=True), Counter() as counter:
+def cost(side: int, **attention: object) -> tuple[int, int]:
+    """Multiply-adds of one forward pass over one image, and the peak in bytes of a forward and a backward pass."""
+    config = Attention.model_validate(attention)
+    pattern = attention_patterns((Blocks(depth=1, attention="wide"),), config, side)[0]
+    module = SelfAttention(16, 4, pattern, relative_position=False, noise=False)
+    with FakeTensorMode(allow_non_fake_inputs=True), double_backward(), Counter() as counter:
         module.to_empty(device="cpu")
         x = torch.empty(1, side * side, 16, requires_grad=True)
         output: list[torch.Tensor] = []
-        flop, _ = counter.count(lambda: output.append(module(x, None, True)))
+        flop, _ = counter.count(lambda: output.append(module(x, None)))
         output.clear()
-        _, peak = counter.count(lambda: module(x, None, True).sum().backward())
+        _, peak = counter.count(lambda: module(x, None).sum().backward())
     return flop // 2, peak
 
 
-def growth(**form: object) -> list[tuple[float, float]]:
-    costs = [cost(side, **form) for side in SIDES]
+def growth(**attention: object) -> list[tuple[float, float]]:
+    costs = [cost(side, **attention) for side in SIDES]
     return [(larger[0] / smaller[0], larger[1] / smaller[1]) for smaller, larger in itertools.pairwise(costs)]
 
 

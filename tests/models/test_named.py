@@ -138,7 +138,7 @@ def test_rows_of_the_ablation_differ_in_the_wide_form_only():
             model = ModelConfig.model_validate(plan.merge(MODELS[name].plain(), change))
             model.discriminator.check_resolution(model.generator.resolution)
             for side, stage in zip(model.generator.sides, model.generator.stages, strict=True):
-                assert [group.form(model.generator.wide).attention for group in stage.blocks] == [
+                assert [group.resolve(model.generator.wide).attention for group in stage.blocks] == [
                     attention if side > 32 else "standard"
                 ]
             assert not model.generator.relative_position

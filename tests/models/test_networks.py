@@ -1,12 +1,14 @@
 """The generator and the discriminator as wholes: shapes, noise, locality band, recomputation, precision, initialisation."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from transgan.models import build_discriminator, build_generator, double_backward
+from transgan.models import attention, build_discriminator, build_generator, double_backward
+from transgan.models.kernels.double_backward import double_backward_enabled
 from transgan.schema.model import TransformerDiscriminator, TransformerGenerator
 
 
@@ -135,6 +137,38 @@ def test_recomputed_blocks_give_the_same_gradients_under_double_backward(norm, a
     recomputed = penalty_gradients(module, images, noise)
     assert max(gradient.abs().max() for gradient in plain) > 0
     torch.testing.assert_close(recomputed, plain, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mode", [nullcontext, double_backward])
+def test_a_recomputation_runs_in_the_mode_of_the_forward_pass(mode, monkeypatch):
+    """Though the backward pass is outside it, and a block is recomputed again for every gradient."""
+    module = randomized(build_discriminator(small_discriminator(), 8))
+    module.checkpoint_activations = True
+    modes = []
+    compute = attention.attention
+
+    def recorded(*inputs: torch.Tensor | None) -> torch.Tensor:
+        modes.append(double_backward_enabled())
+        return compute(*inputs)
+
+    monkeypatch.setattr(attention, "attention", recorded)
+    with mode():
+        score = module(torch.randn(2, 3, 8, 8), torch.zeros(2, module.noise_width)).sum()
+    assert len(modes) == 4
+    torch.autograd.grad(score, list(module.parameters()), retain_graph=True)
+    score.backward()
+    assert len(modes) == 4 + 4 + 4
+    assert set(modes) == {mode is double_backward}
+    assert not double_backward_enabled()
+
+
+def test_recomputed_gradients_are_the_same_bits():
+    module = randomized(build_discriminator(small_discriminator(), 8))
+    images, noise = torch.randn(2, 3, 8, 8), torch.randn(2, module.noise_width)
+    stored = penalty_gradients(module, images, noise)
+    module.checkpoint_activations = True
+    for ours, expected in zip(penalty_gradients(module, images, noise), stored, strict=True):
+        assert torch.equal(ours, expected)
 
 
 def test_the_generator_recomputes_too():

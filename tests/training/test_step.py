@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.training.trajectory import Recorded
-from transgan.models.kernels import blockwise_attention, double_backward_attention, linear
+from transgan.models.kernels import double_backward_attention
 
 NAMES = ["released", "clean"]
 
@@ -33,10 +33,8 @@ def test_recomputed_activations_give_the_same_trajectory():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_kernels_for_large_networks_give_the_same_trajectory(name, monkeypatch):
-    monkeypatch.setattr(linear, "ONEDNN_FROM", 0)
-    monkeypatch.setattr(blockwise_attention, "PARTS_FROM", 0)
-    monkeypatch.setattr(double_backward_attention, "PLAIN_FROM", 0)
+def test_the_kernel_for_large_attention_gives_the_same_trajectory(name, monkeypatch):
+    monkeypatch.setattr(double_backward_attention, "MIN_FLOPS", 0)
     recorded = Recorded(name)
     recorded.check(recorded.trainer())
 

@@ -1,4 +1,7 @@
-"""Networks: TransGAN's, the convolutional baselines, and the authors' checkpoints. Built from a configuration by its `family`."""
+"""Networks: TransGAN, the convolutional baselines, and the authors' checkpoints.
+
+`build_generator` and `build_discriminator` choose the class by the configuration's `family`.
+"""
 
 from transgan.models.base import DiscriminatorNetwork, GeneratorNetwork
 from transgan.models.baselines.autogan import AutoGANGenerator
@@ -14,7 +17,7 @@ __all__ = ["DiscriminatorNetwork", "GeneratorNetwork", "build_discriminator", "b
 
 
 def build_generator(config: GeneratorConfig) -> GeneratorNetwork:
-    """A freshly initialised generator: forward(z (B, latent), noise=None) -> (B, 3, H, W); attributes latent, resolution, noise_width."""
+    """A freshly initialized generator: z (B, latent) -> images (B, 3, H, W). See `GeneratorNetwork`."""
     match config:
         case TransformerGenerator():
             return Generator(config)
@@ -27,9 +30,9 @@ def build_generator(config: GeneratorConfig) -> GeneratorNetwork:
 
 
 def build_discriminator(config: DiscriminatorConfig, resolution: int) -> DiscriminatorNetwork:
-    """A freshly initialised discriminator for square pictures: forward(images (B, 3, H, W), noise=None) -> (B,); attribute noise_width.
+    """A freshly initialized discriminator of square images: (B, 3, H, W) -> scores (B,). See `DiscriminatorNetwork`.
 
-    Raises ValueError unless the resolution suits its patches, tiles and halvings.
+    Raises ValueError if `resolution` (pixels) does not divide into the network's patches, tiles or halvings.
     """
     match config:
         case TransformerDiscriminator():

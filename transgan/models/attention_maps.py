@@ -20,7 +20,7 @@ MAX_WEIGHTS = 2**27
 def attention_layers(generator: nn.Module) -> list[tuple[str, SelfAttention]]:
     """Name and module of every self-attention layer that computes a matrix of weights. Nystrom attention does not."""
     layers = [(name, module) for name, module in generator.named_modules() if isinstance(module, SelfAttention)]
-    return [(name, layer) for name, layer in layers if layer.form is not None and layer.form.landmarks is None]
+    return [(name, layer) for name, layer in layers if layer.pattern is not None and layer.pattern.landmarks is None]
 
 
 @torch.no_grad()
@@ -37,7 +37,7 @@ def attention_distances(generator: nn.Module, z: Tensor, noise: Tensor | None) -
     resolution = int(generator.resolution)  # type: ignore[arg-type]
 
     def measure(layer: SelfAttention, inputs: tuple[Any, ...]) -> None:
-        distance = _mean_distance(layer, inputs[0], inputs[1], inputs[3], resolution)
+        distance = _mean_distance(layer, inputs[0], inputs[1], inputs[2], resolution)
         sums[layer] = sums.get(layer, torch.zeros_like(distance)) + distance * len(inputs[0])
 
     handles = [layer.register_forward_pre_hook(measure) for _, layer in layers]
@@ -61,13 +61,13 @@ def _query_key_bias(
     layer: SelfAttention, x: Tensor, noise: Tensor | None, band: int | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Queries and keys (B * T / length, heads, length, d) of a layer, and its bias (heads or 1, length, length)."""
-    assert layer.form is not None
-    length = layer.form.layout.length
+    assert layer.pattern is not None
+    length = layer.pattern.tiling.length
     if noise is not None and layer.noise_strength is not None:
         x = x + noise * layer.noise_strength
     qkv = layer.qkv(x).view(-1, length, 3, layer.heads, x.shape[2] // layer.heads)
     query, key, _ = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-    bias = layer._bias(length, band, x.device)
+    bias = layer.attention_bias(length, band)
     return query.float(), key.float(), bias if bias is None or bias.ndim == 3 else bias[None]
 
 
@@ -80,14 +80,14 @@ def _weights(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
 
 def _mean_distance(layer: SelfAttention, x: Tensor, noise: Tensor | None, band: int | None, resolution: int) -> Tensor:
     """Attention distance of one layer for its inputs (B, T, C), mean over images and queries: (heads,)."""
-    assert layer.form is not None
-    layout = layer.form.layout
-    row, column = torch.meshgrid(torch.arange(layout.height), torch.arange(layout.width), indexing="ij")
+    assert layer.pattern is not None
+    tiling = layer.pattern.tiling
+    row, column = torch.meshgrid(torch.arange(tiling.height), torch.arange(tiling.width), indexing="ij")
     position = torch.stack([row.flatten(), column.flatten()], 1).to(x.device, torch.float32)
     query, key, bias = _query_key_bias(layer, x, noise, band)
     per_query = query.new_empty(query.shape[:3])
     for tiles, queries in _chunks(*per_query.shape):
-        distances = torch.cdist(position[queries], position) * (resolution / layout.side)
+        distances = torch.cdist(position[queries], position) * (resolution / tiling.side)
         weights = _weights(query[tiles, :, queries], key[tiles], None if bias is None else bias[:, queries])
         per_query[tiles, :, queries] = (weights * distances).sum(-1)
     mean: Tensor = per_query.mean((0, 2))

@@ -1,4 +1,7 @@
-"""What every generator and every discriminator offers, whatever its family: training, sampling and scoring rely on nothing else."""
+"""What every generator and every discriminator offers, whatever its family.
+
+Training, sampling and scoring rely on nothing else.
+"""
 
 from abc import ABC, abstractmethod
 
@@ -6,9 +9,11 @@ from torch import Tensor, nn
 
 
 class GeneratorNetwork(nn.Module):
-    """forward(z (B, latent), noise (B, noise_width) | None = None) -> images (B, 3, resolution, resolution), about [-1, 1] but unbounded.
+    """A generator: forward(z (B, latent), noise (B, noise_width) or None) -> images (B, 3, resolution, resolution).
 
-    `noise_width`: standard normal numbers that one image uses in a forward pass (0: none); drawn by the network where not given.
+    Pixel values are around [-1, 1] but may be unbounded. `noise_width` is the number of standard normal numbers that an
+    image uses in a forward pass (0: none). The network samples them if they are not given. With
+    `checkpoint_activations`, blocks recompute their activations in the backward pass.
     """
 
     latent: int
@@ -17,13 +22,13 @@ class GeneratorNetwork(nn.Module):
     checkpoint_activations: bool = False
 
     def set_progress(self, images: int) -> None:
-        """Tell the network how many real images the discriminator has been shown; most networks do not change along training."""
+        """Set the number of real images that the discriminator has been shown. Most networks ignore it."""
 
 
 class StyledGenerator(GeneratorNetwork, ABC):
-    """A generator in two halves, whose forward is synthesize(map(z), noise): style mixing and path lengths need them apart."""
+    """A generator whose forward is synthesize(map(z), noise). Style mixing and path length regularization call the halves."""
 
-    styles: int  # how many layers take a style
+    styles: int  # number of layers that take a style
 
     @abstractmethod
     def map(self, z: Tensor) -> Tensor:
@@ -31,13 +36,14 @@ class StyledGenerator(GeneratorNetwork, ABC):
 
     @abstractmethod
     def synthesize(self, styles: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, styles, style width) and noise as for forward -> (B, 3, resolution, resolution)."""
+        """Styles (B, styles, style width), and noise as for forward -> (B, 3, resolution, resolution)."""
 
 
 class DiscriminatorNetwork(nn.Module):
-    """forward(images (B, 3, H, W), noise (B, noise_width) | None = None) -> (B,), unbounded. `noise_width` as for generators.
+    """A discriminator: forward(images (B, 3, H, W) in [-1, 1], noise (B, noise_width) or None) -> scores (B,), unbounded.
 
-    `group`: so many consecutive pictures are judged together (1: each alone); a forward pass takes whole groups.
+    `noise_width` and `checkpoint_activations` are as for generators. The network scores `group` consecutive images
+    together (1: each alone), and a forward pass takes whole groups.
     """
 
     noise_width: int = 0
@@ -45,4 +51,4 @@ class DiscriminatorNetwork(nn.Module):
     checkpoint_activations: bool = False
 
     def begin_step(self) -> None:
-        """Do what belongs to an update and not to a forward pass: called once before each of its steps; most networks have nothing to do."""
+        """Do what belongs to an update and not to a forward pass, once before each update. Most networks do nothing."""

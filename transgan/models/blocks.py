@@ -1,6 +1,6 @@
-"""Transformer blocks and stages: what the generator and the discriminator are both made of (paper.md 4).
+"""Transformer blocks and stages, which generator and discriminator are made of (docs/paper.md 4.1, 4.2).
 
-Token sequences are (batch, tokens, channels) in raster order outside a stage.
+Tokens are (batch, tokens, channels), in raster order outside a stage.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,38 +9,17 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from transgan.models.attention import CrossAttention, Form, Layout, SelfAttention
-from transgan.models.kernels.double_backward import differentiated_twice
-from transgan.models.kernels.linear import Linear
+from transgan.models.activation_checkpointing import apply_block
+from transgan.models.attention import CrossAttention, SelfAttention
+from transgan.models.grid_attention import AttentionPattern, Tiling
+from transgan.models.normalization import build_norm
 from transgan.schema.model import Norm
-
-PIXEL_NORM_EPS = 1e-8
-
-
-class PixelNorm(nn.Module):
-    """Every token divided by the root mean square of its channels; no parameters."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, C)."""
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + PIXEL_NORM_EPS)
-
-
-def build_norm(norm: Norm, width: int) -> nn.Module:
-    """The normalisation layer that a configuration names."""
-    match norm:
-        case "layer":
-            return nn.LayerNorm(width)
-        case "pixel":
-            return PixelNorm()
-        case "none":
-            return nn.Identity()
 
 
 @dataclass(frozen=True)
 class BlockShape:
-    """What the blocks of one stage have in common; `context_width` not None gives each cross-attention to a context of that width."""
+    """What the blocks of one stage have in common. With `context_width`, each has cross-attention to such a context."""
 
     width: int
     heads: int
@@ -52,46 +31,45 @@ class BlockShape:
 
 
 @dataclass(frozen=True)
-class Pass:
-    """What one forward pass brings to every block: noise rows in block order, the latent's embedding, and whether blocks recompute."""
+class BlockInputs:
+    """What a forward pass of a network gives to its blocks besides the tokens."""
 
-    noise: Iterator[Tensor | None]
-    context: Tensor | None = None
-    recompute: bool = False
+    noise: Iterator[Tensor | None]  # the next block's noise (B, T, 1), in the order of the blocks
+    context: Tensor | None = None  # (B, S, D) embedding of the latent
+    recompute: bool = False  # activation checkpointing
+
+    def apply(self, block: nn.Module, x: Tensor, band: int | None = None) -> Tensor:
+        """The next block's output for tokens x (B, T, C)."""
+        out: Tensor = apply_block(block, x, next(self.noise), self.context, band, recompute=self.recompute)
+        return out
 
 
 class Block(nn.Module):
-    """Pre-norm block: x += CrossAttention(x, context) if there is a context; x += Attention(norm x); x += MLP(norm x) with exact GELU."""
+    """Pre-norm transformer block: x + Attention(norm(x)), then x + MLP(norm(x)), with exact GELU.
 
-    def __init__(self, shape: BlockShape, form: Form | None, relative_position: bool) -> None:
+    With a context, cross-attention to it comes first. `gain` scales each sum.
+    """
+
+    def __init__(self, shape: BlockShape, pattern: AttentionPattern | None, relative_position: bool) -> None:
         super().__init__()
         self.gain = shape.gain
         self.cross_attention = (
             None if shape.context_width is None else CrossAttention(shape.width, shape.context_width, shape.heads)
         )
         self.norm1 = build_norm(shape.norm, shape.width)
-        self.attention = SelfAttention(shape.width, shape.heads, form, relative_position, shape.noise)
+        self.attention = SelfAttention(shape.width, shape.heads, pattern, relative_position, shape.noise)
         self.norm2 = build_norm(shape.norm, shape.width)
-        self.expand = Linear(shape.width, shape.mlp_ratio * shape.width)
-        self.contract = Linear(shape.mlp_ratio * shape.width, shape.width)
+        self.expand = nn.Linear(shape.width, shape.mlp_ratio * shape.width)
+        self.contract = nn.Linear(shape.mlp_ratio * shape.width, shape.width)
 
-    def forward(self, x: Tensor, shared: Pass, band: int | None = None) -> Tensor:
-        """(B, T, C) -> (B, T, C)."""
-        noise = next(shared.noise)
-        # Settled here, not inside: a recomputation must take the path that the forward pass took.
-        twice = differentiated_twice()
-        if shared.recompute and torch.is_grad_enabled():
-            return checkpoint(
-                self._compute, x, noise, shared.context, twice, band, use_reentrant=False, preserve_rng_state=False
-            )
-        return self._compute(x, noise, shared.context, twice, band)
-
-    def _compute(
-        self, x: Tensor, noise: Tensor | None, context: Tensor | None, twice: bool, band: int | None
+    def forward(
+        self, x: Tensor, noise: Tensor | None = None, context: Tensor | None = None, band: int | None = None
     ) -> Tensor:
+        """Tokens (B, T, C), noise (B, T, 1) and context (B, S, D) -> (B, T, C). For `band` see `SelfAttention`."""
         if self.cross_attention is not None and context is not None:
-            x = x + self.cross_attention(x, context, twice)
-        x = self._add(x, self.attention(self.norm1(x), noise, twice, band))
+            x = x + self.cross_attention(x, context)
+        x = self._add(x, self.attention(self.norm1(x), noise, band))
+        # The MLP: (B, T, C) -> (B, T, mlp_ratio * C) -> (B, T, C)
         return self._add(x, self.contract(F.gelu(self.expand(self.norm2(x)))))
 
     def _add(self, x: Tensor, update: Tensor) -> Tensor:
@@ -99,16 +77,17 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-    """One resolution: an absolute position embedding, then blocks, each in the order of tokens that its attention wants.
+    """The blocks of one resolution, after an absolute position embedding.
 
-    A stage with `class_token` takes one more token in front of the map; all its blocks then attend to everything.
+    The tokens are reordered wherever a block's tiles differ from those of the previous block. With `class_token` the
+    stage takes one more token in front of the map, and all tokens attend to each other in all of its blocks.
     """
 
     def __init__(
         self,
         shape: BlockShape,
         side: int,
-        block_forms: Sequence[Form],
+        patterns: Sequence[AttentionPattern],
         absolute_position: bool = True,
         relative_position: bool = True,
         class_token: bool = False,
@@ -121,39 +100,44 @@ class Stage(nn.Module):
             if absolute_position
             else None
         )
-        self.layouts = [form.layout for form in block_forms]
+        self.tilings = [pattern.tiling for pattern in patterns]
         self.blocks = nn.ModuleList(
-            Block(shape, None if class_token else form, relative_position) for form in block_forms
+            Block(shape, None if class_token else pattern, relative_position) for pattern in patterns
         )
-        self.noise_tokens = [side * side + class_token if shape.noise else 0] * len(block_forms)
+        self.noise_tokens = [side * side + class_token if shape.noise else 0] * len(patterns)
 
-    def forward(self, x: Tensor, shared: Pass, band: int | None = None, class_token: Tensor | None = None) -> Tensor:
-        """(B, side * side, C) -> the same, or one token more where `class_token` (1, 1, C) is given; `band`: the last block's locality mask."""
+    def forward(
+        self, x: Tensor, inputs: BlockInputs, band: int | None = None, class_token: Tensor | None = None
+    ) -> Tensor:
+        """Tokens (B, side * side, C) -> the same shape, or one token more if `class_token` (1, 1, C) is given.
+
+        `band` is the locality mask of the last block.
+        """
         if self.norm == "layer":
-            x = (
-                x.contiguous()
-            )  # as the transpose of a map it would stay one from sum to sum, and every layer norm would copy it
+            # A transposed map would stay transposed from sum to sum, and every layer norm would copy it.
+            x = x.contiguous()
         if self.position is not None:
             x = x + self.position
         if class_token is not None:
-            x = torch.cat([class_token.expand(len(x), -1, -1), x], 1)
-        raster = current = Layout(self.side, self.side, self.side)
-        for i, (layout, block) in enumerate(zip(self.layouts, self.blocks, strict=True)):
-            if layout != current:
-                x, current = layout.arrange(current.restore(x)), layout
-            x = block(x, shared, band if i == len(self.blocks) - 1 else None)
-        return x if current == raster else current.restore(x)
+            x = torch.cat([class_token.expand(len(x), -1, -1), x], 1)  # (B, 1 + side * side, C)
+        raster = current = Tiling(self.side, self.side, self.side)
+        for i, (tiling, block) in enumerate(zip(self.tilings, self.blocks, strict=True)):
+            if tiling != current:
+                x, current = tiling.to_tiles(current.to_raster(x)), tiling
+            x = inputs.apply(block, x, band if i == len(self.blocks) - 1 else None)
+        return x if current == raster else current.to_raster(x)
 
 
 def split_noise(x: Tensor, noise: Tensor | None, tokens: list[int]) -> Iterator[Tensor | None]:
-    """Noise of every block, in order, as (B, tokens, 1); None where a block takes none. Drawn here unless `noise` (B, sum of tokens) is given.
+    """Noise of every block, in order, as (B, tokens, 1); None for a block with 0 `tokens`, which takes none.
 
-    Raises ValueError when `noise` has another width.
+    Splits `noise` (B, sum of tokens) if given, else samples standard normal numbers on the device of x. Raises ValueError
+    if `noise` has another shape.
     """
     if sum(tokens) == 0:
         return iter([None] * len(tokens))
     if noise is None:
         noise = torch.randn(x.shape[0], sum(tokens), device=x.device)
     if noise.shape != (x.shape[0], sum(tokens)):
-        raise ValueError(f"noise is {tuple(noise.shape)}, this network takes {(x.shape[0], sum(tokens))}")
-    return iter([piece.unsqueeze(2) for piece in torch.split(noise, tokens, 1)])
+        raise ValueError(f"noise is {tuple(noise.shape)}, but this network takes {(x.shape[0], sum(tokens))}")
+    return iter([part.unsqueeze(2) for part in torch.split(noise, tokens, 1)])

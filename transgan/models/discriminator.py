@@ -1,22 +1,25 @@
-"""The discriminator: a picture in patches of growing size, one scale per stage, judged by a class token (paper section 3, paper.md 4.2, 4.4, 4.5)."""
+"""The multi-scale discriminator: the image enters at every stage, in patches of twice the previous size (paper section 3.1).
+
+A class token gives the score.
+"""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from transgan.models.attention import forms
 from transgan.models.base import DiscriminatorNetwork
-from transgan.models.blocks import Block, BlockShape, Pass, Stage, build_norm, split_noise
+from transgan.models.blocks import Block, BlockInputs, BlockShape, Stage, split_noise
+from transgan.models.grid_attention import attention_patterns
+from transgan.models.normalization import build_norm
 from transgan.models.resampling import average_pool
 from transgan.schema.model import TransformerDiscriminator
 
 
 class Discriminator(DiscriminatorNetwork):
-    """TransGAN's discriminator in every configuration: multi-scale, or with one stage the plain vision transformer.
+    """TransGAN's discriminator in every configuration (docs/paper.md 4.2, 4.4, 4.5, 4.7). With one stage: a plain ViT.
 
-    `checkpoint_activations`: blocks recompute in the backward pass. A gradient penalty's forward pass belongs inside
-    `transgan.models.double_backward()`.
+    Run the forward pass of a gradient penalty inside `transgan.models.double_backward()`.
     """
 
     def __init__(self, config: TransformerDiscriminator, resolution: int) -> None:
@@ -30,7 +33,7 @@ class Discriminator(DiscriminatorNetwork):
             Stage(
                 self._shape(width),
                 side,
-                forms(stage.blocks, config.wide, side),
+                attention_patterns(stage.blocks, config.wide, side),
                 relative_position=config.relative_position,
                 class_token=config.class_token == "first",
             )
@@ -52,26 +55,33 @@ class Discriminator(DiscriminatorNetwork):
 
     def _shape(self, width: int) -> BlockShape:
         config = self.config
-        gain = math.sqrt(0.5) if config.norm == "none" else 1.0  # keeps the variance where nothing normalises
+        gain = math.sqrt(0.5) if config.norm == "none" else 1.0  # keeps the variance where no norm does
         return BlockShape(width, config.heads, config.mlp_ratio, config.norm, config.noise, gain)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] -> (B,) unbounded. `noise` (B, noise_width), standard normal, is drawn here unless given."""
-        shared = Pass(split_noise(images, noise, self._noise_tokens), recompute=self.checkpoint_activations)
+        """Images (B, 3, H, W) in [-1, 1] -> scores (B,), unbounded.
+
+        `noise` (B, noise_width) is standard normal; the discriminator samples it if it is not given.
+        """
+        inputs = BlockInputs(split_noise(images, noise, self._noise_tokens), recompute=self.checkpoint_activations)
+        class_token_first = self.class_token if self.last_block is None else None
         x = images.new_empty(0)
-        token_first = self.class_token if self.last_block is None else None
         for i, (embed, stage, side) in enumerate(zip(self.patches, self.stages, self._sides, strict=True)):
-            tokens = embed(images).flatten(2).transpose(1, 2)
+            tokens = embed(images).flatten(2).transpose(1, 2)  # (B, C', side, side) -> (B, side * side, C')
+            # The previous scale, pooled from (B, 4 * side * side, C) to (B, side * side, C), adds its channels.
             x = stage(
-                torch.cat([average_pool(x, 2 * side), tokens], 2) if i else tokens, shared, class_token=token_first
+                torch.cat([average_pool(x, 2 * side), tokens], 2) if i else tokens,
+                inputs,
+                class_token=class_token_first,
             )
         if self.last_block is not None:
-            x = self.last_block(torch.cat([self.class_token.expand(len(x), -1, -1), x], 1), shared)
+            # (B, side * side, C) -> (B, 1 + side * side, C)
+            x = inputs.apply(self.last_block, torch.cat([self.class_token.expand(len(x), -1, -1), x], 1))
         return self.head(self.norm(x[:, 0])).squeeze(1)  # type: ignore[no-any-return]
 
 
 def patch_embedding(config: TransformerDiscriminator, scale: int) -> nn.Conv2d:
-    """The linear map from patches to tokens at one scale; the first may overlap (paper.md 4.5)."""
+    """The linear map from patches to tokens at one scale, counted from 0. Patches of the first may overlap (docs/paper.md 4.5)."""
     patch = config.patch * 2**scale
     overlap = config.overlapping and scale == 0
     return nn.Conv2d(3, config.embeddings[scale], 2 * patch if overlap else patch, patch, patch // 2 if overlap else 0)

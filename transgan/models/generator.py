@@ -1,20 +1,20 @@
-"""The generator: a latent becomes a small map of tokens that grows stage by stage into an image (paper section 3, paper.md 4.1, 4.3, 4.5)."""
+"""The generator: a latent becomes a small map of tokens that grows, stage by stage, into an image (paper section 3.1)."""
 
 import torch
 from torch import Tensor, nn
 
-from transgan.models.attention import forms
 from transgan.models.base import GeneratorNetwork
-from transgan.models.blocks import BlockShape, Pass, Stage, split_noise
-from transgan.models.kernels.linear import Linear
+from transgan.models.blocks import BlockInputs, BlockShape, Stage, split_noise
+from transgan.models.grid_attention import attention_patterns
 from transgan.models.resampling import bicubic, blur, pixel_shuffle
 from transgan.schema.model import TransformerGenerator
 
 
 class Generator(GeneratorNetwork):
-    """TransGAN's generator in every configuration. There is no output non-linearity: values lie about [-1, 1] but are unbounded.
+    """TransGAN's generator in every configuration (docs/paper.md 4.1, 4.3, 4.5, 4.7).
 
-    `checkpoint_activations`: blocks recompute in the backward pass. `set_progress` moves the first version's locality schedule.
+    There is no output non-linearity: pixel values are around [-1, 1] but unbounded. `set_progress` advances the locality
+    schedule of the paper's first version.
     """
 
     def __init__(self, config: TransformerGenerator) -> None:
@@ -23,7 +23,7 @@ class Generator(GeneratorNetwork):
         self.latent = config.latent
         self.resolution = config.resolution
         self.checkpoint_activations = False
-        self.project = Linear(config.latent, config.bottom_width**2 * config.width)
+        self.project = nn.Linear(config.latent, config.bottom_width**2 * config.width)
         self.embed = LatentEmbedding(config) if config.latent_attention else None
         stages = [
             Stage(
@@ -36,47 +36,51 @@ class Generator(GeneratorNetwork):
                     context_width=config.width if config.latent_attention else None,
                 ),
                 side,
-                forms(stage.blocks, config.wide, side),
+                attention_patterns(stage.blocks, config.wide, side),
                 config.absolute_position,
                 config.relative_position,
             )
             for stage, side, width in zip(config.stages, config.sides, config.widths, strict=True)
         ]
         self.stages = nn.ModuleList(stages)
-        self.to_rgb = nn.Linear(config.widths[-1], 3)  # per token: the released 1 x 1 convolution
+        self.to_rgb = nn.Linear(config.widths[-1], 3)  # per token: the 1 x 1 convolution of the released code
         nn.init.xavier_uniform_(self.to_rgb.weight)
         self._noise_tokens = [tokens for stage in stages for tokens in stage.noise_tokens]
         self.noise_width = sum(self._noise_tokens)
         self.set_progress(0)
 
     def set_progress(self, images: int) -> None:
-        """Choose the locality band that holds after `images` real images were shown to the discriminator; nothing without a schedule."""
+        """Choose the locality band for the time when the discriminator has been shown `images` real images."""
         self._band = next((step.width for step in self.config.locality_band if images < step.until), None)
 
     def forward(self, z: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, latent) -> (B, 3, H, W). `noise` (B, noise_width), standard normal, is drawn here unless given."""
-        shared = Pass(
+        """z (B, latent) -> images (B, 3, H, W).
+
+        `noise` (B, noise_width) is standard normal; the generator samples it if it is not given.
+        """
+        inputs = BlockInputs(
             split_noise(z, noise, self._noise_tokens),
             None if self.embed is None else self.embed(z),
             self.checkpoint_activations,
         )
         side = self.config.bottom_width
-        x = self.project(z).view(len(z), side * side, self.config.width)
-        for i, (stage, module) in enumerate(zip(self.config.stages, self.stages, strict=True)):
+        x = self.project(z).view(len(z), side * side, self.config.width)  # (B, tokens, C)
+        for i, (config, stage) in enumerate(zip(self.config.stages, self.stages, strict=True)):
             if i:
-                x = blur(x, side) if stage.blur else x
-                x = pixel_shuffle(x, side) if stage.upsample == "pixel_shuffle" else bicubic(x, side)
+                x = blur(x, side) if config.blur else x
+                x = pixel_shuffle(x, side) if config.upsample == "pixel_shuffle" else bicubic(x, side)
                 side *= 2
-            x = module(x, shared, self._band if i == len(self.stages) - 1 else None)
+            x = stage(x, inputs, self._band if i == len(self.stages) - 1 else None)
+        # (B, H * W, 3) -> (B, 3, H, W)
         return self.to_rgb(x).transpose(1, 2).reshape(len(z), 3, side, side)  # type: ignore[no-any-return]
 
 
 class LatentEmbedding(nn.Module):
-    """The latent as a short sequence that every block may attend to (released CelebA-HQ generator)."""
+    """The latent as a short sequence for the blocks' cross-attention (released CelebA-HQ generator; docs/paper.md 4.5)."""
 
     def __init__(self, config: TransformerGenerator) -> None:
         super().__init__()
-        self.project = Linear(config.latent, config.bottom_width**2 * config.width)
+        self.project = nn.Linear(config.latent, config.bottom_width**2 * config.width)
         self.position = nn.Parameter(torch.zeros(1, config.bottom_width**2, config.width))
 
     def forward(self, z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Configuration of the convolutional networks that the paper compares with: ResNets (WGAN-GP, SN-GAN) and AutoGAN's generator (paper.md 5)."""
+"""Configuration of the convolutional baselines (docs/paper.md 5): the ResNets of WGAN-GP and SN-GAN, AutoGAN's generator."""
 
 from typing import Literal, Self
 
@@ -10,7 +10,10 @@ Upsample = Literal["nearest", "bilinear"]
 
 
 class ResNetGenerator(Strict):
-    """WGAN-GP's ResNet generator: a linear layer, residual blocks that each double the side, batch norm, tanh (paper.md 5)."""
+    """WGAN-GP's ResNet generator (docs/paper.md 5).
+
+    A linear layer, residual blocks that each double the side, batch norm, tanh.
+    """
 
     family: Literal["resnet"]
     latent: int = Field(128, ge=1, description="length of z")
@@ -21,7 +24,7 @@ class ResNetGenerator(Strict):
     )
     upsample: Upsample = "nearest"
     init_gain: float = Field(
-        1.0, gt=0, description="gain of the Xavier-uniform 3 x 3 convolutions in the blocks; all else has gain 1"
+        1.0, gt=0, description="gain of the Xavier-uniform 3 x 3 convolutions in the blocks; other layers have gain 1"
     )
 
     @property
@@ -33,46 +36,47 @@ class ResNetGenerator(Strict):
 class ResNetBlock(Strict):
     """One residual block of the discriminator."""
 
-    width: int = Field(ge=1, description="channels after it")
-    downsample: bool = Field(False, description="ends with the average of every 2 x 2 square")
+    width: int = Field(ge=1, description="output channels")
+    downsample: bool = Field(False, description="ends with 2 x 2 average pooling")
 
 
 class ResNetDiscriminator(Strict):
-    """The ResNet discriminator of WGAN-GP and, with `spectral_norm` and `pool: sum`, of SN-GAN and AutoGAN (paper.md 5)."""
+    """The ResNet discriminator of WGAN-GP; with `spectral_norm` and `pool: sum` of SN-GAN and AutoGAN (docs/paper.md 5)."""
 
     family: Literal["resnet"]
     blocks: tuple[ResNetBlock, ...] = Field(min_length=1)
-    pool: Literal["mean", "sum"] = Field("mean", description="over the last map, before the linear head")
+    pool: Literal["mean", "sum"] = Field("mean", description="pooling of the last map, before the linear head")
     head_bias: bool = True
     spectral_norm: bool = Field(
         False,
-        description="every weight is divided by its largest singular value, one power iteration per discriminator step",
+        description="divide every weight by its largest singular value, with one power iteration per discriminator step",
     )
     init_gain: float = Field(
         1.0, gt=0, description="gain of the Xavier-uniform 3 x 3 convolutions; shortcuts and the head have gain 1"
     )
 
     def check_resolution(self, resolution: int) -> None:
-        """Raise ValueError unless pictures of `resolution` pixels can be halved as often as the blocks do."""
+        """Raise ValueError unless images of `resolution` pixels can be halved as often as the blocks do."""
         factor = 2 ** sum(block.downsample for block in self.blocks)
         if resolution % factor:
             raise ValueError(f"{resolution} pixels cannot be halved {factor.bit_length() - 1} times")
 
 
 class Cell(Strict):
-    """One searched cell of AutoGAN's generator; it doubles the side."""
+    """One cell that AutoGAN's search found. It doubles the side."""
 
     upsample: Upsample
     skips: tuple[int, ...] = Field(
-        (), description="earlier cells, from 0, whose first convolution's output joins this cell's"
+        (), description="earlier cells, from 0; the output of their first convolution is added to this cell's"
     )
-    shortcut: bool = Field(
-        description="whether the upsampled input, through a 1 x 1 convolution, is added to the output"
-    )
+    shortcut: bool = Field(description="add the upsampled input, after a 1 x 1 convolution, to the output")
 
 
 class AutoGANGenerator(Strict):
-    """AutoGAN's searched generator: cells without normalisation, skips across cells, batch norm and tanh at the end (paper.md 5)."""
+    """The generator that AutoGAN's search found (docs/paper.md 5).
+
+    Cells without normalization, skips between cells, batch norm and tanh at the end.
+    """
 
     family: Literal["autogan"]
     latent: int = Field(128, ge=1, description="length of z")
@@ -86,12 +90,12 @@ class AutoGANGenerator(Strict):
         return self.bottom_width << len(self.cells)
 
     @model_validator(mode="after")
-    def _skips_come_from_before(self) -> Self:
+    def _skips_come_from_earlier_cells(self) -> Self:
         for i, cell in enumerate(self.cells):
             if any(not 0 <= skip < i for skip in cell.skips):
                 raise ValueError(
-                    f"cell {i}: `skips` name cells before it, 0 to {i - 1}"
+                    f"cell {i}: `skips` may only name earlier cells, 0 to {i - 1}"
                     if i
-                    else "cell 0: there is no cell before it to skip from"
+                    else "cell 0: `skips` must be empty, as there is no earlier cell"
                 )
         return self

@@ -1,7 +1,7 @@
-"""Configuration of the networks: TransGAN's, described by stages, or a baseline's, told apart by `family`.
+"""Configuration of the networks: TransGAN's, described by stages, or a baseline's. `family` tells them apart.
 
-TransGAN's widths follow from one number: a pixel shuffle divides the channels by four, a bicubic upsampling keeps them (paper, section 3.1;
-paper.md 4.1 and 4.3). Sides follow from `bottom_width`, doubled at every stage.
+The widths of TransGAN's stages follow from the first: a pixel shuffle divides the channels by four, a bicubic
+upsampling keeps them (paper section 3.1; docs/paper.md 4.1, 4.3). The sides double from `bottom_width` at every stage.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -16,18 +16,17 @@ Norm = Literal["layer", "pixel", "none"]
 
 
 class Attention(Strict):
-    """A form of self-attention (paper sections 3.2 and 4.3; paper.md 1.4)."""
+    """A form of self-attention (paper sections 3.2 and 4.3; docs/paper.md 1.4)."""
 
     attention: Literal["standard", "grid", "axis", "nystrom"] = Field(
         "standard",
-        description="standard: the whole map; grid: non-overlapping tiles; axis: rows, then columns, block by block; nystrom: landmarks",
+        description="standard: the whole map; grid: non-overlapping tiles; axis: rows and columns, alternating from block "
+        "to block; nystrom: landmarks",
     )
     window: int | None = Field(
-        None, ge=1, description="side of a tile in tokens (grid only); a map no larger is one tile"
+        None, ge=1, description="side of a tile in tokens (grid only); a map of this side or smaller is one tile"
     )
-    landmarks: int = Field(
-        64, ge=1, description="number of landmarks (nystrom only); a map with fewer tokens has one for each"
-    )
+    landmarks: int = Field(64, ge=1, description="number of landmarks (nystrom only); at most one per token")
 
     @model_validator(mode="after")
     def _grid_has_window(self) -> Self:
@@ -36,7 +35,7 @@ class Attention(Strict):
         return self
 
     def check_side(self, side: int) -> None:
-        """Raise ValueError unless a map of `side` x `side` tokens divides into the form's tiles or landmarks."""
+        """Raise ValueError unless a map of `side` x `side` tokens divides into the tiles or among the landmarks."""
         if self.attention == "grid" and self.window is not None and side > self.window and side % self.window:
             raise ValueError(f"a side of {side} tokens does not divide into tiles of {self.window}")
         if self.attention == "nystrom" and side * side > self.landmarks and side * side % self.landmarks:
@@ -44,24 +43,24 @@ class Attention(Strict):
 
 
 class Blocks(Strict):
-    """Consecutive transformer blocks that share one form of self-attention: of their own, or the network's form for `wide` maps."""
+    """Consecutive transformer blocks with the same self-attention: their own, or the network's setting `wide`."""
 
     depth: int = Field(ge=0, description="number of blocks")
     attention: Literal["standard", "grid", "axis", "nystrom", "wide"] = Field(
-        "standard", description="as in `wide`; wide: what `wide` says"
+        "standard", description="as in `wide`; wide: the network's setting `wide`"
     )
     window: int | None = Field(None, ge=1, description="side of a tile in tokens (grid only)")
     landmarks: int = Field(64, ge=1, description="number of landmarks (nystrom only)")
 
-    def form(self, wide: Attention) -> Attention:
-        """The form these blocks have in a network whose form for wide maps is `wide`."""
+    def resolve(self, wide: Attention) -> Attention:
+        """The self-attention of these blocks in a network with the setting `wide`."""
         if self.attention == "wide":
             return wide
         return Attention(attention=self.attention, window=self.window, landmarks=self.landmarks)
 
     @model_validator(mode="after")
-    def _form_is_whole(self) -> Self:
-        self.form(Attention())
+    def _attention_is_complete(self) -> Self:
+        self.resolve(Attention())
         return self
 
 
@@ -70,26 +69,26 @@ GRID = Attention(attention="grid", window=16)
 
 
 class GeneratorStage(Strict):
-    """One resolution of the generator: how it is reached from the one before, and its blocks."""
+    """One resolution of the generator: how the previous stage's map is upsampled to it, and its blocks."""
 
     upsample: Literal["pixel_shuffle", "bicubic"] = Field(
-        "pixel_shuffle", description="how this stage is reached (ignored in the first)"
+        "pixel_shuffle", description="upsampling before this stage (ignored in the first)"
     )
     blur: bool = Field(
-        False, description="bicubic x4 then average pooling before upsampling (released CelebA-HQ generator)"
+        False, description="low-pass filter before upsampling: bicubic x4, then averages (released CelebA-HQ generator)"
     )
     blocks: tuple[Blocks, ...]
 
 
 class BandStep(Strict):
-    """One step of the first version's locality schedule."""
+    """One step of the locality schedule of the paper's first version."""
 
-    until: int = Field(ge=1, description="real images shown up to which this band holds")
-    width: int = Field(ge=0, description="tokens attend to |i - j| <= width of the flattened index")
+    until: int = Field(ge=1, description="this band applies until so many real images have been shown")
+    width: int = Field(ge=0, description="token i attends to j if |i - j| <= width, in raster order")
 
 
 class TransformerGenerator(Strict):
-    """TransGAN's generator (paper section 3.1, paper.md 4.1, 4.3, 4.5, 4.7)."""
+    """TransGAN's generator (paper section 3.1; docs/paper.md 4.1, 4.3, 4.5, 4.7)."""
 
     family: Literal["transformer"] = "transformer"
     latent: int = Field(ge=1, description="length of z")
@@ -100,15 +99,15 @@ class TransformerGenerator(Strict):
     norm: Norm = "layer"
     relative_position: bool = True
     absolute_position: bool = True
-    noise: bool = Field(False, description="learnt-strength noise added before qkv in every block")
+    noise: bool = Field(False, description="noise with a learnt strength, added before qkv in every block")
     latent_attention: bool = Field(
         False, description="cross-attention to an embedding of z in every block (released CelebA-HQ generator)"
     )
     locality_band: tuple[BandStep, ...] = Field(
-        (), description="band mask of the last block while training (first version of the paper)"
+        (), description="band mask of the last block, widening during training (first version of the paper)"
     )
     wide: Attention = Field(
-        GRID, description="form of the blocks that say `attention: wide`: one place to change it in all large maps"
+        GRID, description="self-attention of the blocks with `attention: wide`: one setting for all large maps"
     )
     stages: tuple[GeneratorStage, ...] = Field(min_length=1)
 
@@ -138,9 +137,9 @@ class TransformerGenerator(Strict):
                 raise ValueError(f"stage {i}: a pixel shuffle needs channels divisible by 4, has {previous}")
             if width % self.heads:
                 raise ValueError(f"stage {i}: {width} channels are not divisible by {self.heads} heads")
-            _forms_fit(f"stage {i}", stage.blocks, self.wide, side)
+            _check_side(f"stage {i}", stage.blocks, self.wide, side)
         if self.locality_band and (
-            not self.stages[-1].blocks or self.stages[-1].blocks[-1].form(self.wide).attention != "standard"
+            not self.stages[-1].blocks or self.stages[-1].blocks[-1].resolve(self.wide).attention != "standard"
         ):
             raise ValueError(
                 "`locality_band` masks the last block of the last stage, which must have standard attention"
@@ -149,21 +148,24 @@ class TransformerGenerator(Strict):
 
 
 class DiscriminatorStage(Strict):
-    """One scale of the discriminator: its patch embedding's share of the full width, and its blocks."""
+    """One scale of the discriminator: the share of its patch embedding in the full width, and its blocks."""
 
-    share: float = Field(gt=0, le=1, description="channels its patch embedding adds, as a share of the full width")
+    share: float = Field(gt=0, le=1, description="channels of its patch embedding, as a share of the full width")
     blocks: tuple[Blocks, ...]
 
 
 class TransformerDiscriminator(Strict):
-    """TransGAN's multi-scale discriminator (paper section 3.1, paper.md 4.2, 4.4, 4.5, 4.7). One stage: the single-scale ViT."""
+    """TransGAN's multi-scale discriminator (paper section 3.1; docs/paper.md 4.2, 4.4, 4.5, 4.7).
+
+    With one stage it is a plain vision transformer.
+    """
 
     family: Literal["transformer"] = "transformer"
-    width: int = Field(ge=1, description="channels of the last stage; the shares add up to it")
+    width: int = Field(ge=1, description="channels of the last stage: the sum over the stages' shares")
     heads: int = Field(4, ge=1)
     mlp_ratio: int = Field(4, ge=1)
     norm: Norm = "layer"
-    patch: int = Field(ge=1, description="patch side of the first scale in pixels; every further scale doubles it")
+    patch: int = Field(ge=1, description="side of the first scale's patches in pixels; it doubles at every scale")
     overlapping: bool = Field(
         False, description="the first patch embedding is a convolution of kernel 2P, stride P, padding P/2"
     )
@@ -171,9 +173,10 @@ class TransformerDiscriminator(Strict):
     noise: bool = True
     class_token: Literal["last", "first"] = Field(
         "last",
-        description="last: joins the tokens for one more block at the end; first: goes through all blocks (first version of the paper)",
+        description="last: joins the tokens for one more block at the end; first: passes through all blocks (first version "
+        "of the paper)",
     )
-    wide: Attention = Field(GRID, description="form of the blocks that say `attention: wide`")
+    wide: Attention = Field(GRID, description="self-attention of the blocks with `attention: wide`")
     stages: tuple[DiscriminatorStage, ...] = Field(min_length=1)
 
     @property
@@ -183,13 +186,13 @@ class TransformerDiscriminator(Strict):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Channels of every stage: those of the stages before, concatenated with its own embedding."""
+        """Channels of every stage: those of the previous stages, and those of its own embedding."""
         return tuple(sum(self.embeddings[: i + 1]) for i in range(len(self.stages)))
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.widths[-1] != self.width:
-            raise ValueError(f"the stages' shares give {self.widths[-1]} channels, `width` says {self.width}")
+            raise ValueError(f"the stages' shares give {self.widths[-1]} channels, but `width` is {self.width}")
         for i, width in enumerate(self.widths):
             if width % self.heads:
                 raise ValueError(f"stage {i}: {width} channels are not divisible by {self.heads} heads")
@@ -200,30 +203,30 @@ class TransformerDiscriminator(Strict):
         return self
 
     def _check_plain_transformer(self) -> None:
-        forms = {group.form(self.wide).attention for stage in self.stages for group in stage.blocks}
-        if len(self.stages) > 1 or forms != {"standard"} or self.relative_position:
+        attention = {group.resolve(self.wide).attention for stage in self.stages for group in stage.blocks}
+        if len(self.stages) > 1 or attention != {"standard"} or self.relative_position:
             raise ValueError(
                 "`class_token: first` needs a single stage with standard attention and `relative_position: false`"
             )
 
     def check_resolution(self, resolution: int) -> None:
-        """Raise ValueError unless pictures of `resolution` pixels divide into this discriminator's patches and tiles."""
+        """Raise ValueError unless images of `resolution` pixels divide into this discriminator's patches and tiles."""
         coarsest = self.patch * 2 ** (len(self.stages) - 1)
         if resolution % coarsest:
             raise ValueError(f"{resolution} pixels do not divide into patches of {coarsest}")
         for i, stage in enumerate(self.stages):
-            _forms_fit(f"stage {i}", stage.blocks, self.wide, resolution // (self.patch * 2**i))
+            _check_side(f"stage {i}", stage.blocks, self.wide, resolution // (self.patch * 2**i))
 
 
-def _forms_fit(where: str, groups: tuple[Blocks, ...], wide: Attention, side: int) -> None:
+def _check_side(where: str, groups: tuple[Blocks, ...], wide: Attention, side: int) -> None:
     for group in groups:
         try:
-            group.form(wide).check_side(side)
+            group.resolve(wide).check_side(side)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
 
 
-def _transformer_unless_said(content: Any) -> Any:
+def _transformer_by_default(content: Any) -> Any:
     return {"family": "transformer", **content} if isinstance(content, dict) else content
 
 
@@ -231,20 +234,20 @@ _by_family = Field(discriminator="family", description="without `family`: transf
 GeneratorConfig = Annotated[
     TransformerGenerator | ResNetGenerator | AutoGANGenerator | StyleGAN2Generator,
     _by_family,
-    BeforeValidator(_transformer_unless_said),
+    BeforeValidator(_transformer_by_default),
 ]
 DiscriminatorConfig = Annotated[
     TransformerDiscriminator | ResNetDiscriminator | StyleGAN2Discriminator,
     _by_family,
-    BeforeValidator(_transformer_unless_said),
+    BeforeValidator(_transformer_by_default),
 ]
 
-# Reads a generator's configuration of any family from plain data.
+# Validates plain data as the configuration of a generator of any family.
 generator_config: TypeAdapter[GeneratorConfig] = TypeAdapter(GeneratorConfig)
 
 
 class ModelConfig(Strict):
-    """A pair of networks, each of any family."""
+    """A generator and a discriminator, each of any family."""
 
     generator: GeneratorConfig
     discriminator: DiscriminatorConfig

@@ -1,4 +1,7 @@
-"""Configuration of StyleGAN2's networks (Karras et al. 2019, 2020; paper.md 5): sides double from `bottom_width` up to the resolution."""
+"""Configuration of StyleGAN2's networks (Karras et al. 2019, 2020; docs/paper.md 5).
+
+The sides double from `bottom_width` to the resolution.
+"""
 
 from typing import Literal, Self
 
@@ -8,17 +11,20 @@ from transgan.schema.base import Strict
 
 
 def doubled_sides(bottom_width: int, resolution: int) -> tuple[int, ...]:
-    """bottom_width, 2 bottom_width, ... resolution. Raises ValueError where doubling misses the resolution."""
+    """bottom_width, 2 bottom_width, ..., resolution. Raises ValueError if doubling does not reach the resolution."""
     sides = [bottom_width]
     while sides[-1] < resolution:
         sides.append(2 * sides[-1])
     if sides[-1] != resolution:
-        raise ValueError(f"{resolution} pixels are not {bottom_width} doubled")
+        raise ValueError(f"{resolution} pixels cannot be reached by doubling {bottom_width}")
     return tuple(sides)
 
 
 class StyleGAN2Generator(Strict):
-    """The generator: a mapping network, and a synthesis network of modulated convolutions whose RGB images add up (config F)."""
+    """StyleGAN2's generator, config F.
+
+    A mapping network, and a synthesis network of modulated convolutions whose RGB outputs are added up.
+    """
 
     family: Literal["stylegan2"]
     resolution: int = Field(ge=1, description="side of the generated image in pixels")
@@ -29,9 +35,10 @@ class StyleGAN2Generator(Strict):
     mapping_lr: float = Field(0.01, gt=0, description="learning rate multiplier of the mapping network")
     channel_base: int = Field(
         ge=1,
-        description="channels x side, rounded down; twice the original's `fmap_base`: 32768 in config F, 4096 for CIFAR-10",
+        description="channels x side, rounded down; twice the `fmap_base` of the original code: 32768 in config F, 4096 "
+        "for CIFAR-10",
     )
-    channel_max: int = Field(512, ge=1, description="most channels of a map")
+    channel_max: int = Field(512, ge=1, description="upper limit of the channels of a map")
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -51,16 +58,16 @@ class StyleGAN2Generator(Strict):
 
 
 class StyleGAN2Discriminator(Strict):
-    """The residual discriminator, down to `bottom_width`, with the minibatch standard deviation before its last layers."""
+    """StyleGAN2's residual discriminator, with the minibatch standard deviation before the last layers."""
 
     family: Literal["stylegan2"]
     bottom_width: int = Field(4, ge=1, description="side of the last map; 3 for 48 pixels")
     channel_base: int = Field(ge=1, description="channels x side, rounded down, as in the generator")
-    channel_max: int = Field(512, ge=1, description="most channels of a map")
+    channel_max: int = Field(512, ge=1, description="upper limit of the channels of a map")
     deviation_group: int = Field(
         4,
         ge=1,
-        description="consecutive pictures whose standard deviation is one more channel of each; 1: no such channel",
+        description="number of consecutive images whose standard deviation becomes one more channel; 1: no such channel",
     )
 
     def sides(self, resolution: int) -> tuple[int, ...]:
@@ -68,10 +75,10 @@ class StyleGAN2Discriminator(Strict):
         return doubled_sides(self.bottom_width, resolution)[::-1]
 
     def widths(self, resolution: int) -> tuple[int, ...]:
-        """Channels of every map, that of the largest side first."""
+        """Channels of every map, largest side first."""
         return tuple(min(self.channel_base // side, self.channel_max) for side in self.sides(resolution))
 
     def check_resolution(self, resolution: int) -> None:
-        """Raise ValueError unless pictures of `resolution` pixels halve to `bottom_width` with a channel or more everywhere."""
+        """Raise ValueError unless `resolution` halves to `bottom_width` with at least one channel at every side."""
         if not all(self.widths(resolution)):
             raise ValueError(f"`channel_base` {self.channel_base} leaves no channel at {resolution} pixels")

@@ -105,7 +105,7 @@ def test_recomputed_cells_give_the_same_gradients():
 
 
 def test_a_skip_from_a_later_cell_is_refused():
-    with pytest.raises(ValidationError, match="cell 1: `skips` name cells before it, 0 to 0"):
+    with pytest.raises(ValidationError, match="cell 1: `skips` may only name earlier cells, 0 to 0"):
         small(
             cells=[{"upsample": "nearest", "shortcut": True}, {"upsample": "nearest", "skips": [1], "shortcut": True}]
         )

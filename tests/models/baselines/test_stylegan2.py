@@ -86,9 +86,9 @@ def test_sizes_of_pictures_styles_and_noise(resolution, bottom):
 
 
 def test_a_resolution_that_doubling_misses_is_refused():
-    with pytest.raises(ValueError, match="48 pixels are not 4 doubled"):
+    with pytest.raises(ValueError, match="48 pixels cannot be reached by doubling 4"):
         generator_config(48, 4)
-    with pytest.raises(ValueError, match="48 pixels are not 4 doubled"):
+    with pytest.raises(ValueError, match="48 pixels cannot be reached by doubling 4"):
         discriminator(48, 4)
     with pytest.raises(ValueError, match="leaves no channel at 64 pixels"):
         generator_config(64, 4, channel_base=63)

@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transgan.models.activation_checkpointing import apply_block
 from transgan.models.base import GeneratorNetwork
-from transgan.models.baselines.recompute import apply_block
 from transgan.models.baselines.resnet import convolution, rgb_head, upsampled
 from transgan.schema import baselines
 

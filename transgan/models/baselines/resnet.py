@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from transgan.models.activation_checkpointing import apply_block
 from transgan.models.base import DiscriminatorNetwork, GeneratorNetwork
-from transgan.models.baselines.recompute import apply_block
 from transgan.schema import baselines
 
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from transgan.models.activation_checkpointing import apply_block
 from transgan.models.base import DiscriminatorNetwork, StyledGenerator
-from transgan.models.baselines.recompute import apply_block
 from transgan.models.baselines.stylegan2_layers import (
     ROOT_HALF,
     EqualizedConv,

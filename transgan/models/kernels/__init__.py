@@ -1,1 +1,1 @@
-"""Faster ways to compute what the networks define; every function here has a plain equivalent in torch."""
+"""The attention function, and a faster way to compute it on a CPU where it is differentiated twice."""

@@ -1,27 +1,32 @@
-"""How often a forward pass can be differentiated: told around it, asked inside the networks."""
+"""The mode for forward passes that are differentiated twice, as gradient penalties do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_twice = False
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+_enabled = False
 
 
 @contextmanager
 def double_backward() -> Iterator[None]:
-    """Forward passes inside can be differentiated twice (gradient penalties).
+    """Inside, forward passes can be differentiated twice. Their backward passes may be outside.
 
-    Attention then runs as plain matrix products: the fused kernels have no second derivative. Only the forward pass needs to be inside.
-    Its gradients that are differentiated again (create_graph) are with respect to inputs, not weights: on a CPU large linear layers and large
-    attention leave those out.
+    The networks then compute attention by matrix products, because torch's fused kernels have no second derivative.
+    Other code that calls `F.scaled_dot_product_attention` gets torch's math backend, for the same reason.
+
+    A gradient that is to be differentiated again (`create_graph=True`) must not be with respect to the relative position
+    tables: large attention on a CPU then leaves them out.
     """
-    global _twice
-    before, _twice = _twice, True
+    global _enabled
+    previous, _enabled = _enabled, True
     try:
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
-        _twice = before
+        _enabled = previous
 
 
-def differentiated_twice() -> bool:
-    """Whether the forward pass going on must allow a second derivative."""
-    return _twice
+def double_backward_enabled() -> bool:
+    """Whether this forward pass runs inside `double_backward()`. (torch.compile cannot trace a query of torch's flags.)"""
+    return _enabled

@@ -78,7 +78,7 @@ def maps(plan: Plan, run: str) -> Maps:
     stages: dict[str, np.ndarray] = {}
 
     def remember(name: str) -> Any:
-        return lambda layer, inputs: stages.update({name: _maps(layer, inputs[0], inputs[1], inputs[3])})
+        return lambda layer, inputs: stages.update({name: _maps(layer, inputs[0], inputs[1], inputs[2])})
 
     handles = [layer.register_forward_pre_hook(remember(name)) for name, layer in _last_of_each_stage(module).items()]
     try:
@@ -96,15 +96,15 @@ def _last_of_each_stage(module: nn.Module) -> dict[str, SelfAttention]:
 
 def _maps(layer: SelfAttention, x: torch.Tensor, noise: torch.Tensor | None, band: int | None) -> np.ndarray:
     """(pixels, side, side): attention of the pixels' queries over the whole map, zero outside their tiles."""
-    assert layer.form is not None
-    layout = layer.form.layout
+    assert layer.pattern is not None
+    tiling = layer.pattern.tiling
     weights = attention_weights(layer, x, noise, band).mean(1)  # (tiles, length, length)
-    raster = torch.arange(layout.side**2).view(1, -1, 1)
-    order = layout.arrange(raster).flatten()  # position in tile order -> raster index
+    raster = torch.arange(tiling.side**2).view(1, -1, 1)
+    order = tiling.to_tiles(raster).flatten()  # position in tile order -> raster index
     place = {int(index): i for i, index in enumerate(order)}
-    result = np.zeros((len(PIXELS), layout.side * layout.side))
+    result = np.zeros((len(PIXELS), tiling.side * tiling.side))
     for i, (row, column) in enumerate(PIXELS):
-        tile, query = divmod(place[int(row * layout.side) * layout.side + int(column * layout.side)], layout.length)
-        inside = order[tile * layout.length : (tile + 1) * layout.length].numpy()
+        tile, query = divmod(place[int(row * tiling.side) * tiling.side + int(column * tiling.side)], tiling.length)
+        inside = order[tile * tiling.length : (tile + 1) * tiling.length].numpy()
         result[i, inside] = weights[tile, query].numpy()
-    return result.reshape(len(PIXELS), layout.side, layout.side)
+    return result.reshape(len(PIXELS), tiling.side, tiling.side)

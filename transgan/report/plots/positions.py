@@ -43,10 +43,10 @@ def tables(plan: Plan, run: str) -> dict[str, np.ndarray]:
     biases: dict[str, np.ndarray] = {}
     for name, layer in attention_layers(trained_generator(plan, run)):
         stage = stage_title(name)
-        if layer.relative_table is None or layer.form is None or stage in biases:
+        if layer.relative_table is None or layer.pattern is None or stage in biases:
             continue
-        layout = layer.form.layout
+        tiling = layer.pattern.tiling
         biases[stage] = (
-            layer.relative_table.detach().numpy().reshape(2 * layout.height - 1, 2 * layout.width - 1, layer.heads)
+            layer.relative_table.detach().numpy().reshape(2 * tiling.height - 1, 2 * tiling.width - 1, layer.heads)
         )
     return biases

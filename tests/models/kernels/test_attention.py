@@ -1,0 +1,147 @@
+"""The attention function: every way to compute it gives the same numbers and derivatives as torch's math backend."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from transgan.models import double_backward
+from transgan.models.kernels.attention import attention, fused_attention, math_attention
+
+IMAGES, HEADS = 2, 3
+GPU = "cuda"
+
+
+def operands(tokens: int, width: int, bias: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor | None, ...]:
+    """Query, key and value as `SelfAttention` has them, views of one tensor, and no bias, a fixed one or a learnt one."""
+    torch.manual_seed(0)
+    query, key, value = torch.randn(IMAGES, tokens, 3, HEADS, width, dtype=dtype).requires_grad_().unbind(2)
+    table = None if bias == "none" else torch.randn(HEADS, tokens, tokens, dtype=dtype)
+    return (
+        *(x.transpose(1, 2).detach().requires_grad_() for x in (query, key, value)),
+        table if table is None or bias == "fixed" else table.requires_grad_(),
+    )
+
+
+def by_torch(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    with sdpa_kernel(SDPBackend.MATH):
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+
+
+def under_double_backward(*inputs: Tensor | None) -> Tensor:
+    with double_backward():
+        return attention(*inputs)
+
+
+def learnt(inputs: tuple[Tensor | None, ...]) -> list[Tensor]:
+    return [x for x in inputs if x is not None and x.requires_grad]
+
+
+def assert_same_first_derivatives(compute, inputs: tuple[Tensor | None, ...]) -> None:
+    outputs = [function(*inputs) for function in (compute, by_torch)]
+    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-4)
+    direction = torch.randn_like(outputs[0])
+    gradients = [torch.autograd.grad(out, learnt(inputs), direction) for out in outputs]
+    torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
+
+
+def second_derivatives(compute, inputs: tuple[Tensor | None, ...]) -> list[Tensor]:
+    """Output, gradients with respect to query, key and value, and the gradients of a function of both."""
+    out = compute(*inputs)
+    gradients = torch.autograd.grad(out.square().sum(), inputs[:3], create_graph=True)
+    penalty = sum((gradient.square().sum() - 1).square() for gradient in gradients)
+    return [out, *gradients, *torch.autograd.grad(penalty + out.sum(), learnt(inputs))]
+
+
+# Of the demo's networks (4 or 16 tokens, 2 to 32 channels a head), and beyond what the CPU's own kernel starts at.
+SIZES = [(4, 32), (16, 8), (16, 2), (17, 16), (64, 64)]
+
+
+@pytest.mark.parametrize("bias", ["none", "fixed", "learnt"])
+@pytest.mark.parametrize(("tokens", "width"), SIZES)
+def test_outputs_and_gradients_are_those_of_torch(tokens, width, bias):
+    assert_same_first_derivatives(attention, operands(tokens, width, bias))
+
+
+@pytest.mark.parametrize("bias", ["none", "fixed", "learnt"])
+@pytest.mark.parametrize(("tokens", "width"), SIZES)
+def test_second_derivatives_are_those_of_torch(tokens, width, bias):
+    inputs = operands(tokens, width, bias, torch.float64)
+    torch.testing.assert_close(second_derivatives(under_double_backward, inputs), second_derivatives(by_torch, inputs))
+
+
+@pytest.mark.parametrize("bias", ["none", "fixed", "learnt"])
+def test_small_attention_rounds_the_same_way_in_both_modes_where_no_fused_kernel_serves(bias):
+    """Recorded demo results depend on the order of operations of `math_attention`."""
+    inputs = operands(16, 8, bias)
+    assert torch.equal(under_double_backward(*inputs), math_attention(*inputs))
+    assert torch.equal(attention(*inputs), math_attention(*inputs)) == (bias == "learnt")
+
+
+def test_torch_too_computes_a_bias_that_is_learnt_on_a_cpu_by_matrix_products():
+    """Without a choice of backend: there is no gradient of the bias in the CPU's fused kernel."""
+    inputs = operands(64, 16, "learnt")
+    query, key, value, bias = inputs
+    assert torch.equal(F.scaled_dot_product_attention(query, key, value, attn_mask=bias), by_torch(*inputs))
+
+
+def test_a_fused_kernel_computes_what_it_can_and_nothing_else(monkeypatch):
+    calls = []
+    fused = F.scaled_dot_product_attention
+    monkeypatch.setattr(
+        F, "scaled_dot_product_attention", lambda *args, **kwargs: calls.append(1) or fused(*args, **kwargs)
+    )
+    for compute, bias, count in [
+        (attention, "none", 1),
+        (attention, "fixed", 1),
+        (attention, "learnt", 0),
+        (under_double_backward, "none", 0),
+        (under_double_backward, "fixed", 0),
+    ]:
+        calls.clear()
+        compute(*operands(16, 4, bias))
+        assert len(calls) == count, (compute.__name__, bias)
+
+
+def test_a_bias_that_is_not_learnt_now_needs_no_gradient():
+    """Under no_grad, as in sampling, a table that requires a gradient keeps the path of training: the same image."""
+    inputs = operands(16, 4, "learnt")
+    with torch.no_grad():
+        assert torch.equal(attention(*inputs), math_attention(*inputs))
+
+
+def test_a_mask_without_heads_is_shared_by_the_heads():
+    query, key, value, _ = operands(16, 4, "none")
+    mask = torch.zeros(16, 16).masked_fill(torch.ones(16, 16).triu(1).bool(), float("-inf"))
+    out = attention(query, key, value, mask)
+    torch.testing.assert_close(out, F.scaled_dot_product_attention(query, key, value, is_causal=True))
+    torch.testing.assert_close(under_double_backward(query, key, value, mask), out)
+
+
+@pytest.mark.parametrize(("width", "multiple"), [(4, 8), (21, 8), (8, 8)])
+def test_padding_heads_for_a_fused_kernel_changes_nothing(width, multiple):
+    *inputs, bias = operands(10, width, "fixed", torch.float64)
+    padded, plain = fused_attention(*inputs, bias, multiple), fused_attention(*inputs, bias)
+    assert padded.shape == plain.shape
+    torch.testing.assert_close(padded, plain)
+    direction = torch.randn_like(plain)
+    torch.testing.assert_close(*(torch.autograd.grad(out, inputs, direction) for out in (padded, plain)))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize("tokens", [64, 144, 256, 1024])
+def test_fused_kernels_of_a_gpu_give_every_gradient(tokens, dtype, tolerance):
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, 4, tokens, 24) for _ in range(3)] + [torch.randn(4, tokens, tokens)]
+    exact = [x.to(dtype).double().requires_grad_() for x in inputs]
+    fused = [x.to(GPU, dtype).requires_grad_() for x in inputs]
+    outputs = [math_attention(*exact), attention(*fused)]
+    direction = torch.randn(outputs[0].shape)
+    for out in outputs:
+        out.backward(direction.to(out))
+    for on_gpu, expected in zip(
+        [outputs[1], *(x.grad for x in fused)], [outputs[0], *(x.grad for x in exact)], strict=True
+    ):
+        assert (on_gpu.cpu().double() - expected).norm() < tolerance * expected.norm()
