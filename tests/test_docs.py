@@ -1,4 +1,4 @@
-"""Documentation: links and citations lead somewhere, the map from the paper to the code is right, and the wording holds."""
+"""Documentation: links and citations resolve, the map from the paper to the code is right, the wording is plain."""
 
 import ast
 import re

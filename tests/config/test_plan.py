@@ -230,7 +230,11 @@ def test_plan_imports_no_torch() -> None:
     import subprocess
     import sys
 
-    code = "import sys; from transgan import cli; from transgan.config import plan; from transgan.pipeline import stages, freshness, snakemake_inputs; sys.exit('torch' in sys.modules or 'mlflow' in sys.modules)"
+    code = (
+        "import sys; from transgan import cli; from transgan.config import plan; "
+        "from transgan.pipeline import stages, freshness, snakemake_inputs; "
+        "sys.exit('torch' in sys.modules or 'mlflow' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
 
 

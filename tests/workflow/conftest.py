@@ -1,4 +1,4 @@
-"""A small project of its own for the workflow tests: git, DVC, Snakemake and the tiny params file, as a user would have them."""
+"""A small project for the workflow tests, as a user would have it: git, DVC, Snakemake and the tiny params file."""
 
 import os
 import shutil

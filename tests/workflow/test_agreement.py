@@ -80,8 +80,18 @@ def altered(value: Any) -> Iterator[Any]:
                     yield [*value[:-1], {**value[-1], key: other}]
         yield value[::-1]
     elif isinstance(value, str):
-        words = "layer pixel none round truncate lanczos bicubic bilinear hinge wasserstein linear constant released intended"
-        yield from [f"{value} ", *words.split(), "64", "center", "skip", "drift", "bfloat16", "inception-v3-compat"]
+        words = "layer pixel none round truncate lanczos bicubic bilinear hinge wasserstein linear constant released"
+        yield from [
+            f"{value} ",
+            *words.split(),
+            "intended",
+            "64",
+            "center",
+            "skip",
+            "drift",
+            "bfloat16",
+            "inception-v3-compat",
+        ]
     elif value == {}:
         yield from ()
     elif value is None:
@@ -98,8 +108,9 @@ def with_leaf(content: dict[str, Any], where: tuple[str, ...], value: Any) -> di
 
 
 def reached(graph: dict[str, Stage], tracked: set[str], changed: set[str]) -> set[str]:
-    """Stages that DVC runs again: those that track what was altered, and those that read what came out otherwise, which only a stage of another
-    fingerprint writes. Where DVC's run gives the bytes that were there, it stops.
+    """Stages that DVC runs again: those that track a changed parameter, and those that read a changed output.
+
+    Only a stage with another fingerprint writes another output. DVC stops where a stage writes the same bytes as before.
     """
     found = set(tracked)
     for stage in graph.values():
@@ -117,7 +128,7 @@ def prints(plan: Plan) -> dict[str, str]:
     "file", [TINY, pytest.param(ROOT / "params.yaml", marks=pytest.mark.slow)], ids=["tiny", "product"]
 )
 def test_every_leaf_reruns_what_it_changes_and_no_more(file: Path, tmp_path: Path) -> None:
-    """Alter each leaf in turn: the stages whose fingerprint changes are what DVC would run again, give or take what the scale overrides."""
+    """Every leaf changed in turn: DVC would run the stages whose fingerprint changes, except what the scale overrides."""
     content = json.loads(
         json.dumps(yaml.safe_load(file.read_text()))
     )  # anchors expanded: an alias is a leaf of its own

@@ -1,6 +1,6 @@
-"""What users look at and compare: Snakemake's own report, DVC's metrics, plots and parameters, and a clone that makes tables without training.
+"""Snakemake's own report, DVC's metrics, plots and parameters, and a clone that builds tables without training.
 
-One small project with a table and figures; the tests run in the order in which they stand and build on each other.
+One small project with a table and figures. The tests run in file order and build on each other.
 """
 
 import json

@@ -1,6 +1,7 @@
-"""Every dataset end to end: from a local server (or a folder) through the product's Snakemake and DVC stages to a pack, a trained run and a score.
+"""Every dataset end to end: from a local server or a folder, through Snakemake and DVC, to a pack, a run and a score.
 
-The archives have the real names, formats and inner layouts, and a few dozen pictures each; packs are of 8 x 8 pixels, so one tiny model fits all.
+The archives have the real names, formats and layouts, with a few dozen images each. Packs have 8 x 8 pixels, so that one
+tiny model fits all.
 """
 
 import csv

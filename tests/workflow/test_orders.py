@@ -1,6 +1,6 @@
-"""Snakemake and DVC in any order, edits and reverts, deleted outputs, checkouts and clones: only what changed runs again, nothing is lost.
+"""Snakemake and DVC in any order, edits and reverts, deleted outputs, checkouts and clones.
 
-The tests run in the order in which they stand and build on each other's state, as a user's days do.
+Only what changed runs again, and nothing is lost. The tests run in file order and build on each other's state.
 """
 
 import shutil
@@ -94,7 +94,7 @@ def test_dvc_checkout_and_restore(checkout: Project) -> None:
 
 
 def test_a_clone_pulls_everything_and_trains_nothing(checkout: Project, tmp_path: Path) -> None:
-    """`dvc push` to a local remote, a clean clone with neither tool's state, `make restore`: every table, no training."""
+    """`dvc push` to a local remote, a fresh clone, `make restore`: every table is there without training."""
     remote = tmp_path / "remote"
     checkout.dvc("remote", "add", "-f", "-d", "lab", str(remote))
     checkout.dvc("push")

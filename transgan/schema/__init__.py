@@ -1,4 +1,4 @@
-"""Configuration classes (pydantic, no torch): what params.yaml may say. `transgan.config.plan` loads, merges and resolves it."""
+"""Configuration classes (pydantic): what params.yaml may contain. `transgan.config` reads and resolves it."""
 
 from transgan.schema.data import DatasetConfig, Split
 from transgan.schema.model import (

@@ -1,4 +1,4 @@
-"""`python -m transgan.schema.export` writes the JSON schema that Snakemake validates params.yaml with; a test keeps it equal to the classes."""
+"""Writes the JSON schema with which Snakemake validates params.yaml: `python -m transgan.schema.export`."""
 
 from pathlib import Path
 

@@ -27,7 +27,7 @@ class RunAtScale(Changes):
 
     skip: bool = Field(
         False,
-        description="neither front-end makes it at this scale; its cells say so, and `transgan train` still makes it by hand",
+        description="leaves the run out at this scale; its cells show so, and `transgan train` can still train it",
     )
 
 
@@ -43,7 +43,7 @@ class RunConfig(Strict):
 
 
 class Scale(Strict):
-    """Changes of values inside entries; every name is listed, `{}` where nothing changes, so that DVC can track it precisely."""
+    """Changed values inside entries. Every name is listed, with `{}` if nothing changes, so that DVC can track it."""
 
     description: str
     comparable: bool = Field(description="whether its scores may be set beside the paper's")
