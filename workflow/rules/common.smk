@@ -1,7 +1,8 @@
 # What every rule needs: the plan, the stage graph, and the config files through which a changed fingerprint is noticed.
 #
-# Whether a result is up to date is told from the fingerprint it carries, never from file times, which DVC, git and copies scramble: where it is,
-# the inputs that other rules make are `ancient`; where it is not, the stage gets a config file newer than its outputs, and so runs again.
+# A result is up to date if it carries the plan's fingerprint. File times do not decide, because DVC, git and copying
+# change them. If a result is up to date, its inputs from other rules are marked `ancient`. If it is not, the stage's
+# config file is touched, so that it is newer than the outputs and the stage runs again.
 from snakemake.exceptions import WorkflowError
 from snakemake.resources import Resource
 
@@ -23,15 +24,15 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-# The command line beside the Python that runs this Snakemake, whether or not its environment is activated; and `keep LOG`, a `tee` that signals
-# do not end before the stage whose last words it is to keep.
+# The `transgan` script next to the Python that runs Snakemake, so that the environment need not be activated; and
+# `keep LOG`, a `tee` that ignores signals, so that the log contains the last messages of an interrupted stage.
 shell.prefix(
     f"export PATH={Path(sys.executable).parent}:$PATH; "
     "keep() {{ trap '' INT TERM; exec tee $1; }}; "
 )
 
-# As many GPU jobs at once as there are GPUs, unless --resources gpu=N says otherwise.
-# A number named there is believed: a cluster's GPUs are not on the node that submits.
+# By default, as many GPU jobs run at once as this machine has GPUs. `--resources gpu=N` overrides this without a check,
+# because a cluster's GPUs are not on the node that submits the jobs.
 GPUS = gpu_count(PLAN)
 if "gpu" in workflow.global_resources:
     GPUS = workflow.global_resources["gpu"].value

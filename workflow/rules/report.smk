@@ -1,4 +1,5 @@
-# Tables, their cells in one file, and figures: what the paper prints, with this project's numbers in it. `snakemake --report` shows what is marked `report`.
+# Tables, figures, and all cells of the tables in one file: the paper's results next to this project's.
+# `snakemake --report` includes the outputs marked `report`.
 rule table:
     input:
         made=lambda w: made("table", w.table),
@@ -70,7 +71,8 @@ rule figure:
         "transgan figure {wildcards.figure} {params.options} 2>&1 | keep {log}"
 
 
-# All of them on one page. It holds times and machines, so nothing depends on it, and it is not part of reproduce_tables.
+# All tables and figures on one page. The page contains times and machine names, so no rule depends on it, and
+# reproduce_tables does not include it.
 rule report_page:
     input:
         TABLES_AND_FIGURES,

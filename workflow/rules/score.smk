@@ -1,4 +1,4 @@
-# classifier, reference and score: what pictures are measured with, against, and how they did.
+# classifier, reference and score: train the digit classifier, compute the reference statistics, and score each run.
 rule classifier:
     input:
         made=lambda w: made("classifier", w.classifier),

@@ -1,4 +1,5 @@
-# train: one training run. What it needs to go on after an interruption lies in state/, undeclared, so that a failed job loses nothing.
+# train: one training run. Its checkpoints are in state/ and are not declared as outputs, so that Snakemake does not delete
+# them when a job fails.
 rule train:
     input:
         made=lambda w: made("train", w.run),
@@ -21,8 +22,9 @@ rule train:
         "transgan train {wildcards.run} {params.options} 2>&1 | keep {log}"
 
 
-# The longest run starts before the others that could: what is left to do in the end then fills the other cores. (Snakemake takes no function of
-# the run as a priority.) Profiles that set resources of `train` set them of this rule, too.
+# The longest run has a rule of its own with a higher priority, so that it starts first and shorter runs fill the other
+# cores. (Snakemake's `priority` cannot depend on wildcards.) A profile that sets resources for `train` must set them for
+# this rule, too.
 use rule train as train_longest with:
     wildcard_constraints:
         run=LONGEST_RUN,
