@@ -9,7 +9,7 @@ import yaml
 
 from transgan.config import plan as plans
 from transgan.config.plan import Plan
-from transgan.pipeline.freshness import carried, freshness, remember
+from transgan.pipeline.freshness import embedded_metadata, freshness, remember
 from transgan.pipeline.snakemake_inputs import config_files, gpu_count
 from transgan.pipeline.stages import Stage, stage, stages
 from transgan.utils import files
@@ -114,7 +114,7 @@ def test_an_older_version_of_a_table_that_comes_back_is_known(project: Path) -> 
 def test_damaged_results_carry_nothing(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"x{suffix}"
     path.write_bytes(content)
-    assert carried(path) == {}
+    assert embedded_metadata(path) == {}
 
 
 def test_config_files_are_older_than_current_outputs_and_newer_than_stale_ones(project: Path) -> None:

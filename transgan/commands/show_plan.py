@@ -16,7 +16,7 @@ from transgan.config.plan import Plan, Run
 from transgan.cost import budget, counts
 from transgan.errors import UserError
 from transgan.hardware.info import device_bytes
-from transgan.pipeline.freshness import carried, freshness
+from transgan.pipeline.freshness import embedded_metadata, freshness
 from transgan.pipeline.stages import stages
 from transgan.utils.units import GIB, short_number
 
@@ -90,7 +90,9 @@ def _status(plan: Plan, run: Run, trained: str, scored: str) -> str:
     folder = plan.paths.workspace("train", run.name, plan.fingerprint("train", run.name))
     if trained == "current" or (folder / "finished.json").exists():
         return "done" if scored == "current" else "trained"
-    images = max((int(carried(marker).get("images", 0)) for marker in folder.glob("checkpoint-*.json")), default=0)
+    images = max(
+        (int(embedded_metadata(marker).get("images", 0)) for marker in folder.glob("checkpoint-*.json")), default=0
+    )
     return f"resumable at {100 * images // run.recipe.images}%" if images else "missing"
 
 

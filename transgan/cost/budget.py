@@ -17,7 +17,7 @@ from transgan.config.plan import Plan, Run
 from transgan.data.sources.catalog import CATALOG
 from transgan.errors import UserError
 from transgan.hardware.info import device_bytes, device_name
-from transgan.pipeline.freshness import carried
+from transgan.pipeline.freshness import embedded_metadata
 from transgan.schema import ProtocolConfig
 from transgan.utils.units import GIB
 
@@ -109,7 +109,7 @@ def assumed_rate(name: str) -> Rate:
 def measured_rate(plan: Plan) -> Rate | None:
     """The rate that `transgan plan --calibrate` measured on this device at this scale; None without a measurement."""
     device = device_name(cpu=plan.params.execution.device == "cpu")
-    calibration = carried(calibration_file(plan)).get(device)
+    calibration = embedded_metadata(calibration_file(plan)).get(device)
     if calibration is None:
         return None
     training, products, own = (calibration[key] for key in ("training_tflops", "product_tflops", "precision"))

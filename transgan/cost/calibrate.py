@@ -19,7 +19,7 @@ from transgan.cost.budget import calibration_file
 from transgan.hardware.device import prepare_compute, set_precision
 from transgan.hardware.info import device_name
 from transgan.models import build_discriminator, build_generator
-from transgan.pipeline.freshness import carried
+from transgan.pipeline.freshness import embedded_metadata
 from transgan.schema import RecipeConfig
 from transgan.schema.recipe import Precision
 from transgan.training.distributed.process_group import ProcessGroup
@@ -71,7 +71,7 @@ def calibrate(plan: Plan, run: Run, gflop_per_image: float) -> None:
         "share": training / products[recipe.precision],
     }
     path = calibration_file(plan)
-    files.write_json(path, {**carried(path), device_name(cpu=device.type == "cpu"): calibration})
+    files.write_json(path, {**embedded_metadata(path), device_name(cpu=device.type == "cpu"): calibration})
 
 
 def _reduced(recipe: RecipeConfig, gflop_per_image: float, device: torch.device) -> RecipeConfig:

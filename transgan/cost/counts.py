@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from transgan.config.fingerprint import digest
 from transgan.config.plan import Plan, Run, load
-from transgan.pipeline.freshness import carried
+from transgan.pipeline.freshness import embedded_metadata
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.utils import files
 
@@ -61,7 +61,7 @@ def counted(plan: Plan, run: Run) -> dict[str, Any]:
     They come from counts.json or from state/, or are counted now.
     """
     file = plan.paths.state / "counts" / f"{key(run)}.json"
-    count = stored_counts().get(key(run)) or carried(file)
+    count = stored_counts().get(key(run)) or embedded_metadata(file)
     if not count:
         logger.info(f"counting {run.name} ...")
         from transgan.cost.estimate import estimate  # imports torch, which is needed only here

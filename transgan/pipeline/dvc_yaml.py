@@ -1,7 +1,7 @@
-"""`python -m transgan.pipeline.dvc_yaml` writes the generated part of dvc.yaml: what DVC cannot interpolate because it depends on lists in params.yaml.
+"""Writes the generated part of dvc.yaml: `python -m transgan.pipeline.dvc_yaml`, which `make generate` calls.
 
-DVC can neither leave entries of a dict out of a `foreach`, so the runs that the scale makes are written out too: after `scale` was edited,
-`make generate` again.
+It holds what depends on lists in params.yaml, over which DVC cannot loop. DVC cannot leave entries out of a `foreach`
+either, so the scale's runs are listed, too. Run `make generate` again after editing `scale`.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ LINE = "  # --- below this line: written by `make generate` from params.yaml; do
 
 
 def render(written: str) -> str:
-    """dvc.yaml with the part below the line made anew; `written` is its present text."""
+    """dvc.yaml with a new part below the line; `written` is its present text."""
     head = written.split(LINE)[0]
     current = plan.load()
     generated = [
@@ -28,7 +28,7 @@ def render(written: str) -> str:
 
 
 def _vars(current: Plan) -> str:
-    """What the stages above the line go through: run -> the names it refers to."""
+    """The scale's runs and the names they refer to, over which the stages above the line loop."""
     lines = ["vars:", "  - made:"]
     for name, run in current.scheduled_runs.items():
         names = {
@@ -42,7 +42,7 @@ def _vars(current: Plan) -> str:
 
 
 def _stage(scale: str, stage: Stage) -> str:
-    """One stage in DVC's language. Named `verb-name`: only foreach stages may have an @ in their names."""
+    """One stage of dvc.yaml, named `verb-name`, because only foreach stages may have an @ in their names."""
 
     def scaled(value: object) -> str:
         parts = str(value).replace(".", "/").split("/")
@@ -52,11 +52,10 @@ def _stage(scale: str, stage: Stage) -> str:
         f"  {stage.verb}-{stage.name}:",
         f"    cmd: {stage.command} --scale ${{scale}}",
     ]
-    pictures = tuple(
-        path for path in stage.outputs if path.suffix == ".png"
-    )  # `dvc plots` shows them, two versions side by side
-    others = tuple(path for path in stage.outputs if path not in pictures)
-    for key, values in (("deps", stage.inputs), ("params", stage.parameters), ("outs", others), ("plots", pictures)):
+    # `dvc plots` shows two versions of an image side by side.
+    images = tuple(path for path in stage.outputs if path.suffix == ".png")
+    others = tuple(path for path in stage.outputs if path not in images)
+    for key, values in (("deps", stage.inputs), ("params", stage.parameters), ("outs", others), ("plots", images)):
         if values:  # a table that only quotes the paper depends on no run, and DVC refuses an empty list
             lines += [f"    {key}:", *(f"      - {scaled(value)}" for value in values)]
     return "\n".join(lines) + "\n"

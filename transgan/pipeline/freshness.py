@@ -1,8 +1,8 @@
-"""Whether declared outputs are those of the plan, told from what they carry, never from their times.
+"""Checks whether declared outputs match the plan, by the fingerprints in them and never by file times.
 
-Every costly stage's result carries its fingerprint and the digest of the data it was made from. So outputs made by Snakemake, by DVC or by
-hand, restored by `dvc checkout` or copied from another machine are all judged alike. Tables and figures are cheap: `remember` records them.
-Imports no torch.
+The result of every costly stage carries its fingerprint and the digest of its data. The check is the same for
+outputs of Snakemake, of DVC or of a command typed by hand, for outputs that `dvc checkout` restored, and for copies from
+another machine. Tables and figures carry no fingerprint; `remember` records the digests of their files.
 """
 
 import json
@@ -27,21 +27,21 @@ _MARKERS = {"fetch": "source.json", "prepare": "manifest.json", "train": "run.js
 
 
 def freshness(plan: Plan, stages: dict[str, Stage]) -> dict[str, Freshness]:
-    """Judge every stage, in the order of the graph: what depends on a stale stage is stale too.
+    """State of every stage, in the order of the graph. A stage that depends on a stale one is stale, too.
 
-    current: made by this fingerprint from these data; stale: made by another; missing: not all there; unknown: nothing tells.
+    current: has the plan's fingerprint and data; stale: has another; missing: an output is missing; unknown: no record.
     """
     producer = {path: stage.key for stage in stages.values() for path in stage.outputs}
-    judged: dict[str, Freshness] = {}
+    states: dict[str, Freshness] = {}
     for stage in stages.values():
-        upstream = {judged[producer[path]] for path in stage.inputs if path in producer}
-        own = _judge(plan, stage)
-        judged[stage.key] = "stale" if own in ("current", "unknown") and "stale" in upstream else own
-    return judged
+        upstream = {states[producer[path]] for path in stage.inputs if path in producer}
+        own = _state(plan, stage)
+        states[stage.key] = "stale" if own in ("current", "unknown") and "stale" in upstream else own
+    return states
 
 
 def remember(plan: Plan, stage: Stage) -> None:
-    """Record that a cheap stage's outputs, as they are now, are those of its fingerprint; what was recorded before stays."""
+    """Record that the present outputs of a cheap stage belong to its fingerprint. Earlier records stay."""
     record = _recorded(plan, stage)
     known = record.setdefault(_digest(stage), [])
     if stage.fingerprint not in known:
@@ -49,8 +49,8 @@ def remember(plan: Plan, stage: Stage) -> None:
     files.write_json(_record(plan, stage), record)
 
 
-def carried(path: Path) -> dict[str, Any]:
-    """What a result carries about itself: JSON content, safetensors metadata, or the member `about` of an npz. Empty if unreadable."""
+def embedded_metadata(path: Path) -> dict[str, Any]:
+    """A result's own metadata: JSON content, safetensors metadata or the npz member `about`. Empty if unreadable."""
     try:
         match path.suffix:
             case ".safetensors":
@@ -67,16 +67,17 @@ def carried(path: Path) -> dict[str, Any]:
 
 
 def require(plan: Plan, stage: StageName, subject: StageSubject, path: Path, *command: str) -> None:
-    """Raise UserError, with the `command` that mends it, unless the result at `path` is there and is that of the stage in this plan.
+    """Raise UserError with the `command` to run unless `path` exists and belongs to this stage of this plan.
 
-    An orchestrator makes stages in order; by hand, what is made of a result of another configuration would be filed under this one.
+    Front-ends run stages in order, but a user may call one by hand after an edit. Without this check, a result based on
+    another configuration would be stored under this one.
     """
     if not path.exists():
         raise UserError(f"{path}: not there; run `{plan.command(*command)}` first")
-    found = carried(path).get("fingerprint")
-    if found != plan.fingerprint(stage, subject):
+    fingerprint = embedded_metadata(path).get("fingerprint")
+    if fingerprint != plan.fingerprint(stage, subject):
         raise UserError(
-            f"{path}: made under another configuration ({found or 'none that it names'}); run `{plan.command(*command)}` first"
+            f"{path}: made under another configuration ({fingerprint or 'no fingerprint'}); run `{plan.command(*command)}` first"
         )
 
 
@@ -87,20 +88,20 @@ def require_reference(plan: Plan, run: Run) -> Path:
     return path
 
 
-def _judge(plan: Plan, stage: Stage) -> Freshness:
+def _state(plan: Plan, stage: Stage) -> Freshness:
     if not all(path.exists() for path in stage.outputs):
         return "missing"
     if stage.verb in ("table", "cells", "figure"):
-        return _judge_remembered(plan, stage)
+        return _recorded_state(plan, stage)
     marker = next((path for path in stage.outputs if path.name == _MARKERS.get(stage.verb)), stage.outputs[0])
-    found = carried(marker)
-    if found.get("fingerprint") != stage.fingerprint:
+    metadata = embedded_metadata(marker)
+    if metadata.get("fingerprint") != stage.fingerprint:
         return "stale"
     key, expected = _expected_data(plan, stage)
-    return "stale" if expected is not None and found.get(key, expected) != expected else "current"
+    return "stale" if expected is not None and metadata.get(key, expected) != expected else "current"
 
 
-def _judge_remembered(plan: Plan, stage: Stage) -> Freshness:
+def _recorded_state(plan: Plan, stage: Stage) -> Freshness:
     record = _recorded(plan, stage)
     if not record:
         return "unknown"
@@ -108,7 +109,7 @@ def _judge_remembered(plan: Plan, stage: Stage) -> Freshness:
 
 
 def _recorded(plan: Plan, stage: Stage) -> dict[str, list[str]]:
-    """Digest of the outputs -> fingerprints they were made by: DVC may bring back an older version from its run cache without calling us."""
+    """Digest of the outputs -> their fingerprints. DVC may restore older outputs from its run cache without a call."""
     try:
         record: dict[str, list[str]] = files.read_json(_record(plan, stage))
     except UserError:
@@ -121,16 +122,16 @@ def _digest(stage: Stage) -> str:
 
 
 def _expected_data(plan: Plan, stage: Stage) -> tuple[str, str | None]:
-    """Under which key a result carries the digest of what it was made from, and that digest as far as it lies there now."""
+    """The key under which a result stores the digest of its data, and the digest of the data present now (or None)."""
     if stage.verb == "prepare":
-        return "source", carried(plan.paths.data(stage.name) / "source.json").get("digest")
+        return "source", embedded_metadata(plan.paths.data(stage.name) / "source.json").get("digest")
     if isinstance(stage.subject, ReferenceKey):
         dataset = stage.subject.dataset
     elif stage.verb in ("train", "score"):
         dataset = plan.run(stage.name).dataset_name
     else:
         return "data", None
-    return "data", carried(plan.paths.data(dataset) / "manifest.json").get("sha256")
+    return "data", embedded_metadata(plan.paths.data(dataset) / "manifest.json").get("sha256")
 
 
 def _record(plan: Plan, stage: Stage) -> Path:

@@ -1,6 +1,6 @@
-"""Where a result came from: the commit and whether it was changed, the machine, the versions, the time. A stage's provenance.json.
+"""Where a result comes from: commit and local changes, machine, library versions, times. A stage's provenance.json.
 
-The only outputs that may differ between two makings of the same thing; no train, score or table stage reads them.
+These are the only outputs that may differ when a stage runs twice. No train, score or table stage reads them.
 """
 
 import os
@@ -16,17 +16,17 @@ from typing import Any
 import transgan
 from transgan.hardware.info import cpu_model
 
-# A tree is dirty when tracked files among these differ from HEAD: everything that decides what is computed, and nothing else.
+# A tree is dirty if tracked files under these paths, which decide what is computed, differ from HEAD.
 DIRTY_PATHS = ("transgan", "workflow", "params.yaml", "dvc.yaml", "pyproject.toml", "uv.lock")
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "scipy", "scikit-learn", "pillow", "mlflow")
 
 
 def collect(started: datetime, mlflow_run_id: str | None, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Provenance of work that began at `started` (aware of its time zone) and ends now, as JSON-compatible data.
+    """Provenance of work that started at `started` (with a time zone) and ends now, as JSON-compatible data.
 
-    Keys: commit (40 hex digits or None outside a clone), dirty (None outside a clone), started, finished (ISO 8601, UTC), seconds,
-    mlflow_run_id, hardware {cpu, cores, memory_gib, gpus}, python, libraries {name: version}, and whatever `extra` adds.
-    Names no host and no user, so that the file may be published.
+    Keys: commit (40 hex digits, None outside a clone), dirty (None outside a clone), started, finished (ISO 8601, UTC),
+    seconds, mlflow_run_id, hardware {cpu, cores, memory_gib, gpus}, python, libraries {name: version}, and `extra`'s.
+    It names no host and no user, so the file can be published.
     """
     finished = datetime.now(UTC)
     return {

@@ -1,4 +1,4 @@
-"""What the Snakefile asks of the plan: the stage graph, the config files that make a changed fingerprint visible, and the GPUs at hand."""
+"""What the Snakefile needs: the stage graph, config files that show a changed fingerprint, and the number of GPUs."""
 
 import os
 import time
@@ -13,32 +13,32 @@ _LONG_AGO = (0, 0)
 
 
 def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str], set[str]]:
-    """The stage graph; for every stage the path of a small file that is newer than its outputs exactly when they are not the plan's; and the
-    keys of the stages whose outputs need nothing.
+    """The stage graph, the path of every stage's config file, and the keys of the settled stages.
 
-    Snakemake compares times; this turns "made by another fingerprint" into a time. Writes in state/<scale>/config only, also on a dry run.
+    Snakemake compares file times, so a changed fingerprint must become a file time: a stage's config file is newer than
+    its outputs only if they do not carry the plan's fingerprint. Writes in state/<scale>/config, on a dry run too.
     """
     graph = stages(plan)
-    judged = freshness(plan, graph)
+    states = freshness(plan, graph)
     configs = {}
     for key, stage in graph.items():
         path = plan.paths.config(stage.verb, stage.name)
         text = files.dumps(
             {"fingerprint": stage.fingerprint, "ingredients": plan.ingredients(stage.verb, stage.subject)}
         )
-        if judged[key] == "stale":
-            # Snakemake takes a small file with a known checksum as unchanged whatever its time, so the content must be new as well.
+        if states[key] == "stale":
+            # Snakemake ignores the time of a small file whose checksum it knows, so the content must change as well.
             files.write_text(path, text + files.dumps({"noticed": time.time_ns()}))
         elif not path.exists() or path.read_text() != text:
             files.write_text(path, text)
-        if judged[key] == "current":
+        if states[key] == "current":
             os.utime(path, _LONG_AGO)
         configs[key] = str(path)
-    return graph, configs, {key for key, judgement in judged.items() if judgement in ("current", "unknown")}
+    return graph, configs, {key for key, state in states.items() if state in ("current", "unknown")}
 
 
 def gpu_count(plan: Plan) -> int:
-    """GPUs that runs may take here: those of CUDA_VISIBLE_DEVICES, else every NVIDIA device; none where params.yaml says cpu. Imports no torch."""
+    """GPUs that runs may use: those in CUDA_VISIBLE_DEVICES, else all; 0 if params.yaml sets `device: cpu`."""
     if plan.params.execution.device == "cpu":
         return 0
     present = [path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit()]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from transgan.config.plan import Plan
 from transgan.cost.counts import counted
-from transgan.pipeline.freshness import carried
+from transgan.pipeline.freshness import embedded_metadata
 from transgan.report.layout import Layout, Text
 from transgan.utils import files
 from transgan.utils.units import short_number
@@ -97,7 +97,9 @@ def _measured(plan: Plan, run: str) -> dict[str, Any]:
     counts = _counts(plan, run)
     line |= {"images": counts["images"], "gflop_per_image": counts["gflop_per_image"], "hardware": None}
     path = plan.paths.run(run) / "provenance.json"
-    if not path.exists() or carried(path.with_name("run.json")).get("fingerprint") != plan.fingerprint("train", run):
+    if not path.exists() or embedded_metadata(path.with_name("run.json")).get("fingerprint") != plan.fingerprint(
+        "train", run
+    ):
         return line
     provenance = files.read_json(path)
     speed, machine = provenance.get("training"), provenance["hardware"]

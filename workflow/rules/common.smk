@@ -65,13 +65,13 @@ wildcard_constraints:
     figure="|".join(PLAN.params.figures) or "none",
 
 
-def made(verb, name):
+def inputs_of(verb, name):
     """Inputs of a stage that other stages make: `ancient` only where its outputs are settled, as Snakemake stops at ancient inputs."""
     key = f"{verb}@{name}"
     return [ancient(path) if key in SETTLED else path for path in GRAPH[key].inputs]
 
 
-def changed(verb, name):
+def config_of(verb, name):
     """The config file that is newer than the outputs exactly when they are not the plan's."""
     return CONFIGS[f"{verb}@{name}"]
 

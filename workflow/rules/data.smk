@@ -4,7 +4,7 @@ DATA = f"data/{PLAN.scale_name}"
 
 rule fetch:
     input:
-        changed=lambda w: changed("fetch", w.dataset),
+        config=lambda w: config_of("fetch", w.dataset),
     output:
         f"{DATA}/{{dataset}}/source.json",
     log:
@@ -17,8 +17,8 @@ rule fetch:
 
 rule prepare:
     input:
-        made=lambda w: made("prepare", w.dataset),
-        changed=lambda w: changed("prepare", w.dataset),
+        inputs=lambda w: inputs_of("prepare", w.dataset),
+        config=lambda w: config_of("prepare", w.dataset),
     output:
         f"{DATA}/{{dataset}}/images.npy",
         f"{DATA}/{{dataset}}/labels.npy",

@@ -2,8 +2,8 @@
 # `snakemake --report` includes the outputs marked `report`.
 rule table:
     input:
-        made=lambda w: made("table", w.table),
-        changed=lambda w: changed("table", w.table),
+        inputs=lambda w: inputs_of("table", w.table),
+        config=lambda w: config_of("table", w.table),
     output:
         report(
             f"{RESULTS}/tables/{{table}}.csv",
@@ -31,8 +31,8 @@ rule table:
 
 rule cells:
     input:
-        made=lambda w: made("cells", "all"),
-        changed=lambda w: changed("cells", "all"),
+        inputs=lambda w: inputs_of("cells", "all"),
+        config=lambda w: config_of("cells", "all"),
     output:
         report(
             f"{RESULTS}/cells.csv",
@@ -53,8 +53,8 @@ rule cells:
 
 rule figure:
     input:
-        made=lambda w: made("figure", w.figure),
-        changed=lambda w: changed("figure", w.figure),
+        inputs=lambda w: inputs_of("figure", w.figure),
+        config=lambda w: config_of("figure", w.figure),
     output:
         report(
             f"{RESULTS}/figures/{{figure}}.png",

@@ -1,8 +1,8 @@
 # classifier, reference and score: train the digit classifier, compute the reference statistics, and score each run.
 rule classifier:
     input:
-        made=lambda w: made("classifier", w.classifier),
-        changed=lambda w: changed("classifier", w.classifier),
+        inputs=lambda w: inputs_of("classifier", w.classifier),
+        config=lambda w: config_of("classifier", w.classifier),
     output:
         f"{RESULTS}/classifiers/{{classifier}}.safetensors",
     log:
@@ -16,8 +16,8 @@ rule classifier:
 
 rule reference:
     input:
-        made=lambda w: made("reference", f"{w.dataset}-{w.protocol}"),
-        changed=lambda w: changed("reference", f"{w.dataset}-{w.protocol}"),
+        inputs=lambda w: inputs_of("reference", f"{w.dataset}-{w.protocol}"),
+        config=lambda w: config_of("reference", f"{w.dataset}-{w.protocol}"),
     output:
         f"{RESULTS}/reference/{{dataset}}-{{protocol}}.npz",
     log:
@@ -33,8 +33,8 @@ rule reference:
 
 rule score:
     input:
-        made=lambda w: made("score", w.run),
-        changed=lambda w: changed("score", w.run),
+        inputs=lambda w: inputs_of("score", w.run),
+        config=lambda w: config_of("score", w.run),
     output:
         f"{RESULTS}/scores/{{run}}.json",
         f"{RESULTS}/metrics/{{run}}.json",

@@ -2,8 +2,8 @@
 # them when a job fails.
 rule train:
     input:
-        made=lambda w: made("train", w.run),
-        changed=lambda w: changed("train", w.run),
+        inputs=lambda w: inputs_of("train", w.run),
+        config=lambda w: config_of("train", w.run),
     output:
         f"{RESULTS}/runs/{{run}}/generator.safetensors",
         f"{RESULTS}/runs/{{run}}/run.json",
