@@ -3,6 +3,8 @@
 Standard, grid and axis attention differ only in the tile inside which tokens attend to each other: the whole map, a
 square, a row or a column. A `Tiling` reorders the tokens so that those of a tile are consecutive. Attention is then
 dense within each run of `Tiling.length` tokens. Nystrom attention approximates attention over the whole map.
+
+The module that attends is `SelfAttention` in attention.py; the blocks of a stage share tilings in blocks.py.
 """
 
 from dataclasses import dataclass
