@@ -189,8 +189,8 @@ def drop_half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         (lambda state: {**state, "l1.bias": torch.zeros(3)}, r"l1\.bias is \(3,\), expected"),
         (lambda state: {**state, "pos_embed_2": torch.zeros(1, 35, 48)}, r"pos_embed_2 has 35 tokens"),
         (lambda state: {**state, "pos_embed_3": torch.zeros(1, 90**2, 12)}, "missing|expected|does not divide"),
-        (lambda state: {"features.0.weight": torch.zeros(3)}, "no released network"),
-        (lambda state: {}, "no released network"),
+        (lambda state: {"features.0.weight": torch.zeros(3)}, "not a released network"),
+        (lambda state: {}, "not a released network"),
     ],
 )
 def test_what_fits_no_family_is_refused_in_one_line_that_names_the_keys(spoil, message):

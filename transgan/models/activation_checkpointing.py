@@ -29,7 +29,7 @@ def apply_block(block: nn.Module, *inputs: Any, recompute: bool) -> Any:
 
 
 class _Recomputation(AbstractContextManager[None]):
-    """Surrounds recomputations of one block. Can be entered again: a double backward recomputes a block more than once."""
+    """Surrounds the recomputations of one block. Each of several backward passes enters it again."""
 
     def __init__(self, block: nn.Module) -> None:
         self._block = block

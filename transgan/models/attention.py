@@ -56,7 +56,7 @@ class SelfAttention(nn.Module):
         return self.proj(out.transpose(1, 2).reshape(batch, tokens, width))  # type: ignore[no-any-return]
 
     def attention_bias(self, length: int, band: int | None) -> Tensor | None:
-        """What is added to the logits: relative position bias and band mask, (heads, length, length) or (length, length)."""
+        """The bias of the logits: relative positions (heads, length, length) and band mask (length, length), added."""
         bias = None
         if self.relative_table is not None and self.pattern is not None:
             bias = relative_bias(self.relative_table, self.pattern.tiling.height, self.pattern.tiling.width)
@@ -67,7 +67,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention from the tokens of the map to an embedding of the latent (released CelebA-HQ generator; docs/paper.md 4.5)."""
+    """Attention from tokens to an embedding of the latent (released CelebA-HQ generator; docs/paper.md 4.5)."""
 
     def __init__(self, width: int, context_width: int, heads: int) -> None:
         super().__init__()

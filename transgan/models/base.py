@@ -26,7 +26,7 @@ class GeneratorNetwork(nn.Module):
 
 
 class StyledGenerator(GeneratorNetwork, ABC):
-    """A generator whose forward is synthesize(map(z), noise). Style mixing and path length regularization call the halves."""
+    """A generator whose forward is synthesize(map(z), noise), for style mixing and path length regularization."""
 
     styles: int  # number of layers that take a style
 
@@ -40,10 +40,10 @@ class StyledGenerator(GeneratorNetwork, ABC):
 
 
 class DiscriminatorNetwork(nn.Module):
-    """A discriminator: forward(images (B, 3, H, W) in [-1, 1], noise (B, noise_width) or None) -> scores (B,), unbounded.
+    """A discriminator: forward(images (B, 3, H, W), noise (B, noise_width) or None) -> scores (B,).
 
-    `noise_width` and `checkpoint_activations` are as for generators. The network scores `group` consecutive images
-    together (1: each alone), and a forward pass takes whole groups.
+    Images are in [-1, 1], scores are unbounded. `noise_width` and `checkpoint_activations` are as for generators. The
+    network scores `group` consecutive images together (1: each alone), and a forward pass takes whole groups.
     """
 
     noise_width: int = 0

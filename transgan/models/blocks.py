@@ -131,8 +131,8 @@ class Stage(nn.Module):
 def split_noise(x: Tensor, noise: Tensor | None, tokens: list[int]) -> Iterator[Tensor | None]:
     """Noise of every block, in order, as (B, tokens, 1); None for a block with 0 `tokens`, which takes none.
 
-    Splits `noise` (B, sum of tokens) if given, else samples standard normal numbers on the device of x. Raises ValueError
-    if `noise` has another shape.
+    Splits `noise` (B, sum of tokens) if given, else samples standard normal numbers on the device of x. Raises
+    ValueError if `noise` has another shape.
     """
     if sum(tokens) == 0:
         return iter([None] * len(tokens))

@@ -1,6 +1,6 @@
-"""The multi-scale discriminator: the image enters at every stage, in patches of twice the previous size (paper section 3.1).
+"""The multi-scale discriminator (paper section 3.1).
 
-A class token gives the score.
+The image enters every stage again, in patches of twice the size. A class token gives the score.
 """
 
 import math
@@ -81,7 +81,7 @@ class Discriminator(DiscriminatorNetwork):
 
 
 def patch_embedding(config: TransformerDiscriminator, scale: int) -> nn.Conv2d:
-    """The linear map from patches to tokens at one scale, counted from 0. Patches of the first may overlap (docs/paper.md 4.5)."""
+    """The linear map from patches to tokens at one scale, counted from 0. The first may overlap (docs/paper.md 4.5)."""
     patch = config.patch * 2**scale
     overlap = config.overlapping and scale == 0
     return nn.Conv2d(3, config.embeddings[scale], 2 * patch if overlap else patch, patch, patch // 2 if overlap else 0)

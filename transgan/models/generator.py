@@ -1,4 +1,4 @@
-"""The generator: a latent becomes a small map of tokens that grows, stage by stage, into an image (paper section 3.1)."""
+"""The generator: a latent becomes a small map of tokens, which grows by stages into an image (paper section 3.1)."""
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,8 @@ from transgan.schema.model import TransformerGenerator
 class Generator(GeneratorNetwork):
     """TransGAN's generator in every configuration (docs/paper.md 4.1, 4.3, 4.5, 4.7).
 
-    There is no output non-linearity: pixel values are around [-1, 1] but unbounded. `set_progress` advances the locality
-    schedule of the paper's first version.
+    There is no output non-linearity: pixel values are around [-1, 1] but unbounded. `set_progress` advances the
+    locality schedule of the paper's first version.
     """
 
     def __init__(self, config: TransformerGenerator) -> None:
@@ -76,7 +76,7 @@ class Generator(GeneratorNetwork):
 
 
 class LatentEmbedding(nn.Module):
-    """The latent as a short sequence for the blocks' cross-attention (released CelebA-HQ generator; docs/paper.md 4.5)."""
+    """The latent as a short sequence for cross-attention (released CelebA-HQ generator; docs/paper.md 4.5)."""
 
     def __init__(self, config: TransformerGenerator) -> None:
         super().__init__()

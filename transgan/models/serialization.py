@@ -1,4 +1,7 @@
-"""Trained generators as files: safetensors with one metadata key `transgan`, sorted JSON that says how to build the network again."""
+"""Trained generators as files: safetensors with one metadata key, `transgan`.
+
+Its value is sorted JSON that describes how to build the network.
+"""
 
 import json
 from dataclasses import dataclass
@@ -21,7 +24,7 @@ METADATA_KEY = "transgan"
 
 @dataclass(frozen=True)
 class Saved:
-    """A generator read from a file, in evaluation mode on the CPU, with its configuration and all that was saved beside it."""
+    """A generator read from a file, in evaluation mode on the CPU, with its configuration and the file's metadata."""
 
     module: GeneratorNetwork
     config: GeneratorConfig
@@ -29,9 +32,10 @@ class Saved:
 
 
 def save_generator(path: Path, module: nn.Module, config: GeneratorConfig, extra: dict[str, Any]) -> None:
-    """Write a generator atomically; the same weights and `extra` (JSON-compatible) always give the same bytes.
+    """Write a generator atomically. The same weights and `extra` (JSON-compatible) always give the same bytes.
 
-    `extra["images"]`, where given, is the number of real images it was trained on: a schedule that depends on it is restored with it.
+    `extra["images"]`, if given, is the number of real images that the generator was trained with. Loading sets a
+    schedule that depends on it.
     """
     state = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
     metadata = json.dumps({**extra, "generator": config.plain()}, sort_keys=True, allow_nan=False)
@@ -39,7 +43,7 @@ def save_generator(path: Path, module: nn.Module, config: GeneratorConfig, extra
 
 
 def load_generator(path: Path) -> Saved:
-    """Read a generator. Raises UserError in one line when the file is missing, damaged, or none of ours."""
+    """Read a generator. Raises UserError in one line if the file is missing, damaged, or not saved by this project."""
     state, text = _read(path)
     try:
         metadata = json.loads(text)
@@ -49,9 +53,7 @@ def load_generator(path: Path) -> Saved:
         module.load_state_dict(state, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{path}: does not hold the generator that its metadata describes ({reason}); make it again"
-        ) from error
+        raise UserError(f"{path}: the weights do not match the metadata ({reason}); save it again") from error
     module.set_progress(metadata.get("images", 2**63))
     return Saved(module.eval(), config, metadata)
 
@@ -64,9 +66,10 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], str]:
     except FileNotFoundError:
         raise UserError(f"{path}: not there; train the run first, or name another file") from None
     except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(f"{path}: damaged or not a safetensors file ({error}); make it again") from error
+        raise UserError(f"{path}: damaged or not a safetensors file ({error}); save it again") from error
     if metadata is None:
         raise UserError(
-            f"{path}: not a generator of ours (no metadata key {METADATA_KEY!r}); an authors' checkpoint goes through import-official"
+            f"{path}: not a generator saved by this project (no metadata key {METADATA_KEY!r}); "
+            "convert a checkpoint of the authors with import-official"
         )
     return state, metadata

@@ -1,4 +1,4 @@
-"""Configuration of the convolutional baselines (docs/paper.md 5): the ResNets of WGAN-GP and SN-GAN, AutoGAN's generator."""
+"""Configuration of the convolutional baselines: the ResNets of WGAN-GP and SN-GAN, AutoGAN's generator."""
 
 from typing import Literal, Self
 
@@ -41,7 +41,10 @@ class ResNetBlock(Strict):
 
 
 class ResNetDiscriminator(Strict):
-    """The ResNet discriminator of WGAN-GP; with `spectral_norm` and `pool: sum` of SN-GAN and AutoGAN (docs/paper.md 5)."""
+    """The ResNet discriminator of WGAN-GP (docs/paper.md 5).
+
+    With `spectral_norm` and `pool: sum` it is that of SN-GAN, which AutoGAN uses too.
+    """
 
     family: Literal["resnet"]
     blocks: tuple[ResNetBlock, ...] = Field(min_length=1)
@@ -49,7 +52,7 @@ class ResNetDiscriminator(Strict):
     head_bias: bool = True
     spectral_norm: bool = Field(
         False,
-        description="divide every weight by its largest singular value, with one power iteration per discriminator step",
+        description="divide every weight by its largest singular value; one power iteration per discriminator step",
     )
     init_gain: float = Field(
         1.0, gt=0, description="gain of the Xavier-uniform 3 x 3 convolutions; shortcuts and the head have gain 1"

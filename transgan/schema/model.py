@@ -20,8 +20,8 @@ class Attention(Strict):
 
     attention: Literal["standard", "grid", "axis", "nystrom"] = Field(
         "standard",
-        description="standard: the whole map; grid: non-overlapping tiles; axis: rows and columns, alternating from block "
-        "to block; nystrom: landmarks",
+        description="standard: the whole map; grid: non-overlapping tiles; axis: rows and columns, alternating from "
+        "block to block; nystrom: landmarks",
     )
     window: int | None = Field(
         None, ge=1, description="side of a tile in tokens (grid only); a map of this side or smaller is one tile"
@@ -173,8 +173,8 @@ class TransformerDiscriminator(Strict):
     noise: bool = True
     class_token: Literal["last", "first"] = Field(
         "last",
-        description="last: joins the tokens for one more block at the end; first: passes through all blocks (first version "
-        "of the paper)",
+        description="last: joins the tokens for one more block at the end; first: passes through all blocks (first "
+        "version of the paper)",
     )
     wide: Attention = Field(GRID, description="self-attention of the blocks with `attention: wide`")
     stages: tuple[DiscriminatorStage, ...] = Field(min_length=1)

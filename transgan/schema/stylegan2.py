@@ -35,8 +35,8 @@ class StyleGAN2Generator(Strict):
     mapping_lr: float = Field(0.01, gt=0, description="learning rate multiplier of the mapping network")
     channel_base: int = Field(
         ge=1,
-        description="channels x side, rounded down; twice the `fmap_base` of the original code: 32768 in config F, 4096 "
-        "for CIFAR-10",
+        description="channels x side, rounded down; twice the `fmap_base` of the original code: 32768 in config F, "
+        "4096 for CIFAR-10",
     )
     channel_max: int = Field(512, ge=1, description="upper limit of the channels of a map")
 
@@ -67,7 +67,7 @@ class StyleGAN2Discriminator(Strict):
     deviation_group: int = Field(
         4,
         ge=1,
-        description="number of consecutive images whose standard deviation becomes one more channel; 1: no such channel",
+        description="consecutive images whose standard deviation becomes one more channel; 1: no such channel",
     )
 
     def sides(self, resolution: int) -> tuple[int, ...]:

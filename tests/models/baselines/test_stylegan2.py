@@ -194,7 +194,7 @@ def test_minibatch_deviation_is_that_of_each_group():
     same = torch.cat([x[:1].expand(4, -1, -1, -1), x[4:]])
     assert minibatch_deviation(same, 4)[0, 3, 0, 0].item() == pytest.approx(1e-4)
     assert minibatch_deviation(x[:2], 4).shape == (2, 4, 4, 4)
-    with pytest.raises(ValueError, match="6 pictures are no whole groups of 4"):
+    with pytest.raises(ValueError, match="6 images do not divide into groups of 4"):
         minibatch_deviation(x[:6], 4)
 
 

@@ -1,4 +1,7 @@
-"""AutoGAN's searched generator (Gong et al. 2019; paper.md 5). Its discriminator is SN-GAN's: transgan.models.baselines.resnet."""
+"""The generator that AutoGAN's search found (Gong et al. 2019; docs/paper.md 5).
+
+Its discriminator is that of SN-GAN: `transgan.models.baselines.resnet`.
+"""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,9 +13,10 @@ from transgan.schema import baselines
 
 
 class AutoGANGenerator(GeneratorNetwork):
-    """A linear layer, cells that each double the side and pass maps on to later cells, batch norm, ReLU, 3 x 3 convolution, tanh.
+    """A linear layer, cells that each double the side, batch norm, ReLU, 3 x 3 convolution, tanh.
 
-    The batch norm before the picture is the only one, with running statistics in evaluation mode: there a picture follows from its latent alone.
+    Cells pass maps on to later cells. The only batch norm is the one before the last convolution. In evaluation mode it
+    uses running statistics, so that an image depends on its latent alone.
     """
 
     def __init__(self, config: baselines.AutoGANGenerator) -> None:
@@ -26,21 +30,21 @@ class AutoGANGenerator(GeneratorNetwork):
         nn.init.normal_(self.to_rgb[0].weight, 1.0, 0.02)  # type: ignore[index]
 
     def forward(self, z: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, latent) -> (B, 3, H, W) in [-1, 1]. There is no noise."""
+        """z (B, latent) -> images (B, 3, H, W) in [-1, 1]. `noise` is ignored."""
         x = self.project(z).view(len(z), self.config.width, self.config.bottom_width, self.config.bottom_width)
-        passed: list[Tensor] = []
+        earlier: list[Tensor] = []  # for the skips of later cells
         for config, cell in zip(self.config.cells, self.cells, strict=True):
             joined, x = apply_block(
-                cell, x, *(passed[skip] for skip in config.skips), recompute=self.checkpoint_activations
+                cell, x, *(earlier[skip] for skip in config.skips), recompute=self.checkpoint_activations
             )
-            passed.append(joined)
+            earlier.append(joined)
         return self.to_rgb(x)  # type: ignore[no-any-return]
 
 
 class _Cell(nn.Module):
-    """ReLU, upsampling, convolution, plus skips of earlier cells; ReLU, convolution, plus the upsampled input.
+    """ReLU, upsampling, convolution, plus skips from earlier cells; ReLU, convolution, plus the upsampled input.
 
-    What later cells get is the sum after the skips: in the released code they are added in place.
+    Later cells receive the sum after the skips, because the released code adds them in place.
     """
 
     def __init__(self, width: int, config: baselines.Cell) -> None:
@@ -51,7 +55,7 @@ class _Cell(nn.Module):
         self.shortcut = convolution(width, width, size=1) if config.shortcut else None
 
     def forward(self, x: Tensor, *skipped: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) and earlier maps (B, C, h, w) -> the map that later cells get, and the output, both (B, C, 2 H, 2 W)."""
+        """(B, C, H, W), earlier maps (B, C, h, w) -> the map for later cells and the output, both (B, C, 2 H, 2 W)."""
         joined = self.conv1(upsampled(F.relu(x), self.upsample))
         for convolve, earlier in zip(self.skips, skipped, strict=True):
             joined = joined + F.interpolate(convolve(earlier), size=joined.shape[2:], mode=self.upsample)

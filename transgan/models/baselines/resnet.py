@@ -1,6 +1,7 @@
-"""The ResNet pair of WGAN-GP (Gulrajani et al. 2017) and the discriminator of SN-GAN (Miyato et al. 2018), which AutoGAN also has; paper.md 5.
+"""The ResNets of WGAN-GP (Gulrajani et al. 2017), SN-GAN's discriminator (Miyato et al. 2018); docs/paper.md 5.
 
-Upsampling and pooling commute with 1 x 1 convolutions, so shortcuts convolve on the smaller of the two maps: the same function, cheaper.
+AutoGAN uses the latter too. Upsampling and pooling commute with 1 x 1 convolutions. The shortcuts therefore convolve
+the smaller of the two maps, which gives the same function at lower cost.
 """
 
 from itertools import pairwise
@@ -19,8 +20,8 @@ from transgan.schema import baselines
 class ResNetGenerator(GeneratorNetwork):
     """A linear layer, residual blocks that each double the side, batch norm, ReLU, 3 x 3 convolution, tanh.
 
-    Batch norms use the statistics of one forward pass while training, and running ones in evaluation mode: there a picture follows from its
-    latent alone.
+    Batch norms use the statistics of the forward pass in training and running statistics in evaluation mode, where an
+    image depends on its latent alone.
     """
 
     def __init__(self, config: baselines.ResNetGenerator) -> None:
@@ -30,13 +31,13 @@ class ResNetGenerator(GeneratorNetwork):
         self.resolution = config.resolution
         self.project = nn.Linear(config.latent, config.bottom_width**2 * config.width)
         self.blocks = nn.ModuleList(
-            _UpBlock(inside, outside, config) for inside, outside in pairwise((config.width, *config.blocks))
+            _UpBlock(inputs, outputs, config) for inputs, outputs in pairwise((config.width, *config.blocks))
         )
         self.to_rgb = rgb_head(config.blocks[-1])
         nn.init.xavier_uniform_(self.project.weight)
 
     def forward(self, z: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, latent) -> (B, 3, H, W) in [-1, 1]. There is no noise."""
+        """z (B, latent) -> images (B, 3, H, W) in [-1, 1]. `noise` is ignored."""
         x = self.project(z).view(len(z), self.config.width, self.config.bottom_width, self.config.bottom_width)
         for block in self.blocks:
             x = apply_block(block, x, recompute=self.checkpoint_activations)
@@ -44,11 +45,12 @@ class ResNetGenerator(GeneratorNetwork):
 
 
 class ResNetDiscriminator(DiscriminatorNetwork):
-    """Residual blocks of ReLUs and 3 x 3 convolutions without normalisation, pooled over the last map into a linear head.
+    """Residual blocks of ReLUs and 3 x 3 convolutions without normalization, pooling, and a linear head.
 
-    With `spectral_norm` the weights are divided by an estimate of their largest singular value, whose vectors take one step of the power
-    iteration per update (`begin_step`), as in the paper's algorithm, and stay as they are in forward passes: so results depend on neither the
-    number of passes nor on micro-batches, and a recomputed block is the block that was.
+    With `spectral_norm` every weight is divided by an estimate of its largest singular value. Its singular vectors take
+    one step of the power iteration per update (`begin_step`), as in the algorithm of the paper, and none in a forward
+    pass. Results therefore depend neither on the number of passes nor on micro-batches, and recomputed blocks use the
+    same weights.
     """
 
     def __init__(self, config: baselines.ResNetDiscriminator, resolution: int) -> None:
@@ -57,8 +59,8 @@ class ResNetDiscriminator(DiscriminatorNetwork):
         self.config = config
         widths = [3, *(block.width for block in config.blocks)]
         self.blocks = nn.ModuleList(
-            _DownBlock(inside, block, first=i == 0, gain=config.init_gain)
-            for i, (inside, block) in enumerate(zip(widths, config.blocks, strict=False))
+            _DownBlock(inputs, block, first=i == 0, gain=config.init_gain)
+            for i, (inputs, block) in enumerate(zip(widths, config.blocks, strict=False))
         )
         self.head = nn.Linear(widths[-1], 1, bias=config.head_bias)
         nn.init.xavier_uniform_(self.head.weight)
@@ -68,7 +70,7 @@ class ResNetDiscriminator(DiscriminatorNetwork):
             self.train(self.training)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] -> (B,) unbounded. There is no noise."""
+        """Images (B, 3, H, W) in [-1, 1] -> scores (B,), unbounded. `noise` is ignored."""
         x = images
         for block in self.blocks:
             x = apply_block(block, x, recompute=self.checkpoint_activations)
@@ -77,7 +79,7 @@ class ResNetDiscriminator(DiscriminatorNetwork):
 
     @torch.no_grad()
     def begin_step(self) -> None:
-        """One step of every weight's power iteration, where weights are spectrally normalised."""
+        """Take one step of the power iteration of every spectrally normalized weight."""
         if self.config.spectral_norm:
             for layer in _layers(self):
                 layer.parametrizations.weight[0].train()  # type: ignore[union-attr, index]
@@ -85,7 +87,7 @@ class ResNetDiscriminator(DiscriminatorNetwork):
                 layer.parametrizations.weight[0].eval()  # type: ignore[union-attr, index]
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode, which leaves the power iteration to `begin_step`."""
+        """Set the mode of all layers but leave the power iteration to `begin_step`."""
         super().train(mode)
         if self.config.spectral_norm:
             for layer in _layers(self):
@@ -94,17 +96,20 @@ class ResNetDiscriminator(DiscriminatorNetwork):
 
 
 class _UpBlock(nn.Module):
-    """(B, C, H, W) -> (B, D, 2 H, 2 W): norm, ReLU, upsampling, convolution, norm, ReLU, convolution, plus the upsampled input."""
+    """(B, C, H, W) -> (B, D, 2 H, 2 W).
 
-    def __init__(self, inside: int, outside: int, config: baselines.ResNetGenerator) -> None:
+    Norm, ReLU, upsampling, convolution, norm, ReLU, convolution, plus the upsampled input.
+    """
+
+    def __init__(self, inputs: int, outputs: int, config: baselines.ResNetGenerator) -> None:
         super().__init__()
         self.upsample = config.upsample
-        self.norm1, self.norm2 = nn.BatchNorm2d(inside), nn.BatchNorm2d(outside)
+        self.norm1, self.norm2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
         self.conv1, self.conv2 = (
-            convolution(inside, outside, config.init_gain),
-            convolution(outside, outside, config.init_gain),
+            convolution(inputs, outputs, config.init_gain),
+            convolution(outputs, outputs, config.init_gain),
         )
-        self.shortcut = convolution(inside, outside, size=1)
+        self.shortcut = convolution(inputs, outputs, size=1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(upsampled(F.relu(self.norm1(x)), self.upsample))
@@ -113,16 +118,19 @@ class _UpBlock(nn.Module):
 
 
 class _DownBlock(nn.Module):
-    """(B, C, H, W) -> (B, D, H, W) or half the side: ReLU (not before the `first`), convolution, ReLU, convolution, pooling, plus a shortcut."""
+    """(B, C, H, W) -> (B, D, H, W), or half the side with `downsample`.
 
-    def __init__(self, inside: int, config: baselines.ResNetBlock, first: bool, gain: float) -> None:
+    ReLU (not in the `first` block), convolution, ReLU, convolution, pooling, plus a shortcut.
+    """
+
+    def __init__(self, inputs: int, config: baselines.ResNetBlock, first: bool, gain: float) -> None:
         super().__init__()
         self.first = first
         self.downsample = config.downsample
-        hidden = config.width if first else inside
-        self.conv1, self.conv2 = convolution(inside, hidden, gain), convolution(hidden, config.width, gain)
+        hidden = config.width if first else inputs
+        self.conv1, self.conv2 = convolution(inputs, hidden, gain), convolution(hidden, config.width, gain)
         self.shortcut = (
-            convolution(inside, config.width, size=1) if config.downsample or inside != config.width else nn.Identity()
+            convolution(inputs, config.width, size=1) if config.downsample or inputs != config.width else nn.Identity()
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -132,9 +140,9 @@ class _DownBlock(nn.Module):
         return F.avg_pool2d(h, 2) + self.shortcut(F.avg_pool2d(x, 2))  # type: ignore[no-any-return]
 
 
-def convolution(inside: int, outside: int, gain: float = 1.0, size: int = 3) -> nn.Conv2d:
-    """A convolution that keeps the side, with Xavier-uniform weights."""
-    layer = nn.Conv2d(inside, outside, size, padding=size // 2)
+def convolution(inputs: int, outputs: int, gain: float = 1.0, size: int = 3) -> nn.Conv2d:
+    """A convolution that keeps the side of the map, with Xavier-uniform weights."""
+    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
     nn.init.xavier_uniform_(layer.weight, gain)
     return layer
 
@@ -145,10 +153,10 @@ def upsampled(x: Tensor, mode: baselines.Upsample) -> Tensor:
 
 
 def rgb_head(width: int) -> nn.Module:
-    """From the last map to the picture: batch norm, ReLU, 3 x 3 convolution, tanh."""
+    """From the last map (B, width, H, W) to the image (B, 3, H, W): batch norm, ReLU, 3 x 3 convolution, tanh."""
     return nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), convolution(width, 3), nn.Tanh())
 
 
 def _layers(module: nn.Module) -> list[nn.Conv2d | nn.Linear]:
-    """The layers that have weights."""
+    """All convolutions and linear layers."""
     return [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]

@@ -1,4 +1,7 @@
-"""StyleGAN2, written from the papers (Karras et al. 2019, 2020; paper.md 5): mapping, synthesis by skip connections, residual discriminator."""
+"""StyleGAN2, written from the papers (Karras et al. 2019, 2020; docs/paper.md 5).
+
+A mapping network, a synthesis network with skip connections, and a residual discriminator.
+"""
 
 from itertools import pairwise
 
@@ -26,10 +29,10 @@ MEAN_STYLE_LATENTS = 10_000
 
 
 class StyleGAN2Generator(StyledGenerator):
-    """The generator. There is no output non-linearity: values lie about [-1, 1] but are unbounded.
+    """The generator. There is no output non-linearity: pixel values are around [-1, 1] but unbounded.
 
-    Blocks take their styles in the order convolution(s), RGB; the RGB layer shares its style with the next block's first convolution, so
-    n blocks have 2 n styles.
+    A block takes the styles of its convolutions, then that of its RGB layer. The RGB layer shares its style with the
+    first convolution of the next block, so that n blocks have 2 n styles.
     """
 
     def __init__(self, config: stylegan2.StyleGAN2Generator) -> None:
@@ -50,7 +53,7 @@ class StyleGAN2Generator(StyledGenerator):
         self.register_buffer("taps", fir_taps())
 
     def map(self, z: Tensor, truncation: float = 1.0) -> Tensor:
-        """(B, latent) -> (B, styles, style_width). `truncation` below 1 draws all styles towards the mean style."""
+        """z (B, latent) -> styles (B, styles, style_width). `truncation` below 1 moves them towards the mean style."""
         style = self._style(z)
         if truncation != 1:
             style = torch.lerp(self.mean_style(), style, truncation)
@@ -58,12 +61,15 @@ class StyleGAN2Generator(StyledGenerator):
 
     @torch.no_grad()
     def mean_style(self) -> Tensor:
-        """The mean of w over latents that are always the same: (1, style_width)."""
+        """The mean style (1, style_width) over a fixed sample of latents."""
         z = torch.randn(MEAN_STYLE_LATENTS, self.latent, generator=torch.Generator().manual_seed(0))
         return self._style(z.to(self.constant.device)).mean(0, keepdim=True)
 
     def synthesize(self, styles: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, styles, style_width) -> (B, 3, H, W). `noise` (B, noise_width), standard normal, is drawn here unless given."""
+        """Styles (B, styles, style_width) -> images (B, 3, H, W).
+
+        `noise` (B, noise_width) is standard normal; the generator samples it if it is not given.
+        """
         pixels = split_noise(styles, noise, self._noise_pixels)
         x, rgb = self.constant.expand(len(styles), -1, -1, -1), None
         for i, (side, block) in enumerate(zip(self.config.sides, self.blocks, strict=True)):
@@ -76,7 +82,7 @@ class StyleGAN2Generator(StyledGenerator):
         return rgb  # type: ignore[no-any-return]
 
     def forward(self, z: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, latent) -> (B, 3, H, W). `noise` (B, noise_width), standard normal, is drawn here unless given."""
+        """z (B, latent) -> images (B, 3, H, W). `noise` is as for `synthesize`."""
         return self.synthesize(self.map(z), noise)
 
     def _style(self, z: Tensor) -> Tensor:
@@ -87,7 +93,10 @@ class StyleGAN2Generator(StyledGenerator):
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution of the generator: a convolution that doubles the side (`inputs` None: none), another, and what they add to the image."""
+    """One resolution of the generator: a convolution that doubles the side, another one, and a layer to RGB.
+
+    The first block has no `inputs` and no doubling convolution.
+    """
 
     def __init__(self, inputs: int | None, width: int, style_width: int) -> None:
         super().__init__()
@@ -98,13 +107,16 @@ class SynthesisBlock(nn.Module):
     def forward(
         self, x: Tensor, rgb: Tensor | None, styles: Tensor, noise: list[Tensor], taps: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The map and the image so far (none in the first block) -> the same after this block; one style more than convolutions."""
-        *of_convolutions, of_rgb = styles.unbind(1)
+        """The map and the image so far (None in the first block) -> both after this block.
+
+        `styles` has one style per convolution, and one for the layer to RGB.
+        """
+        *conv_styles, rgb_style = styles.unbind(1)
         convolutions = [self.conv] if self.up is None else [self.up, self.conv]
-        for convolution, style, plane in zip(convolutions, of_convolutions, noise, strict=True):
+        for convolution, style, plane in zip(convolutions, conv_styles, noise, strict=True):
             x = convolution(x, style, plane, taps)
-        added = self.to_rgb(x, of_rgb, taps)
-        return x, added if rgb is None else upsample(rgb, taps) + added
+        update = self.to_rgb(x, rgb_style, taps)
+        return x, update if rgb is None else upsample(rgb, taps) + update
 
 
 class StyleGAN2Discriminator(DiscriminatorNetwork):
@@ -123,7 +135,10 @@ class StyleGAN2Discriminator(DiscriminatorNetwork):
         self.register_buffer("taps", fir_taps())
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] -> (B,) unbounded; B is a multiple of `group` or less than it. There is no noise."""
+        """Images (B, 3, H, W) in [-1, 1] -> scores (B,), unbounded. `noise` is ignored.
+
+        B is a multiple of `group`, or smaller.
+        """
         x = activation(self.from_rgb(images, self.taps))
         for block in self.blocks:
             x = apply_block(block, x, self.taps, recompute=self.checkpoint_activations)
@@ -134,7 +149,10 @@ class StyleGAN2Discriminator(DiscriminatorNetwork):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions, the second of stride 2, beside a 1 x 1 of stride 2; their sum keeps its variance."""
+    """Two 3 x 3 convolutions, the second of stride 2, beside a 1 x 1 convolution of stride 2.
+
+    The sum is scaled to keep the variance.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -144,5 +162,5 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, taps: Tensor) -> Tensor:
         """(B, inputs, S, S) -> (B, outputs, S / 2, S / 2)."""
-        changed = activation(self.down(activation(self.conv(x, taps)), taps))
-        return (changed + self.skip(x, taps)) * ROOT_HALF  # type: ignore[no-any-return]
+        update = activation(self.down(activation(self.conv(x, taps)), taps))
+        return (update + self.skip(x, taps)) * ROOT_HALF  # type: ignore[no-any-return]

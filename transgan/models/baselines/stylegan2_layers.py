@@ -1,7 +1,8 @@
-"""Layers of StyleGAN2: equalized learning rates, modulated convolutions, FIR resampling, minibatch standard deviation (Karras et al. 2018 to 2020).
+"""Layers of StyleGAN2 (Karras et al. 2018 to 2020).
 
-Maps are (batch, channels, side, side). The low-pass filter is [1, 3, 3, 1] in both directions, applied as an ordinary depthwise convolution, so
-everything compiles and has second derivatives.
+Equalized learning rates, modulated convolutions, FIR resampling, minibatch standard deviation. Maps are (batch,
+channels, side, side). The low-pass filter is [1, 3, 3, 1] in both directions. It is an ordinary depthwise convolution,
+so that everything compiles and has second derivatives.
 """
 
 import math
@@ -23,36 +24,37 @@ def fir_taps() -> Tensor:
 
 
 def low_pass(x: Tensor, taps: Tensor, padding: int, down: int = 1) -> Tensor:
-    """(B, C, S, S) filtered after zeros were put around it; every `down`-th pixel is kept."""
+    """(B, C, S, S) padded with zeros, filtered, and reduced to every `down`-th pixel."""
     channels = x.shape[1]
     return F.conv2d(x, taps.expand(channels, 1, -1, -1), stride=down, padding=padding, groups=channels)
 
 
 def upsample(x: Tensor, taps: Tensor) -> Tensor:
-    """(B, C, S, S) -> (B, C, 2 S, 2 S): zeros between the pixels, then the filter, brightness kept."""
+    """(B, C, S, S) -> (B, C, 2 S, 2 S): zeros between the pixels, then the filter, which keeps the brightness."""
     channels = x.shape[1]
     return F.conv_transpose2d(x, 4 * taps.expand(channels, 1, -1, -1), stride=2, padding=1, groups=channels)
 
 
 def activation(x: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2, times sqrt 2: a normal input of variance 1 keeps about its second moment."""
+    """Leaky ReLU of slope 0.2, times sqrt 2, which roughly keeps the second moment of a standard normal input."""
     return F.leaky_relu(x, 0.2) * math.sqrt(2)
 
 
 def unit_length(x: Tensor) -> Tensor:
-    """(B, C) divided by the root mean square of its C numbers."""
+    """(B, C) divided by the root mean square over C."""
     return x * torch.rsqrt(x.square().mean(1, keepdim=True) + EPSILON)
 
 
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
-    """(B, C, S, S) -> (B, C + 1, S, S): one more channel, the standard deviation among `group` consecutive pictures, averaged over all features.
+    """(B, C, S, S) -> (B, C + 1, S, S).
 
-    A batch smaller than a group is one group. Raises ValueError when groups do not divide the batch.
+    The new channel is the standard deviation over `group` consecutive images, averaged over all features. A batch
+    smaller than a group is one group. Raises ValueError if the batch does not divide into groups.
     """
     batch, channels, height, width = x.shape
     group = min(group, batch)
     if batch % group:
-        raise ValueError(f"{batch} pictures are no whole groups of {group} that are judged together")
+        raise ValueError(f"{batch} images do not divide into groups of {group}")
     groups = x.to(torch.promote_types(x.dtype, torch.float32)).view(batch // group, group, channels, height, width)
     deviation = (groups - groups.mean(1, keepdim=True)).square().mean(1).add(EPSILON).sqrt().mean((1, 2, 3))
     plane = deviation.repeat_interleave(group).view(batch, 1, 1, 1).expand(-1, -1, height, width)
@@ -60,10 +62,11 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
 
 
 class EqualizedLinear(nn.Module):
-    """A linear layer whose stored weights are standard normal at first and are scaled by `lr` / sqrt(inputs) in every pass.
+    """A linear layer whose weights are initialized standard normal and scaled by `lr` / sqrt(inputs) in every pass.
 
-    The scale is in the forward pass rather than in the initial weights, so Adam's steps, which do not depend on a gradient's size, are as
-    large as the weights ask for in every layer. `lr` multiplies the learning rate of weight and bias and leaves the initial function alone.
+    Adam's steps do not depend on the size of a gradient. With the scale in the forward pass instead of in the initial
+    weights, they suit the weights of every layer. `lr` multiplies the learning rate of weight and bias without changing
+    the initial function.
     """
 
     def __init__(self, inputs: int, outputs: int, bias: float = 0.0, lr: float = 1.0) -> None:
@@ -79,7 +82,7 @@ class EqualizedLinear(nn.Module):
 
 
 class EqualizedConv(nn.Module):
-    """A convolution with an equalized learning rate; of stride 2 with the low-pass filter before it where `down`."""
+    """A convolution with an equalized learning rate. With `down`, stride 2 after the low-pass filter."""
 
     def __init__(self, inputs: int, outputs: int, kernel: Literal[1, 3], bias: bool = True, down: bool = False) -> None:
         super().__init__()
@@ -89,20 +92,21 @@ class EqualizedConv(nn.Module):
         self.down = down
 
     def forward(self, x: Tensor, taps: Tensor) -> Tensor:
-        """(B, inputs, S, S) -> (B, outputs, S, S), S / 2 where `down`."""
+        """(B, inputs, S, S) -> (B, outputs, S, S), or S / 2 with `down`."""
         weight, kernel = self.weight * self.scale, self.weight.shape[2]
         if not self.down:
             return F.conv2d(x, weight, self.bias, padding=kernel // 2)
-        if kernel == 1:  # filter and stride at once: the pixels between are never looked at
+        if kernel == 1:  # filter with stride: only the pixels that are used
             return F.conv2d(low_pass(x, taps, 1, down=2), weight, self.bias)
         return F.conv2d(low_pass(x, taps, 2), weight, self.bias, stride=2)
 
 
 class ModulatedConv(nn.Module):
-    """A convolution whose input channels a style scales per picture, and whose output is brought back to unit variance (demodulation).
+    """A convolution whose input channels are scaled by a style per image (modulation).
 
-    Scaling the weights per picture equals scaling the input before and the output after one shared convolution (Karras et al. 2020, section
-    2.2 and appendix B), which needs no grouped convolution.
+    Demodulation scales the output to unit variance. Scaling the weights per image is the same as scaling the input and
+    the output of one shared convolution (Karras et al. 2020, section 2.2 and appendix B), which needs no grouped
+    convolution.
     """
 
     def __init__(
@@ -122,7 +126,7 @@ class ModulatedConv(nn.Module):
         self.demodulate = demodulate
 
     def forward(self, x: Tensor, style: Tensor, taps: Tensor) -> Tensor:
-        """(B, inputs, S, S) and w (B, style_width) -> (B, outputs, S, S), 2 S where `up`."""
+        """(B, inputs, S, S) and style (B, style_width) -> (B, outputs, S, S), or 2 S with `up`."""
         modulation, weight = self.affine(style), self.weight * self.scale
         x = x * modulation[:, :, None, None]
         if self.up:
@@ -135,13 +139,16 @@ class ModulatedConv(nn.Module):
 
 
 def demodulation(modulation: Tensor, weight: Tensor) -> Tensor:
-    """1 / the norm of every output channel's modulated weights: (B, inputs), (outputs, inputs, k, k) -> (B, outputs), in the weights' precision."""
+    """1 / norm of the modulated weights of every output channel, in the precision of the weights.
+
+    (B, inputs) and (outputs, inputs, k, k) -> (B, outputs).
+    """
     with torch.autocast(modulation.device.type, enabled=False):
         return torch.rsqrt(modulation.to(weight.dtype).square() @ weight.square().sum((2, 3)).t() + EPSILON)
 
 
 class StyledConv(nn.Module):
-    """A modulated 3 x 3 convolution, noise of learnt strength, bias and activation."""
+    """A modulated 3 x 3 convolution, noise with a learnt strength, bias, activation."""
 
     def __init__(self, inputs: int, outputs: int, style_width: int, up: bool = False) -> None:
         super().__init__()
@@ -150,13 +157,16 @@ class StyledConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor, taps: Tensor) -> Tensor:
-        """(B, inputs, S, S), w (B, style_width), noise (B, 1, S', S') -> (B, outputs, S', S'), S' = 2 S where it upsamples."""
+        """(B, inputs, S, S), style (B, style_width), noise (B, 1, S', S') -> (B, outputs, S', S').
+
+        S' is 2 S with `up`, else S.
+        """
         x = self.conv(x, style, taps) + self.noise_strength * noise
         return activation(x + self.bias[:, None, None])
 
 
 class ToRGB(nn.Module):
-    """What a block adds to the image: a modulated 1 x 1 convolution without demodulation, and a bias."""
+    """From a map to RGB: a modulated 1 x 1 convolution without demodulation, and a bias."""
 
     def __init__(self, inputs: int, style_width: int) -> None:
         super().__init__()
@@ -164,5 +174,5 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Tensor, style: Tensor, taps: Tensor) -> Tensor:
-        """(B, inputs, S, S), w (B, style_width) -> (B, 3, S, S)."""
+        """(B, inputs, S, S) and style (B, style_width) -> (B, 3, S, S)."""
         return self.conv(x, style, taps) + self.bias[:, None, None]  # type: ignore[no-any-return]

@@ -15,8 +15,8 @@ def double_backward() -> Iterator[None]:
     The networks then compute attention by matrix products, because torch's fused kernels have no second derivative.
     Other code that calls `F.scaled_dot_product_attention` gets torch's math backend, for the same reason.
 
-    A gradient that is to be differentiated again (`create_graph=True`) must not be with respect to the relative position
-    tables: large attention on a CPU then leaves them out.
+    A gradient that is to be differentiated again (`create_graph=True`) must not be with respect to the relative
+    position tables: large attention on a CPU then leaves them out.
     """
     global _enabled
     previous, _enabled = _enabled, True
@@ -28,5 +28,5 @@ def double_backward() -> Iterator[None]:
 
 
 def double_backward_enabled() -> bool:
-    """Whether this forward pass runs inside `double_backward()`. (torch.compile cannot trace a query of torch's flags.)"""
+    """Whether this code runs inside `double_backward()`. Torch's own flags cannot be queried under torch.compile."""
     return _enabled

@@ -128,7 +128,7 @@ class _Backward(torch.autograd.Function):
 
 
 def _product(left: Tensor, right: Tensor, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
-    """scale * left @ right for (B, heads, N, M) and (B, heads, M, K) in one operator; added in place to `onto` if given."""
+    """scale * left @ right for (B, heads, N, M) and (B, heads, M, K), in one operator; added to `onto` if given."""
     first, second = left.flatten(0, 1), right.flatten(0, 1)
     if onto is None:
         out = torch.baddbmm(left.new_empty(1, 1, 1), first, second, beta=0, alpha=scale)
