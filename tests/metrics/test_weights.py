@@ -13,10 +13,11 @@ from tests.data.http_server import serving
 from tests.scoring.conftest import write_params
 from transgan.config import plan
 from transgan.data.sources import download
+from transgan.data.sources.catalog import ARCHIVES, INCOMING
 from transgan.errors import UserError
 from transgan.metrics import weights
 from transgan.metrics.extractors import inception_bytes
-from transgan.metrics.weights import ARCHIVES, INCEPTION_NAME, INCOMING
+from transgan.metrics.weights import INCEPTION_NAME
 
 PUBLISHED = b"stands in for the published file"
 

@@ -1,4 +1,4 @@
-"""Freshness is told from what outputs carry, whatever their times, and flows down the graph."""
+"""Freshness depends on what outputs carry, not on file times, and staleness spreads down the graph."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from transgan.utils import files
 
 
 def fabricate(plan: Plan, target: Stage, **content: Any) -> None:
-    """Outputs that carry what the real ones carry."""
+    """Write outputs of a stage that carry the same metadata as real ones."""
     import numpy as np
     import torch
     from safetensors.torch import save_file
@@ -42,32 +42,32 @@ def fabricate_all(plan: Plan) -> None:
             remember(plan, target)
 
 
-def judged(plan: Plan) -> dict[str, str]:
+def fresh(plan: Plan) -> dict[str, str]:
     return dict(freshness(plan, stages(plan)))
 
 
-def test_nothing_is_missing_everything_is_current(project: Path) -> None:
+def test_no_outputs_are_missing_and_all_outputs_are_current(project: Path) -> None:
     plan = plans.load()
-    assert set(judged(plan).values()) == {"missing"}
+    assert set(fresh(plan).values()) == {"missing"}
     fabricate_all(plan)
-    assert set(judged(plan).values()) == {"current"}
+    assert set(fresh(plan).values()) == {"current"}
 
 
-def test_an_edit_makes_one_run_and_what_it_feeds_stale(project: Path) -> None:
+def test_an_edit_makes_one_run_and_its_dependents_stale(project: Path) -> None:
     fabricate_all(plans.load())
     content = yaml.safe_load(Path("params.yaml").read_text())
     content["runs"]["two-cifar10"]["seed"] = 7
     Path("params.yaml").write_text(yaml.safe_dump(content))
-    stale = {key for key, value in judged(plans.load()).items() if value == "stale"}
+    stale = {key for key, value in fresh(plans.load()).items() if value == "stale"}
     assert stale == {"train@two-cifar10", "score@two-cifar10", "table@small", "cells@all"}
 
 
-def test_changed_pictures_make_everything_made_from_them_stale(project: Path) -> None:
+def test_changed_images_make_all_their_dependents_stale(project: Path) -> None:
     plan = plans.load()
     fabricate_all(plan)
     source = stage(plan, "fetch", "cifar10").outputs[0]
     files.write_json(source, {**files.read_json(source), "digest": "other"})
-    stale = {key for key, value in judged(plan).items() if value == "stale"}
+    stale = {key for key, value in fresh(plan).items() if value == "stale"}
     assert {
         "prepare@cifar10",
         "reference@cifar10-few",
@@ -78,23 +78,23 @@ def test_changed_pictures_make_everything_made_from_them_stale(project: Path) ->
     assert not {"prepare@digits", "classifier@digits"} & stale
 
 
-def test_a_deleted_output_is_missing_and_leaves_the_rest_alone(project: Path) -> None:
+def test_a_deleted_output_is_missing_and_affects_no_other_stage(project: Path) -> None:
     plan = plans.load()
     fabricate_all(plan)
     stage(plan, "train", "one-cifar10").outputs[2].unlink()
-    found = judged(plan)
-    assert found.pop("train@one-cifar10") == "missing"
-    assert set(found.values()) == {"current"}
+    values = fresh(plan)
+    assert values.pop("train@one-cifar10") == "missing"
+    assert set(values.values()) == {"current"}
 
 
 def test_an_edited_table_is_stale(project: Path) -> None:
     plan = plans.load()
     fabricate_all(plan)
     stage(plan, "table", "small").outputs[1].write_text("edited by hand")
-    assert judged(plan)["table@small"] == "stale"
+    assert fresh(plan)["table@small"] == "stale"
 
 
-def test_an_older_version_of_a_table_that_comes_back_is_known(project: Path) -> None:
+def test_a_restored_older_version_of_a_table_is_recognized(project: Path) -> None:
     """DVC restores outputs from its run cache without calling the command line."""
     before = plans.load()
     fabricate_all(before)
@@ -106,12 +106,12 @@ def test_an_older_version_of_a_table_that_comes_back_is_known(project: Path) -> 
     remember(after, stage(after, "table", "small"))
     Path("params.yaml").write_text(text)
     fabricate(before, stage(before, "table", "small"))
-    assert judged(plans.load())["table@small"] == "current"
+    assert fresh(plans.load())["table@small"] == "current"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 40, b"PK\x03\x04junk"])
 @pytest.mark.parametrize("suffix", [".json", ".npz", ".safetensors"])
-def test_damaged_results_carry_nothing(tmp_path: Path, suffix: str, content: bytes) -> None:
+def test_a_damaged_result_carries_no_metadata(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"x{suffix}"
     path.write_bytes(content)
     assert embedded_metadata(path) == {}
@@ -134,7 +134,7 @@ def test_config_files_are_older_than_current_outputs_and_newer_than_stale_ones(p
         assert Path(configs[key]).stat().st_mtime > max(path.stat().st_mtime for path in graph[key].outputs)
 
 
-def test_no_gpus_where_params_say_cpu(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_gpus_if_the_params_file_selects_the_cpu(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert gpu_count(plans.load()) == 0  # the tiny params say cpu
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     content = yaml.safe_load(Path("params.yaml").read_text())

@@ -1,4 +1,4 @@
-"""Results carry the commit of the clone that the running package belongs to, wherever its modules lie."""
+"""Results carry the commit of the clone that contains the running package."""
 
 import subprocess
 import sys
@@ -18,14 +18,14 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def seen_from(folder: Path, clone: Path) -> list[str]:
-    """Commit and dirt as a process says them that runs the clone's package in `folder`."""
+    """Commit and dirty flag, as reported by a process that runs in `folder` and imports the package of `clone`."""
     command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(clone)!r}); {COLLECT}"]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.split()
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone's worth of sources: this tree's package, committed."""
+    """A repository that contains a copy of this tree's package, committed."""
     folder = tmp_path / "clone"
     folder.mkdir()
     files = subprocess.run(
@@ -57,7 +57,7 @@ def test_work_carries_the_commit_of_its_clone(clone: Path, tmp_path: Path) -> No
 
 
 def test_another_repository_around_the_package_is_not_its_clone(clone: Path, tmp_path: Path) -> None:
-    """As where an environment inside somebody's own repository holds the installed package."""
+    """The package may be installed in an environment inside a user's repository."""
     git(clone, "rm", "-rq", "--cached", "transgan")
     (clone / "README").write_text("something else\n")
     git(clone, "add", "README")

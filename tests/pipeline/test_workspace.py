@@ -1,6 +1,7 @@
-"""State folders: finished work is kept, found again, and never mistaken for another configuration's."""
+"""State folders: finished work is stored, found again, and never mistaken for work of another configuration."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import yaml
 from transgan.config import plan as plans
 from transgan.config.plan import Plan
 from transgan.errors import UserError
+from transgan.pipeline.stages import Stage, stage
 from transgan.pipeline.workspace import differences, is_finished, run_stage
 from transgan.utils import files
 
@@ -16,7 +18,7 @@ RUN = "one-cifar10"
 
 
 class Work:
-    """A stage that counts how often it worked."""
+    """Work that counts its calls."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -32,11 +34,17 @@ def work() -> Work:
 
 
 @pytest.fixture
-def go(project: Path, work: Work) -> Callable[..., bool]:
-    def go(inputs: dict[str, str] | None = None) -> bool:
-        return run_stage(plans.load(), "train", RUN, {"result.txt": Path("out/result.txt")}, work, inputs)
+def run(project: Path, work: Work) -> Callable[..., bool]:
+    def run(inputs: dict[str, str] | None = None) -> bool:
+        plan = plans.load()
+        return run_stage(plan, training(plan, "result.txt"), work, inputs)
 
-    return go
+    return run
+
+
+def training(plan: Plan, *outputs: str) -> Stage:
+    """The train stage, with other outputs: files of the folder out/."""
+    return replace(stage(plan, "train", RUN), files={name: Path("out") / name for name in outputs})
 
 
 def edit(lr: float) -> None:
@@ -50,43 +58,43 @@ def folder(plan: Plan) -> Path:
     return plan.paths.workspace("train", RUN, plan.fingerprint("train", RUN))
 
 
-def test_finished_work_is_exported_again_without_working(go: Callable[..., bool], work: Work) -> None:
-    assert go()
+def test_finished_work_is_published_again_without_computing_it(run: Callable[..., bool], work: Work) -> None:
+    assert run()
     Path("out/result.txt").unlink()
-    assert not go()
+    assert not run()
     assert Path("out/result.txt").read_text() == "result 1"
     assert work.calls == 1
 
 
-def test_an_edit_starts_elsewhere_and_says_what_changed(
-    go: Callable[..., bool], work: Work, capsys: pytest.CaptureFixture[str]
+def test_an_edit_starts_in_another_folder_and_logs_what_changed(
+    run: Callable[..., bool], work: Work, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    go()
+    run()
     edit(0.5)
-    assert go()
+    assert run()
     assert "recipe.generator.lr: 0.0001 -> 0.5" in capsys.readouterr().err
     assert work.calls == 2
     edit(0.0001)
-    assert not go()
+    assert not run()
     assert Path("out/result.txt").read_text() == "result 1"
 
 
-def test_damaged_finished_work_is_made_again(go: Callable[..., bool], work: Work) -> None:
-    go()
+def test_damaged_finished_work_is_computed_again(run: Callable[..., bool], work: Work) -> None:
+    run()
     result = folder(plans.load()) / "result.txt"
     result.write_text("resulr 1")
-    assert go()
+    assert run()
     assert work.calls == 2
 
 
-def test_digests_that_the_work_knows_are_not_taken_again(project: Path) -> None:
-    def knowing(folder: Path) -> dict[str, str]:
+def test_digests_that_the_work_returns_are_not_computed_again(project: Path) -> None:
+    def work(folder: Path) -> dict[str, str]:
         files.write_text(folder / "a", "a")
         files.write_text(folder / "b", "b")
         return {"a": "known"}
 
     plan = plans.load()
-    run_stage(plan, "train", RUN, {"a": Path("out/a"), "b": Path("out/b")}, knowing)
+    run_stage(plan, training(plan, "a", "b"), work)
     finished = files.read_json(folder(plan) / "finished.json")["outputs"]
     assert finished == {"a": "known", "b": files.sha256(Path("out/b"))}
 
@@ -99,39 +107,39 @@ def test_interrupted_work_is_not_finished(project: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_stage(plan, "train", RUN, {"result.txt": Path("out/result.txt")}, interrupted)
+        run_stage(plan, training(plan, "result.txt"), interrupted)
     assert not is_finished(folder(plan))
     assert (folder(plan) / "checkpoint").exists()
     assert not Path("out").exists()
 
 
-def test_work_made_from_other_data_is_set_aside_and_found_again(go: Callable[..., bool], work: Work) -> None:
-    assert go({"data": "a" * 64})
-    assert go({"data": "b" * 64})
+def test_work_on_other_data_is_set_aside_and_found_again(run: Callable[..., bool], work: Work) -> None:
+    assert run({"data": "a" * 64})
+    assert run({"data": "b" * 64})
     assert work.calls == 2
-    assert not go({"data": "a" * 64})
+    assert not run({"data": "a" * 64})
     assert Path("out/result.txt").read_text() == "result 1"
-    assert not go({"data": "b" * 64})
+    assert not run({"data": "b" * 64})
     assert work.calls == 2
 
 
-def test_a_folder_of_another_configuration_is_refused(go: Callable[..., bool]) -> None:
-    go()
+def test_a_folder_of_another_configuration_is_refused(run: Callable[..., bool]) -> None:
+    run()
     first = folder(plans.load())
     edit(0.5)
     first.rename(folder(plans.load()))
     with pytest.raises(UserError, match=r"another configuration \(recipe\.generator\.lr: 0\.0001 -> 0\.5\)"):
-        go()
+        run()
     assert (folder(plans.load()) / "result.txt").read_text() == "result 1"
 
 
-def test_a_second_process_is_told(go: Callable[..., bool]) -> None:
+def test_a_second_process_is_refused(run: Callable[..., bool]) -> None:
     state = folder(plans.load())
     with (
         files.lock(state.with_name(f".{state.name}.lock"), "x"),
         pytest.raises(UserError, match="train one-cifar10: another process"),
     ):
-        go()
+        run()
 
 
 def test_differences_name_the_keys() -> None:

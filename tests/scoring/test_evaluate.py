@@ -150,7 +150,7 @@ def test_a_damaged_stored_reference_is_recomputed_with_a_warning(
     held.write_bytes(content)
     capsys.readouterr()
     assert evaluate(current, RUN, path, metrics=["fid"])["metrics"] == first
-    assert "missing or damaged; made again" in capsys.readouterr().err
+    assert "missing or damaged; computing the result again" in capsys.readouterr().err
 
 
 def test_a_damaged_reference_of_the_stage_is_recomputed_with_a_warning(
@@ -162,7 +162,7 @@ def test_a_damaged_reference_of_the_stage_is_recomputed_with_a_warning(
     for path in [declared, *Path("state").rglob("statistics.npz")]:
         path.write_bytes(good[:1000])
     reference.compute(current, REFERENCE)
-    assert "missing or damaged; made again" in capsys.readouterr().err
+    assert "missing or damaged; computing the result again" in capsys.readouterr().err
     assert declared.read_bytes() == good
 
 

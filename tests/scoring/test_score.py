@@ -164,13 +164,13 @@ def test_results_of_another_configuration_are_not_scored_as_this_one(project: Pa
     files.write_json(path, {**files.read_json(path), "fingerprint": "0123456789abcdef"})
     with pytest.raises(
         UserError,
-        match=f"run.json: made under another configuration .0123456789abcdef.; run `transgan train {RUN}` first",
+        match=f"run.json: computed under another configuration .0123456789abcdef.; run `transgan train {RUN}` first",
     ):
         scored()
     save_untrained(current)
     write_params(project, feature_layer="logits")  # the existing reference is of another layer
     with pytest.raises(
-        UserError, match=r"few.npz: made under another configuration .*; run `transgan reference cifar10 few` first"
+        UserError, match=r"few.npz: computed under another configuration .*; run `transgan reference cifar10 few` first"
     ):
         scored()
 

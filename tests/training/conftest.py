@@ -10,13 +10,14 @@ from tests.conftest import TINY
 from transgan.config import plan as plans
 from transgan.data.fetch import fetch
 from transgan.data.prepare import prepare
+from transgan.pipeline.stages import RUN_FILES
 from transgan.tracking.tracker import Tracker
 from transgan.training import loop
-from transgan.training.train import OUTPUTS, train
+from transgan.training.train import train
 from transgan.utils import files
 
 RUN = "one-cifar10"
-HASHED = [name for name in OUTPUTS if name != "provenance.json"]
+HASHED = [name for name in RUN_FILES if name != "provenance.json"]
 
 
 def make_project(folder: Path, packed: Path, checkpoint_minutes: float) -> Path:

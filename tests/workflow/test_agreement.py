@@ -110,7 +110,7 @@ def with_leaf(content: dict[str, Any], where: tuple[str, ...], value: Any) -> di
 def reached(graph: dict[str, Stage], tracked: set[str], changed: set[str]) -> set[str]:
     """Stages that DVC runs again: those that track a changed parameter, and those that read a changed output.
 
-    Only a stage with another fingerprint writes another output. DVC stops where a stage writes the same bytes as before.
+    Only a stage with another fingerprint writes another output. DVC stops where a stage writes the same bytes again.
     """
     found = set(tracked)
     for stage in graph.values():
@@ -128,7 +128,7 @@ def prints(plan: Plan) -> dict[str, str]:
     "file", [TINY, pytest.param(ROOT / "params.yaml", marks=pytest.mark.slow)], ids=["tiny", "product"]
 )
 def test_every_leaf_reruns_what_it_changes_and_no_more(file: Path, tmp_path: Path) -> None:
-    """Every leaf changed in turn: DVC would run the stages whose fingerprint changes, except what the scale overrides."""
+    """Every leaf changed in turn: DVC would run the stages whose fingerprint changes. Overridden leaves are exempt."""
     content = json.loads(
         json.dumps(yaml.safe_load(file.read_text()))
     )  # anchors expanded: an alias is a leaf of its own

@@ -1,6 +1,6 @@
 """Every dataset end to end: from a local server or a folder, through Snakemake and DVC, to a pack, a run and a score.
 
-The archives have the real names, formats and layouts, with a few dozen images each. Packs have 8 x 8 pixels, so that one
+The archives have the real names, formats and layouts, with a few dozen images each. Packs have 8 x 8 pixels, so one
 tiny model fits all.
 """
 

@@ -6,10 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from transgan.config.paths import IMAGES, MANIFEST, SOURCE
 from transgan.config.plan import Plan
-from transgan.data.pack import IMAGES, MANIFEST
 from transgan.data.packing import PROGRESS
-from transgan.data.prepare import SOURCE
 from transgan.data.sources.catalog import ARCHIVES, CATALOG, INCOMING, locate
 from transgan.data.sources.local_files import manual_download_message
 from transgan.errors import UserError

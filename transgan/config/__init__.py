@@ -1,1 +1,1 @@
-"""params.yaml, read, checked and resolved: runs, fingerprints and paths."""
+"""Reads, checks and resolves params.yaml: runs, fingerprints and paths."""

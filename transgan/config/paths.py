@@ -1,4 +1,4 @@
-"""Every path of a scale, relative to the project's root; nobody else puts paths together. Imports no torch."""
+"""Every path of a scale, relative to the project's root. No other module composes them."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,10 @@ StageName = Literal["fetch", "prepare", "reference", "classifier", "train", "sco
 # What a stage runs for: the name of a dataset, classifier, run, table or figure, or the key of a reference.
 StageSubject = str | ReferenceKey
 
+# Files in the folder of a dataset.
+SOURCE = "source.json"
+IMAGES, LABELS, MANIFEST, CONTACT = "images.npy", "labels.npy", "manifest.json", "contact.png"
+
 
 class Paths:
     """Every path of one scale, relative to the project's root."""
@@ -20,7 +24,7 @@ class Paths:
         self.state = Path("state") / scale
 
     def data(self, dataset: str) -> Path:
-        """Folder of a dataset's pack: source.json, images.npy, labels.npy, manifest.json, contact.png."""
+        """Folder of a dataset: source.json, and the pack (images.npy, labels.npy, manifest.json, contact.png)."""
         return Path("data") / self.scale / dataset
 
     def reference(self, key: ReferenceKey) -> Path:
@@ -28,11 +32,11 @@ class Paths:
         return self.results / "reference" / f"{key}.npz"
 
     def classifier(self, name: str) -> Path:
-        """Weights of a demo classifier."""
+        """Weights of a digit classifier."""
         return self.results / "classifiers" / f"{name}.safetensors"
 
     def run(self, run: str) -> Path:
-        """Folder of a training run's results."""
+        """Folder with the results of a training run."""
         return self.results / "runs" / run
 
     def score(self, run: str) -> Path:
@@ -40,7 +44,7 @@ class Paths:
         return self.results / "scores" / f"{run}.json"
 
     def metrics(self, run: str) -> Path:
-        """A run's scores as plain numbers, their means over evaluation seeds: what `dvc metrics` shows and compares."""
+        """Means over evaluation seeds of a run's scores, as plain numbers: the file that `dvc metrics` shows."""
         return self.results / "metrics" / f"{run}.json"
 
     def table(self, table: str) -> Path:
@@ -49,7 +53,7 @@ class Paths:
 
     @property
     def cells(self) -> Path:
-        """Every cell of every table of scores, one file."""
+        """All cells of all tables of scores, in one file."""
         return self.results / "cells.csv"
 
     def figure(self, figure: str) -> Path:
@@ -57,11 +61,11 @@ class Paths:
         return self.results / "figures" / figure
 
     def workspace(self, stage: StageName, subject: StageSubject, fingerprint: str) -> Path:
-        """Where a costly stage works and keeps what it finished; packs are shared by all scales."""
+        """State folder, where a costly stage works and stores its finished result. All scales share those of packs."""
         if stage == "prepare":
             return Path("data/store") / fingerprint
         return self.state / stage / str(subject) / fingerprint
 
     def config(self, stage: StageName, name: str) -> Path:
-        """The file through which Snakemake notices a changed fingerprint (workflow/Snakefile)."""
+        """The file that makes a changed fingerprint visible to Snakemake (workflow/rules/common.smk)."""
         return self.state / "config" / stage / f"{name}.json"

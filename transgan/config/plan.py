@@ -136,12 +136,12 @@ class Plan:
 
     @property
     def score_tables(self) -> list[str]:
-        """Names of the tables of scores, whose cells results/<scale>/cells.csv gathers; tables of costs have no cells."""
+        """Names of the tables of scores. Their cells are in results/<scale>/cells.csv; tables of costs have no cells."""
         return [name for name, table in self.params.tables.items() if table.kind == "scores"]
 
     @cached_property
     def references(self) -> tuple[ReferenceKey, ...]:
-        """The references that the runs scheduled at this scale are scored with. Raises UserError if two share a name."""
+        """The references that the scheduled runs are scored with. Raises UserError if two of them share a name."""
         keys = dict.fromkeys(run.reference for run in self.scheduled_runs.values())
         by_name: dict[str, ReferenceKey] = {}
         for key in keys:
@@ -178,13 +178,13 @@ class Plan:
         return lookup(self.params.figures, name, "figure", self.file)
 
     def reference(self, name: str) -> ReferenceKey:
-        """The reference whose file is named `name`, whether or not a run uses it, or UserError naming the nearest one."""
+        """The reference with the file name `name`, even if no run uses it, or UserError naming the nearest one."""
         keys = [ReferenceKey(dataset, protocol) for dataset in self.datasets for protocol in self.protocols]
         by_name = {str(key): key for key in (*keys, *self.references)}  # those in use come last and take precedence
         return lookup(by_name, name, "reference", self.file)
 
     def command(self, *words: str) -> str:
-        """The command line that a person types for `words` at this scale: `transgan train NAME --scale paper`."""
+        """The command line for `words` at this scale, as a user would type it: `transgan train NAME --scale paper`."""
         scale = () if self.scale_name == self.params.scale else ("--scale", self.scale_name)
         file = () if self.file == PARAMS_FILE else ("--params", str(self.file))
         return " ".join(("transgan", *words, *scale, *file))

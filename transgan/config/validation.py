@@ -1,4 +1,4 @@
-"""Mistakes in a params file said in one line: the file, the key, what is wrong, and the nearest right name. Imports no torch."""
+"""Reports a mistake in a params file in one line: the file, the key, what is wrong, and the nearest valid name."""
 
 import difflib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from transgan.errors import UserError
 from transgan.schema.base import Strict
 
-# The key that tells configurations apart where one of several may stand.
+# The key that selects one of several configuration classes.
 FAMILY = "family"
 
 Config = TypeVar("Config", bound=Strict)
@@ -18,18 +18,21 @@ Value = TypeVar("Value")
 
 
 def validated(config: type[Config], content: Any, file: Path, where: str) -> Config:
-    """`content` as a `config`. Raises UserError in one line: file, `where`, key, what is wrong, and the nearest right name."""
+    """`content` as an instance of `config`. `where` is the place of `content` in the file.
+
+    Raises UserError in one line: file, place, key, what is wrong, and the nearest valid name.
+    """
     try:
         return config.model_validate(content)
     except ValidationError as error:
         errors = error.errors()
-        # A misspelt key is two mistakes, of which the missing one comes first and does not name what was written.
+        # A misspelt required key gives two errors. The one about the missing key comes first, but the other is clearer.
         first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
-        keys, holder = _walk(config, first["loc"])
+        keys, parent = _walk(config, first["loc"])
         key = ".".join(keys)
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            message = f"unknown key{_nearest(keys[-1], list(holder.model_fields))}"
+            message = f"unknown key{_nearest(keys[-1], list(parent.model_fields))}"
         elif not isinstance(first["input"], dict | list):
             message += f" (is {first['input']!r})"
         place = f"{where}: {key}" if where and key else where or key
@@ -37,9 +40,12 @@ def validated(config: type[Config], content: Any, file: Path, where: str) -> Con
 
 
 def _walk(config: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
-    """The keys that lead to a place inside `config`, without the families that pydantic puts among them, and the class around it."""
+    """The keys that lead to pydantic's `location` inside `config`, and the class that contains the last of them.
+
+    Pydantic's location also contains the families of the configurations on the way, which are no keys.
+    """
     keys: list[str] = []
-    holder, current = config, cast(Any, config)
+    parent, current = config, cast(Any, config)
     for part in location:
         members = {
             get_args(member.model_fields[FAMILY].annotation)[0]: member
@@ -53,13 +59,11 @@ def _walk(config: type[BaseModel], location: tuple[int | str, ...]) -> tuple[lis
             continue
         keys.append(str(part))
         if isinstance(current, type) and issubclass(current, BaseModel):
-            holder, current = (
-                current,
-                current.model_fields[str(part)].annotation if str(part) in current.model_fields else None,
-            )
+            parent, field = current, current.model_fields.get(str(part))
+            current = field.annotation if field else None
         else:
             current = next((inner for inner in reversed(get_args(current)) if inner is not Ellipsis), None)
-    return keys, holder
+    return keys, parent
 
 
 def _has_family(member: Any) -> bool:
@@ -67,12 +71,13 @@ def _has_family(member: Any) -> bool:
 
 
 def _nearest(name: str, known: list[str]) -> str:
+    """The end of an error message: the nearest valid name, or all of them."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known else ""
 
 
 def lookup(entries: Mapping[str, Value], name: str, kind: str, file: Path, where: str = "") -> Value:
-    """The entry `name`. Raises UserError in one line, naming the nearest one."""
+    """The entry `name`. Raises UserError in one line: file, place `where`, and the nearest valid name."""
     if name in entries:
         return entries[name]
     raise UserError(f"{file}: {where}no {kind} {name!r}{_nearest(name, list(entries))}")

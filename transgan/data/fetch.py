@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from transgan.config.paths import SOURCE
 from transgan.config.plan import Plan
 from transgan.data.archives.containers import Folder, open_container
 from transgan.data.readers import digits
@@ -16,7 +17,6 @@ from transgan.schema import DatasetConfig
 from transgan.utils import files
 from transgan.utils.console import progress
 
-SOURCE = "source.json"
 PARALLEL_DOWNLOADS = 4
 MEGABYTE = 1_000_000
 

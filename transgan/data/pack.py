@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from transgan.config.paths import IMAGES, LABELS, MANIFEST
 from transgan.errors import UserError
 from transgan.utils import files
-
-IMAGES, LABELS, MANIFEST, CONTACT = "images.npy", "labels.npy", "manifest.json", "contact.png"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from transgan.data.pack import CONTACT, IMAGES, LABELS
+from transgan.config.paths import CONTACT, IMAGES, LABELS
 from transgan.data.readers import Entry, Reader
 from transgan.data.transforms import CropAndResize
 from transgan.data.workers import Item, RowFile, pack_batch, worker_count, worker_pool, write_at

@@ -7,13 +7,14 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+from transgan.config.paths import IMAGES, LABELS, MANIFEST, SOURCE
 from transgan.config.plan import Plan
-from transgan.data.pack import CONTACT, IMAGES, LABELS, MANIFEST
 from transgan.data.packing import PROGRESS, PackingJob, finish_images, pack_images, write_contact_sheet
 from transgan.data.readers import Reader, open_reader
 from transgan.data.readers.base import check_counts
 from transgan.data.transforms import IMAGE_SUFFIXES, CropAndResize
 from transgan.errors import UserError
+from transgan.pipeline.stages import stage
 from transgan.pipeline.workspace import run_stage
 from transgan.schema import DatasetConfig
 from transgan.utils import files
@@ -21,7 +22,6 @@ from transgan.utils import files
 logger = logging.getLogger(__name__)
 
 
-SOURCE = "source.json"
 UNREADABLE = "unreadable.txt"
 NAMED_IN_MESSAGE = 5  # unreadable images; unreadable.txt lists all of them
 
@@ -33,7 +33,6 @@ def prepare(plan: Plan, dataset: str) -> None:
     UserError when the source has not been fetched, is damaged or hostile, or its counts differ from `splits`.
     """
     config = plan.dataset(dataset)
-    folder = plan.paths.data(dataset)
     source = source_digest(plan, dataset)
     fingerprint = plan.fingerprint("prepare", dataset)
 
@@ -44,8 +43,7 @@ def prepare(plan: Plan, dataset: str) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
         return digests
 
-    outputs = {name: folder / name for name in (IMAGES, LABELS, MANIFEST, CONTACT)}
-    run_stage(plan, "prepare", dataset, outputs, work, {"source": source})
+    run_stage(plan, stage(plan, "prepare", dataset), work, {"source": source})
 
 
 def source_digest(plan: Plan, dataset: str) -> str:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from transgan.config.plan import Plan
+from transgan.data.sources.catalog import ARCHIVES, INCOMING
 from transgan.data.sources.download import Unavailable, download
 from transgan.errors import UserError
 from transgan.schema import ProtocolConfig
@@ -23,7 +24,6 @@ INCEPTION_DIGEST = (
     "6726825d"  # the first digits of its SHA-256; by torch.hub's convention the file's name contains them
 )
 INCEPTION_BYTES = 95_700_000  # approximately, for the progress bar
-INCOMING, ARCHIVES = Path("data/incoming"), Path("data/archives")
 
 
 def locate(plan: Plan, protocol: ProtocolConfig) -> tuple[Path, str]:

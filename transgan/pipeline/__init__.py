@@ -1,1 +1,1 @@
-"""Between params.yaml and the two front-ends: the graph of stages, state folders, freshness, provenance."""
+"""What Snakemake and DVC run, from params.yaml: the graph of stages, state folders, freshness and provenance."""

@@ -1,13 +1,13 @@
 """Writes the generated part of dvc.yaml: `python -m transgan.pipeline.dvc_yaml`, which `make generate` calls.
 
-It holds what depends on lists in params.yaml, over which DVC cannot loop. DVC cannot leave entries out of a `foreach`
-either, so the scale's runs are listed, too. Run `make generate` again after editing `scale`.
+DVC cannot interpolate stages whose inputs depend on lists in params.yaml, so these stages are written out. It cannot
+leave entries out of a `foreach` either, so the scheduled runs are written out as `vars`. Run it again after an edit of
+`scale`, of a list, or of a run's names.
 """
 
 from pathlib import Path
 
-from transgan.config import plan
-from transgan.config.plan import Plan
+from transgan.config.plan import Plan, load
 from transgan.pipeline.stages import Stage, stages
 from transgan.utils import files
 
@@ -15,22 +15,22 @@ DVC_FILE = Path("dvc.yaml")
 LINE = "  # --- below this line: written by `make generate` from params.yaml; do not edit ---\n"
 
 
-def render(written: str) -> str:
-    """dvc.yaml with a new part below the line; `written` is its present text."""
-    head = written.split(LINE)[0]
-    current = plan.load()
+def render(text: str) -> str:
+    """`text`, the content of dvc.yaml, with the part below the line replaced."""
+    plan = load()
+    head = text.split(LINE)[0]
     generated = [
-        _stage(current.scale_name, stage)
-        for stage in stages(current).values()
+        _stage(plan.scale_name, stage)
+        for stage in stages(plan).values()
         if stage.verb in ("reference", "table", "cells", "figure")
     ]
-    return head + LINE + "".join(generated) + _vars(current)
+    return head + LINE + "".join(generated) + _vars(plan)
 
 
-def _vars(current: Plan) -> str:
-    """The scale's runs and the names they refer to, over which the stages above the line loop."""
-    lines = ["vars:", "  - made:"]
-    for name, run in current.scheduled_runs.items():
+def _vars(plan: Plan) -> str:
+    """The entries of `foreach` for the stages train and score: run -> the names it refers to."""
+    lines = ["vars:", "  - scheduled_runs:"]
+    for name, run in plan.scheduled_runs.items():
         names = {
             "dataset": run.dataset_name,
             "model": run.model_name,
@@ -42,23 +42,24 @@ def _vars(current: Plan) -> str:
 
 
 def _stage(scale: str, stage: Stage) -> str:
-    """One stage of dvc.yaml, named `verb-name`, because only foreach stages may have an @ in their names."""
-
-    def scaled(value: object) -> str:
-        parts = str(value).replace(".", "/").split("/")
-        return str(value).replace(scale, "${scale}", 1) if scale in parts else str(value)
-
+    """One stage in DVC's language, named `verb-name`: only foreach stages may have an @ in their names."""
+    # `dvc plots` shows PNG files, two versions side by side.
+    plots = tuple(path for path in stage.outputs if path.suffix == ".png")
+    others = tuple(path for path in stage.outputs if path not in plots)
     lines = [
         f"  {stage.verb}-{stage.name}:",
         f"    cmd: {stage.command} --scale ${{scale}}",
     ]
-    # `dvc plots` shows two versions of an image side by side.
-    images = tuple(path for path in stage.outputs if path.suffix == ".png")
-    others = tuple(path for path in stage.outputs if path not in images)
-    for key, values in (("deps", stage.inputs), ("params", stage.parameters), ("outs", others), ("plots", images)):
-        if values:  # a table that only quotes the paper depends on no run, and DVC refuses an empty list
-            lines += [f"    {key}:", *(f"      - {scaled(value)}" for value in values)]
+    for key, values in (("deps", stage.inputs), ("params", stage.parameters), ("outs", others), ("plots", plots)):
+        if values:  # DVC refuses an empty list, and a table that only quotes the paper depends on no run
+            lines += [f"    {key}:", *(f"      - {_with_variable(scale, str(value))}" for value in values)]
     return "\n".join(lines) + "\n"
+
+
+def _with_variable(scale: str, value: str) -> str:
+    """A path or parameter with ${scale} instead of the scale's name."""
+    parts = value.replace(".", "/").split("/")
+    return value.replace(scale, "${scale}", 1) if scale in parts else value
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Checks whether declared outputs match the plan, by the fingerprints in them and never by file times.
+"""Decides whether declared outputs are those of the plan. It reads what they carry and ignores file times.
 
-The result of every costly stage carries its fingerprint and the digest of its data. The check is the same for
-outputs of Snakemake, of DVC or of a command typed by hand, for outputs that `dvc checkout` restored, and for copies from
-another machine. Tables and figures carry no fingerprint; `remember` records the digests of their files.
+The result of every costly stage carries its fingerprint and the digest of the data it depends on. So outputs are
+recognized whether Snakemake, DVC or a user created them, `dvc checkout` restored them, or they were copied from another
+machine. Tables, cells and figures carry no fingerprint; `remember` records it.
 """
 
 import json
@@ -11,8 +11,10 @@ import zipfile
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from transgan.config.fingerprint import digest
-from transgan.config.paths import StageName, StageSubject
+from transgan.config.paths import MANIFEST, SOURCE, StageName, StageSubject
 from transgan.config.plan import Plan, Run
 from transgan.config.reference_key import ReferenceKey
 from transgan.errors import UserError
@@ -21,63 +23,77 @@ from transgan.utils import files
 
 Freshness = Literal["current", "stale", "missing", "unknown"]
 
-_LONGEST_HEADER = 100_000_000  # safetensors' own limit; a damaged file may claim any length
+_LONGEST_HEADER = 100_000_000  # the limit of safetensors; a damaged file may claim any length
 
-_MARKERS = {"fetch": "source.json", "prepare": "manifest.json", "train": "run.json"}
+# The output that carries the fingerprint, if it is not the first one.
+_CARRIERS = {"prepare": MANIFEST, "train": "run.json"}
 
 
 def freshness(plan: Plan, stages: dict[str, Stage]) -> dict[str, Freshness]:
-    """State of every stage, in the order of the graph. A stage that depends on a stale one is stale, too.
+    """The freshness of every stage, by its key. `stages` must be in the order of the graph.
 
-    current: has the plan's fingerprint and data; stale: has another; missing: an output is missing; unknown: no record.
+    - current: computed under this fingerprint, from the present data
+    - stale: computed under another fingerprint, from other data, or from a stale input
+    - missing: an output does not exist
+    - unknown: nothing is recorded
     """
     producer = {path: stage.key for stage in stages.values() for path in stage.outputs}
-    states: dict[str, Freshness] = {}
+    fresh: dict[str, Freshness] = {}
     for stage in stages.values():
-        upstream = {states[producer[path]] for path in stage.inputs if path in producer}
-        own = _state(plan, stage)
-        states[stage.key] = "stale" if own in ("current", "unknown") and "stale" in upstream else own
-    return states
+        upstream = {fresh[producer[path]] for path in stage.inputs if path in producer}
+        own = _own_freshness(plan, stage)
+        fresh[stage.key] = "stale" if own in ("current", "unknown") and "stale" in upstream else own
+    return fresh
 
 
 def remember(plan: Plan, stage: Stage) -> None:
-    """Record that the present outputs of a cheap stage belong to its fingerprint. Earlier records stay."""
+    """Record that the present outputs of a stage table, cells or figure belong to its fingerprint."""
     record = _recorded(plan, stage)
     known = record.setdefault(_digest(stage), [])
     if stage.fingerprint not in known:
         known.append(stage.fingerprint)
-    files.write_json(_record(plan, stage), record)
+    files.write_json(_record_file(plan, stage), record)
 
 
 def embedded_metadata(path: Path) -> dict[str, Any]:
-    """A result's own metadata: JSON content, safetensors metadata or the npz member `about`. Empty if unreadable."""
+    """The metadata that a result carries: the content of a JSON file, the metadata of a safetensors file, or the member
+    `about` of an npz file. Empty if the file is missing or damaged.
+    """
     try:
         match path.suffix:
             case ".safetensors":
-                with path.open("rb") as file:
-                    (length,) = struct.unpack("<Q", file.read(8))
-                    value = json.loads(json.loads(file.read(min(length, _LONGEST_HEADER)))["__metadata__"]["transgan"])
+                metadata = _safetensors_metadata(path)
             case ".npz":
-                value = _npz_about(path)
+                with np.load(path, allow_pickle=False) as archive:
+                    metadata = json.loads(str(archive["about"]))
             case _:
-                value = json.loads(path.read_text())
+                metadata = json.loads(path.read_text())
     except (OSError, EOFError, ValueError, KeyError, struct.error, zipfile.BadZipFile):
         return {}
-    return value if isinstance(value, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _safetensors_metadata(path: Path) -> Any:
+    """The metadata under the key `transgan`, without importing safetensors."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(min(length, _LONGEST_HEADER)))
+    return json.loads(header["__metadata__"]["transgan"])
 
 
 def require(plan: Plan, stage: StageName, subject: StageSubject, path: Path, *command: str) -> None:
-    """Raise UserError with the `command` to run unless `path` exists and belongs to this stage of this plan.
+    """Raise UserError, which names `command`, unless `path` exists and carries the stage's fingerprint in this plan.
 
-    Front-ends run stages in order, but a user may call one by hand after an edit. Without this check, a result based on
-    another configuration would be stored under this one.
+    An orchestrator runs stages in order. A user may not, and a result that depends on another configuration's result
+    must not be stored under this one.
     """
     if not path.exists():
         raise UserError(f"{path}: not there; run `{plan.command(*command)}` first")
     fingerprint = embedded_metadata(path).get("fingerprint")
     if fingerprint != plan.fingerprint(stage, subject):
         raise UserError(
-            f"{path}: made under another configuration ({fingerprint or 'no fingerprint'}); run `{plan.command(*command)}` first"
+            f"{path}: computed under another configuration ({fingerprint or 'it names none'}); "
+            f"run `{plan.command(*command)}` first"
         )
 
 
@@ -88,20 +104,21 @@ def require_reference(plan: Plan, run: Run) -> Path:
     return path
 
 
-def _state(plan: Plan, stage: Stage) -> Freshness:
+def _own_freshness(plan: Plan, stage: Stage) -> Freshness:
+    """The freshness of a stage regardless of its inputs' freshness."""
     if not all(path.exists() for path in stage.outputs):
         return "missing"
     if stage.verb in ("table", "cells", "figure"):
-        return _recorded_state(plan, stage)
-    marker = next((path for path in stage.outputs if path.name == _MARKERS.get(stage.verb)), stage.outputs[0])
-    metadata = embedded_metadata(marker)
+        return _recorded_freshness(plan, stage)
+    carrier = stage.files[_CARRIERS[stage.verb]] if stage.verb in _CARRIERS else stage.outputs[0]
+    metadata = embedded_metadata(carrier)
     if metadata.get("fingerprint") != stage.fingerprint:
         return "stale"
     key, expected = _expected_data(plan, stage)
     return "stale" if expected is not None and metadata.get(key, expected) != expected else "current"
 
 
-def _recorded_state(plan: Plan, stage: Stage) -> Freshness:
+def _recorded_freshness(plan: Plan, stage: Stage) -> Freshness:
     record = _recorded(plan, stage)
     if not record:
         return "unknown"
@@ -109,12 +126,19 @@ def _recorded_state(plan: Plan, stage: Stage) -> Freshness:
 
 
 def _recorded(plan: Plan, stage: Stage) -> dict[str, list[str]]:
-    """Digest of the outputs -> their fingerprints. DVC may restore older outputs from its run cache without a call."""
+    """Digest of outputs -> fingerprints that they belong to.
+
+    Several, because DVC may restore an older version from its run cache without calling the command line.
+    """
     try:
-        record: dict[str, list[str]] = files.read_json(_record(plan, stage))
+        record: dict[str, list[str]] = files.read_json(_record_file(plan, stage))
     except UserError:
         return {}
     return record
+
+
+def _record_file(plan: Plan, stage: Stage) -> Path:
+    return plan.paths.state / "made" / stage.verb / f"{stage.name}.json"
 
 
 def _digest(stage: Stage) -> str:
@@ -122,24 +146,13 @@ def _digest(stage: Stage) -> str:
 
 
 def _expected_data(plan: Plan, stage: Stage) -> tuple[str, str | None]:
-    """The key under which a result stores the digest of its data, and the digest of the data present now (or None)."""
+    """The key under which a result carries the digest of its data, and the digest of the present data, if any."""
     if stage.verb == "prepare":
-        return "source", embedded_metadata(plan.paths.data(stage.name) / "source.json").get("digest")
+        return "source", embedded_metadata(plan.paths.data(stage.name) / SOURCE).get("digest")
     if isinstance(stage.subject, ReferenceKey):
         dataset = stage.subject.dataset
     elif stage.verb in ("train", "score"):
         dataset = plan.run(stage.name).dataset_name
     else:
         return "data", None
-    return "data", embedded_metadata(plan.paths.data(dataset) / "manifest.json").get("sha256")
-
-
-def _record(plan: Plan, stage: Stage) -> Path:
-    return plan.paths.state / "made" / stage.verb / f"{stage.name}.json"
-
-
-def _npz_about(path: Path) -> Any:
-    import numpy as np
-
-    with np.load(path, allow_pickle=False) as archive:
-        return json.loads(str(archive["about"]))
+    return "data", embedded_metadata(plan.paths.data(dataset) / MANIFEST).get("sha256")

@@ -1,6 +1,6 @@
-"""Where a result comes from: commit and local changes, machine, library versions, times. A stage's provenance.json.
+"""The content of provenance.json: the commit that computed a result, and with which machine, versions and times.
 
-These are the only outputs that may differ when a stage runs twice. No train, score or table stage reads them.
+No other output may differ when a result is computed twice. The stages train, score and table do not read it.
 """
 
 import os
@@ -13,10 +13,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 import transgan
 from transgan.hardware.info import cpu_model
+from transgan.utils.units import GIB
 
-# A tree is dirty if tracked files under these paths, which decide what is computed, differ from HEAD.
+# A working tree is dirty if these tracked files differ from HEAD: all that decide what is computed, and no others.
 DIRTY_PATHS = ("transgan", "workflow", "params.yaml", "dvc.yaml", "pyproject.toml", "uv.lock")
 LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "scipy", "scikit-learn", "pillow", "mlflow")
 
@@ -25,8 +28,8 @@ def collect(started: datetime, mlflow_run_id: str | None, extra: Mapping[str, An
     """Provenance of work that started at `started` (with a time zone) and ends now, as JSON-compatible data.
 
     Keys: commit (40 hex digits, None outside a clone), dirty (None outside a clone), started, finished (ISO 8601, UTC),
-    seconds, mlflow_run_id, hardware {cpu, cores, memory_gib, gpus}, python, libraries {name: version}, and `extra`'s.
-    It names no host and no user, so the file can be published.
+    seconds, mlflow_run_id, hardware {cpu, cores, memory_gib, gpus}, python, libraries {name: version}, and those of
+    `extra`. No host or user is named, so the file can be published.
     """
     finished = datetime.now(UTC)
     return {
@@ -43,7 +46,7 @@ def collect(started: datetime, mlflow_run_id: str | None, extra: Mapping[str, An
 
 
 def source() -> dict[str, Any]:
-    """The commit of the running sources and whether they differ from it; both None where there is no git history."""
+    """The commit of the running sources and whether they differ from it. Both are None outside a clone."""
     root = _clone()
     commit = _git(root, "rev-parse", "HEAD") if root else None
     if root is None or not commit:
@@ -54,14 +57,13 @@ def source() -> dict[str, Any]:
 
 @cache
 def hardware() -> dict[str, Any]:
-    """The machine in words: CPU model, usable cores, memory in GiB, names of the GPUs this process may use."""
-    import psutil
-    import torch
+    """CPU model, number of usable cores, memory in GiB, and names of the GPUs that this process may use."""
+    import torch  # only a stage that has worked collects provenance, and it has imported torch
 
     return {
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
     }
 
@@ -78,7 +80,7 @@ def versions() -> dict[str, str]:
 
 
 def _clone() -> Path | None:
-    """Root of the clone that the running package is part of; else the working directory, if that is one."""
+    """Root of the clone that contains the running package, else the working directory if that is a clone."""
     for folder in (Path(transgan.__file__).resolve().parents[1], Path.cwd()):
         if _git(folder, "ls-files", "transgan/__init__.py"):
             return folder
@@ -86,7 +88,7 @@ def _clone() -> Path | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints, or None where it fails, does not answer, or is not installed."""
+    """The output of git, or None if git fails, does not answer, or is not installed."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=60, check=False

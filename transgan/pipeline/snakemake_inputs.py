@@ -1,4 +1,4 @@
-"""What the Snakefile needs: the stage graph, config files that show a changed fingerprint, and the number of GPUs."""
+"""What the Snakefile needs of the plan: the stage graph, config files that make a new fingerprint visible, and GPUs."""
 
 import os
 import time
@@ -13,32 +13,34 @@ _LONG_AGO = (0, 0)
 
 
 def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str], set[str]]:
-    """The stage graph, the path of every stage's config file, and the keys of the settled stages.
+    """The stage graph; the path of each stage's config file, by the stage's key; and the keys of the settled stages.
 
-    Snakemake compares file times, so a changed fingerprint must become a file time: a stage's config file is newer than
-    its outputs only if they do not carry the plan's fingerprint. Writes in state/<scale>/config, on a dry run too.
+    Snakemake compares file times. A stage's config file is newer than its outputs exactly if these belong to another
+    fingerprint. Settled stages need not run: their outputs are current, or nothing is known about them.
+
+    Writes to state/<scale>/config only, also on a dry run.
     """
     graph = stages(plan)
-    states = freshness(plan, graph)
+    fresh = freshness(plan, graph)
     configs = {}
     for key, stage in graph.items():
         path = plan.paths.config(stage.verb, stage.name)
         text = files.dumps(
             {"fingerprint": stage.fingerprint, "ingredients": plan.ingredients(stage.verb, stage.subject)}
         )
-        if states[key] == "stale":
-            # Snakemake ignores the time of a small file whose checksum it knows, so the content must change as well.
+        if fresh[key] == "stale":
+            # Snakemake ignores the time of a small file whose checksum it knows, so the content must change too.
             files.write_text(path, text + files.dumps({"noticed": time.time_ns()}))
         elif not path.exists() or path.read_text() != text:
             files.write_text(path, text)
-        if states[key] == "current":
+        if fresh[key] == "current":
             os.utime(path, _LONG_AGO)
         configs[key] = str(path)
-    return graph, configs, {key for key, state in states.items() if state in ("current", "unknown")}
+    return graph, configs, {key for key, value in fresh.items() if value in ("current", "unknown")}
 
 
 def gpu_count(plan: Plan) -> int:
-    """GPUs that runs may use: those in CUDA_VISIBLE_DEVICES, else all; 0 if params.yaml sets `device: cpu`."""
+    """Number of GPUs that runs may use: those in CUDA_VISIBLE_DEVICES, else all NVIDIA devices; 0 for `device: cpu`."""
     if plan.params.execution.device == "cpu":
         return 0
     present = [path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit()]

@@ -1,33 +1,42 @@
-"""The stage graph that both front-ends run: for every stage its command, inputs, outputs, parameters, threads and devices.
+"""The graph of stages that Snakemake and DVC run: the command, inputs, outputs, parameters and resources of each stage.
 
-Snakemake's rules read this; dvc.yaml says the same in DVC's language, and a test holds the two together.
+Snakemake's rules read this graph. dvc.yaml states the same in DVC's language, and a test compares the two.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from transgan.config.paths import StageName, StageSubject
+from transgan.config.paths import CONTACT, IMAGES, LABELS, MANIFEST, SOURCE, StageName, StageSubject
 from transgan.config.plan import Plan
 from transgan.config.reference_key import ReferenceKey
 
-PACK_FILES = ("images.npy", "labels.npy", "manifest.json")
+PACK_FILES = (IMAGES, LABELS, MANIFEST)
 RUN_FILES = ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz", "provenance.json")
+
+# Names in the state folder of outputs whose declared names differ.
+CLASSIFIER = "classifier.safetensors"
+STATISTICS = "statistics.npz"
+SCORES, METRICS = "scores.json", "metrics.json"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One call of the command line, as an orchestrator sees it. Paths are relative to the project's root."""
+    """One call of the command line, as Snakemake and DVC see it. Paths are relative to the project's root."""
 
     verb: StageName
-    name: str
-    arguments: tuple[str, ...]
+    subject: StageSubject
     inputs: tuple[Path, ...]
-    outputs: tuple[Path, ...]
-    parameters: tuple[str, ...]
+    files: Mapping[str, Path]  # name of an output in the state folder (if the stage has one) -> declared path
+    parameters: tuple[str, ...]  # keys of params.yaml
     fingerprint: str
     threads: int = 1
     devices: int = 0
+
+    @property
+    def name(self) -> str:
+        """The subject as one word."""
+        return str(self.subject)
 
     @property
     def key(self) -> str:
@@ -35,27 +44,54 @@ class Stage:
         return f"{self.verb}@{self.name}"
 
     @property
-    def subject(self) -> StageSubject:
-        """What the stage runs for: the key of a reference, otherwise `name`."""
-        return ReferenceKey(*self.arguments) if self.verb == "reference" else self.name
+    def arguments(self) -> tuple[str, ...]:
+        """Arguments of the command line."""
+        if isinstance(self.subject, ReferenceKey):
+            return (self.subject.dataset, self.subject.protocol)
+        return () if self.verb == "cells" else (self.subject,)
 
     @property
     def command(self) -> str:
         """The command line, without its options."""
         return " ".join(("transgan", self.verb, *self.arguments))
 
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The declared paths of the outputs."""
+        return tuple(self.files.values())
+
 
 def stages(plan: Plan) -> dict[str, Stage]:
-    """Every stage of a plan by its key, in an order in which they can run."""
-    return {stage.key: stage for stage in _all(plan)}
+    """Every scheduled stage of a plan by its key, in an order in which they can run."""
+    return {stage.key: stage for stage in _scheduled(plan)}
 
 
-def stage(plan: Plan, verb: StageName, name: str) -> Stage:
-    """One stage of a plan. Raises KeyError where there is none of that name."""
-    return stages(plan)[f"{verb}@{name}"]
+def stage(plan: Plan, verb: StageName, subject: StageSubject) -> Stage:
+    """One stage of a plan, also if the scale skips its run. Raises UserError if nothing has that name."""
+    if isinstance(subject, ReferenceKey):
+        return _reference(plan, subject)
+    match verb:
+        case "fetch":
+            return _fetch(plan, subject)
+        case "prepare":
+            return _prepare(plan, subject)
+        case "classifier":
+            return _classifier(plan, subject)
+        case "reference":
+            raise TypeError(f"{subject!r}: a reference is identified by a ReferenceKey")
+        case "train":
+            return _train(plan, subject)
+        case "score":
+            return _score(plan, subject)
+        case "table":
+            return _table(plan, subject)
+        case "cells":
+            return _cells(plan)
+        case "figure":
+            return _figure(plan, subject)
 
 
-def _all(plan: Plan) -> Iterator[Stage]:
+def _scheduled(plan: Plan) -> Iterator[Stage]:
     for name in plan.datasets:
         yield _fetch(plan, name)
         yield _prepare(plan, name)
@@ -77,10 +113,9 @@ def _all(plan: Plan) -> Iterator[Stage]:
 def _fetch(plan: Plan, name: str) -> Stage:
     return Stage(
         verb="fetch",
-        name=name,
-        arguments=(name,),
+        subject=name,
         inputs=(),
-        outputs=(plan.paths.data(name) / "source.json",),
+        files=_named(plan.paths.data(name) / SOURCE),
         parameters=_tracked(plan, "datasets", name),
         fingerprint=plan.fingerprint("fetch", name),
     )
@@ -90,10 +125,9 @@ def _prepare(plan: Plan, name: str) -> Stage:
     folder = plan.paths.data(name)
     return Stage(
         verb="prepare",
-        name=name,
-        arguments=(name,),
-        inputs=(folder / "source.json",),
-        outputs=(*_pack(plan, name), folder / "contact.png"),
+        subject=name,
+        inputs=(folder / SOURCE,),
+        files=_named(*_pack(plan, name), folder / CONTACT),
         parameters=_tracked(plan, "datasets", name),
         fingerprint=plan.fingerprint("prepare", name),
         threads=plan.dataset(name).packing_workers,
@@ -104,11 +138,10 @@ def _classifier(plan: Plan, name: str) -> Stage:
     classifier = plan.classifier(name)
     return Stage(
         verb="classifier",
-        name=name,
-        arguments=(name,),
+        subject=name,
         inputs=_pack(plan, classifier.dataset),
-        outputs=(plan.paths.classifier(name),),
-        # Whether it is needed at all depends on the protocols.
+        files={CLASSIFIER: plan.paths.classifier(name)},
+        # The protocols decide whether it is needed at all.
         parameters=(*_tracked(plan, "classifiers", name), "protocols", f"scales.{plan.scale_name}.protocols"),
         fingerprint=plan.fingerprint("classifier", name),
         threads=classifier.threads,
@@ -118,10 +151,9 @@ def _classifier(plan: Plan, name: str) -> Stage:
 def _reference(plan: Plan, key: ReferenceKey) -> Stage:
     return Stage(
         verb="reference",
-        name=str(key),
-        arguments=(key.dataset, key.protocol),
+        subject=key,
         inputs=(*_pack(plan, key.dataset), *_classifiers(plan)),
-        outputs=(plan.paths.reference(key),),
+        files={STATISTICS: plan.paths.reference(key)},
         parameters=_tracked(plan, "protocols", key.protocol),
         fingerprint=plan.fingerprint("reference", key),
         threads=plan.protocol(key.protocol).threads,
@@ -133,15 +165,14 @@ def _train(plan: Plan, name: str) -> Stage:
     run = plan.run(name)
     return Stage(
         verb="train",
-        name=name,
-        arguments=(name,),
-        # The reference comes first: weights that are missing are missed before GPU-days are spent, not after.
+        subject=name,
+        # Few runs read the reference, but missing extractor weights must be noticed before GPU-days are spent.
         inputs=(
             *_pack(plan, run.dataset_name),
             plan.paths.reference(run.reference),
             *_classifiers(plan),
         ),
-        outputs=tuple(plan.paths.run(name) / file for file in RUN_FILES),
+        files=_named(*(plan.paths.run(name) / file for file in RUN_FILES)),
         parameters=(
             *_tracked(plan, "runs", name),
             *_tracked(plan, "models", run.model_name),
@@ -158,15 +189,14 @@ def _score(plan: Plan, name: str) -> Stage:
     folder = plan.paths.run(name)
     return Stage(
         verb="score",
-        name=name,
-        arguments=(name,),
+        subject=name,
         inputs=(
             folder / "generator.safetensors",
             folder / "run.json",
             plan.paths.reference(run.reference),
             *_classifiers(plan),
         ),
-        outputs=(plan.paths.score(name), plan.paths.metrics(name)),
+        files={SCORES: plan.paths.score(name), METRICS: plan.paths.metrics(name)},
         parameters=_tracked(plan, "protocols", run.protocol_name),
         fingerprint=plan.fingerprint("score", name),
         threads=run.protocol.threads,
@@ -178,15 +208,14 @@ def _table(plan: Plan, name: str) -> Stage:
     base = plan.paths.table(name)
     return Stage(
         verb="table",
-        name=name,
-        arguments=(name,),
+        subject=name,
         inputs=tuple(plan.paths.score(run) for run in plan.table_runs(name)),
-        outputs=tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("csv", "md", "tex")),
+        files=_named(*(base.with_name(f"{base.name}.{suffix}") for suffix in ("csv", "md", "tex"))),
         parameters=(
             f"tables.{name}",
-            *_said_of_scale(plan),
-            *_shares(plan, name),
-            *_skipped(plan, plan.table(name).run_names),
+            *_scale(plan),
+            *_full_schedules(plan, name),
+            *_skipped_runs(plan, plan.table(name).run_names),
         ),
         fingerprint=plan.fingerprint("table", name),
     )
@@ -195,10 +224,9 @@ def _table(plan: Plan, name: str) -> Stage:
 def _cells(plan: Plan) -> Stage:
     return Stage(
         verb="cells",
-        name="all",
-        arguments=(),
+        subject="all",
         inputs=tuple(plan.paths.table(name).with_suffix(".csv") for name in plan.score_tables),
-        outputs=(plan.paths.cells,),
+        files=_named(plan.paths.cells),
         parameters=(),
         fingerprint=plan.fingerprint("cells", "all"),
     )
@@ -220,46 +248,55 @@ def _figure(plan: Plan, name: str) -> Stage:
         ]
     return Stage(
         verb="figure",
-        name=name,
-        arguments=(name,),
+        subject=name,
         inputs=(*per_run, *(plan.paths.score(run) for run in runs)),
-        outputs=tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("png", "pdf")),
+        files=_named(*(base.with_name(f"{base.name}.{suffix}") for suffix in ("png", "pdf"))),
         parameters=(
             f"figures.{name}",
             *((f"tables.{config.table}",) if config.table else ()),
-            *_said_of_scale(plan),
+            *_scale(plan),
             *(f"scales.{plan.scale_name}.runs.{run}" for run in config.runs if run not in plan.scheduled_runs),
         ),
         fingerprint=plan.fingerprint("figure", name),
     )
 
 
+def _named(*paths: Path) -> dict[str, Path]:
+    """Outputs that have the same name in the state folder as in their declared paths."""
+    return {path.name: path for path in paths}
+
+
 def _tracked(plan: Plan, kind: str, name: str) -> tuple[str, ...]:
+    """Parameters of an entry: its own and those of the scale."""
     return (f"{kind}.{name}", f"scales.{plan.scale_name}.{kind}.{name}")
 
 
-def _said_of_scale(plan: Plan) -> tuple[str, ...]:
+def _scale(plan: Plan) -> tuple[str, ...]:
+    """Parameters of the scale that tables and figures print."""
     return (f"scales.{plan.scale_name}.comparable", f"scales.{plan.scale_name}.description")
 
 
-def _shares(plan: Plan, table: str) -> tuple[str, ...]:
-    """What the full schedule of the runs of a table follows from: it changes what their scores mean, and nothing in their files."""
+def _full_schedules(plan: Plan, table: str) -> tuple[str, ...]:
+    """Parameters that decide the full schedules of a table's runs. Its cells show the share of it that was trained."""
     runs = [plan.run(run) for run in plan.table_runs(table)]
-    return tuple(
-        dict.fromkeys([*(f"recipes.{run.recipe_name}.images" for run in runs), *(f"runs.{run.name}" for run in runs)])
-    )
+    parameters = [*(f"recipes.{run.recipe_name}.images" for run in runs), *(f"runs.{run.name}" for run in runs)]
+    return tuple(dict.fromkeys(parameters))
 
 
-def _skipped(plan: Plan, runs: tuple[str, ...]) -> tuple[str, ...]:
-    """Where it is said that the scale skips some of `runs`, and what their cost follows from, which their cells say instead."""
-    skipped = [plan.run(run) for run in runs if run not in plan.scheduled_runs]
-    found = [
-        (("runs", run.name), ("datasets", run.dataset_name), ("models", run.model_name), ("recipes", run.recipe_name))
-        for run in skipped
+def _skipped_runs(plan: Plan, runs: tuple[str, ...]) -> tuple[str, ...]:
+    """Parameters that decide which of `runs` the scale skips, and what these would cost, which their cells show."""
+    entries = [
+        entry
+        for run in map(plan.run, runs)
+        if run.name not in plan.scheduled_runs
+        for entry in (
+            ("runs", run.name),
+            ("datasets", run.dataset_name),
+            ("models", run.model_name),
+            ("recipes", run.recipe_name),
+        )
     ]
-    return tuple(
-        dict.fromkeys(parameter for each in found for kind, name in each for parameter in _tracked(plan, kind, name))
-    )
+    return tuple(dict.fromkeys(parameter for kind, name in entries for parameter in _tracked(plan, kind, name)))
 
 
 def _pack(plan: Plan, dataset: str) -> tuple[Path, ...]:

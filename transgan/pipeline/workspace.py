@@ -1,129 +1,138 @@
-"""Finished work is never lost: every costly stage works in a state folder of its own and keeps what it finished there.
+"""State folders, where costly stages work and store their finished results, so that no finished work is lost.
 
-`state/<scale>/<stage>/<name>/<fingerprint>/` holds ingredients.json (what the fingerprint was taken of), whatever the stage needs to go
-on after an interruption, the finished outputs, and finished.json (their digests, and those of the inputs they were made from). The declared
-outputs are hard links to (or copies of) the finished ones, so an orchestrator that deletes them costs seconds.
+`state/<scale>/<stage>/<name>/<fingerprint>/` contains ingredients.json (what the fingerprint is a digest of, and the
+digests of the inputs), whatever the stage needs to resume after an interruption, the finished outputs, and
+finished.json (their digests). The declared outputs are hard links to the finished ones, or copies. If an orchestrator
+deletes them, they are back in seconds.
 """
 
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from transgan.config.paths import StageName, StageSubject
 from transgan.config.plan import Plan
 from transgan.errors import UserError
+from transgan.pipeline.stages import Stage
 from transgan.utils import files
 
 logger = logging.getLogger(__name__)
 
+FINISHED = "finished.json"
+INGREDIENTS = "ingredients.json"
 
 Work = Callable[[Path], Mapping[str, str] | None]
 
 
-def run_stage(
-    plan: Plan,
-    stage: StageName,
-    subject: StageSubject,
-    outputs: Mapping[str, Path],
-    work: Work,
-    inputs: Mapping[str, str] | None = None,
-) -> bool:
-    """Make a stage's declared outputs: from finished work if there is any, else by calling `work(folder)`, which may be gone on with.
+def run_stage(plan: Plan, stage: Stage, work: Work, inputs: Mapping[str, str] | None = None) -> bool:
+    """Create a stage's declared outputs: from finished work if there is any, else by calling `work(folder)`.
 
-    `outputs` maps a file name inside the folder, which `work` must write, to its declared path; `work` may return the SHA-256 of some, which
-    are then not read once more. `inputs` are digests of what the result is
-    made from besides the configuration (the data's content): finished work made from other inputs is set aside, not used and not deleted.
-    Returns whether `work` was called. Raises UserError when another process holds the folder or when it belongs to another configuration.
+    `work` must write every file that `stage.files` names to the state folder. It may find an interrupted call's files
+    there and resume from them. It may return the SHA-256 of some outputs, which are then not hashed again.
+
+    `inputs` are digests of what the result depends on besides the configuration, such as the data's content. Work on
+    other inputs is set aside, neither used nor deleted.
+
+    Returns whether `work` was called. Raises UserError if another process holds the folder, or if it contains work of
+    another configuration.
     """
-    folder = plan.paths.workspace(stage, subject, plan.fingerprint(stage, subject))
-    with locked(
-        folder, f"{stage} {subject}", wait=stage == "prepare"
-    ):  # one pack may serve several datasets: the second waits for it
-        _claim(plan, stage, subject, folder, dict(inputs or {}))
-        worked = not is_finished(folder, outputs)
-        if worked:
-            (folder / "finished.json").unlink(missing_ok=True)
-            known = work(folder) or {}
-            files.write_json(
-                folder / "finished.json",
-                {"outputs": {key: known.get(key) or files.sha256(folder / key) for key in outputs}},
-            )
+    folder = plan.paths.workspace(stage.verb, stage.subject, stage.fingerprint)
+    title = f"{stage.verb} {stage.name}"
+    # Several datasets may share one pack: the second process waits for the first.
+    with locked(folder, title, wait=stage.verb == "prepare"):
+        _claim(plan, stage, folder, dict(inputs or {}))
+        must_work = not is_finished(folder, stage.files)
+        if must_work:
+            (folder / FINISHED).unlink(missing_ok=True)
+            digests = work(folder) or {}
+            mark_finished(folder, stage.files, digests)
         else:
-            logger.info(f"{stage} {subject}: already finished ({folder})")
-        for key, target in outputs.items():
-            files.link_or_copy(folder / key, target)
-    return worked
+            logger.info(f"{title}: already finished ({folder})")
+        for name, declared in stage.files.items():
+            files.link_or_copy(folder / name, declared)
+    return must_work
 
 
-def locked(folder: Path, what: str, wait: bool = False) -> AbstractContextManager[None]:
-    """Hold a state folder; a second process waits, or is told so (UserError)."""
-    return files.lock(folder.with_name(f".{folder.name}.lock"), what, wait)
+def locked(folder: Path, title: str, wait: bool = False) -> AbstractContextManager[None]:
+    """Hold a state folder. If another process holds it, wait or raise UserError, which names `title`."""
+    return files.lock(folder.with_name(f".{folder.name}.lock"), title, wait)
 
 
-def is_finished(folder: Path, outputs: Mapping[str, Path] | None = None) -> bool:
-    """Whether the folder holds a finished result whose files are all there, undamaged, and are the ones asked for."""
-    marker = folder / "finished.json"
+def mark_finished(folder: Path, outputs: Iterable[str], digests: Mapping[str, str] | None = None) -> None:
+    """Record in finished.json that the work in a folder is complete, with the SHA-256 of its outputs.
+
+    `digests` are those that are already known.
+    """
+    known = digests or {}
+    files.write_json(
+        folder / FINISHED, {"outputs": {name: known.get(name) or files.sha256(folder / name) for name in outputs}}
+    )
+
+
+def is_finished(folder: Path, outputs: Iterable[str] | None = None) -> bool:
+    """Whether a folder contains a complete and undamaged result, consisting of exactly the files `outputs` if given."""
+    marker = folder / FINISHED
     if not marker.exists():
         return False
     recorded: dict[str, str] = files.read_json(marker)["outputs"]
     if outputs is not None and set(recorded) != set(outputs):
         return False
     damaged = [
-        key for key, digest in recorded.items() if not (folder / key).exists() or files.sha256(folder / key) != digest
+        name
+        for name, digest in recorded.items()
+        if not (folder / name).exists() or files.sha256(folder / name) != digest
     ]
     if damaged:
-        logger.warning(f"{folder}: {', '.join(damaged)} missing or damaged; made again")
+        logger.warning(f"{folder}: {', '.join(damaged)} missing or damaged; computing the result again")
     return not damaged
 
 
-def _claim(plan: Plan, stage: StageName, subject: StageSubject, folder: Path, inputs: dict[str, str]) -> None:
-    """Make sure that what the folder holds, if anything, belongs to this configuration and these inputs."""
-    ingredients = plan.ingredients(stage, subject)
-    marker = folder / "ingredients.json"
+def _claim(plan: Plan, stage: Stage, folder: Path, inputs: dict[str, str]) -> None:
+    """Make sure that the folder belongs to this configuration and these inputs."""
+    ingredients = plan.ingredients(stage.verb, stage.subject)
+    marker = folder / INGREDIENTS
     if not marker.exists():
-        _say_difference(plan, stage, subject, folder, ingredients)
+        _log_changes(stage, folder, ingredients)
         files.write_json(marker, {"ingredients": ingredients, "inputs": inputs})
         return
-    held = files.read_json(marker)
-    if held["ingredients"] != ingredients:
-        raise UserError(
-            f"{folder}: holds work of another configuration ({_first_difference(held['ingredients'], ingredients)}); move that folder away"
-        )
-    if held["inputs"] != inputs:
-        _swap_inputs(folder, held["inputs"], inputs, ingredients)
+    recorded = files.read_json(marker)
+    if recorded["ingredients"] != ingredients:
+        changes = _summary(differences(recorded["ingredients"], ingredients))
+        raise UserError(f"{folder}: contains work of another configuration ({changes}); move that folder away")
+    if recorded["inputs"] != inputs:
+        _swap_inputs(folder, recorded["inputs"], inputs, ingredients)
 
 
 def _swap_inputs(folder: Path, old: dict[str, str], new: dict[str, str], ingredients: dict[str, Any]) -> None:
-    """Set work made from other inputs aside, and bring back what an earlier call set aside for these."""
-    aside = folder.with_name(f"{folder.name}.{_inputs_name(old)}")
-    logger.info(f"{folder}: was made from other data; kept as {aside.name}")
+    """Set work on the old inputs aside, and bring back work on the new ones that was set aside before."""
+    aside = folder.with_name(f"{folder.name}.{_suffix(old)}")
+    logger.info(f"{folder}: was computed from other data; kept as {aside.name}")
     shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)
-    back = folder.with_name(f"{folder.name}.{_inputs_name(new)}")
+    back = folder.with_name(f"{folder.name}.{_suffix(new)}")
     if back.exists():
         back.rename(folder)
     else:
-        files.write_json(folder / "ingredients.json", {"ingredients": ingredients, "inputs": new})
+        files.write_json(folder / INGREDIENTS, {"ingredients": ingredients, "inputs": new})
 
 
-def _inputs_name(inputs: dict[str, str]) -> str:
+def _suffix(inputs: dict[str, str]) -> str:
     return "-".join(digest[:8] for _, digest in sorted(inputs.items())) or "none"
 
 
-def _say_difference(
-    plan: Plan, stage: StageName, subject: StageSubject, folder: Path, ingredients: dict[str, Any]
-) -> None:
-    """Before starting in a fresh folder, say what changed since the newest work on the same name."""
-    if stage == "prepare" or not folder.parent.exists():
+def _log_changes(stage: Stage, folder: Path, ingredients: dict[str, Any]) -> None:
+    """Before work starts in a new folder, log what changed since the newest work of the same name."""
+    if stage.verb == "prepare" or not folder.parent.exists():
         return
-    others = sorted(folder.parent.glob("*/ingredients.json"), key=lambda path: path.stat().st_mtime)
+    others = sorted(folder.parent.glob(f"*/{INGREDIENTS}"), key=lambda path: path.stat().st_mtime)
     if others:
-        held = files.read_json(others[-1])["ingredients"]
+        newest = others[-1]
+        changes = _summary(differences(files.read_json(newest)["ingredients"], ingredients))
         logger.info(
-            f"{stage} {subject}: starting anew in {folder.name}; changed since {others[-1].parent.name}: {_first_difference(held, ingredients)}"
+            f"{stage.verb} {stage.name}: starting from scratch in {folder.name}; "
+            f"changed since {newest.parent.name}: {changes}"
         )
 
 
@@ -142,7 +151,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _first_difference(old: Any, new: Any) -> str:
-    found = differences(old, new)
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return "; ".join(found[:3]) + more
+def _summary(changes: list[str]) -> str:
+    """The first three changes, and the number of others."""
+    more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+    return "; ".join(changes[:3]) + more

@@ -9,9 +9,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transgan.config.paths import MANIFEST
 from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.pipeline.freshness import require
+from transgan.pipeline.stages import CLASSIFIER, stage
 from transgan.pipeline.workspace import run_stage
 from transgan.schema import ClassifierConfig
 from transgan.utils import files
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 logger = logging.getLogger(__name__)
-
-WEIGHTS = "classifier.safetensors"
 
 
 def train(plan: Plan, name: str) -> None:
@@ -35,17 +35,17 @@ def train(plan: Plan, name: str) -> None:
     needed = plan.classifier_needed
     data = plan.paths.data(config.dataset)
     if needed:
-        require(plan, "prepare", config.dataset, data / "manifest.json", "prepare", config.dataset)
-    inputs = {"data": files.read_json(data / "manifest.json")["sha256"]} if needed else {}
+        require(plan, "prepare", config.dataset, data / MANIFEST, "prepare", config.dataset)
+    inputs = {"data": files.read_json(data / MANIFEST)["sha256"]} if needed else {}
 
     def work(folder: Path) -> None:
         from safetensors.torch import save
 
         tensors, about = _train(config, data) if needed else _no_weights(name, plan.scale_name)
         metadata = {**about, "fingerprint": plan.fingerprint("classifier", name)}
-        files.write_bytes(folder / WEIGHTS, save(tensors, {"transgan": json.dumps(metadata, sort_keys=True)}))
+        files.write_bytes(folder / CLASSIFIER, save(tensors, {"transgan": json.dumps(metadata, sort_keys=True)}))
 
-    run_stage(plan, "classifier", name, {WEIGHTS: plan.paths.classifier(name)}, work, inputs)
+    run_stage(plan, stage(plan, "classifier", name), work, inputs)
 
 
 def _train(config: ClassifierConfig, data: Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:

@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from transgan.config.fingerprint import REFERENCE_FIELDS, digest
+from transgan.config.paths import MANIFEST
 from transgan.config.plan import Plan
 from transgan.config.reference_key import ReferenceKey
 from transgan.data.pack import Pack
@@ -26,11 +27,10 @@ from transgan.metrics.generator_files import open_generator
 from transgan.metrics.image_sources import ImageSource
 from transgan.metrics.reference_statistics import Reference, compute_reference, load_reference
 from transgan.metrics.subsets import evenly_spaced
-from transgan.pipeline.workspace import is_finished, locked
+from transgan.pipeline.stages import STATISTICS
+from transgan.pipeline.workspace import is_finished, locked, mark_finished
 from transgan.schema import ProtocolConfig
 from transgan.scoring import reference as reference_stage
-from transgan.scoring.reference import STATISTICS
-from transgan.utils import files
 from transgan.utils.npz import read_npz
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def _images(
     """Images of a dataset or pack (`splits`, by default all), a folder, an archive or an .npz; at most `count`."""
     base, _, split = name.partition(":")
     folder = plan.paths.data(base) if base in plan.datasets and not Path(base).exists() else Path(base)
-    if not (folder / "manifest.json").exists():
+    if not (folder / MANIFEST).exists():
         if base in plan.datasets and not Path(base).exists():
             raise UserError(f"{folder}: not there; run `{plan.command('prepare', base)}` first")
         if not Path(name).exists():
@@ -209,8 +209,8 @@ def _stored_reference(
     }
     folder = plan.paths.state / "reference" / "evaluate" / digest(about)
     with locked(folder, f"evaluate: reference {name}", wait=True):
-        if not is_finished(folder, {STATISTICS: folder}):
+        if not is_finished(folder, [STATISTICS]):
             reference = compute_reference(images, config, weights_file, device, about, f"reference {name}")
             reference.save(folder / STATISTICS)
-            files.write_json(folder / "finished.json", {"outputs": {STATISTICS: files.sha256(folder / STATISTICS)}})
+            mark_finished(folder, [STATISTICS])
     return load_reference(folder / STATISTICS)

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from transgan.config.paths import MANIFEST
 from transgan.config.plan import Plan
 from transgan.config.reference_key import ReferenceKey
 from transgan.errors import UserError
 from transgan.metrics import weights
 from transgan.pipeline.freshness import require
+from transgan.pipeline.stages import STATISTICS, stage
 from transgan.pipeline.workspace import run_stage
 from transgan.utils import files
 
 logger = logging.getLogger(__name__)
-
-STATISTICS = "statistics.npz"
 
 
 def compute(plan: Plan, key: ReferenceKey) -> None:
@@ -26,8 +26,8 @@ def compute(plan: Plan, key: ReferenceKey) -> None:
     """
     protocol = plan.protocol(key.protocol)
     data = plan.paths.data(key.dataset)
-    require(plan, "prepare", key.dataset, data / "manifest.json", "prepare", key.dataset)
-    manifest = files.read_json(data / "manifest.json")
+    require(plan, "prepare", key.dataset, data / MANIFEST, "prepare", key.dataset)
+    manifest = files.read_json(data / MANIFEST)
     weights_file, weights_digest = weights.locate(plan, protocol)
 
     def work(folder: Path) -> None:
@@ -55,8 +55,7 @@ def compute(plan: Plan, key: ReferenceKey) -> None:
         reference = compute_reference(images, protocol, weights_file, device, about, f"reference {key}")
         reference.save(folder / STATISTICS)
 
-    outputs = {STATISTICS: plan.paths.reference(key)}
-    run_stage(plan, "reference", key, outputs, work, {"data": manifest["sha256"], "weights": weights_digest})
+    run_stage(plan, stage(plan, "reference", key), work, {"data": manifest["sha256"], "weights": weights_digest})
 
 
 @dataclass(frozen=True)

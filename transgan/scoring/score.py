@@ -14,6 +14,7 @@ from transgan.config.plan import Plan, Run
 from transgan.errors import UserError
 from transgan.metrics import generator_files, weights
 from transgan.pipeline.freshness import require, require_reference
+from transgan.pipeline.stages import METRICS, SCORES, stage
 from transgan.pipeline.workspace import locked, run_stage
 from transgan.scoring import reference
 from transgan.utils import files
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from transgan.models.base import GeneratorNetwork
 
 logger = logging.getLogger(__name__)
-
-METRICS = "metrics.json"
-SCORES = "scores.json"
 
 
 def score(plan: Plan, run_name: str) -> None:
@@ -55,9 +53,8 @@ def score(plan: Plan, run_name: str) -> None:
         metrics = scores["protocols"][run.protocol_name]
         files.write_json(folder / METRICS, {name: fmean(metric["values"]) for name, metric in metrics.items()})
 
-    outputs = {SCORES: plan.paths.score(run_name), METRICS: plan.paths.metrics(run_name)}
     inputs = _inputs(plan, run, trained / "generator.safetensors", weights_digest, plan.command("train", run_name))
-    run_stage(plan, "score", run_name, outputs, work, inputs)
+    run_stage(plan, stage(plan, "score", run_name), work, inputs)
 
 
 def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:

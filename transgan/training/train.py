@@ -7,13 +7,13 @@ Torch is imported only if there is something to train.
 import os
 from pathlib import Path
 
+from transgan.config.paths import MANIFEST
 from transgan.config.plan import Plan
-from transgan.data.pack import MANIFEST
 from transgan.pipeline.freshness import require, require_reference
+from transgan.pipeline.stages import stage
 from transgan.pipeline.workspace import Work, run_stage
 from transgan.utils import files
 
-OUTPUTS = ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz", "provenance.json")
 NOTHING_TO_DO, TRAIN = 1, 2  # the main process's message to the others under torchrun
 
 
@@ -72,11 +72,10 @@ def _train_under_torchrun(plan: Plan, run_name: str) -> None:
 def _run_stage(plan: Plan, run_name: str, work: Work) -> None:
     """Check the inputs and publish the outputs, which `work(folder)` computes unless they are finished."""
     run = plan.run(run_name)
-    results = plan.paths.run(run_name)
     pack = plan.paths.data(run.dataset_name) / MANIFEST
     require(plan, "prepare", run.dataset_name, pack, "prepare", run.dataset_name)
     manifest = files.read_json(pack)
     inputs = {"data": str(manifest["sha256"])}
     if run.recipe.dynamics.fid_samples:
         inputs["reference"] = files.sha256(require_reference(plan, run))
-    run_stage(plan, "train", run_name, {name: results / name for name in OUTPUTS}, work, inputs)
+    run_stage(plan, stage(plan, "train", run_name), work, inputs)
