@@ -25,7 +25,7 @@ LIBRARIES = ("torch", "torchvision", "torch-fidelity", "numpy", "scipy", "scikit
 
 
 def collect(started: datetime, mlflow_run_id: str | None, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Provenance of work that started at `started` (with a time zone) and ends now, as JSON-compatible data.
+    """Provenance of work that began at `started` (aware of its time zone) and ends now, as JSON-compatible data.
 
     Keys: commit (40 hex digits, None outside a clone), dirty (None outside a clone), started, finished (ISO 8601, UTC),
     seconds, mlflow_run_id, hardware {cpu, cores, memory_gib, gpus}, python, libraries {name: version}, and those of

@@ -1,8 +1,8 @@
 # What every rule needs: the plan, the stage graph, and the config files that make a changed fingerprint visible.
 #
-# A result is up to date if it carries the plan's fingerprint. File times do not matter, because DVC, git and copying
-# change them. If the result is up to date, its stage's inputs are `ancient`. If it is not, the stage's config file is
-# newer than the result, so Snakemake runs the stage.
+# A result is up to date if it carries the plan's fingerprint. File times do not decide, because DVC, git and copying
+# change them. If a result is up to date, its inputs from other rules are marked `ancient`. If it is not, the stage's
+# config file is touched, so that it is newer than the outputs and the stage runs again.
 from snakemake.exceptions import WorkflowError
 from snakemake.resources import Resource
 
@@ -24,15 +24,15 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
-# Jobs find the command line in the environment of the Python that runs Snakemake, even if it is not activated. `keep
-# LOG` is a `tee` that ignores signals, so that it outlives the stage and stores its last messages.
+# The `transgan` script next to the Python that runs Snakemake, so that the environment need not be activated; and
+# `keep LOG`, a `tee` that ignores signals, so that the log contains the last messages of an interrupted stage.
 shell.prefix(
     f"export PATH={Path(sys.executable).parent}:$PATH; "
     "keep() {{ trap '' INT TERM; exec tee $1; }}; "
 )
 
-# As many GPU jobs run at once as there are GPUs. `--resources gpu=N` overrides this, because the GPUs of a cluster are not
-# on the node that submits the jobs.
+# By default, as many GPU jobs run at once as this machine has GPUs. `--resources gpu=N` overrides this without a check,
+# because a cluster's GPUs are not on the node that submits the jobs.
 GPUS = gpu_count(PLAN)
 if "gpu" in workflow.global_resources:
     GPUS = workflow.global_resources["gpu"].value
@@ -66,16 +66,16 @@ wildcard_constraints:
 
 
 def inputs_of(verb, name):
-    """Inputs of a stage. They are `ancient` only if the stage is settled, because Snakemake never updates ancient inputs."""
+    """A stage's inputs, `ancient` only if the stage is settled, because Snakemake does not update ancient inputs."""
     key = f"{verb}@{name}"
     return [ancient(path) if key in SETTLED else path for path in GRAPH[key].inputs]
 
 
 def config_of(verb, name):
-    """The config file of a stage, which is newer than its outputs exactly if these belong to another fingerprint."""
+    """A stage's config file, which is newer than its outputs only if they belong to another fingerprint."""
     return CONFIGS[f"{verb}@{name}"]
 
 
 def gpus(verb, name):
-    """Number of GPUs that a stage requests: 0 on a machine without GPUs."""
+    """Number of GPUs that a stage requests: 0 on a machine without any."""
     return GRAPH[f"{verb}@{name}"].devices if GPUS else 0

@@ -1,4 +1,4 @@
-# The rules fetch and prepare: from a source to packed arrays.
+# fetch and prepare: from a source to packed arrays.
 DATA = f"data/{PLAN.scale_name}"
 
 
@@ -17,7 +17,7 @@ rule fetch:
 
 rule prepare:
     input:
-        stages=lambda w: inputs_of("prepare", w.dataset),
+        inputs=lambda w: inputs_of("prepare", w.dataset),
         config=lambda w: config_of("prepare", w.dataset),
     output:
         f"{DATA}/{{dataset}}/images.npy",

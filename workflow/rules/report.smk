@@ -1,8 +1,8 @@
-# The rules table, cells and figure: the paper's tables and figures with this project's numbers. `snakemake --report` shows
-# the outputs marked `report`.
+# Tables, figures, and all cells of the tables in one file: the paper's results next to this project's.
+# `snakemake --report` includes the outputs marked `report`.
 rule table:
     input:
-        stages=lambda w: inputs_of("table", w.table),
+        inputs=lambda w: inputs_of("table", w.table),
         config=lambda w: config_of("table", w.table),
     output:
         report(
@@ -31,7 +31,7 @@ rule table:
 
 rule cells:
     input:
-        stages=lambda w: inputs_of("cells", "all"),
+        inputs=lambda w: inputs_of("cells", "all"),
         config=lambda w: config_of("cells", "all"),
     output:
         report(
@@ -53,7 +53,7 @@ rule cells:
 
 rule figure:
     input:
-        stages=lambda w: inputs_of("figure", w.figure),
+        inputs=lambda w: inputs_of("figure", w.figure),
         config=lambda w: config_of("figure", w.figure),
     output:
         report(

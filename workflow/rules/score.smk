@@ -1,7 +1,7 @@
-# The rules classifier, reference and score: the digit classifier, statistics of real images, and scores of runs.
+# classifier, reference and score: train the digit classifier, compute the reference statistics, and score each run.
 rule classifier:
     input:
-        stages=lambda w: inputs_of("classifier", w.classifier),
+        inputs=lambda w: inputs_of("classifier", w.classifier),
         config=lambda w: config_of("classifier", w.classifier),
     output:
         f"{RESULTS}/classifiers/{{classifier}}.safetensors",
@@ -16,7 +16,7 @@ rule classifier:
 
 rule reference:
     input:
-        stages=lambda w: inputs_of("reference", f"{w.dataset}-{w.protocol}"),
+        inputs=lambda w: inputs_of("reference", f"{w.dataset}-{w.protocol}"),
         config=lambda w: config_of("reference", f"{w.dataset}-{w.protocol}"),
     output:
         f"{RESULTS}/reference/{{dataset}}-{{protocol}}.npz",
@@ -33,7 +33,7 @@ rule reference:
 
 rule score:
     input:
-        stages=lambda w: inputs_of("score", w.run),
+        inputs=lambda w: inputs_of("score", w.run),
         config=lambda w: config_of("score", w.run),
     output:
         f"{RESULTS}/scores/{{run}}.json",

@@ -1,8 +1,8 @@
-# The rule train: one training run. Its checkpoints are in state/. They are not declared as outputs, because Snakemake
-# deletes the outputs of a failed job.
+# train: one training run. Its checkpoints are in state/ and are not declared as outputs, so that Snakemake does not delete
+# them when a job fails.
 rule train:
     input:
-        stages=lambda w: inputs_of("train", w.run),
+        inputs=lambda w: inputs_of("train", w.run),
         config=lambda w: config_of("train", w.run),
     output:
         f"{RESULTS}/runs/{{run}}/generator.safetensors",
@@ -22,8 +22,9 @@ rule train:
         "transgan train {wildcards.run} {params.options} 2>&1 | keep {log}"
 
 
-# The longest run starts before all others, so that shorter runs fill the remaining cores meanwhile. It needs a rule of
-# its own, because a priority cannot be a function of the wildcards. A profile must set its resources too.
+# The longest run has a rule of its own with a higher priority, so that it starts first and shorter runs fill the other
+# cores. (Snakemake's `priority` cannot depend on wildcards.) A profile that sets resources for `train` must set them for
+# this rule, too.
 use rule train as train_longest with:
     wildcard_constraints:
         run=LONGEST_RUN,
