@@ -3,7 +3,7 @@
     nice python benchmarks/generator256.py [--threads 2] [--out benchmarks/results/generator256.json]
 
 The generator has its full width; standard attention replaces the tiles of its last three stages. The forward pass runs
-without gradients in a separate process, whose peak memory the operating system reports. The memory beyond the weights is
+without gradients in a separate process, whose peak memory the system reports. The memory beyond the weights is
 also counted on tensors without content. If the machine is too small for standard attention, only that count is written.
 """
 

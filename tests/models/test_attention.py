@@ -1,4 +1,4 @@
-"""Self-attention with every pattern: against masked attention over the whole map, twice differentiable, under autocast."""
+"""Self-attention with every pattern: equal to masked attention over the map, twice differentiable, under autocast."""
 
 from contextlib import nullcontext
 

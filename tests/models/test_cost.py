@@ -1,4 +1,4 @@
-"""Multiply-adds and activation memory of every attention pattern as the map grows, counted on tensors without content."""
+"""Multiply-adds and activation memory of every attention pattern as the map grows, counted on fake tensors."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Every model that params.yaml names: sizes to the digit, no convolutions in transformers, and two training steps at a reduced width."""
+"""Every model in params.yaml: exact sizes, no convolutions in transformers, two training steps at a reduced width."""
 
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def test_nothing_convolves_but_patch_embeddings(name):
 
 
 def reduced(model: ModelConfig) -> ModelConfig:
-    """The same stages, blocks, cells, forms, norms and positions, with least widths and depths; transformers at a quarter of the side."""
+    """The same stages, blocks, patterns, norms and positions at the least width and depth, smaller sides."""
     generator, discriminator = reduce_net(model.generator.plain()), reduce_net(model.discriminator.plain())
     transformers = [net for net in (generator, discriminator) if net["family"] == "transformer"]
     if len(transformers) == 2:

@@ -1,4 +1,4 @@
-"""The generator and the discriminator as wholes: shapes, noise, locality band, recomputation, precision, initialisation."""
+"""The generator and the discriminator as wholes: shapes, noise, locality band, recomputation, precision, init."""
 
 from contextlib import nullcontext
 from typing import Any

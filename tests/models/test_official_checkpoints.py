@@ -19,7 +19,7 @@ from transgan.schema.model import TransformerDiscriminator, TransformerGenerator
 def released_keys(
     module: torch.nn.Module, further: dict[int, int] | None = None, numbered: bool = True
 ) -> dict[str, torch.Tensor]:
-    """The state of a network of ours under the authors' names. `further`: stage -> its first block that is in blocks_<stage>1."""
+    """A network's state under the authors' names. `further`: stage -> its first block that is in blocks_<stage>1."""
     is_generator = hasattr(module, "to_rgb")
     state = {}
     for name, value in module.state_dict().items():

@@ -42,7 +42,7 @@ def test_a_released_module_gives_the_authors_output(name):
 
 
 # Outputs at four pixels of small networks of the two 256-pixel families, recorded when this implementation agreed with
-# church256_generator.npz and celebahq256_generator.npz to 3e-5: they guard the same layers where those files are not at hand.
+# church256_generator.npz and celebahq256_generator.npz to 3e-5. They test the same layers where those are missing.
 RECORDED: dict[str, list[float]] = {
     "church256": [0.846274, -4.387899, -2.037318, -1.57368],
     "celebahq256-released": [-3.423028, 1.091801, -0.204614, -2.224843],

@@ -26,7 +26,7 @@ def test_every_costly_rule_has_resources_in_the_slurm_profile() -> None:
 
 
 def as_in_a_terminal() -> None:
-    """A background process starts with SIGINT ignored, and a shell cannot trap a signal that it ignores at its start."""
+    """A background process ignores SIGINT, and a shell cannot trap a signal that was ignored at its start."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -136,7 +136,7 @@ class Plan:
 
     @property
     def score_tables(self) -> list[str]:
-        """Names of the tables of scores. Their cells are in results/<scale>/cells.csv; tables of costs have no cells."""
+        """Tables of scores, whose cells are in results/<scale>/cells.csv. Tables of costs have no cells."""
         return [name for name, table in self.params.tables.items() if table.kind == "scores"]
 
     @cached_property

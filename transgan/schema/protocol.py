@@ -1,4 +1,4 @@
-"""Configuration of scoring: protocols, and the classifier that replaces Inception at the demo scale (docs/paper.md 3.4)."""
+"""Configuration of scoring: protocols, and the classifier that replaces Inception at demo (docs/paper.md 3.4)."""
 
 from typing import Literal, Self
 

@@ -15,7 +15,8 @@ from transgan.schema.baselines import AutoGANGenerator
 
 MODELS = plan.load(Path(__file__).parents[3] / "params.yaml", "paper").models
 
-# Added up from the layers of the released networks: six 3 x 3 convolutions of 256 channels, five 1 x 1, the linear layer, the norm, to RGB.
+# The sum over the layers of the released networks: six 3 x 3 convolutions of 256 channels, five 1 x 1, the linear
+# layer, the norm, to RGB.
 CELLS = 6 * 256 * (9 * 256 + 1) + 5 * 256 * 257 + 2 * 256 + 3 * (9 * 256 + 1)
 PARAMETERS = {
     "autogan-cifar10": (129 * 16 * 256 + CELLS, 1_053_824),
@@ -45,7 +46,7 @@ def test_full_size_models_have_the_released_layers(name):
 
 
 def literal(net: nn.Module, z: Tensor) -> Tensor:
-    """The released order: skips are upsampled before their 1 x 1 convolution and added in place, which the next cells see."""
+    """As released: skips are upsampled before their 1 x 1 convolution and added in place, visible to the next cells."""
     x = net.project(z).view(len(z), 6, 3, 3)
     passed: list[Tensor] = []
     for mode, cell in zip(("nearest", "bilinear", "nearest"), net.cells, strict=True):

@@ -1,4 +1,4 @@
-"""The ResNets of WGAN-GP and SN-GAN: sizes, what a logit sees, the literature's formulas, batch norm, spectral norm, recomputation."""
+"""The ResNets of WGAN-GP and SN-GAN: sizes, receptive field, published formulas, normalization, recomputation."""
 
 import math
 from pathlib import Path
@@ -102,7 +102,7 @@ def literal_generator(net: nn.Module, z: Tensor) -> Tensor:
 
 
 def literal_discriminator(net: nn.Module, x: Tensor) -> Tensor:
-    """As published: the first block starts with a convolution, shortcuts convolve before they pool but in the first block."""
+    """As published: the first block starts with a convolution; other shortcuts convolve before they pool."""
     for i, block in enumerate(net.blocks):
         h = block.conv2(F.relu(block.conv1(x if i == 0 else F.relu(x))))
         if block.downsample:

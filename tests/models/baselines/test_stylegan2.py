@@ -56,7 +56,7 @@ def size(module: torch.nn.Module) -> int:
 
 
 def test_config_f_has_the_published_number_of_parameters_in_total_and_layer_by_layer():
-    """FFHQ at 1024 pixels, as the reference implementation prints it with eight mapping layers: 30,370,060 and 29,012,513."""
+    """FFHQ at 1024 pixels, as the reference implementation prints with eight mapping layers: 30,370,060; 29,012,513."""
     with torch.device("meta"):
         generator = build_generator(StyleGAN2Generator(family="stylegan2", resolution=1024, channel_base=32768))
         critic = build_discriminator(StyleGAN2Discriminator(family="stylegan2", channel_base=32768), 1024)
@@ -147,7 +147,7 @@ def test_demodulated_output_has_unit_variance_whatever_the_style():
 
 
 def by_definition(x: torch.Tensor, up: int, down: int, before: int, after: int) -> torch.Tensor:
-    """Zeros between the pixels, zeros around, FIR [1, 3, 3, 1] in both directions (sum `up`^2), every `down`-th pixel: pixel by pixel."""
+    """Pixel by pixel: zeros between and around, FIR [1, 3, 3, 1] both ways (sum `up`^2), every `down`-th pixel."""
     taps = [up * tap / 8 for tap in (1, 3, 3, 1)]
     side = len(x) * up + before + after
     wide = torch.zeros(side, side, dtype=x.dtype)

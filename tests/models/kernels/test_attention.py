@@ -14,7 +14,7 @@ GPU = "cuda"
 
 
 def operands(tokens: int, width: int, bias: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor | None, ...]:
-    """Query, key and value as `SelfAttention` has them, views of one tensor, and no bias, a fixed one or a learnt one."""
+    """Query, key and value as in `SelfAttention`, views of one tensor, and no bias, a fixed one or a learnt one."""
     torch.manual_seed(0)
     query, key, value = torch.randn(IMAGES, tokens, 3, HEADS, width, dtype=dtype).requires_grad_().unbind(2)
     table = None if bias == "none" else torch.randn(HEADS, tokens, tokens, dtype=dtype)
