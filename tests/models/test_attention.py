@@ -1,4 +1,4 @@
-"""Self-attention with every pattern: equal to masked attention over the map, twice differentiable, under autocast."""
+"""Self-attention with every pattern: compared with masked attention, twice differentiable, under autocast."""
 
 from contextlib import nullcontext
 

@@ -1,4 +1,4 @@
-"""Multiply-adds and activation memory of every attention pattern as the map grows, counted on fake tensors."""
+"""Multiply-adds and activation memory of every attention pattern as the map grows, on tensors without content."""
 
 import itertools
 

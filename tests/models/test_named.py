@@ -17,7 +17,7 @@ MODELS = {
     name: model for name, model in ALL.items() if model.generator.family == model.discriminator.family == "transformer"
 }
 
-# paper.md 4.6, counted in the authors' modules; the discriminators of the first version have no published count.
+# docs/paper.md 4.6, counted on the authors' modules. The discriminators of the first version were never counted.
 PARAMETERS = {
     "cifar10": (83_312_495, 10_210_400),
     "stl10": (168_466_623, 10_341_536),
@@ -48,7 +48,7 @@ def test_sizes_of_the_first_version(name, millions):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_nothing_convolves_but_patch_embeddings(name):
+def test_only_patch_embeddings_convolve(name):
     generator, discriminator = on_meta(MODELS[name])
     convolutions = (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm)
     assert not [key for key, module in generator.named_modules() if isinstance(module, convolutions)]
@@ -60,17 +60,17 @@ def test_nothing_convolves_but_patch_embeddings(name):
 
 
 def reduced(model: ModelConfig) -> ModelConfig:
-    """The same stages, blocks, patterns, norms and positions at the least width and depth, smaller sides."""
+    """The same architecture with the least widths and depths, transformers at a quarter of the side."""
     generator, discriminator = reduce_net(model.generator.plain()), reduce_net(model.discriminator.plain())
     transformers = [net for net in (generator, discriminator) if net["family"] == "transformer"]
     if len(transformers) == 2:
         generator["bottom_width"] //= 4
     for net in transformers:
-        for form in (net["wide"], *(group for stage in net["stages"] for group in stage["blocks"])):
-            form["window"] = form["window"] and max(2, form["window"] // 4)
-            form["landmarks"] = 16
-            if "depth" in form:
-                form["depth"] = min(1, form["depth"])
+        for blocks in (net["wide"], *(group for stage in net["stages"] for group in stage["blocks"])):
+            blocks["window"] = blocks["window"] and max(2, blocks["window"] // 4)
+            blocks["landmarks"] = 16
+            if "depth" in blocks:
+                blocks["depth"] = min(1, blocks["depth"])
     return ModelConfig.model_validate({"generator": generator, "discriminator": discriminator})
 
 
@@ -108,17 +108,17 @@ def test_two_training_steps(name):
         generator.set_progress(2 * step)
         discriminator.begin_step()
         fake = generator(torch.randn(2, generator.latent)).detach()
-        mixed = torch.lerp(fake, real, torch.rand(2, 1, 1, 1)).requires_grad_()
+        images = torch.lerp(fake, real, torch.rand(2, 1, 1, 1)).requires_grad_()
         with double_backward():
-            (slope,) = torch.autograd.grad(discriminator(mixed).sum(), mixed, create_graph=True)
+            (slope,) = torch.autograd.grad(discriminator(images).sum(), images, create_graph=True)
         penalty = 10 * (slope.flatten(1).norm(dim=1) - 1).square().mean()
-        drift = 0.001 * discriminator(real).mean().square()  # without it the gradients of the last biases cancel
+        drift = 0.001 * discriminator(real).mean().square()  # otherwise the gradients of the last biases cancel
         update(optimizers[1], discriminator(fake).mean() - discriminator(real).mean() + penalty + drift)
         update(optimizers[0], -discriminator(generator(torch.randn(2, generator.latent))).mean())
     for net, old in zip((generator, discriminator), before, strict=True):
         for (key, parameter), start in zip(net.named_parameters(), old, strict=True):
             assert parameter.isfinite().all(), key
-            if "cross_attention.noise_strength" not in key:  # declared and never used, as in the released module
+            if "cross_attention.noise_strength" not in key:  # never used, as in the released module
                 assert not torch.equal(parameter, start), key
 
 
@@ -128,8 +128,8 @@ def update(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
     optimizer.step()
 
 
-def test_rows_of_the_ablation_differ_in_the_wide_form_only():
-    """What the table's runs change: `wide.attention` of both networks, with tiles and landmarks already there."""
+def test_rows_of_the_ablation_differ_in_the_wide_attention_only():
+    """The runs of the table change `wide.attention` of both networks. Windows and landmarks are in the models."""
     for name in ("ablation64", "ablation128", "ablation256"):
         for attention in ("standard", "grid", "axis", "nystrom"):
             change: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The generator and the discriminator as wholes: shapes, noise, locality band, recomputation, precision, init."""
+"""Whole generators and discriminators: shapes, noise, locality band, recomputation, precision, initialization."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -56,7 +56,7 @@ def test_noise_has_one_number_per_token_in_block_order():
 @pytest.mark.parametrize(
     "build", [lambda: build_generator(small_generator()), lambda: build_discriminator(small_discriminator(), 8)]
 )
-def test_given_noise_decides_and_rows_do_not_depend_on_the_batch(build):
+def test_given_noise_is_used_and_an_output_does_not_depend_on_the_rest_of_the_batch(build):
     module = randomized(build())
     given = torch.randn(3, 6) if hasattr(module, "latent") else torch.randn(3, 3, 8, 8)
     noise = torch.randn(3, module.noise_width)
@@ -65,7 +65,7 @@ def test_given_noise_decides_and_rows_do_not_depend_on_the_batch(build):
     changed = noise.clone()
     changed[:, -1] += 1.0
     assert not torch.allclose(output, module(given, changed))
-    assert not torch.allclose(module(given), module(given))  # drawn anew where not given
+    assert not torch.allclose(module(given), module(given))  # sampled if it is not given
     with pytest.raises(ValueError, match="this network takes"):
         module(given, noise[:, 1:])
 
@@ -92,12 +92,12 @@ def test_the_locality_band_follows_the_images_shown():
     assert torch.equal(outputs[200], outputs[10**9])
     assert not torch.allclose(outputs[0], outputs[100])
     assert not torch.allclose(outputs[100], outputs[200])
-    free = randomized(build_generator(config.model_copy(update={"locality_band": ()})))
-    free.load_state_dict(generator.state_dict())
-    assert torch.equal(outputs[200], free(z))
+    without_band = randomized(build_generator(config.model_copy(update={"locality_band": ()})))
+    without_band.load_state_dict(generator.state_dict())
+    assert torch.equal(outputs[200], without_band(z))
 
 
-def test_a_class_token_first_goes_through_every_block():
+def test_class_token_first_passes_through_every_block():
     changes = {
         "class_token": "first",
         "relative_position": False,
@@ -128,8 +128,11 @@ def penalty_gradients(module: nn.Module, images: torch.Tensor, noise: torch.Tens
 @pytest.mark.parametrize("norm", ["layer", "pixel", "none"])
 @pytest.mark.parametrize("attention", ["standard", "grid", "axis", "nystrom"])
 def test_recomputed_blocks_give_the_same_gradients_under_double_backward(norm, attention):
-    form = {"attention": attention, "window": 2, "landmarks": 4}
-    stages = [{"share": 0.5, "blocks": [{"depth": 2, **form}]}, {"share": 0.5, "blocks": [{"depth": 1, **form}]}]
+    settings = {"attention": attention, "window": 2, "landmarks": 4}
+    stages = [
+        {"share": 0.5, "blocks": [{"depth": 2, **settings}]},
+        {"share": 0.5, "blocks": [{"depth": 1, **settings}]},
+    ]
     module = randomized(build_discriminator(small_discriminator(norm=norm, stages=stages), 8))
     images, noise = torch.randn(2, 3, 8, 8), torch.randn(2, module.noise_width)
     plain = penalty_gradients(module, images, noise)
@@ -167,8 +170,8 @@ def test_recomputed_gradients_are_the_same_bits():
     images, noise = torch.randn(2, 3, 8, 8), torch.randn(2, module.noise_width)
     stored = penalty_gradients(module, images, noise)
     module.checkpoint_activations = True
-    for ours, expected in zip(penalty_gradients(module, images, noise), stored, strict=True):
-        assert torch.equal(ours, expected)
+    for recomputed, expected in zip(penalty_gradients(module, images, noise), stored, strict=True):
+        assert torch.equal(recomputed, expected)
 
 
 def test_the_generator_recomputes_too():
@@ -183,15 +186,15 @@ def test_the_generator_recomputes_too():
 
 
 def test_recomputation_saves_memory():
-    """Bytes that the backward pass keeps, as the autograd graph saves them."""
-    kept = []
+    """In bytes that the autograd graph saves for the backward pass."""
+    stored = []
     module = build_discriminator(small_discriminator(), 8)
     for module.checkpoint_activations in (False, True):
         saved: list[int] = []
         with torch.autograd.graph.saved_tensors_hooks(lambda x, saved=saved: saved.append(x.nbytes) or x, lambda x: x):
             module(torch.randn(4, 3, 8, 8), torch.zeros(4, module.noise_width))
-        kept.append(sum(saved))
-    assert kept[1] < 0.5 * kept[0]
+        stored.append(sum(saved))
+    assert stored[1] < 0.5 * stored[0]
 
 
 def test_bfloat16_autocast_trains_and_stays_near_float32():
@@ -214,7 +217,7 @@ def test_bfloat16_autocast_trains_and_stays_near_float32():
                 assert parameter.grad.isfinite().all()
 
 
-def test_initialisation_is_that_of_the_released_code():
+def test_initialization_is_that_of_the_released_code():
     generator = build_generator(small_generator(latent=200, width=256))
     discriminator = build_discriminator(small_discriminator(width=128, noise=True), 16)
     bound = 1 / 200**0.5  # PyTorch's own for Linear: uniform with fan-in

@@ -1,4 +1,4 @@
-"""State dicts and checkpoint files in the authors' format. Numbers against theirs are in test_parity.py."""
+"""State dicts and checkpoint files in the authors' format. test_parity.py compares outputs with theirs."""
 
 import pickle
 import re
@@ -17,16 +17,16 @@ from transgan.schema.model import TransformerDiscriminator, TransformerGenerator
 
 
 def released_keys(
-    module: torch.nn.Module, further: dict[int, int] | None = None, numbered: bool = True
+    module: torch.nn.Module, second_group: dict[int, int] | None = None, numbered: bool = True
 ) -> dict[str, torch.Tensor]:
-    """A network's state under the authors' names. `further`: stage -> its first block that is in blocks_<stage>1."""
+    """The state of a network under the authors' names. `second_group`: stage -> its first block in blocks_<stage>1."""
     is_generator = hasattr(module, "to_rgb")
     state = {}
     for name, value in module.state_dict().items():
         found = re.match(r"stages\.(\d+)\.blocks\.(\d+)\.(.*)", name)
         if found:
             stage, block, rest = int(found[1]), int(found[2]), found[3]
-            name = f"{released_block(stage, block, is_generator, further or {}, numbered)}.{rest}"
+            name = f"{released_block(stage, block, is_generator, second_group or {}, numbered)}.{rest}"
         for old, new in (
             (r"^stages\.(\d+)\.position$", lambda m: f"pos_embed_{int(m[1]) + 1}"),
             (r"^patches\.(\d+)", lambda m: f"fRGB_{int(m[1]) + 1}"),
@@ -49,12 +49,12 @@ def released_keys(
     return state
 
 
-def released_block(stage: int, block: int, is_generator: bool, further: dict[int, int], numbered: bool) -> str:
+def released_block(stage: int, block: int, is_generator: bool, second_group: dict[int, int], numbered: bool) -> str:
     if is_generator and not numbered:
         return f"blocks.block.{block}" if stage == 0 else f"upsample_blocks.{stage - 1}.block.{block}"
     if is_generator:
         return f"blocks_{stage + 1}.block.{block}"
-    first = further.get(stage, 10**6)
+    first = second_group.get(stage, 10**6)
     return f"blocks_{stage + 1}.{block}" if block < first else f"blocks_{stage + 1}1.{block - first}"
 
 
@@ -102,13 +102,13 @@ def test_generators_of_other_widths_depths_and_norms_are_recognised(norm, noise)
     assert_same_output(module, released_keys(module), (2, 5), **({"norm": "none"} if norm == "none" else {}))
 
 
-def test_tiles_are_read_off_the_relative_tables():
+def test_windows_are_inferred_from_the_relative_position_tables():
     stages = [{"blocks": [{"depth": 1}]}, {"blocks": [{"depth": 1, "attention": "grid", "window": 3}, {"depth": 1}]}]
     module = randomized(build_generator(generator(width=64, stages=stages)))
     assert_same_output(module, released_keys(module), (2, 5))
 
 
-def test_without_tables_tiles_of_shuffled_stages_take_the_released_window_or_the_one_given():
+def test_without_tables_stages_after_a_pixel_shuffle_have_the_released_window_or_the_given_one():
     stages = [{"blocks": [{"depth": 1}]}, {"blocks": [{"depth": 1, "attention": "grid", "window": 16}]}]
     module = randomized(build_generator(generator(width=64, bottom_width=16, relative_position=False, stages=stages)))
     assert_same_output(module, released_keys(module), (2, 5))
@@ -118,7 +118,7 @@ def test_without_tables_tiles_of_shuffled_stages_take_the_released_window_or_the
         assert_same_output(module, released_keys(module), (2, 5), **known)
 
 
-def test_the_32_pixel_names_mean_full_attention_and_the_authors_arguments_are_understood():
+def test_32_pixel_names_mean_standard_attention_and_the_authors_arguments_are_accepted():
     stages = [{"blocks": [{"depth": 2}]}, {"blocks": [{"depth": 1}]}, {"blocks": [{"depth": 1}]}]
     module = randomized(
         build_generator(generator(width=64, norm="layer", relative_position=False, noise=True, stages=stages))
@@ -152,7 +152,7 @@ def test_discriminators_are_recognised_with_index_buffers_and_prefix(norm, prefi
 
 
 @pytest.mark.parametrize(("overlapping", "window"), [(True, 4), (True, 2), (False, 16)])
-def test_three_scales_without_tables_have_tiles_then_full_attention(overlapping, window):
+def test_three_scales_without_tables_have_grid_then_standard_attention(overlapping, window):
     grid = {"attention": "grid", "window": window}
     stages = [
         {"share": 0.25, "blocks": [{"depth": 1, **grid}]},
@@ -162,10 +162,10 @@ def test_three_scales_without_tables_have_tiles_then_full_attention(overlapping,
     config = discriminator(stages=stages, overlapping=overlapping, relative_position=False, noise=False)
     module = randomized(build_discriminator(config, 64))
     known = {} if window == (4 if overlapping else 16) else {"d_window_size": window}
-    assert_same_output(module, released_keys(module, further={1: 2}), (2, 3, 64, 64), **known)
+    assert_same_output(module, released_keys(module, second_group={1: 2}), (2, 3, 64, 64), **known)
 
 
-def test_the_output_has_the_shape_of_the_authors():
+def test_the_output_has_the_shape_of_the_authors_modules():
     module = build_discriminator(discriminator(), 16)
     assert from_state_dict(released_keys(module))(torch.zeros(3, 3, 16, 16)).shape == (3, 1)
     assert module(torch.zeros(3, 3, 16, 16)).shape == (3,)
@@ -181,7 +181,7 @@ def drop_half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
         (drop_half, "missing"),
         (lambda state: dict(list(state.items())[: len(state) // 2]), "missing"),
@@ -193,9 +193,9 @@ def drop_half(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         (lambda state: {}, "not a released network"),
     ],
 )
-def test_what_fits_no_family_is_refused_in_one_line_that_names_the_keys(spoil, message):
+def test_a_state_that_fits_no_family_is_refused_in_one_line_with_its_keys(damage, message):
     with pytest.raises(UserError, match=message) as caught:
-        from_state_dict(spoil(released_keys(build_generator(generator()))))
+        from_state_dict(damage(released_keys(build_generator(generator()))))
     assert "\n" not in str(caught.value)
 
 
@@ -204,7 +204,7 @@ def test_half_a_discriminator_is_refused():
         from_state_dict(drop_half(released_keys(build_discriminator(discriminator(), 16))))
 
 
-def test_a_side_that_is_no_multiple_of_the_window_is_refused():
+def test_a_side_that_does_not_divide_into_windows_is_refused():
     state = released_keys(build_generator(generator()))
     state["blocks_3.block.0.attn.relative_position_bias_table"] = torch.zeros((2 * 5 - 1) ** 2, 4)
     with pytest.raises(UserError, match="a side of 12 tokens does not divide into tiles of 5"):
@@ -215,7 +215,7 @@ def test_a_side_that_is_no_multiple_of_the_window_is_refused():
     ("known", "message"),
     [({"nrom": "pixel"}, "no keyword 'nrom'"), ({"norm": "batch"}, "is none of"), ({"latent": 6}, "latent is 5")],
 )
-def test_keywords_that_are_unknown_or_contradicted_are_refused(known, message):
+def test_unknown_or_contradicted_keywords_are_refused(known, message):
     with pytest.raises(UserError, match=message):
         from_state_dict(released_keys(build_generator(generator())), **known)
 
@@ -238,7 +238,7 @@ def checkpoint(tmp_path: Path, **more: Any) -> Path:
     return tmp_path / "released.pth"
 
 
-def test_a_checkpoint_becomes_a_generator_of_ours_with_the_averaged_weights(tmp_path):
+def test_a_checkpoint_is_imported_with_the_averaged_weights(tmp_path):
     out = import_official(checkpoint(tmp_path), tmp_path / "generator.safetensors")
     saved = load_generator(out)
     expected = from_state_dict(torch.load(tmp_path / "released.pth", weights_only=False)["avg_gen_state_dict"])
@@ -285,12 +285,12 @@ def test_damaged_and_hostile_files_are_refused_in_one_line(tmp_path):
         assert "()" not in str(caught.value)
     torch.save({"gen_state_dict": Evil()}, tmp_path / "zipped-code")
     torch.save(torch.nn.Linear(1, 1), tmp_path / "module")
-    for name, said in (
+    for name, message in (
         ("zipped-code", "is code"),
         ("module", "torch.nn.modules.linear.Linear, which is code"),
         ("missing.pth", "not there"),
     ):
-        with pytest.raises(UserError, match=said) as caught:
+        with pytest.raises(UserError, match=message) as caught:
             import_official(tmp_path / name, tmp_path / "out.safetensors")
         assert "weights_only" not in str(caught.value)
     assert not (tmp_path / "out.safetensors").exists()

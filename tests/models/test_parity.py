@@ -1,4 +1,4 @@
-"""Agreement with numbers that the authors' released modules produced (tests/models/fixtures/README.md)."""
+"""Agreement with the outputs of the authors' released modules (tests/models/fixtures/README.md)."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def fixture(name: str):
 
 
 @pytest.mark.parametrize("name", RELEASED)
-def test_a_released_module_gives_the_authors_output(name):
+def test_a_released_module_gives_the_output_of_the_authors(name):
     state, given, expected = fixture(name)
     with torch.no_grad():
         output = from_state_dict(state)(given)
@@ -42,7 +42,7 @@ def test_a_released_module_gives_the_authors_output(name):
 
 
 # Outputs at four pixels of small networks of the two 256-pixel families, recorded when this implementation agreed with
-# church256_generator.npz and celebahq256_generator.npz to 3e-5. They test the same layers where those are missing.
+# church256_generator.npz and celebahq256_generator.npz to 3e-5. They test the same layers if those files are missing.
 RECORDED: dict[str, list[float]] = {
     "church256": [0.846274, -4.387899, -2.037318, -1.57368],
     "celebahq256-released": [-3.423028, 1.091801, -0.204614, -2.224843],
@@ -50,7 +50,7 @@ RECORDED: dict[str, list[float]] = {
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_the_256_pixel_families_still_give_the_numbers_they_gave_when_they_agreed(name):
+def test_the_256_pixel_families_give_the_recorded_numbers(name):
     generator = build_generator(reduced(MODELS[name]).generator)
     numbers = np.random.default_rng(0)
     with torch.no_grad():
@@ -58,5 +58,5 @@ def test_the_256_pixel_families_still_give_the_numbers_they_gave_when_they_agree
             scale = parameter.shape[-1] ** -0.5 if parameter.ndim else 0.0  # scalars are noise strengths
             parameter.copy_(torch.as_tensor(scale * numbers.standard_normal(parameter.shape)))
         image = generator(torch.from_numpy(numbers.standard_normal((1, generator.latent))).float())[0]
-    found = [image[0, 0, 0], image[1, 20, 33], image[2, 41, 7], image[0, 63, 63]]
-    assert [float(value) for value in found] == pytest.approx(RECORDED[name], abs=1e-4)
+    pixels = [image[0, 0, 0], image[1, 20, 33], image[2, 41, 7], image[0, 63, 63]]
+    assert [float(value) for value in pixels] == pytest.approx(RECORDED[name], abs=1e-4)

@@ -11,7 +11,7 @@ from transgan.models.serialization import load_generator, save_generator
 from .test_networks import randomized, small_generator
 
 
-def test_a_generator_comes_back_with_its_configuration_and_metadata(tmp_path):
+def test_a_generator_is_read_with_its_configuration_and_metadata(tmp_path):
     config = small_generator()
     module = randomized(build_generator(config))
     save_generator(tmp_path / "g.safetensors", module, config, {"run": "a", "images": 7})
@@ -35,7 +35,7 @@ def test_the_same_weights_give_the_same_bytes_with_one_metadata_key(tmp_path):
     assert text == json.dumps(json.loads(text), sort_keys=True)
 
 
-def test_a_schedule_stands_where_training_left_it(tmp_path):
+def test_a_locality_schedule_is_restored_to_the_saved_progress(tmp_path):
     stages = [{"blocks": [{"depth": 1}]}, {"blocks": [{"depth": 1}]}]
     config = small_generator(
         latent_attention=False, noise=False, stages=stages, locality_band=[{"until": 100, "width": 1}]
@@ -49,7 +49,7 @@ def test_a_schedule_stands_where_training_left_it(tmp_path):
     assert not torch.allclose(load_generator(tmp_path / "late").module(z), banded)
 
 
-def test_files_that_are_no_generator_are_refused_in_one_line(tmp_path):
+def test_files_without_a_valid_generator_are_refused_in_one_line(tmp_path):
     config = small_generator()
     save_generator(tmp_path / "whole", build_generator(config), config, {})
     (tmp_path / "truncated").write_bytes((tmp_path / "whole").read_bytes()[:-100])

@@ -1,4 +1,4 @@
-"""Transformer blocks and stages, which generator and discriminator are made of (docs/paper.md 4.1, 4.2).
+"""Transformer blocks and stages, of which generator and discriminator consist (docs/paper.md 4.1, 4.2).
 
 Tokens are (batch, tokens, channels), in raster order outside a stage.
 """

@@ -1,4 +1,4 @@
-"""AutoGAN's generator: sizes, the released cells written out, skips, batch norm in evaluation, recomputation."""
+"""AutoGAN's generator: sizes, the released cells, skips, batch norm in evaluation mode, recomputation."""
 
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from transgan.schema.baselines import AutoGANGenerator
 
 MODELS = plan.load(Path(__file__).parents[3] / "params.yaml", "paper").models
 
-# The sum over the layers of the released networks: six 3 x 3 convolutions of 256 channels, five 1 x 1, the linear
-# layer, the norm, to RGB.
+# The sum over the released layers: six 3 x 3 convolutions of 256 channels, five 1 x 1, the linear layer, the norm,
+# the convolution to RGB.
 CELLS = 6 * 256 * (9 * 256 + 1) + 5 * 256 * 257 + 2 * 256 + 3 * (9 * 256 + 1)
 PARAMETERS = {
     "autogan-cifar10": (129 * 16 * 256 + CELLS, 1_053_824),
@@ -46,23 +46,23 @@ def test_full_size_models_have_the_released_layers(name):
 
 
 def literal(net: nn.Module, z: Tensor) -> Tensor:
-    """As released: skips are upsampled before their 1 x 1 convolution and added in place, visible to the next cells."""
+    """As released: skips are upsampled before the 1 x 1 convolution and added in place, for later cells too."""
     x = net.project(z).view(len(z), 6, 3, 3)
-    passed: list[Tensor] = []
+    earlier_maps: list[Tensor] = []
     for mode, cell in zip(("nearest", "bilinear", "nearest"), net.cells, strict=True):
         h = cell.conv1(F.interpolate(F.relu(x), scale_factor=2, mode=mode))
         out = h
-        for earlier, convolve in zip(passed, cell.skips, strict=True):
+        for earlier, convolve in zip(earlier_maps, cell.skips, strict=True):
             h += convolve(F.interpolate(earlier, size=h.shape[2:], mode=mode))
         result = cell.conv2(F.relu(h))
         if cell.shortcut is not None:
             result = result + cell.shortcut(F.interpolate(x, scale_factor=2, mode=mode))
-        passed.append(out)
+        earlier_maps.append(out)
         x = result
     return torch.tanh(net.to_rgb[2](F.relu(net.to_rgb[0](x))))
 
 
-def test_the_cells_are_the_released_ones():
+def test_the_cells_compute_what_the_released_ones_do():
     net, z = small(), torch.randn(4, 5)
     with torch.no_grad():
         torch.testing.assert_close(net(z), literal(net, z))
@@ -71,7 +71,7 @@ def test_the_cells_are_the_released_ones():
     assert sum(isinstance(module, nn.BatchNorm2d) for module in net.modules()) == 1
 
 
-def test_every_skip_reaches_the_picture():
+def test_every_skip_contributes_to_the_image():
     net, z = small().eval(), torch.randn(2, 5)
     before = net(z)
     for cell in net.cells:
@@ -84,7 +84,7 @@ def test_every_skip_reaches_the_picture():
     assert torch.equal(net(z), before)
 
 
-def test_in_evaluation_a_picture_does_not_depend_on_the_batch():
+def test_in_evaluation_mode_an_image_does_not_depend_on_the_batch():
     net, z = small(), torch.randn(6, 5)
     for _ in range(3):
         net(torch.randn(32, 5))

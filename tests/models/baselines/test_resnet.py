@@ -1,4 +1,4 @@
-"""The ResNets of WGAN-GP and SN-GAN: sizes, receptive field, published formulas, normalization, recomputation."""
+"""The ResNets of WGAN-GP and SN-GAN: sizes, receptive field, published formulas, batch norm, spectral norm."""
 
 import math
 from pathlib import Path
@@ -64,7 +64,7 @@ PARAMETERS = {
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_full_size_models_have_the_literature_s_layers(name):
+def test_full_size_models_have_the_published_layers(name):
     with torch.device("meta"):
         networks = (
             build_generator(MODELS[name].generator),
@@ -73,7 +73,7 @@ def test_full_size_models_have_the_literature_s_layers(name):
     assert tuple(sum(parameter.numel() for parameter in net.parameters()) for net in networks) == PARAMETERS[name]
 
 
-def test_the_generator_at_32_pixels_has_the_size_of_sn_gan_s():
+def test_the_generator_at_32_pixels_has_the_size_of_sn_gan():
     assert PARAMETERS["wgan-gp-cifar10"] == (4_276_739, 1_053_825)
 
 
@@ -92,7 +92,7 @@ def test_shapes_at_the_side_of_the_datasets(name, side):
 
 
 def literal_generator(net: nn.Module, z: Tensor) -> Tensor:
-    """In the order of the literature: everything on the larger map."""
+    """As published: all convolutions on the larger map."""
     x = net.project(z).view(len(z), 8, 3, 3)
     for block in net.blocks:
         larger = F.interpolate(F.relu(block.norm1(x)), scale_factor=2, mode="bilinear", align_corners=False)
@@ -102,7 +102,7 @@ def literal_generator(net: nn.Module, z: Tensor) -> Tensor:
 
 
 def literal_discriminator(net: nn.Module, x: Tensor) -> Tensor:
-    """As published: the first block starts with a convolution; other shortcuts convolve before they pool."""
+    """As published: the first block starts with a convolution, and its shortcut pools before it convolves."""
     for i, block in enumerate(net.blocks):
         h = block.conv2(F.relu(block.conv1(x if i == 0 else F.relu(x))))
         if block.downsample:
@@ -113,7 +113,7 @@ def literal_discriminator(net: nn.Module, x: Tensor) -> Tensor:
     return net.head(F.relu(x).mean((2, 3)))[:, 0]
 
 
-def test_cheaper_shortcuts_are_the_same_functions():
+def test_the_cheaper_shortcuts_are_the_published_functions():
     generator, discriminator = small_generator(), small_discriminator()
     z = torch.randn(4, 5)
     torch.testing.assert_close(generator(z), literal_generator(generator, z))
@@ -121,8 +121,8 @@ def test_cheaper_shortcuts_are_the_same_functions():
     torch.testing.assert_close(discriminator(images), literal_discriminator(discriminator, images))
 
 
-def test_a_place_of_the_last_map_sees_48_pixels():
-    """3 x 3 twice, pooled: 6; again: 16; two blocks at a quarter of the side add 16 each."""
+def test_the_receptive_field_is_48_pixels():
+    """Two 3 x 3 convolutions and a pooling: 6; again: 16; two blocks at a quarter of the side add 16 each."""
     blocks = [{"width": 24, "downsample": True}, {"width": 24, "downsample": True}, {"width": 24}, {"width": 24}]
     net = small_discriminator(96, blocks=blocks)
     images = torch.randn(8, 3, 96, 96, requires_grad=True)
@@ -130,24 +130,24 @@ def test_a_place_of_the_last_map_sees_48_pixels():
     for block in net.blocks:
         x = block(x)
     (gradient,) = torch.autograd.grad(x[:, :, 12, 12].sum(), images)
-    seen = gradient.abs().sum((0, 1)) > 0
+    field = gradient.abs().sum((0, 1)) > 0
     for axis in (0, 1):
-        places = seen.any(axis).nonzero().flatten()
+        places = field.any(axis).nonzero().flatten()
         assert (places.min(), places.max()) == (12 * 4 - 22, 12 * 4 + 25)
 
 
-def test_initial_weights_are_xavier_s():
+def test_initial_weights_are_xavier_uniform():
     net = small_discriminator(blocks=[{"width": 64, "downsample": True}, {"width": 64}], init_gain=math.sqrt(2))
     bound = math.sqrt(2) * math.sqrt(6 / (9 * 128))
     assert 0.95 * bound < net.blocks[1].conv1.weight.abs().max() <= bound
     assert net.blocks[0].shortcut.weight.abs().max() <= math.sqrt(6 / 67)
 
 
-def test_in_evaluation_a_picture_does_not_depend_on_the_batch():
+def test_in_evaluation_mode_an_image_does_not_depend_on_the_batch():
     net, z = small_generator(), torch.randn(6, 5)
     for _ in range(3):
         net(torch.randn(32, 5))
-    assert not torch.allclose(net(z)[:1], net(z[:1]), atol=1e-3)  # while training it does
+    assert not torch.allclose(net(z)[:1], net(z[:1]), atol=1e-3)  # in training mode it does
     net.eval()
     torch.testing.assert_close(net(z)[2:3], net(z[2:3]))
 
@@ -157,7 +157,7 @@ def largest_singular_values(net: nn.Module) -> Tensor:
     return torch.stack([torch.linalg.matrix_norm(layer.weight.flatten(1), 2) for layer in layers])
 
 
-def test_spectral_norm_makes_every_largest_singular_value_1():
+def test_spectral_norm_makes_the_largest_singular_value_of_every_weight_1():
     net = small_discriminator(spectral_norm=True)
     with torch.no_grad():
         for layer in net.modules():
@@ -173,7 +173,7 @@ def test_spectral_norm_makes_every_largest_singular_value_1():
     )
 
 
-def test_the_power_iteration_moves_once_per_update_and_never_in_a_forward_pass():
+def test_the_power_iteration_takes_one_step_per_update_and_none_in_a_forward_pass():
     net, images = small_discriminator(spectral_norm=True), torch.randn(2, 3, 12, 12)
     buffers = {key: value.clone() for key, value in net.named_buffers()}
     assert len(buffers) == 2 * len(largest_singular_values(net))
@@ -197,7 +197,7 @@ def test_the_power_iteration_moves_once_per_update_and_never_in_a_forward_pass()
 
 
 def test_the_gradient_goes_through_the_norm():
-    """d(w / s)/dw against finite differences in float64, with the vectors of the power iteration held."""
+    """d(w / s)/dw against finite differences in float64, with the vectors of the power iteration fixed."""
     net = small_discriminator(spectral_norm=True, blocks=[{"width": 2}], resolution=3).double()
     images = torch.randn(1, 3, 3, 3, dtype=torch.float64)
     original = net.head.parametrizations.weight.original
@@ -232,16 +232,16 @@ def test_gradients_of_gradients_by_autograd_and_by_torch_func(spectral_norm):
 
 def test_recomputed_blocks_give_the_same_gradients_and_count_a_batch_once():
     generator, z = small_generator(), torch.randn(6, 5)
-    found = []
+    results = []
     for recompute in (False, True):
         net = small_generator()
         net.load_state_dict(generator.state_dict())
         net.checkpoint_activations = recompute
         net(z).square().sum().backward()
-        found.append(([parameter.grad for parameter in net.parameters()], dict(net.named_buffers())))
-    torch.testing.assert_close(found[0][0], found[1][0])
-    torch.testing.assert_close(found[0][1], found[1][1])
-    assert found[1][1]["blocks.0.norm1.num_batches_tracked"] == 1
+        results.append(([parameter.grad for parameter in net.parameters()], dict(net.named_buffers())))
+    torch.testing.assert_close(results[0][0], results[1][0])
+    torch.testing.assert_close(results[0][1], results[1][1])
+    assert results[1][1]["blocks.0.norm1.num_batches_tracked"] == 1
 
 
 def test_sides_that_cannot_be_halved_are_refused():

@@ -1,4 +1,4 @@
-"""StyleGAN2's networks against their definitions and against what is published of them."""
+"""StyleGAN2's networks against their definitions and against published numbers."""
 
 import math
 
@@ -43,7 +43,7 @@ def discriminator(resolution: int = 16, bottom: int = 4, **changes) -> torch.nn.
 
 
 def noisy(generator: torch.nn.Module) -> torch.nn.Module:
-    """With noise that counts and biases that are not zero."""
+    """With noise strengths and biases other than zero."""
     with torch.no_grad():
         for name, parameter in generator.named_parameters():
             if name.endswith(("noise_strength", "bias")):
@@ -55,8 +55,8 @@ def size(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def test_config_f_has_the_published_number_of_parameters_in_total_and_layer_by_layer():
-    """FFHQ at 1024 pixels, as the reference implementation prints with eight mapping layers: 30,370,060; 29,012,513."""
+def test_config_f_has_the_published_number_of_parameters_in_total_and_per_layer():
+    """FFHQ at 1024 pixels with eight mapping layers, as the reference implementation prints it."""
     with torch.device("meta"):
         generator = build_generator(StyleGAN2Generator(family="stylegan2", resolution=1024, channel_base=32768))
         critic = build_discriminator(StyleGAN2Discriminator(family="stylegan2", channel_base=32768), 1024)
@@ -73,7 +73,7 @@ def test_config_f_has_the_published_number_of_parameters_in_total_and_layer_by_l
 
 
 @pytest.mark.parametrize(("resolution", "bottom"), SIZES.items())
-def test_sizes_of_pictures_styles_and_noise(resolution, bottom):
+def test_shapes_of_images_styles_and_noise(resolution, bottom):
     generator = build_generator(generator_config(resolution, bottom, channel_base=2 * resolution))
     critic = discriminator(resolution, bottom, channel_base=2 * resolution)
     blocks = int(math.log2(resolution // bottom)) + 1
@@ -85,7 +85,7 @@ def test_sizes_of_pictures_styles_and_noise(resolution, bottom):
     assert images.std().item() == pytest.approx(1, abs=0.8)
 
 
-def test_a_resolution_that_doubling_misses_is_refused():
+def test_a_resolution_that_doubling_does_not_reach_is_refused():
     with pytest.raises(ValueError, match="48 pixels cannot be reached by doubling 4"):
         generator_config(48, 4)
     with pytest.raises(ValueError, match="48 pixels cannot be reached by doubling 4"):
@@ -97,13 +97,13 @@ def test_a_resolution_that_doubling_misses_is_refused():
 def test_equalized_learning_rate():
     x = torch.randn(4096, 64)
     layer = EqualizedLinear(64, 32, bias=1.0, lr=0.01)
-    assert layer.weight.std().item() == pytest.approx(100, rel=0.05)  # stored at 1 / lr ...
+    assert layer.weight.std().item() == pytest.approx(100, rel=0.05)  # stored divided by lr ...
     torch.testing.assert_close(layer(x), F.linear(x, layer.weight * (0.01 / 8), torch.ones(32)))
-    assert (layer(x) - 1).var().item() == pytest.approx(1, rel=0.1)  # ... so that the function is the same
+    assert (layer(x) - 1).var().item() == pytest.approx(1, rel=0.1)  # ... without changing the function
     before = layer(x)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.5, betas=(0.0, 0.9))
     before.sum().backward()
-    optimizer.step()  # moves every number by 0.5, the bias's effect by lr times that
+    optimizer.step()  # changes every parameter by 0.5, the effect of the bias by lr times that
     torch.testing.assert_close(
         before - layer(x),
         0.005 + (0.005 / 8) * (x.sum(0).sign() * x).sum(1, keepdim=True).expand(-1, 32),
@@ -113,8 +113,8 @@ def test_equalized_learning_rate():
     for kernel in (1, 3):
         conv = EqualizedConv(64, 32, kernel)
         assert conv.weight.std().item() == pytest.approx(1, rel=0.05)
-        made = conv(torch.randn(4, 64, 16, 16), fir_taps())[:, :, 1:-1, 1:-1]
-        assert made.var().item() == pytest.approx(1, rel=0.1)
+        out = conv(torch.randn(4, 64, 16, 16), fir_taps())[:, :, 1:-1, 1:-1]
+        assert out.var().item() == pytest.approx(1, rel=0.1)
 
 
 def test_activation_keeps_the_second_moment():
@@ -124,10 +124,10 @@ def test_activation_keeps_the_second_moment():
 
 @pytest.mark.parametrize("up", [False, True])
 @pytest.mark.parametrize("demodulate", [False, True])
-def test_modulation_and_demodulation_are_those_of_every_pictures_own_weights(up, demodulate):
+def test_modulation_and_demodulation_equal_weights_per_image(up, demodulate):
     layer = ModulatedConv(6, 5, 3, style_width=4, up=up, demodulate=demodulate)
     x, style = torch.randn(3, 6, 8, 8), torch.randn(3, 4)
-    made = layer(x, style, fir_taps())
+    out = layer(x, style, fir_taps())
     for i in range(3):
         scales = style[i] @ (layer.affine.weight / 2).t() + 1
         weight = layer.weight / math.sqrt(6 * 9) * scales[None, :, None, None]
@@ -137,17 +137,17 @@ def test_modulation_and_demodulation_are_those_of_every_pictures_own_weights(up,
             expected = low_pass(F.conv_transpose2d(x[i : i + 1], weight.transpose(0, 1), stride=2), 4 * fir_taps(), 1)
         else:
             expected = F.conv2d(x[i : i + 1], weight, padding=1)
-        torch.testing.assert_close(made[i : i + 1], expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(out[i : i + 1], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_demodulated_output_has_unit_variance_whatever_the_style():
+def test_demodulated_output_has_unit_variance_for_every_style():
     layer = ModulatedConv(32, 64, 3, style_width=4)
-    made = layer(torch.randn(8, 32, 24, 24), torch.linspace(-5, 5, 32).view(8, 4), fir_taps())[:, :, 1:-1, 1:-1]
-    torch.testing.assert_close(made.var((1, 2, 3)), torch.ones(8), atol=0.06, rtol=0)
+    out = layer(torch.randn(8, 32, 24, 24), torch.linspace(-5, 5, 32).view(8, 4), fir_taps())[:, :, 1:-1, 1:-1]
+    torch.testing.assert_close(out.var((1, 2, 3)), torch.ones(8), atol=0.06, rtol=0)
 
 
 def by_definition(x: torch.Tensor, up: int, down: int, before: int, after: int) -> torch.Tensor:
-    """Pixel by pixel: zeros between and around, FIR [1, 3, 3, 1] both ways (sum `up`^2), every `down`-th pixel."""
+    """Pixel by pixel: zeros between and around the pixels, FIR [1, 3, 3, 1] with sum `up`^2, every `down`-th pixel."""
     taps = [up * tap / 8 for tap in (1, 3, 3, 1)]
     side = len(x) * up + before + after
     wide = torch.zeros(side, side, dtype=x.dtype)
@@ -169,16 +169,16 @@ def test_resampling_is_a_direct_fir_computation():
         "down": (low_pass(x, fir_taps(), 1, down=2), 1, 2, 1, 1),
     }
     sides = {"up": 12, "before a 3 x 3 of stride 2": 7, "down": 3}
-    for name, (made, up, down, before, after) in cases.items():
-        assert made.shape == (2, 3, sides[name], sides[name]), name
-        torch.testing.assert_close(made[1, 2], by_definition(x[1, 2], up, down, before, after), atol=1e-5, rtol=0)
+    for name, (out, up, down, before, after) in cases.items():
+        assert out.shape == (2, 3, sides[name], sides[name]), name
+        torch.testing.assert_close(out[1, 2], by_definition(x[1, 2], up, down, before, after), atol=1e-5, rtol=0)
     assert upsample(torch.ones(1, 1, 6, 6), fir_taps())[0, 0, 2:-2, 2:-2].unique().item() == pytest.approx(1)
 
 
 def test_minibatch_deviation_is_that_of_each_group():
     x = torch.randn(8, 3, 4, 4)
-    made = minibatch_deviation(x, 4)
-    torch.testing.assert_close(made[:, :3], x)
+    out = minibatch_deviation(x, 4)
+    torch.testing.assert_close(out[:, :3], x)
     for start in (0, 4):
         group = x[start : start + 4]
         expected = (
@@ -190,7 +190,7 @@ def test_minibatch_deviation_is_that_of_each_group():
             )
             / 48
         )
-        torch.testing.assert_close(made[start : start + 4, 3], expected.expand(4, 4, 4))
+        torch.testing.assert_close(out[start : start + 4, 3], expected.expand(4, 4, 4))
     same = torch.cat([x[:1].expand(4, -1, -1, -1), x[4:]])
     assert minibatch_deviation(same, 4)[0, 3, 0, 0].item() == pytest.approx(1e-4)
     assert minibatch_deviation(x[:2], 4).shape == (2, 4, 4, 4)
@@ -198,18 +198,18 @@ def test_minibatch_deviation_is_that_of_each_group():
         minibatch_deviation(x[:6], 4)
 
 
-def test_the_discriminator_sees_that_pictures_of_a_group_are_alike_and_nothing_of_other_groups():
+def test_scores_depend_on_the_images_of_the_group_and_on_no_others():
     critic = discriminator()
     images = torch.randn(8, 3, 16, 16)
     logits = critic(images)
     torch.testing.assert_close(critic(images[4:]), logits[4:], atol=1e-5, rtol=1e-5)
-    alike = torch.cat([images[:1].expand(4, -1, -1, -1), images[4:]])
-    assert (critic(alike)[0] - logits[0]).abs() > 1e-4
-    alone = discriminator(deviation_group=1)
-    torch.testing.assert_close(alone(images)[:1], alone(images[:1]), atol=1e-5, rtol=1e-5)
+    identical = torch.cat([images[:1].expand(4, -1, -1, -1), images[4:]])
+    assert (critic(identical)[0] - logits[0]).abs() > 1e-4
+    single = discriminator(deviation_group=1)
+    torch.testing.assert_close(single(images)[:1], single(images[:1]), atol=1e-5, rtol=1e-5)
 
 
-def test_a_picture_does_not_depend_on_its_batch():
+def test_an_image_does_not_depend_on_its_batch():
     generator = noisy(build_generator(generator_config()))
     z, noise = torch.randn(5, 12), torch.randn(5, generator.noise_width)
     images = generator(z, noise)
@@ -219,14 +219,14 @@ def test_a_picture_does_not_depend_on_its_batch():
         generator(z, noise[:, 1:])
 
 
-def test_noise_enters_by_a_learnt_strength_that_is_zero_at_first():
+def test_noise_has_a_learnt_strength_that_is_zero_at_first():
     generator = build_generator(generator_config())
     z, noise = torch.randn(2, 12), torch.randn(2, generator.noise_width)
     assert torch.equal(generator(z, noise), generator(z, torch.zeros_like(noise)))
     with torch.no_grad():
         generator.blocks[-1].conv.noise_strength.fill_(1.0)
     last = noise.clone()
-    last[:, : -(16**2)] = 0  # the last convolution's plane is the last in the row
+    last[:, : -(16**2)] = 0  # all but the plane of the last convolution
     assert torch.equal(generator(z, noise), generator(z, last))
     assert not torch.equal(generator(z, noise), generator(z, torch.zeros_like(noise)))
     layer = StyledConv(3, 3, 4)
@@ -238,7 +238,7 @@ def test_noise_enters_by_a_learnt_strength_that_is_zero_at_first():
     )
 
 
-def test_a_pictures_rgb_layers_add_up():
+def test_the_outputs_of_the_rgb_layers_add_up():
     generator = noisy(build_generator(generator_config()))
     z, noise = torch.randn(2, 12), torch.randn(2, generator.noise_width)
     whole = generator(z, noise)
@@ -255,14 +255,14 @@ def test_a_pictures_rgb_layers_add_up():
     assert generator(z, noise)[0, :, 8, 8].tolist() == pytest.approx([0.5] * 3)  # a constant, twice upsampled
 
 
-def test_the_latents_length_does_not_count():
+def test_the_length_of_the_latent_does_not_matter():
     generator = build_generator(generator_config())
     z = torch.randn(3, 12)
     torch.testing.assert_close(generator.map(z), generator.map(7 * z))
     assert generator.map(z).shape == (3, 6, 10)
 
 
-def test_truncation_only_where_asked_draws_styles_to_their_mean():
+def test_truncation_moves_styles_towards_their_mean_only_on_request():
     generator = build_generator(generator_config())
     z = torch.randn(3, 12)
     styles, mean = generator.map(z), generator.mean_style()
@@ -281,11 +281,10 @@ def test_recomputed_blocks_have_the_same_gradients():
         generator.checkpoint_activations = critic.checkpoint_activations = recompute
         loss = critic(generator(z, noise)).sum()
         gradients.append(torch.autograd.grad(loss, [*generator.parameters(), *critic.parameters()]))
-    for kept, made_again in zip(*gradients, strict=True):
-        torch.testing.assert_close(kept, made_again)
+    torch.testing.assert_close(*gradients)
 
 
-def test_a_saved_generator_comes_back(tmp_path):
+def test_a_saved_generator_is_read_unchanged(tmp_path):
     config = generator_config(24, 3)
     generator = noisy(build_generator(config))
     save_generator(tmp_path / "g.safetensors", generator, config, {"images": 5})

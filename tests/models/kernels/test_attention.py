@@ -11,17 +11,17 @@ from transgan.models.kernels.attention import attention, fused_attention, math_a
 
 IMAGES, HEADS = 2, 3
 GPU = "cuda"
+Operands = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
-def operands(tokens: int, width: int, bias: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor | None, ...]:
-    """Query, key and value as in `SelfAttention`, views of one tensor, and no bias, a fixed one or a learnt one."""
+def operands(tokens: int, width: int, bias: str, dtype: torch.dtype = torch.float32) -> Operands:
+    """Query, key and value as `SelfAttention` has them, views of one tensor, and a bias: none, fixed or learnt."""
     torch.manual_seed(0)
-    query, key, value = torch.randn(IMAGES, tokens, 3, HEADS, width, dtype=dtype).requires_grad_().unbind(2)
-    table = None if bias == "none" else torch.randn(HEADS, tokens, tokens, dtype=dtype)
-    return (
-        *(x.transpose(1, 2).detach().requires_grad_() for x in (query, key, value)),
-        table if table is None or bias == "fixed" else table.requires_grad_(),
-    )
+    qkv = torch.randn(IMAGES, tokens, 3, HEADS, width, dtype=dtype)
+    query, key, value = (part.transpose(1, 2).requires_grad_() for part in qkv.unbind(2))
+    if bias == "none":
+        return query, key, value, None
+    return query, key, value, torch.randn(HEADS, tokens, tokens, dtype=dtype).requires_grad_(bias == "learnt")
 
 
 def by_torch(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
@@ -34,11 +34,11 @@ def under_double_backward(*inputs: Tensor | None) -> Tensor:
         return attention(*inputs)
 
 
-def learnt(inputs: tuple[Tensor | None, ...]) -> list[Tensor]:
+def learnt(inputs: Operands) -> list[Tensor]:
     return [x for x in inputs if x is not None and x.requires_grad]
 
 
-def assert_same_first_derivatives(compute, inputs: tuple[Tensor | None, ...]) -> None:
+def assert_same_first_derivatives(compute, inputs: Operands) -> None:
     outputs = [function(*inputs) for function in (compute, by_torch)]
     torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-4)
     direction = torch.randn_like(outputs[0])
@@ -46,7 +46,7 @@ def assert_same_first_derivatives(compute, inputs: tuple[Tensor | None, ...]) ->
     torch.testing.assert_close(*gradients, atol=1e-5, rtol=1e-4)
 
 
-def second_derivatives(compute, inputs: tuple[Tensor | None, ...]) -> list[Tensor]:
+def second_derivatives(compute, inputs: Operands) -> list[Tensor]:
     """Output, gradients with respect to query, key and value, and the gradients of a function of both."""
     out = compute(*inputs)
     gradients = torch.autograd.grad(out.square().sum(), inputs[:3], create_graph=True)

@@ -15,8 +15,8 @@ from transgan.schema import baselines
 class AutoGANGenerator(GeneratorNetwork):
     """A linear layer, cells that each double the side, batch norm, ReLU, 3 x 3 convolution, tanh.
 
-    Cells pass maps on to later cells. The only batch norm is the one before the last convolution. In evaluation mode it
-    uses running statistics, so that an image depends on its latent alone.
+    Cells pass maps on to later cells. Batch norm stands before the last convolution only. In evaluation mode it uses
+    running statistics, so that an image depends on its latent alone.
     """
 
     def __init__(self, config: baselines.AutoGANGenerator) -> None:
