@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,6 +133,21 @@ def test_ctrl_c_stops_the_workers_silently(fetched: tuple[Plan, dict[str, bytes]
     assert errors == ""
     prepare(plan, "mine")
     assert output_bytes(plan, "mine") == expected
+
+
+def test_a_worker_that_is_still_starting_ignores_ctrl_c() -> None:
+    """Its initializer ignores SIGINT, but the process exists before that runs: until then SIGINT is blocked."""
+    context = workers._SpawnContext()
+    masks = context.SimpleQueue()
+    process = context.Process(target=report_blocked_signals, args=(masks,))
+    process.start()
+    assert signal.SIGINT in masks.get()
+    process.join()
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def report_blocked_signals(masks: Any) -> None:
+    masks.put(signal.pthread_sigmask(signal.SIG_BLOCK, []))
 
 
 def test_a_killed_worker_gives_one_line(fetched: tuple[Plan, dict[str, bytes]]) -> None:

@@ -14,6 +14,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,24 @@ class RowFile:
         return self.header_bytes + row * self.row_bytes
 
 
+class _SpawnProcess(SpawnProcess):
+    """A process that starts with SIGINT blocked, so that Ctrl-C during its start prints no traceback."""
+
+    def start(self) -> None:
+        """Start the process; it inherits the signal mask of this thread."""
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class _SpawnContext(SpawnContext):
+    """Starts fresh processes: forked ones would hold this one's files and locks."""
+
+    Process = _SpawnProcess
+
+
 @contextmanager
 def worker_pool(image_count: int) -> Iterator[Executor]:
     """Open a pool to pack `image_count` images: threads below PROCESSES_FROM images, processes from there on.
@@ -55,7 +74,7 @@ def worker_pool(image_count: int) -> Iterator[Executor]:
         with ThreadPoolExecutor(size) as threads:
             yield threads
         return
-    context = multiprocessing.get_context("spawn")  # forked processes would hold this one's files and locks
+    context = _SpawnContext()
     try:
         with ProcessPoolExecutor(size, context, _initialize_process, (context.Lock(),)) as processes:
             yield processes
@@ -79,6 +98,7 @@ def _initialize_process(large_image_lock: AbstractContextManager[Any]) -> None:
     """
     keep_freed_memory(KEPT_BYTES)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # blocked since the start, see _SpawnProcess
     transforms.set_large_image_lock(large_image_lock)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
