@@ -1,5 +1,5 @@
-# train: one training run. Its checkpoints are in state/ and are not declared as outputs, so that Snakemake does not delete
-# them when a job fails.
+# train: one training run. Its checkpoints are in state/ and are not declared as outputs, because Snakemake deletes the
+# outputs of a failed job.
 rule train:
     input:
         inputs=lambda w: inputs_of("train", w.run),
@@ -23,8 +23,8 @@ rule train:
 
 
 # The longest run has a rule of its own with a higher priority, so that it starts first and shorter runs fill the other
-# cores. (Snakemake's `priority` cannot depend on wildcards.) A profile that sets resources for `train` must set them for
-# this rule, too.
+# cores. (Snakemake's `priority` cannot depend on wildcards.) A profile that sets resources for `train` must also set
+# them for this rule.
 use rule train as train_longest with:
     wildcard_constraints:
         run=LONGEST_RUN,
