@@ -1,0 +1,37 @@
+"""Fingerprints change if and only if the result of a stage would change."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.config.conftest import write
+from transgan.config import plan as plans
+
+
+def test_fingerprints_do_not_depend_on_key_order(content: dict[str, Any], tmp_path: Path) -> None:
+    before = plans.load(write(tmp_path, content)).fingerprint("score", "one-cifar10")
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    assert plans.load(path).fingerprint("score", "one-cifar10") == before
+
+
+def test_an_explicit_default_changes_no_fingerprint(content: dict[str, Any], tmp_path: Path) -> None:
+    before = plans.load(write(tmp_path, content)).fingerprint("train", "one-cifar10")
+    content["recipes"]["short"]["compile"] = False
+    assert plans.load(write(tmp_path, content)).fingerprint("train", "one-cifar10") == before
+
+
+def test_execution_changes_no_fingerprint(content: dict[str, Any], tmp_path: Path) -> None:
+    before = plans.load(write(tmp_path, content)).fingerprint("score", "one-cifar10")
+    content["execution"] = {"device": "auto", "checkpoint_minutes": 7, "keep_checkpoints": 5}
+    assert plans.load(write(tmp_path, content)).fingerprint("score", "one-cifar10") == before
+
+
+def test_evaluation_seeds_do_not_change_the_references_fingerprint(content: dict[str, Any], tmp_path: Path) -> None:
+    before = plans.load(write(tmp_path, content))
+    content["protocols"]["few"]["seeds"] = [5]
+    after = plans.load(write(tmp_path, content))
+    reference = before.run("one-cifar10").reference
+    assert before.fingerprint("reference", reference) == after.fingerprint("reference", reference)
+    assert before.fingerprint("score", "one-cifar10") != after.fingerprint("score", "one-cifar10")
