@@ -136,7 +136,7 @@ def test_every_cited_section_of_the_paper_page_exists() -> None:
                 if number not in sections:
                     missing.append(f"{where(path, content, citation.start())}: docs/paper.md {number}")
     assert not missing, "\n".join(missing)
-    assert cited > 15
+    assert cited > 30
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -158,6 +158,14 @@ def test_the_map_names_every_table_and_figure(kind: str) -> None:
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     mapped = {text.strip("`") for _, text, target in links(PAPER) if target.endswith("params.yaml")}
     assert {f"{kind}.{name}" for name in content[kind]} <= mapped
+
+
+def test_the_pages_show_the_same_example() -> None:
+    """tests/models/test_usage.py runs the one in models.md."""
+    example = re.compile(r"## Use it in your own code\n+```python\n(.*?)```", re.DOTALL)
+    shown = [example.search((ROOT / "docs" / name).read_text("utf-8")) for name in ("architecture.md", "models.md")]
+    assert all(shown)
+    assert len({match[1] for match in shown if match}) == 1
 
 
 def test_the_wording_is_plain() -> None:
