@@ -28,6 +28,16 @@ def test_execution_changes_no_fingerprint(content: dict[str, Any], tmp_path: Pat
     assert plans.load(write(tmp_path, content)).fingerprint("score", "one-cifar10") == before
 
 
+def test_fetch_depends_on_the_crop_only_where_it_needs_another_file(content: dict[str, Any], tmp_path: Path) -> None:
+    dataset = {"source": "celeba", "resolution": 8, "splits": [{"name": "train"}]}
+    content["scales"]["tiny"]["datasets"] |= {"faces": {}}
+    prints = {}
+    for crop in ("none", "center", "face148", "landmarks"):
+        content["datasets"]["faces"] = {**dataset, "crop": crop}
+        prints[crop] = plans.load(write(tmp_path, content)).fingerprint("fetch", "faces")
+    assert prints["none"] == prints["center"] == prints["face148"] != prints["landmarks"]
+
+
 def test_evaluation_seeds_do_not_change_the_references_fingerprint(content: dict[str, Any], tmp_path: Path) -> None:
     before = plans.load(write(tmp_path, content))
     content["protocols"]["few"]["seeds"] = [5]

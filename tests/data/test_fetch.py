@@ -11,8 +11,18 @@ import pytest
 
 from tests.data.conftest import MakePlan
 from tests.data.http_server import Server, serving, status
-from tests.data.sample_archives import celebahq, cifar10, every_archive, lmdb_folder, lsun, small_datasets, with_sums
+from tests.data.sample_archives import (
+    celeba,
+    celebahq,
+    cifar10,
+    every_archive,
+    lmdb_folder,
+    lsun,
+    small_datasets,
+    with_sums,
+)
 from transgan.data.fetch import fetch
+from transgan.data.prepare import prepare
 from transgan.data.sources import catalog, download
 from transgan.data.sources.catalog import ARCHIVES, INCOMING, RemoteFile, Source
 from transgan.errors import UserError
@@ -41,6 +51,7 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Any:
                 f"md5:{hashlib.md5(data).hexdigest()}" if known else None,
                 len(data),
                 old.alternative_names,
+                old.only_for_crop,
             )
             for (name, data), old in zip(content.items(), catalog.CATALOG[source].files, strict=True)
         )
@@ -151,13 +162,35 @@ def test_if_all_hosts_refuse_one_line_names_the_files_to_place(make_plan: MakePl
     for needed in (
         "img_align_celeba.zip, checked by md5 c4ca4238a0b923820dcc509a6f75849b",
         "HTTP 403",
-        "list_landmarks",
         "data/incoming/",
         "mmlab",
     ):
         assert needed in message
     assert "list_eval_partition.txt, checked" not in message
+    assert "list_landmarks" not in message  # only a crop around the landmarks needs it
     assert (ARCHIVES / "celeba" / "list_eval_partition.txt").read_bytes() == b"2"  # a finished download stays
+
+
+def test_only_a_crop_around_landmarks_fetches_their_file(make_plan: MakePlan, publisher: Any) -> None:
+    """Both datasets have CelebA's source. An earlier download of the landmarks stays, and changes nothing."""
+    landmarks = "list_landmarks_align_celeba.txt"
+    fixed = small_datasets()["celeba64"] | {"crop": "face148"}
+    plan, content = make_plan({"fixed": fixed, "aligned": fixed | {"crop": "landmarks"}}), celeba()
+    with serving(content) as server:
+        publisher(server, "celeba", content)
+        fetch(plan, "fixed")
+        assert not server.ranges(landmarks)
+        without = source_json("fixed")
+        assert [file["name"] for file in without["files"]] == ["img_align_celeba.zip", "list_eval_partition.txt"]
+        prepare(plan, "fixed")
+        fetch(plan, "aligned")
+        assert [file["name"] for file in source_json("aligned")["files"]] == list(content)
+        prepare(plan, "aligned")
+        requests = len(server.requests)
+        fetch(plan, "fixed")
+        assert len(server.requests) == requests
+    assert (ARCHIVES / "celeba" / landmarks).read_bytes() == content[landmarks]
+    assert source_json("fixed") == without
 
 
 def test_a_file_that_a_user_placed_is_checked_used_and_not_changed(make_plan: MakePlan, publisher: Any) -> None:

@@ -26,7 +26,7 @@ PUBLISHED = b"stands in for the published file"
 def inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> plan.Plan:
     """A project whose protocol uses Inception; the expected digest is that of PUBLISHED."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(weights, "INCEPTION_DIGEST", hashlib.sha256(PUBLISHED).hexdigest()[:8])
+    monkeypatch.setattr(weights, "INCEPTION_SHA256", hashlib.sha256(PUBLISHED).hexdigest())
     write_params(tmp_path, extractor="inception-v3-compat", feature_layer="2048")
     return plan.load()
 
@@ -45,7 +45,10 @@ def test_an_existing_file_is_used_without_network(inception: plan.Plan, folder: 
 
 def test_a_wrong_file_of_the_user_is_refused_and_not_deleted(inception: plan.Plan) -> None:
     path = place(INCOMING, PUBLISHED[:-1])
-    with pytest.raises(UserError, match=r"data/incoming/.*SHA-256 begins with .* partial or another file; replace it"):
+    with pytest.raises(
+        UserError,
+        match=r"data/incoming/.*SHA-256 is [0-9a-f]{64}, not [0-9a-f]{64}: partial or another file; replace it by",
+    ):
         weights.locate(inception, inception.protocol("few"))
     assert path.exists()
 

@@ -12,6 +12,7 @@ from transgan.data.packing import PROGRESS
 from transgan.data.sources.catalog import ARCHIVES, CATALOG, INCOMING, locate
 from transgan.data.sources.local_files import manual_download_message
 from transgan.errors import UserError
+from transgan.schema import DatasetConfig
 from transgan.utils import files
 
 OWN_TERMS = {
@@ -75,10 +76,10 @@ def _row(plan: Plan, dataset: str) -> dict[str, Any]:
             f"packing, {progress.get('done', 0) / max(progress.get('entries', 1), 1):.0%} done",
             plan.command("prepare", dataset),
         )
-    elif source and not _missing(config.source, config.path):
+    elif source and not _missing(config):
         state, action = "fetched", plan.command("prepare", dataset)
     else:
-        state, action = _before_fetch(config.source, config.path, plan.command("fetch", dataset))
+        state, action = _before_fetch(config, plan.command("fetch", dataset))
     digest = manifest.get("sha256") if packed else source.get("digest")
     return {
         "dataset": dataset,
@@ -94,29 +95,30 @@ def _row(plan: Plan, dataset: str) -> dict[str, Any]:
     }
 
 
-def _before_fetch(source: str, path: str | None, fetch: str) -> tuple[str, str]:
-    if source == "folder" and not Path(str(path)).exists():
-        return "missing", f"put your images at {path}, then {fetch}"
-    if source not in CATALOG or not _missing(source, path):
+def _before_fetch(config: DatasetConfig, fetch: str) -> tuple[str, str]:
+    source = config.source
+    if source == "folder" and not Path(str(config.path)).exists():
+        return "missing", f"put your images at {config.path}, then {fetch}"
+    if source not in CATALOG or not _missing(config):
         return "present, not verified", fetch
     parts = list((ARCHIVES / source).glob(".*.part"))
     if parts:
-        about = sum(file.approximate_bytes for file in CATALOG[source].files)
-        return f"downloading, about {min(_bytes(ARCHIVES / source) / about, 0.99):.0%} done", fetch
+        size = sum(file.size for file in CATALOG[source].files_for(config.crop))
+        return f"downloading, about {min(_bytes(ARCHIVES / source) / size, 0.99):.0%} done", fetch
     if CATALOG[source].requires_agreement:
-        missing = [f"{name} (" for name in _missing(source, path)]
+        missing = [f"{name} (" for name in _missing(config)]
         return "manual download needed", manual_download_message(CATALOG[source], missing, f"run `{fetch}`")
     return "missing", fetch
 
 
-def _missing(source: str, path: str | None) -> list[str]:
-    """Names of the source's files that are not on this machine."""
-    if source == "folder":
-        return [] if Path(str(path)).exists() else [str(path)]
-    if source not in CATALOG:
+def _missing(config: DatasetConfig) -> list[str]:
+    """Names of the dataset's files that are not on this machine."""
+    if config.source == "folder":
+        return [] if Path(str(config.path)).exists() else [str(config.path)]
+    if config.source not in CATALOG:
         return []
-    present = locate(source)
-    return [file.name for file in CATALOG[source].files if file.name not in present]
+    present = locate(config.source)
+    return [file.name for file in CATALOG[config.source].files_for(config.crop) if file.name not in present]
 
 
 def _placed_by_hand(source: str) -> list[Path]:

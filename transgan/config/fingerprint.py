@@ -77,7 +77,9 @@ def _depends_on(plan: "Plan", stage: StageName, subject: StageSubject) -> dict[s
 
 def _fetch(plan: "Plan", name: str) -> dict[str, Any]:
     dataset = plan.dataset(name)
-    return {"source": dataset.source, "path": dataset.path}
+    # CelebA's landmarks are a file that only this crop reads.
+    landmarks = {"crop": dataset.crop} if dataset.crop == "landmarks" else {}
+    return {"source": dataset.source, "path": dataset.path, **landmarks}
 
 
 def _classifier(plan: "Plan", name: str) -> dict[str, Any]:

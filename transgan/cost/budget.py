@@ -138,7 +138,8 @@ def disk_need(plan: Plan, run: Run, parameters: int) -> DiskNeed:
     dataset, recipe = run.dataset, run.recipe
     images = {split.name: split.count or 0 for split in dataset.splits}
     image_bytes = dataset.resolution**2 * 3
-    archives = sum(file.approximate_bytes for file in CATALOG[dataset.source].files) if dataset.source in CATALOG else 0
+    source = CATALOG.get(dataset.source)
+    archives = sum(file.size for file in source.files_for(dataset.crop)) if source is not None else 0
     in_reference = min(sum(images[name] for name in run.protocol.splits), run.protocol.reference_samples or 10**12)
     # A checkpoint holds in float32: both networks, G's moving average, D's leaked gradient and two moments of every
     # parameter.

@@ -45,22 +45,23 @@ def _described_files(config: DatasetConfig, mirror: str | None) -> list[dict[str
         return [{"name": "scikit-learn digits", "size": size, "sha256": sha256}]
     if config.source == "folder":
         return [_describe_folder_or_archive(Path(str(config.path)))]
-    return _published_files(config.source, mirror)
+    return _published_files(config.source, config.crop, mirror)
 
 
-def _published_files(name: str, mirror: str | None) -> list[dict[str, object]]:
-    """Download missing files of a source in the catalog, several at once, and describe all of them.
+def _published_files(name: str, crop: str, mirror: str | None) -> list[dict[str, object]]:
+    """Download missing files of a source in the catalog, several at once, and describe those that `crop` needs.
 
     One process at a time fetches a source.
     """
     source = CATALOG[name]
+    needed = source.files_for(crop)
     local = SourceFiles(name, mirror)
     with files.lock(local.folder / ".lock", f"fetch {name}", wait=True):
         local = SourceFiles(name, mirror)  # read again: another process may have fetched while this one waited
-        paths = {file.name: local.find(file) for file in source.files}
-        missing = [file for file in source.files if paths[file.name] is None]
+        paths = {file.name: local.find(file) for file in needed}
+        missing = [file for file in needed if paths[file.name] is None]
         if missing:
-            total = sum(file.approximate_bytes for file in missing) // MEGABYTE
+            total = sum(file.size for file in missing) // MEGABYTE
             with (
                 progress(f"fetch {name}", max(total, 1), "MB") as bar,
                 ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool,
@@ -69,7 +70,7 @@ def _published_files(name: str, mirror: str | None) -> list[dict[str, object]]:
                 failures = [failure for failure in pool.map(lambda file: local.obtain(file, count), missing) if failure]
             if failures:
                 raise UserError(manual_download_message(source, failures))
-        return [_describe(local, paths[file.name] or local.folder / file.name) for file in source.files]
+        return [_describe(local, paths[file.name] or local.folder / file.name) for file in needed]
 
 
 def _describe(local: SourceFiles, path: Path) -> dict[str, object]:

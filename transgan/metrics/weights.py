@@ -1,7 +1,8 @@
 """Finds the weights of extractors, downloads Inception's once, and verifies them. Imports no torch.
 
-Inception's file is looked for in data/incoming (a user puts it there), then in data/archives (an earlier download),
-then at `data.mirror`, then at torch-fidelity's release. torch.hub is not used: it does not verify what its cache holds.
+Inception's file is torch-fidelity's conversion of the TensorFlow network of 2015-12-05, with which the paper's FID was
+measured. It is looked for in data/incoming (a user puts it there), then in data/archives (an earlier download), then at
+`data.mirror`, then at torch-fidelity's release. torch.hub is not used: it does not verify what its cache holds.
 """
 
 import logging
@@ -20,10 +21,8 @@ logger = logging.getLogger(__name__)
 
 INCEPTION_NAME = "weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_NAME}"
-INCEPTION_DIGEST = (
-    "6726825d"  # the first digits of its SHA-256; by torch.hub's convention the file's name contains them
-)
-INCEPTION_BYTES = 95_700_000  # approximately, for the progress bar
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+INCEPTION_BYTES = 95_628_359
 
 
 def locate(plan: Plan, protocol: ProtocolConfig) -> tuple[Path, str]:
@@ -55,16 +54,14 @@ def _locate_inception(mirror: str | None) -> tuple[Path, str]:
         path = folder / INCEPTION_NAME
         if path.exists():
             digest = files.sha256(path)
-            if digest.startswith(INCEPTION_DIGEST):
+            if digest == INCEPTION_SHA256:
                 return path, digest
             if folder == INCOMING:
                 raise UserError(
-                    f"{path}: its SHA-256 begins with {digest[:8]}, "
-                    f"not {INCEPTION_DIGEST}: partial or another file; replace it"
+                    f"{path}: its SHA-256 is {digest}, not {INCEPTION_SHA256}: partial or another file; "
+                    f"replace it by {INCEPTION_URL}"
                 )
-            logger.warning(
-                f"{path}: damaged (its SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); downloading it again"
-            )
+            logger.warning(f"{path}: damaged (its SHA-256 is {digest}, not {INCEPTION_SHA256}); downloading it again")
             path.unlink()
     return _download_inception(mirror)
 
@@ -74,15 +71,15 @@ def _download_inception(mirror: str | None) -> tuple[Path, str]:
     if mirror is not None and "://" in mirror:
         urls.insert(0, f"{mirror.rstrip('/')}/{INCEPTION_NAME}")
     elif mirror is not None and (copy := Path(mirror) / INCEPTION_NAME).is_file():
-        if files.sha256(copy).startswith(INCEPTION_DIGEST):
+        if files.sha256(copy) == INCEPTION_SHA256:
             with files.atomic(target) as temporary:
                 shutil.copyfile(copy, temporary)
             return _verify(target)
-        logger.warning(f"{copy}: another file (its SHA-256 does not begin with {INCEPTION_DIGEST}); skipped")
+        logger.warning(f"{copy}: another file (its SHA-256 is not {INCEPTION_SHA256}); skipped")
     logger.info(f"Inception weights (95 MB): downloading from {', '.join(urls)}")
     try:
         with progress(INCEPTION_NAME, INCEPTION_BYTES, "B") as bar:
-            download(urls, target, f"sha256:{INCEPTION_DIGEST}", bar.advance)
+            download(urls, target, f"sha256:{INCEPTION_SHA256}", bar.advance)
     except Unavailable as error:
         raise UserError(
             f"{INCEPTION_NAME}: cannot be downloaded ({error}); get it from {INCEPTION_URL} and put it into {INCOMING}/"
@@ -93,10 +90,10 @@ def _download_inception(mirror: str | None) -> tuple[Path, str]:
 def _verify(path: Path) -> tuple[Path, str]:
     """A new file and its SHA-256. Deletes the file and raises UserError when it is another one."""
     digest = files.sha256(path)
-    if not digest.startswith(INCEPTION_DIGEST):
+    if digest != INCEPTION_SHA256:
         path.unlink()
         raise UserError(
-            f"{path}: received another file (SHA-256 begins with {digest[:8]}, not {INCEPTION_DIGEST}); "
+            f"{path}: received another file (its SHA-256 is {digest}, not {INCEPTION_SHA256}); "
             f"get it from {INCEPTION_URL}"
         )
     return path, digest

@@ -1,8 +1,8 @@
 """CelebA, aligned and cropped: 178 x 218 faces.
 
 Source: https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html
-Files: img_align_celeba.zip (202,599 JPEGs), list_eval_partition.txt (the split of each image) and
-list_landmarks_align_celeba.txt (five landmarks of each face).
+Files: img_align_celeba.zip (202,599 JPEGs), list_eval_partition.txt (the split of each image) and, only for `crop:
+landmarks`, list_landmarks_align_celeba.txt (five landmarks of each face).
 Splits: train, valid and test. No classes.
 """
 

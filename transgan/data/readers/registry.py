@@ -25,7 +25,7 @@ def open_reader(config: DatasetConfig, scratch: Path) -> Reader:
     if config.source == "folder":
         return FolderReader(config, Path(str(config.path)))
     paths = catalog.locate(config.source)
-    for file in catalog.CATALOG[config.source].files:
+    for file in catalog.CATALOG[config.source].files_for(config.crop):
         if file.name not in paths:
             raise UserError(
                 f"{catalog.ARCHIVES / config.source / file.name}: not there any more;"

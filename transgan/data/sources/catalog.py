@@ -1,7 +1,8 @@
 """The catalog of published datasets: their files, URLs, sizes, digests and terms.
 
-URLs, sizes and digests come from the publishers, or from torchvision (0.26) and Keras. Image counts are in
-params.yaml. The catalog changes no result, so it is not part of params.yaml.
+URLs come from the publishers. Sizes and digests are those that torchvision (MD5 of CelebA), Keras (SHA-256 of
+CIFAR-10) and TensorFlow Datasets (SHA-256 of STL-10 and LSUN, all sizes) publish. A file that may arrive over plain
+http has a SHA-256. Image counts are in params.yaml. The catalog changes no result, so it is not part of params.yaml.
 """
 
 from collections.abc import Sequence
@@ -19,15 +20,17 @@ class RemoteFile:
     """A file of a source.
 
     `urls` are tried in order. `digest` is `sha256:...` or `md5:...`; where it is None, the digest of the first
-    download is recorded and expected from then on. `approximate_bytes` is the exact size where a digest is known.
-    `alternative_names` are further names under which a user may place the same content in data/incoming/.
+    download is recorded and expected from then on. `size` in bytes is exact where `digest` is known, otherwise
+    approximate. `alternative_names` are further names under which a user may place the same content in data/incoming/.
+    `only_for_crop`: a dataset needs the file only if its `crop` has this value; None: every dataset needs it.
     """
 
     name: str
     urls: tuple[str, ...]
     digest: str | None
-    approximate_bytes: int
+    size: int
     alternative_names: tuple[str, ...] = ()
+    only_for_crop: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,6 +48,10 @@ class Source:
     files: tuple[RemoteFile, ...]
     requires_agreement: bool = False  # a user must accept terms before downloading
 
+    def files_for(self, crop: str) -> tuple[RemoteFile, ...]:
+        """The files that a dataset with this `crop` needs."""
+        return tuple(file for file in self.files if file.only_for_crop in (None, crop))
+
 
 CATALOG: dict[str, Source] = {
     "cifar10": Source(
@@ -58,7 +65,7 @@ CATALOG: dict[str, Source] = {
                     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
                     "http://www.cs.utoronto.ca/~kriz/cifar-10-python.tar.gz",
                 ),
-                "md5:c58f30108f718f92721af3b95e74349a",
+                "sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
                 170_498_071,
             ),
         ),
@@ -75,7 +82,7 @@ CATALOG: dict[str, Source] = {
                     "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
                     "https://cs.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",
                 ),
-                "md5:91f7769df0f17e558f3565bffb0c7dfb",
+                "sha256:f31fd99273a1acb8609c8db427cebb1de3f71de77758cdc0e22956e1289b9866",
                 2_640_397_119,
             ),
         ),
@@ -95,20 +102,23 @@ CATALOG: dict[str, Source] = {
                 "list_eval_partition.txt",
                 (f"{DRIVE}0B7EVK8r0v71pY0NSMzRuSXJEVkk",),
                 "md5:d32c9cbf5e040fd4025c592c306e6668",
-                2_800_000,
+                2_836_386,
             ),
             RemoteFile(
                 "list_landmarks_align_celeba.txt",
                 (f"{DRIVE}0B7EVK8r0v71pd0FJY3Blby1HUTQ",),
                 "md5:cc24ecafdb5b50baae59b03474781f8c",
-                12_200_000,
+                12_156_055,
+                only_for_crop="landmarks",
             ),
         ),
     ),
     "celebahq": Source(
-        title="CelebA-HQ (Progressive GAN)",
-        homepage="https://github.com/tkarras/progressive_growing_of_gans",
-        licence="CC BY-NC 4.0 on top of CelebA's terms: non-commercial research only; cite Karras et al. 2018",
+        title="CelebA-HQ",
+        # CelebAMask-HQ contains the images. Progressive GAN's repository has only differences to CelebA, and a tool.
+        homepage="https://mmlab.ie.cuhk.edu.hk/projects/CelebA/CelebAMask_HQ.html",
+        licence="CelebA's terms, and CC BY-NC 4.0 (Progressive GAN): non-commercial research only;"
+        " cite Karras et al. 2018 and, for CelebAMask-HQ, Lee et al. 2020",
         files=(
             RemoteFile(
                 "celebahq.zip",
@@ -127,9 +137,10 @@ CATALOG: dict[str, Source] = {
         files=(
             RemoteFile(
                 "church_outdoor_train_lmdb.zip",
+                # The host's https certificate is invalid; the digest makes plain http safe.
                 ("http://dl.yf.io/lsun/scenes/church_outdoor_train_lmdb.zip",),
-                None,
-                2_450_000_000,
+                "sha256:91128ae026840ac0c5982b4445ab5fc4e092d6847cca76793b2b1a0815c2e74a",
+                2_448_463_466,
                 ("church_outdoor_train_lmdb",),
             ),
         ),

@@ -64,11 +64,11 @@ class Digests:
         return Digests(sha256.hexdigest(), md5.hexdigest())
 
     def match(self, expected: str | None) -> bool:
-        """Whether they match `expected`: sha256:... or md5:..., all digits or the first ones. None matches anything."""
+        """Whether they match `expected`: sha256:... or md5:..., in full. None matches anything."""
         if expected is None:
             return True
         kind, _, value = expected.partition(":")
-        return {"sha256": self.sha256, "md5": self.md5}[kind].startswith(value)
+        return {"sha256": self.sha256, "md5": self.md5}[kind] == value
 
 
 Advance = Callable[[int], None]
