@@ -76,7 +76,7 @@ def test_the_page_lists_runs_with_their_status(reported):
     assert "3,600 s" in lines[RUN]
     assert "<td>not run</td>" in lines["transgan-celeba128"]
     assert "<td>transgan-cifar10</td><td>cifar10 (digits)</td>" in html
-    assert re.search(r"Of \d+ runs, 1 scored, \d+ not run", html)
+    assert re.search(r"Of \d+ runs, \d+ not run, 1 scored, \d+ not run at demo", html)
     assert "Not comparable with the paper" in html
 
 

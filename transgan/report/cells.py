@@ -196,7 +196,7 @@ def cells(plan: Plan, table: str) -> list[Cell]:
 
 
 def _cell(plan: Plan, name: str, table: TableConfig, row: Row, column: Column, metric: str) -> Cell:
-    runs = tuple(_run_result(plan, plan.run(run), metric) for run in row.runs.get(column.dataset, ()))
+    runs = tuple(_run_result(plan, plan.run(run), metric) for run in _seeds(plan, row, column.dataset))
     paper = paper_numbers().get((name, row.name, column.dataset, metric))
     return Cell(
         scale=plan.scale_name,
@@ -209,6 +209,12 @@ def _cell(plan: Plan, name: str, table: TableConfig, row: Row, column: Column, m
         runs=runs,
         verdict=_verdict(plan, row, column.dataset, metric, paper, runs),
     )
+
+
+def _seeds(plan: Plan, row: Row, dataset: str) -> tuple[str, ...]:
+    """The training seeds of a cell: those that the scale schedules, or all of them if it skips all."""
+    every = row.runs.get(dataset, ())
+    return tuple(name for name in every if name in plan.scheduled_runs) or every
 
 
 def _run_result(plan: Plan, run: Run, metric: str) -> RunResult:

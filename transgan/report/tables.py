@@ -53,8 +53,8 @@ def lay_out(plan: Plan, name: str, every_cell: Sequence[Cell]) -> Layout:
         title=config.title,
         source=config.source,
         warning=warning(plan),
-        main=_main(config, per_cell, footnotes, show_verdicts=plan.scale.comparable),
-        details=_details(per_cell[per_cell["run"] != ""]),
+        main=_main(config, per_cell, footnotes, plan.scale.comparable),
+        details=_details(per_cell[per_cell["run"] != ""], plan.scale.comparable),
         notes=(*([config.note] if config.note else []), *_notes(every_cell), *_cost_note(plan, per_cell)),
         footnotes=footnotes.listed(),
     )
@@ -65,7 +65,8 @@ def warning(plan: Plan) -> str:
     return (
         ""
         if plan.scale.comparable
-        else f"Not comparable with the paper: at scale {plan.scale_name}, {plan.scale.description}."
+        else f"Not comparable with the paper, whose numbers are in docs/paper.md: at scale {plan.scale_name}, "
+        f"{plan.scale.description}."
     )
 
 
@@ -98,26 +99,32 @@ def _per_cell(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.groupby(CELL, sort=False, as_index=False).agg({**common, **summed_up})
 
 
-def _main(config: TableConfig, per_cell: pd.DataFrame, footnotes: Footnotes, show_verdicts: bool) -> pd.DataFrame:
-    """Rows as the paper has them; under each dataset and metric the paper's number and this project's, as Text."""
+def _main(config: TableConfig, per_cell: pd.DataFrame, footnotes: Footnotes, comparable: bool) -> pd.DataFrame:
+    """Rows as the paper has them; under each dataset and metric the paper's number and this project's, as Text.
+
+    At a scale that does not compare, neither the paper's numbers nor the rows that only quote them are shown.
+    """
+    if not comparable:
+        per_cell = per_cell[per_cell["run"] != ""]
     groups = [group_title(column.title, metric) for column in config.columns for metric in column.metrics]
     names = [group_title(*place) for place in zip(per_cell["column"], per_cell["metric"], strict=True)]
     per_cell = per_cell.assign(group=names)
     labels = {group: _common_label(measured) for group, measured in per_cell.groupby("group")["measured"]}
     columns = []
     for group, inside in per_cell.groupby("group"):
-        if inside["paper_text"].notna().any():
+        if comparable and inside["paper_text"].notna().any():
             columns.append((group, PAPER))
         if (inside["run"] != "").any():
             columns.append((group, _ours_title(labels[group])))
     columns.sort(key=lambda column: groups.index(str(column[0])))
     lines: list[Any] = list(per_cell.itertuples())
-    papers: list[Any] = [_paper(line, footnotes) for line in lines]
-    ours: list[Any] = [_ours(line, labels[line.group], show_verdicts) for line in lines]
+    papers: list[Any] = [_paper(line, footnotes) if comparable else BLANK for line in lines]
+    ours: list[Any] = [_ours(line, labels[line.group], comparable) for line in lines]
     sides = [_ours_title(labels[line.group]) for line in lines]
     both = pd.concat([per_cell.assign(side=PAPER, text=papers), per_cell.assign(side=sides, text=ours)])
     grid = both.pivot(index="row", columns=["group", "side"], values="text")
-    grid = grid.reindex(index=[row.name for row in config.rows], columns=pd.MultiIndex.from_tuples(columns))
+    rows = [row.name for row in config.rows if row.name in set(per_cell["row"])]
+    grid = grid.reindex(index=rows, columns=pd.MultiIndex.from_tuples(columns))
     return grid.map(lambda cell: cell if isinstance(cell, Text) else BLANK).rename_axis(index="Method")
 
 
@@ -164,13 +171,13 @@ def _not_run(cell: Any) -> str:
     return where if pd.isna(cell.would_cost_eflop) else f"{where}; {cell.would_cost_eflop:.3g} EFLOP"
 
 
-def _details(per_cell: pd.DataFrame) -> pd.DataFrame | None:
+def _details(per_cell: pd.DataFrame, comparable: bool) -> pd.DataFrame | None:
     """A line per cell with runs: difference, spreads, share of the schedule, verdict, protocol, runs, fingerprints."""
     if per_cell.empty:
         return None
     measured = per_cell["measured"].fillna(per_cell["metric"].str.upper())
     verdict = per_cell["verdict"].where(per_cell["note"] == "", per_cell["verdict"] + ": " + per_cell["note"])
-    return pd.DataFrame(
+    details = pd.DataFrame(
         {
             "Row": per_cell["row"],
             "measured": per_cell["column"] + " " + measured,
@@ -185,6 +192,7 @@ def _details(per_cell: pd.DataFrame) -> pd.DataFrame | None:
             "fingerprint": per_cell["fingerprint"],
         }
     ).replace({"": BLANK.text, "nan": BLANK.text})
+    return details if comparable else details.drop(columns="ours − paper")
 
 
 def _notes(every_cell: Sequence[Cell]) -> list[str]:
