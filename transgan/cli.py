@@ -107,18 +107,18 @@ def classifier(name: ClassifierName, scale: Scale = None, params: ParamsFile = N
 
 @app.command(rich_help_panel=STAGES)
 def reference(
-    dataset: DatasetName,
-    protocol: Annotated[str, typer.Argument(metavar="PROTOCOL")],
+    dataset: Annotated[str | None, typer.Argument(metavar="DATASET")] = None,
+    protocol: Annotated[str | None, typer.Argument(metavar="PROTOCOL")] = None,
+    published: Annotated[
+        Path | None, typer.Option("--import", metavar="FILE", help="An .npz with mu and sigma that a protocol names.")
+    ] = None,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
-    """Compute the reference statistics of a dataset under a protocol, once for all runs."""
-    from transgan.config.reference_key import ReferenceKey
+    """Compute the reference statistics of a dataset under a protocol, once for all runs, or import published ones."""
     from transgan.scoring import reference as stage
 
-    plan = _plan(params, scale)
-    plan.dataset(dataset), plan.protocol(protocol)
-    stage.compute(plan, ReferenceKey(dataset, protocol))
+    stage.run(_plan(params, scale), dataset, protocol, published)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -1,8 +1,9 @@
-"""`transgan references`: lists, removes or exports the stored reference statistics."""
+"""`transgan references`: lists, removes or exports the stored reference statistics. It also lists published ones."""
 
 from pathlib import Path
 
 from transgan.config.plan import Plan
+from transgan.metrics import published_statistics
 from transgan.metrics.reference_statistics import export_statistics
 from transgan.scoring import reference
 
@@ -12,6 +13,16 @@ def show(plan: Plan) -> None:
     for stored in reference.stored_references(plan):
         use = "in use" if stored.current else "unused"
         print(f"{stored.size / 2**20:10.1f} MiB  {use}  {stored.name}  {stored.folder}")
+    for name, protocol in plan.protocols.items():
+        for dataset, file in protocol.statistics.files.items() if protocol.statistics else ():
+            path = plan.paths.published_statistics(file)
+            if path.exists():
+                size = path.stat().st_size / 2**20
+                print(f"{size:10.1f} MiB  published  {dataset}-{name}  {path}")
+            else:
+                print(
+                    f"{'missing':>14}  published  {dataset}-{name}  {published_statistics.how_to_get(plan, name, file)}"
+                )
 
 
 def remove(plan: Plan, name: str) -> None:

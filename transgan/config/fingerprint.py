@@ -23,8 +23,8 @@ STAGE_VERSION: dict[StageName, int] = {
     "classifier": 1,
     "train": 1,
     "score": 1,
-    "table": 4,
-    "cells": 1,
+    "table": 5,
+    "cells": 2,
     "figure": 4,
 }
 
@@ -139,7 +139,8 @@ def _table(plan: "Plan", name: str) -> dict[str, Any]:
         run: _scored_run(plan, run) if run in plan.scheduled_runs else _skipped_run(plan, run)
         for run in table.run_names
     }
-    return {"table": table.plain(), "runs": runs, **_scale(plan)}
+    published = {protocol: plan.protocol(protocol).plain() for protocol in plan.statistics_protocols(name)}
+    return {"table": table.plain(), "runs": runs, **({"published": published} if published else {}), **_scale(plan)}
 
 
 def _scored_run(plan: "Plan", name: str) -> dict[str, Any]:

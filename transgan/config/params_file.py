@@ -35,13 +35,21 @@ def parse(content: dict[str, Any], file: Path) -> Params:
 
 
 def _check_runs(params: Params, file: Path) -> None:
-    """Runs and classifiers must refer to entries of the file."""
+    """Runs, classifiers and protocols must refer to entries of the file."""
     for name, run in params.runs.items():
         where = f"runs.{name}"
         lookup(params.datasets, run.dataset, "dataset", file, f"{where}.dataset: ")
         lookup(params.models, run.model, "model", file, f"{where}.model: ")
         lookup(params.recipes, run.recipe, "recipe", file, f"{where}.recipe: ")
-        lookup(params.protocols, run.protocol, "protocol", file, f"{where}.protocol: ")
+        protocol = lookup(params.protocols, run.protocol, "protocol", file, f"{where}.protocol: ")
+        if protocol.statistics is not None:
+            raise UserError(
+                f"{file}: {where}.protocol: {run.protocol} measures against published statistics, which may be missing;"
+                " name a protocol without `statistics`: the run is then scored under both"
+            )
+    for name, protocol in params.protocols.items():
+        for dataset in protocol.statistics.files if protocol.statistics else ():
+            lookup(params.datasets, dataset, "dataset", file, f"protocols.{name}.statistics.files: ")
     for name, classifier in params.classifiers.items():
         lookup(params.datasets, classifier.dataset, "dataset", file, f"classifiers.{name}.dataset: ")
 

@@ -31,6 +31,10 @@ class Paths:
         """Reference statistics and features."""
         return self.results / "reference" / f"{key}.npz"
 
+    def published_statistics(self, file: str) -> Path:
+        """Imported statistics that others published under the name `file`. All scales share them."""
+        return Path("data/archives/statistics") / file
+
     def classifier(self, name: str) -> Path:
         """Weights of a digit classifier."""
         return self.results / "classifiers" / f"{name}.safetensors"

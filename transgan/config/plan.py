@@ -126,6 +126,30 @@ class Plan:
         """The runs that Snakemake and DVC run at this scale: all but those with `skip: true`."""
         return {name: run for name, run in self.runs.items() if not self.scale.runs[name].skip}
 
+    def published_statistics(self, run: Run) -> dict[str, str]:
+        """Published statistics that a run's samples are also measured against: protocol -> file name."""
+        if "fid" not in run.protocol.metrics:
+            return {}
+        return {
+            name: protocol.statistics.files[run.dataset_name]
+            for name, protocol in self.protocols.items()
+            if protocol.statistics is not None
+            and run.dataset_name in protocol.statistics.files
+            and protocol.takes_the_samples_of(run.protocol)
+        }
+
+    def statistics_protocols(self, table: str) -> tuple[str, ...]:
+        """Protocols with published statistics of a dataset whose FID a table shows, where scores are comparable."""
+        columns = [column.dataset for column in self.table(table).columns if "fid" in column.metrics]
+        return tuple(
+            name
+            for name, protocol in self.protocols.items()
+            if self.scale.comparable
+            and self.table(table).kind == "scores"
+            and protocol.statistics is not None
+            and not protocol.statistics.files.keys().isdisjoint(columns)
+        )
+
     def table_runs(self, table: str) -> tuple[str, ...]:
         """Names of the scheduled runs that a table shows, in the table's order."""
         return tuple(run for run in self.table(table).run_names if run in self.scheduled_runs)

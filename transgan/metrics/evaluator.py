@@ -72,11 +72,13 @@ def evaluate_sources(
     weights: Path,
     device: torch.device,
     label: str = "evaluate",
+    published: Mapping[str, Reference] | None = None,
 ) -> dict[str, Any]:
     """Metrics (one value per source), settings and warnings. `weights` is the file of the extractor's weights.
 
-    `label` names the work in messages. Raises UserError when there are too few images, features or a metric are not
-    finite, or the reference comes from another layer.
+    `label` names the work in messages. `published` are further statistics by name; if there are any, the result's
+    `published` holds, by name, FID of the same features against them, one value per source. Raises UserError when there
+    are too few images, features or a metric are not finite, or the reference comes from another layer.
     """
     extractor = extractors.build(protocol, weights, required_layers(protocol), device)
     counts = {"samples": min(source.count for source in sources), "reference": reference.statistics.count}
@@ -89,16 +91,21 @@ def evaluate_sources(
     for warning in warnings:
         logger.warning(f"{label}: {warning}")
     results = []
+    further: dict[str, list[float]] = {name: [] for name in published or {}}
     for source in sources:
         features = extractors.extract(
             extractor, source.batches(device), source.count, f"{label} ({source.name})" if source.name else label
         )
         ordered = {layer: source.in_order(values) for layer, values in features.items()}
         results.append(compute_metrics(protocol, ordered, reference))
+        for name, other in (published or {}).items():
+            generated = FeatureStatistics.of(ordered[protocol.feature_layer])
+            further[name].append(_finite(f"fid under {name}", frechet_distance(generated, other.statistics)))
     return {
         "metrics": tabulate(protocol, results),
         "settings": {**settings(protocol, reference), "samples": counts["samples"]},
         "warnings": warnings,
+        **({"published": further} if further else {}),
     }
 
 
@@ -134,12 +141,16 @@ def compute_metrics(
             features[protocol.feature_layer], _reference_features(reference, "precision and recall need"), protocol
         )
     for name, value in values.items():
-        if not math.isfinite(value.value):
-            raise UserError(
-                f"{name} is {value.value}, but a score must be finite; "
-                "the images or the reference statistics are degenerate"
-            )
+        _finite(name, value.value)
     return values
+
+
+def _finite(name: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise UserError(
+            f"{name} is {value}, but a score must be finite; the images or the reference statistics are degenerate"
+        )
+    return value
 
 
 def tabulate(protocol: ProtocolConfig, results: Sequence[Mapping[str, MetricValue]]) -> dict[str, dict[str, Any]]:

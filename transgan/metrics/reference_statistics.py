@@ -112,15 +112,14 @@ def load_reference(path: Path) -> Reference:
         raise UserError(
             f"{path}: has no arrays mu and sigma (it has: {', '.join(sorted(arrays))}); not reference statistics"
         )
-    mu, sigma = arrays["mu"], arrays["sigma"].astype(np.float64)
-    if (
-        sigma.ndim == 2
-        and sigma.shape[0] == sigma.shape[1]
-        and ((sigma.diagonal() < 0).any() or not np.allclose(sigma, sigma.T))
-    ):
-        raise UserError(f"{path}: sigma is no covariance: it must be symmetric, without negative variances")
+    mu, sigma = arrays["mu"], arrays["sigma"]
+    if not all(np.issubdtype(array.dtype, np.floating) for array in (mu, sigma)):
+        raise UserError(f"{path}: mu ({mu.dtype}) and sigma ({sigma.dtype}) must be floating-point numbers")
+    sigma = sigma.astype(np.float64)
     if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)) or not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
         raise UserError(f"{path}: mu {mu.shape} and sigma {sigma.shape} must be finite, of shapes (D,) and (D, D)")
+    if (sigma.diagonal() < 0).any() or not np.allclose(sigma, sigma.T):
+        raise UserError(f"{path}: sigma is no covariance: it must be symmetric, without negative variances")
     features = torch.from_numpy(arrays["features"]) if "features" in arrays else None
     about = json.loads(str(arrays["about"])) if "about" in arrays else {"imported": path.name}
     count = int(arrays["count"]) if "count" in arrays else 0

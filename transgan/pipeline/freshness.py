@@ -115,7 +115,19 @@ def _own_freshness(plan: Plan, stage: Stage) -> Freshness:
     if metadata.get("fingerprint") != stage.fingerprint:
         return "stale"
     key, expected = _expected_data(plan, stage)
-    return "stale" if expected is not None and metadata.get(key, expected) != expected else "current"
+    if expected is not None and metadata.get(key, expected) != expected:
+        return "stale"
+    return "stale" if stage.verb == "score" and _misses_imported_statistics(plan, stage, metadata) else "current"
+
+
+def _misses_imported_statistics(plan: Plan, stage: Stage, scores: dict[str, Any]) -> bool:
+    """Whether published statistics have been imported that the scores were not measured against."""
+    for protocol, file in plan.published_statistics(plan.run(stage.name)).items():
+        imported = embedded_metadata(plan.paths.published_statistics(file)).get("sha256")
+        measured = scores.get("settings", {}).get(protocol, {}).get("statistics_sha256")
+        if imported is not None and imported != measured:
+            return True
+    return False
 
 
 def _recorded_freshness(plan: Plan, stage: Stage) -> Freshness:

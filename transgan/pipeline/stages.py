@@ -216,6 +216,7 @@ def _table(plan: Plan, name: str) -> Stage:
             *_scale(plan),
             *_full_schedules(plan, name),
             *_skipped_runs(plan, plan.table(name).run_names),
+            *(key for protocol in plan.statistics_protocols(name) for key in _tracked(plan, "protocols", protocol)),
         ),
         fingerprint=plan.fingerprint("table", name),
     )

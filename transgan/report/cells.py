@@ -13,6 +13,7 @@ from transgan.config.plan import Plan, Run
 from transgan.cost import counts
 from transgan.metrics.score_file import read_scores
 from transgan.report.paper_numbers import PaperNumber, paper_numbers
+from transgan.report.published import PublishedScore, published_scores
 from transgan.report.verdict import Verdict, judge
 from transgan.schema import TableConfig
 from transgan.schema.report import Column, Row
@@ -20,7 +21,10 @@ from transgan.schema.report import Column, Row
 
 @dataclass(frozen=True)
 class RunScore:
-    """One metric of one run: a value per evaluation seed; for IS also the standard deviation over its splits."""
+    """One metric of one run: a value per evaluation seed; for IS also the standard deviation over its splits.
+
+    `published`: FID of the same samples against statistics that others published, where these have been imported.
+    """
 
     values: tuple[float, ...]
     split_stds: tuple[float, ...]
@@ -28,6 +32,7 @@ class RunScore:
     share: float
     fingerprint: str
     settings: Mapping[str, Any]
+    published: tuple[PublishedScore, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -222,7 +227,7 @@ def _run_result(plan: Plan, run: Run, metric: str) -> RunResult:
     scores = None if skipped else read_scores(plan, run.name)
     if scores is not None and scores["fingerprint"] == plan.fingerprint("score", run.name):
         if metric in scores["protocols"].get(run.protocol_name, {}):
-            return RunResult(run, score=_run_score(run, scores, metric), scored=True)
+            return RunResult(run, score=_run_score(plan, run, scores, metric), scored=True)
         return RunResult(run, missing=f"{run.protocol_name} does not measure {metric.upper()}", scored=True)
     if skipped:
         missing = f"{run.name} is skipped at scale {plan.scale_name}"
@@ -233,7 +238,7 @@ def _run_result(plan: Plan, run: Run, metric: str) -> RunResult:
     return RunResult(run, missing=missing, skipped=skipped, would_cost=counts.eflop(plan, run.name))
 
 
-def _run_score(run: Run, scores: Mapping[str, Any], metric: str) -> RunScore:
+def _run_score(plan: Plan, run: Run, scores: Mapping[str, Any], metric: str) -> RunScore:
     measured = scores["protocols"][run.protocol_name][metric]
     return RunScore(
         values=tuple(measured["values"]),
@@ -242,6 +247,7 @@ def _run_score(run: Run, scores: Mapping[str, Any], metric: str) -> RunScore:
         share=scores["images"] / run.full_images,
         fingerprint=scores["fingerprint"],
         settings=scores.get("settings", {}).get(run.protocol_name, run.protocol.plain()),
+        published=published_scores(plan, run, scores) if metric == "fid" else (),
     )
 
 

@@ -51,6 +51,9 @@ COLUMNS: Mapping[str, str] = {
     "protocol": "str",
     "images": "Int64",
     "share": "float64",
+    "published_statistics": "str",
+    "published_fid": "float64",
+    "references_fid": "float64",
 }
 # The columns that name a cell; the lines of one cell are its training seeds.
 CELL = ["table", "row", "column", "metric"]
@@ -141,4 +144,11 @@ def _run_record(cell: Cell, result: RunResult) -> dict[str, Any]:
             "share": result.score.share,
             "fingerprint": result.score.fingerprint,
         }
+        if result.score.published:
+            first = result.score.published[0]
+            record |= {
+                "published_statistics": first.file,
+                "published_fid": first.fid,
+                "references_fid": first.references_fid,
+            }
     return record

@@ -11,7 +11,7 @@ import pandas as pd
 from transgan.config.plan import Plan
 from transgan.cost import budget
 from transgan.errors import UserError
-from transgan.report import cost_table
+from transgan.report import cost_table, published
 from transgan.report.cells import Cell, cells
 from transgan.report.cells_frame import CELL, to_frame
 from transgan.report.layout import BLANK, Footnotes, Layout, Text, latex, markdown
@@ -55,7 +55,12 @@ def lay_out(plan: Plan, name: str, every_cell: Sequence[Cell]) -> Layout:
         warning=warning(plan),
         main=_main(config, per_cell, footnotes, plan.scale.comparable),
         details=_details(per_cell[per_cell["run"] != ""], plan.scale.comparable),
-        notes=(*([config.note] if config.note else []), *_notes(every_cell), *_cost_note(plan, per_cell)),
+        notes=(
+            *([config.note] if config.note else []),
+            *_notes(every_cell),
+            *published.notes(plan, name, every_cell),
+            *_cost_note(plan, per_cell),
+        ),
         footnotes=footnotes.listed(),
     )
 
@@ -88,6 +93,7 @@ def _per_cell(frame: pd.DataFrame) -> pd.DataFrame:
         "split_std": "mean",
         "evaluation_seeds": "min",
         "share": "min",
+        "published_fid": "mean",
         "skipped": "all",
         "would_cost_eflop": lambda costs: costs.sum(skipna=False),
         "note": lambda notes: "; ".join(notes.dropna()),
@@ -177,11 +183,17 @@ def _details(per_cell: pd.DataFrame, comparable: bool) -> pd.DataFrame | None:
         return None
     measured = per_cell["measured"].fillna(per_cell["metric"].str.upper())
     verdict = per_cell["verdict"].where(per_cell["note"] == "", per_cell["verdict"] + ": " + per_cell["note"])
+    against_published = (
+        {"FID, published statistics": per_cell["published_fid"].map("{:.2f}".format)}
+        if per_cell["published_fid"].notna().any()
+        else {}
+    )
     details = pd.DataFrame(
         {
             "Row": per_cell["row"],
             "measured": per_cell["column"] + " " + measured,
             "ours": per_cell["mean"].map("{:.2f}".format),
+            **against_published,
             "ours − paper": per_cell["difference"].map(_signed),
             "std, training seeds": per_cell[["std_training", "training_seeds"]].apply(_spread, axis=1),
             "std, evaluation seeds": per_cell[["std_evaluation", "evaluation_seeds"]].apply(_spread, axis=1),

@@ -13,7 +13,7 @@ from transgan.schema.model import (
     TransformerGenerator,
 )
 from transgan.schema.params import Changes, ExecutionConfig, Params, RunConfig, Scale
-from transgan.schema.protocol import ClassifierConfig, ProtocolConfig
+from transgan.schema.protocol import ClassifierConfig, ProtocolConfig, PublishedStatistics
 from transgan.schema.recipe import DynamicsConfig, EmaConfig, OptimizerConfig, RecipeConfig, Regularizer
 from transgan.schema.report import Column, FigureConfig, Row, TableConfig
 
@@ -36,6 +36,7 @@ __all__ = [
     "OptimizerConfig",
     "Params",
     "ProtocolConfig",
+    "PublishedStatistics",
     "RecipeConfig",
     "Regularizer",
     "Row",

@@ -1,5 +1,6 @@
 """Configuration of scoring: protocols, and the classifier that replaces Inception at demo (docs/paper.md 3.4)."""
 
+from pathlib import PurePath
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -7,6 +8,25 @@ from pydantic import Field, model_validator
 from transgan.schema.base import Strict
 
 Metric = Literal["is", "fid", "kid", "prc"]
+
+# What decides the features of the generated samples. Protocols that agree in these share one set of features.
+SAMPLE_FIELDS = ("extractor", "weights", "feature_layer", "samples", "quantize", "seeds", "precision")
+
+
+class PublishedStatistics(Strict):
+    """Files of mean and covariance that others measured FID against, one per dataset. A user imports them."""
+
+    source: str = Field(min_length=1, description="where the files can be had; printed where one is missing")
+    files: dict[str, str] = Field(
+        min_length=1, description="dataset -> name of its .npz with mu and sigma, as pytorch-fid and TTUR write them"
+    )
+
+    @model_validator(mode="after")
+    def _plain_names(self) -> Self:
+        for name in self.files.values():
+            if not name.endswith(".npz") or PurePath(name).name != name:
+                raise ValueError(f"{name!r} must be the name of an .npz file, without a folder")
+        return self
 
 
 class ProtocolConfig(Strict):
@@ -43,9 +63,17 @@ class ProtocolConfig(Strict):
     batch: int = Field(50, ge=1)
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: int = Field(2, ge=1)
+    statistics: PublishedStatistics | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # so that it is in no fingerprint of a protocol without it
+        description="measure FID against these published statistics, not against the dataset's images; applies to every"
+        " run whose protocol takes the same samples",
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.statistics is not None and self.metrics != ("fid",):
+            raise ValueError("a protocol with `statistics` has `metrics: [fid]`; other metrics need images")
         if "kid" in self.metrics and self.kid_subset_size > self.samples:
             raise ValueError(f"kid_subset_size {self.kid_subset_size} is more than samples {self.samples}")
         if "is" in self.metrics and self.is_splits > self.samples:
@@ -60,6 +88,10 @@ class ProtocolConfig(Strict):
         if "kid" in self.metrics:
             return True
         return self.prc_samples if "prc" in self.metrics else False
+
+    def takes_the_samples_of(self, other: "ProtocolConfig") -> bool:
+        """Whether both protocols extract the same features from a generator."""
+        return all(getattr(self, field) == getattr(other, field) for field in SAMPLE_FIELDS)
 
     def can_use_features_of(self, other: "ProtocolConfig") -> bool:
         """Whether a reference that was computed for `other` stores the features that this protocol needs."""

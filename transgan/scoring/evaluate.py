@@ -21,7 +21,7 @@ from transgan.config.reference_key import ReferenceKey
 from transgan.data.pack import Pack
 from transgan.errors import UserError
 from transgan.hardware.device import prepare_compute
-from transgan.metrics import image_sources, weights
+from transgan.metrics import image_sources, published_statistics, weights
 from transgan.metrics.evaluator import EvaluationSource, evaluate_sources, generator_sources, stored_images
 from transgan.metrics.generator_files import open_generator
 from transgan.metrics.image_sources import ImageSource
@@ -172,6 +172,8 @@ def _reference(
     file = Path(name)
     if file.suffix == ".npz" and file.exists() and "mu" in read_npz(file):
         return load_reference(file)
+    if config.statistics is not None and name in plan.datasets:
+        return published_statistics.load(plan, name, protocol)
     if name in plan.datasets and not file.exists() and _same_reference(plan.protocol(protocol), config):
         key = ReferenceKey(name, protocol)
         reference_stage.compute(plan, key)

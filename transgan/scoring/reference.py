@@ -14,9 +14,29 @@ from transgan.metrics import weights
 from transgan.pipeline.freshness import require
 from transgan.pipeline.stages import STATISTICS, stage
 from transgan.pipeline.workspace import run_stage
+from transgan.scoring import compare_references
 from transgan.utils import files
 
 logger = logging.getLogger(__name__)
+
+
+def run(plan: Plan, dataset: str | None, protocol: str | None, published: Path | None) -> None:
+    """The verb `reference`: import the file `published`, compute a reference, or compare it with published statistics.
+
+    Raises UserError for names that do not exist or do not go together, and as the called function does.
+    """
+    if published is not None:
+        if dataset is not None:
+            raise UserError("--import FILE takes no DATASET: the protocol that names FILE decides; leave it out")
+        compare_references.import_file(plan, published)
+        return
+    if dataset is None or protocol is None:
+        raise UserError("name DATASET and PROTOCOL, or --import FILE; see `transgan reference --help`")
+    plan.dataset(dataset)
+    if plan.protocol(protocol).statistics is None:
+        compute(plan, ReferenceKey(dataset, protocol))
+    else:
+        compare_references.compare(plan, dataset, protocol)
 
 
 def compute(plan: Plan, key: ReferenceKey) -> None:
@@ -25,6 +45,11 @@ def compute(plan: Plan, key: ReferenceKey) -> None:
     Raises UserError when the pack or the weights are missing, or there are fewer images than the protocol allows.
     """
     protocol = plan.protocol(key.protocol)
+    if protocol.statistics is not None:
+        raise UserError(
+            f"{plan.file}: protocol {key.protocol} measures against published statistics, which are imported and not "
+            f"computed; `{plan.command('reference', *key)}` compares them with this project's"
+        )
     data = plan.paths.data(key.dataset)
     require(plan, "prepare", key.dataset, data / MANIFEST, "prepare", key.dataset)
     manifest = files.read_json(data / MANIFEST)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from transgan.config.fingerprint import digest
 from transgan.config.plan import Plan, Run
 from transgan.errors import UserError
-from transgan.metrics import generator_files, weights
+from transgan.metrics import generator_files, published_statistics, weights
 from transgan.pipeline.freshness import require, require_reference
 from transgan.pipeline.stages import METRICS, SCORES, stage
 from transgan.pipeline.workspace import locked, run_stage
@@ -97,21 +97,42 @@ def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
 def _scores(
     plan: Plan, run: Run, generator: "GeneratorNetwork", weights_file: Path, weights_digest: str, label: str
 ) -> dict[str, Any]:
-    """Scores, settings and warnings of a generator under `run`'s protocol, each below the protocol's name."""
+    """Scores, settings and warnings of a generator under `run`'s protocol, each below the protocol's name.
+
+    Likewise under each protocol whose published statistics have been imported for the run's dataset: FID of the same
+    samples, and among the settings the FID between this project's reference and those statistics.
+    """
     from transgan.hardware.device import prepare_compute
     from transgan.metrics.evaluator import evaluate_sources, generator_sources
+    from transgan.metrics.fid import frechet_distance
     from transgan.metrics.reference_statistics import load_reference
 
     name, protocol = run.protocol_name, run.protocol
     device = prepare_compute(protocol.threads, plan.params.execution.device)
     statistics = load_reference(plan.paths.reference(run.reference))
     sources = generator_sources(generator, protocol)
-    evaluation = evaluate_sources(sources, statistics, protocol, weights_file, device, label)
-    return {
+    published = published_statistics.imported(plan, run)
+    evaluation = evaluate_sources(sources, statistics, protocol, weights_file, device, label, published)
+    scores: dict[str, dict[str, Any]] = {
         "protocols": {name: evaluation["metrics"]},
         "settings": {name: {**evaluation["settings"], "weights_sha256": weights_digest}},
         "warnings": {name: evaluation["warnings"]},
     }
+    digests = published_statistics.imported_digests(plan, run)
+    for other, theirs in published.items():
+        scores["protocols"][other] = {"fid": {"values": evaluation["published"][other]}}
+        scores["settings"][other] = {
+            "extractor": protocol.extractor,
+            "feature_layer": protocol.feature_layer,
+            "seeds": list(protocol.seeds),
+            "samples": evaluation["settings"]["samples"],
+            "titles": evaluation["settings"]["titles"],
+            "statistics": published_statistics.file_name(plan, run.dataset_name, other),
+            "statistics_sha256": digests[other],
+            "references_fid": frechet_distance(statistics.statistics, theirs.statistics),
+        }
+        scores["warnings"][other] = []
+    return scores
 
 
 def _first_run(plan: Plan, file: Path, resolution: int) -> Run:
@@ -138,6 +159,7 @@ def _inputs(plan: Plan, run: Run, generator: Path, weights_digest: str, command:
         "generator": _digest(generator, command),
         "reference": _digest(plan.paths.reference(run.reference), plan.command("reference", *run.reference)),
         "weights": weights_digest,
+        **published_statistics.imported_digests(plan, run),
     }
 
 
