@@ -30,11 +30,10 @@ IMPORTS = {
     "prepare": "transgan.data.prepare",
     "classifier": "transgan.scoring.classifier, torch",
     "reference": "transgan.scoring.reference, transgan.metrics.evaluator",
-    "train": "transgan.training.train, transgan.training.loop, mlflow",
-    "score": "transgan.scoring.score, transgan.models.serialization, transgan.metrics.evaluator, "
-    "transgan.tracking.store",
+    "train": "transgan.training.train, transgan.training.loop",
+    "score": "transgan.scoring.score, transgan.models.serialization, transgan.metrics.evaluator",
     "table": "transgan.report.tables",
-    "cells": "transgan.report.cells_frame",
+    "cells": "transgan.report.cells_frame, transgan.tracking.store",
     "figure": "transgan.report.figures, transgan.report.plots.style, transgan.models.serialization",
 }
 IMPORT_ROUNDS = 3

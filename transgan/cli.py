@@ -168,12 +168,14 @@ def table(name: TableName, scale: Scale = None, params: ParamsFile = None) -> No
 
 @app.command(rich_help_panel=STAGES)
 def cells(scale: Scale = None, params: ParamsFile = None) -> None:
-    """Write the cells of all tables to one CSV file."""
+    """Write the cells of all tables to one CSV file, and log short runs to MLflow."""
+    from transgan import tracking
     from transgan.report import cells_frame as stage
 
     plan = _plan(params, scale)
     stage.write(plan)
     _remember(plan, "cells", "all")
+    tracking.record_short_runs(plan)
 
 
 @app.command(rich_help_panel=STAGES)

@@ -83,7 +83,7 @@ def test_a_database_that_cannot_be_opened_gives_one_warning_and_stops_nothing(de
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert "training continues" in lines[0]
-    finished_run(demo)
+    finished_run(demo, "f" * 32)
     with pytest.raises(UserError, match=r"mlflow\.db"):
         sync(demo)
     record_scores(demo, RUN)

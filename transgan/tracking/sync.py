@@ -43,8 +43,28 @@ def sync(plan: Plan) -> None:
 
 
 def record_scores(plan: Plan, run_name: str) -> None:
-    """Log a run's scores to its MLflow run. A failure of MLflow gives a warning."""
+    """Log a run's scores to its MLflow run, if training logged to one. A failure of MLflow gives a warning.
+
+    MLflow, which takes seconds to import, stays out of the way of short runs: `record_short_runs` logs them together.
+    """
+    if _live_run(plan, run_name) is None:
+        return
     _attempt(f"the scores of {run_name}", lambda store: _sync_run(store, plan, plan.run(run_name)), plan)
+
+
+def record_short_runs(plan: Plan) -> None:
+    """Log every finished and scored run that training did not log, with its scores.
+
+    A failure of MLflow gives a warning.
+    """
+
+    def work(store: "Store") -> None:
+        for name in short:
+            _sync_run(store, plan, plan.run(name))
+
+    short = [name for name in plan.runs if _live_run(plan, name) is None and _is_scored(plan, name)]
+    if short:
+        _attempt(f"{len(short)} short runs", work, plan)
 
 
 def record_tables(plan: Plan) -> None:
@@ -77,6 +97,19 @@ def _sync_run(store: "Store", plan: Plan, run: Run) -> None:
     if scores is not None and scores["train_fingerprint"] == record["fingerprint"]:
         tracker.log_scores(scores, run.dataset_name)
     tracker.mark_finished(milliseconds(origin.get("finished")))
+
+
+def _live_run(plan: Plan, run_name: str) -> str | None:
+    """The id of the MLflow run that training logged to, whether or not it is in this database."""
+    provenance_file = plan.paths.run(run_name) / "provenance.json"
+    run_id: str | None = files.read_json(provenance_file).get("mlflow_run_id") if provenance_file.exists() else None
+    return run_id
+
+
+def _is_scored(plan: Plan, run_name: str) -> bool:
+    """Whether the run has scores of what its configuration trains now."""
+    scores = read_scores(plan, run_name)
+    return scores is not None and scores["train_fingerprint"] == plan.fingerprint("train", run_name)
 
 
 def _find_run(store: "Store", record: dict[str, Any], origin: dict[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 import torch
@@ -44,6 +45,9 @@ logger = logging.getLogger(__name__)
 
 Network = TypeVar("Network", bound=nn.Module)
 TRACKING = "tracking.json"  # in the state folder: the id of the run in MLflow
+# After this long a run is logged to MLflow while it trains. MLflow takes seconds to import and to open, a tenth of the
+# demo if each of its short runs did so; the stage `cells` logs these together.
+LIVE_SECONDS = 120.0
 
 
 class TrainingLoop:
@@ -94,6 +98,7 @@ class TrainingLoop:
         self.history = History(recipe)
         self.checkpoints = Checkpoints(folder, self.fingerprint, plan.params.execution.keep_checkpoints)
         self.tracker = Tracker()
+        self.tracked = False  # whether `tracker` was opened; it stays without a store where MLflow cannot be used
         self.earlier_seconds = 0.0
         self.saved_step = -1
         self.saved_at = time.monotonic()
@@ -109,7 +114,9 @@ class TrainingLoop:
             stop = stack.enter_context(stop_request())
             self._resume()
             if self.process_group.is_main:
-                self.tracker = stack.enter_context(self._open_tracker())
+                stack.push(self._end_tracking)
+                if (self.folder / TRACKING).exists():
+                    self._start_tracking()
             total = self.recipe.steps * self.recipe.batch
             bar = stack.enter_context(progress(f"train {self.run.name}", total, "images", self.trainer.images))
             self._train_steps(bar, stop)
@@ -154,6 +161,8 @@ class TrainingLoop:
         if self.process_group.is_main:
             self.tracker.log_history([{**row, **self.history.speed(self.folder, trainer.images, trainer.device)}])
             bar.note(f"d_loss {row['d_loss']:.3g}, g_loss {row.get('g_loss', math.nan):.3g}")
+            if not self.tracked and self._seconds() >= LIVE_SECONDS:
+                self._start_tracking()
 
     def _check_divergence(self, means: dict[str, float]) -> None:
         """Raises Diverged if a mean is not finite, or if the critic gap exceeds the recipe's limit."""
@@ -217,6 +226,18 @@ class TrainingLoop:
         self.process_group.all_reduce_max(0)
         raise Stopped(signum)
 
+    def _start_tracking(self) -> None:
+        self.tracked = True
+        self.tracker = self._open_tracker()
+
+    def _end_tracking(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the entry in MLflow. A run that fails early gets one, with the reason; one that is stopped does not."""
+        if not self.tracked and isinstance(error, Exception):
+            self._start_tracking()
+        self.tracker.__exit__(kind, error, trace)
+
     def _open_tracker(self) -> Tracker:
         """Open the run's entry in MLflow, after an interruption the same one, and send the rows that it lacks."""
         marker = self.folder / TRACKING
@@ -226,6 +247,10 @@ class TrainingLoop:
             files.write_json(marker, {"run_id": tracker.run_id})
         if self.history.rows:
             tracker.log_history(self.history.rows)
+        if known is None:  # snapshots from before the entry existed
+            for record in self.dynamics.records:
+                save_grid(self.folder / "samples.png", record["pictures"].numpy())
+                tracker.log_image(self.folder / "samples.png", "samples", record["images"])
         return tracker
 
     def _seconds(self) -> float:
