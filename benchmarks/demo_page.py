@@ -41,7 +41,7 @@ def main() -> None:
     for name, figure in plan.params.figures.items():
         source = plan.paths.figure(name).with_suffix(".png")
         shrink(source, IMAGES / f"demo-{source.name}")
-        lines += [f"![{figure.title}](images/demo-{source.name})", ""]
+        lines += [f"![{figure.title}](images/demo-{source.name})", "", f"**{figure.title}.** {figure.source}.", ""]
     files.write_text(PAGE, "\n".join(lines))
 
 

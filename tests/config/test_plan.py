@@ -55,7 +55,7 @@ def test_a_skipped_run_is_resolved_but_no_stage_runs_it(content: dict[str, Any],
 
 
 def test_a_figure_without_a_scheduled_run_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
-    content["figures"]["samples"] = {"kind": "samples", "title": "Samples", "runs": ["one-cifar10"]}
+    content["figures"]["samples"] = {"kind": "samples", "title": "Samples", "source": "Ours", "runs": ["one-cifar10"]}
     for run in content["runs"]:
         content["scales"]["tiny"]["runs"][run] = {"skip": True}
     with pytest.raises(UserError, match="skips all of its runs"):

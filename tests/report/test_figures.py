@@ -20,6 +20,10 @@ from transgan.utils import files
 RUN = "transgan-cifar10"
 
 
+def config_of(kind, *runs):
+    return FigureConfig(kind=kind, title="A title", source="Figure 9 of the paper", runs=runs or (RUN,))
+
+
 @pytest.fixture
 def trained(scored):
     """Write what the train and score stages would have written for a run, but for the generator."""
@@ -53,7 +57,8 @@ def test_there_is_a_module_for_every_kind():
 
 def test_the_learning_curve_is_written_as_png_and_pdf_of_the_same_bytes_in_another_process(project, trained):
     plan = project()
-    trained(plan)
+    for run in plan.figure_runs("learning-curve"):
+        trained(plan, run)
     figures.make(plan, "learning-curve")
     base = plan.paths.figure("learning-curve")
     written = {suffix: base.with_suffix(suffix).read_bytes() for suffix in (".png", ".pdf")}
@@ -76,7 +81,7 @@ def test_the_learning_curve_is_written_as_png_and_pdf_of_the_same_bytes_in_anoth
 
 def labels(plan):
     with style.theme():
-        drawn = curve.draw(plan, plan.figure("learning-curve"))
+        drawn = curve.draw(plan, config_of("curve"))
         return drawn.axes[0].get_legend_handles_labels()[1]
 
 
@@ -90,7 +95,7 @@ def test_the_authors_curve_is_shown_only_where_it_compares(project, trained):
 def test_the_curve_ends_in_the_score(project, trained):
     plan = project()
     trained(plan)
-    assert "transgan-cifar10, scored: 9.50" in labels(plan)
+    assert "TransGAN as on CIFAR-10 (digits, 8 x 8), scored: 9.50" in labels(plan)
 
 
 def test_the_authors_curve_is_read_in_real_images():
@@ -110,7 +115,7 @@ def test_history_has_nan_where_nothing_was_measured(project, trained):
 
 
 def test_a_run_that_is_not_there_is_named(project):
-    with pytest.raises(UserError, match="transgan train transgan-cifar10"):
+    with pytest.raises(UserError, match="transgan train transgan-digits"):
         figures.make(project(), "learning-curve")
     with pytest.raises(UserError, match="learning-curve"):
         figures.make(project(), "learning-curv")
@@ -149,15 +154,35 @@ def test_bars_are_the_means_of_the_table(project, scored):
 def test_points_lie_at_the_means_with_bars_over_the_seeds(project, trained):
     plan = project()
     trained(plan)
-    (axes,) = drawn(precision_recall, plan, FigureConfig(kind="precision_recall", title="A title", runs=(RUN,))).axes
+    (axes,) = drawn(precision_recall, plan, config_of("precision_recall")).axes
     bars_of_seeds, points = axes.collections[:2], axes.collections[-1]
     np.testing.assert_allclose(points.get_offsets(), [[0.3, 0.6]])
     ends = sorted(segment.tolist() for bar in bars_of_seeds for segment in bar.get_segments())
     np.testing.assert_allclose(ends, [[[0.2, 0.6], [0.4, 0.6]], [[0.3, 0.5], [0.3, 0.7]]])
-    assert axes.get_legend_handles_labels()[1] == [f"{RUN}: 0.60, 0.30"]
-    (axes,) = drawn(compute, plan, FigureConfig(kind="compute", title="A title", runs=(RUN,))).axes
+    assert axes.get_legend_handles_labels()[1] == ["TransGAN as on CIFAR-10 (digits, 8 x 8): 0.60, 0.30"]
+    (axes,) = drawn(compute, plan, config_of("compute")).axes
     assert axes.collections[-1].get_offsets()[0, 1] == 9.5
     assert "FID-digits" in axes.get_ylabel()
+
+
+def test_compute_has_a_panel_for_each_dataset_with_two_runs(project, trained):
+    plan = project()
+    runs = ("transgan-cifar10", "wgan-gp-cifar10", "stylegan2-cifar10", "transgan-stl10")
+    for run in runs:
+        trained(plan, run)
+    # StyleGAN2 is scored by another protocol on CIFAR-10, and STL-10 has a single run.
+    (axes,) = drawn(compute, plan, config_of("compute", *runs)).axes
+    assert len(axes.collections[-1].get_offsets()) == 2
+    assert len(drawn(compute, plan, config_of("compute", "transgan-cifar10", "transgan-stl10")).axes) == 2
+
+
+def test_the_bottom_line_says_what_the_figure_stands_for(project, trained):
+    for scale, comparable in (("demo", False), ("paper", True)):
+        plan = project(scale)
+        trained(plan)
+        words = " ".join(drawn(dynamics, plan, config_of("dynamics"))._supxlabel.get_text().split())
+        assert words.startswith(f"Figure 9 of the paper. Scale {scale}: ")
+        assert ("not comparable with the paper" in words) != comparable
 
 
 def test_a_run_without_precision_and_recall_is_named(project, trained, scored):
@@ -165,22 +190,24 @@ def test_a_run_without_precision_and_recall_is_named(project, trained, scored):
     trained(plan)
     scored(plan, RUN, fid={"values": [9.0]})
     with pytest.raises(UserError, match=f"{RUN} has no precision and recall"):
-        drawn(precision_recall, plan, FigureConfig(kind="precision_recall", title="A title", runs=(RUN,)))
+        drawn(precision_recall, plan, config_of("precision_recall"))
 
 
 def test_attention_distance_has_a_line_per_layer_and_a_dot_per_head(project, trained):
     plan = project()
     trained(plan)
-    config = FigureConfig(kind="attention_distance", title="A title", runs=(RUN,))
+    config = config_of("attention_distance")
     along, depth = drawn(attention_distance, plan, config).axes
     assert sum(len(line.get_xdata()) == 3 for line in along.get_lines()) == 3
+    assert [text.get_text() for text in along.get_legend().get_texts()] == ["1", "2", "3"]
     assert len(depth.collections[0].get_offsets()) == 3 * 4
 
 
 def test_dynamics_shows_every_moment(project, trained):
     plan = project()
     trained(plan)
-    samples, gap, fid = drawn(dynamics, plan, FigureConfig(kind="dynamics", title="A title", runs=(RUN,))).axes
+    samples, gap, fid = drawn(dynamics, plan, config_of("dynamics")).axes
+    assert samples.get_title(loc="left") == "TransGAN as on CIFAR-10 (digits, 8 x 8)"
     assert [text.get_text() for text in samples.texts] == ["0", "100", "1k"]
     assert gap.get_lines()[0].get_ydata().tolist() == [50.0, 500.0]
     assert fid.get_lines()[0].get_ydata().tolist() == [100.0, 55.0, 10.0]

@@ -63,7 +63,7 @@ def test_neighbours_stand_right_of_their_sample(project):
     )
     samples = images[[0, 20]]  # the first is no training image, the second is a copy of one
     np.savez(results / "dynamics.npz", pictures=samples[None], images=np.array([100]))
-    figure = neighbours.draw(plan, FigureConfig(kind="neighbours", title="A title", runs=(RUN,)))
+    figure = neighbours.draw(plan, FigureConfig(kind="neighbours", title="A title", source="Ours", runs=(RUN,)))
     shown = np.asarray(figure.axes[0].images[0].get_array())
     rows = [[shown[9 * i : 9 * i + 8, 9 * j : 9 * j + 8] for j in range(7)] for i in range(2)]
     apart = ((images[0].astype(float) - images[10:]) ** 2).sum((1, 2, 3))
@@ -105,6 +105,6 @@ def test_figures_of_a_generator_are_drawn(generator, kind):
     plan, _ = generator
     draw = __import__(f"transgan.report.plots.{kind}", fromlist=["draw"]).draw
     with style.theme():
-        drawn = draw(plan, FigureConfig(kind=kind, title="A title", runs=(RUN,)))
+        drawn = draw(plan, FigureConfig(kind=kind, title="A title", source="Ours", runs=(RUN,)))
         style.save(drawn, plan.paths.figure(kind))
     assert plan.paths.figure(kind).with_suffix(".png").stat().st_size > 5000

@@ -25,7 +25,7 @@ STAGE_VERSION: dict[StageName, int] = {
     "score": 1,
     "table": 5,
     "cells": 2,
-    "figure": 4,
+    "figure": 5,
 }
 
 # The fields of a protocol that the reference statistics depend on. The others concern the generated samples only.
@@ -157,8 +157,10 @@ def _skipped_run(plan: "Plan", name: str) -> dict[str, Any]:
 
 def _figure(plan: "Plan", name: str) -> dict[str, Any]:
     figure = plan.figure(name)
+    naming = {table: plan.table(table).plain() for table in plan.naming_tables(name)}
     depends_on = {
         "figure": figure.plain(),
+        "titles": {table: {key: content[key] for key in ("rows", "columns")} for table, content in naming.items()},
         "runs": {run: plan.fingerprint("score", run) for run in plan.figure_runs(name)},
         **_scale(plan),
     }

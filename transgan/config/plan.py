@@ -158,6 +158,15 @@ class Plan:
         """Names of the scheduled runs that a figure shows, in the figure's order."""
         return tuple(run for run in self.figure(figure).runs if run in self.scheduled_runs)
 
+    def naming_table(self, run: str) -> str | None:
+        """The first table of the params file that shows a run: it names the run in figures. None if there is none."""
+        return next((name for name, table in self.params.tables.items() if run in table.run_names), None)
+
+    def naming_tables(self, figure: str) -> tuple[str, ...]:
+        """The tables that name the scheduled runs of a figure, each once."""
+        named = (self.naming_table(run) for run in self.figure_runs(figure))
+        return tuple(dict.fromkeys(table for table in named if table is not None))
+
     @property
     def score_tables(self) -> list[str]:
         """Tables of scores, whose cells are in results/<scale>/cells.csv. Tables of costs have no cells."""

@@ -254,6 +254,7 @@ def _figure(plan: Plan, name: str) -> Stage:
         files=_named(*(base.with_name(f"{base.name}.{suffix}") for suffix in ("png", "pdf"))),
         parameters=(
             f"figures.{name}",
+            *(f"tables.{table}.{key}" for table in plan.naming_tables(name) for key in ("rows", "columns")),
             *((f"tables.{config.table}",) if config.table else ()),
             *_scale(plan),
             *(f"scales.{plan.scale_name}.runs.{run}" for run in config.runs if run not in plan.scheduled_runs),

@@ -50,11 +50,12 @@ class TableView:
 
 @dataclass(frozen=True)
 class FigureView:
-    """A figure as the page shows it; `source` is a data URI, empty where the figure is missing."""
+    """A figure as the page shows it: what it stands for, and its image as a data URI, empty where it is missing."""
 
     name: str
     title: str
     source: str
+    image: str
 
 
 def make(plan: Plan) -> None:
@@ -171,7 +172,8 @@ def _tally(every: Sequence[Cell]) -> str:
 def _figure(plan: Plan, name: str) -> FigureView:
     base = plan.paths.figure(name)
     path = base.with_name(f"{base.name}.png")
-    return FigureView(name, plan.figure(name).title, _data_uri(path) if path.exists() else "")
+    config = plan.figure(name)
+    return FigureView(name, config.title, config.source, _data_uri(path) if path.exists() else "")
 
 
 def _data_uri(path: Path) -> str:

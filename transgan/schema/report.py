@@ -34,7 +34,7 @@ class TableConfig(Strict):
 
     kind: Literal["scores", "cost"] = "scores"
     title: str
-    source: str = Field(description="where the paper has it")
+    source: str = Field(description="the table of the paper that it stands for, or that it is ours")
     note: str | None = None
     columns: tuple[Column, ...] = Field(min_length=1)
     rows: tuple[Row, ...] = Field(min_length=1)
@@ -89,6 +89,7 @@ class FigureConfig(Strict):
 
     kind: FigureKind
     title: str
+    source: str = Field(description="the figure or table of the paper that it stands for, or that it is ours")
     runs: tuple[str, ...] = Field(min_length=1)
     table: str | None = Field(None, description="table whose rows name the runs (bars only)")
 

@@ -13,7 +13,8 @@ from transgan.metrics.samples import quantize, to_numpy
 from transgan.models.attention import SelfAttention
 from transgan.models.attention_maps import attention_layers, attention_weights
 from transgan.report.plots.generators import stage_title, trained_generator
-from transgan.report.plots.style import COLOURS, SEQUENTIAL, canvas, panel
+from transgan.report.plots.style import COLOURS, SEQUENTIAL, canvas, panel, wrapped
+from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
 from transgan.utils.random import RandomStreams
 
@@ -34,9 +35,10 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 
     Attention is averaged over heads.
     """
+    titles = run_titles(plan, config.runs)
     maps_of = {run: maps(plan, run) for run in config.runs}
     columns = 1 + max(len(each.stages) for each in maps_of.values())
-    figure = canvas(plan, config.title, 0.8 + 1.55 * len(PIXELS) * len(maps_of), width=1.5 * columns + 0.6)
+    figure = canvas(plan, config, 0.8 + 1.55 * len(PIXELS) * len(maps_of), width=1.5 * columns + 0.6)
     panels = figure.subplots(len(PIXELS) * len(maps_of), columns, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
@@ -48,7 +50,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
             )
         for j, pixel in enumerate(PIXELS):
             row = panels[i * len(PIXELS) + j]
-            panel(row[0], each.image, run if j == 0 else "")
+            panel(row[0], each.image, wrapped(titles[run], 1.4) if j == 0 else "")
             row[0].plot(
                 pixel[1] * side - 0.5,
                 pixel[0] * side - 0.5,

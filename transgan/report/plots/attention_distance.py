@@ -12,22 +12,23 @@ from matplotlib.ticker import MaxNLocator
 from transgan.config.plan import Plan
 from transgan.report.plots import sources
 from transgan.report.plots.style import SEQUENTIAL, canvas, images_axis
+from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
     """Two panels per run: mean distance of each layer along training, and at the end by depth with every head a dot."""
-    figure = canvas(plan, config.title, 0.6 + 2.9 * len(config.runs))
+    figure = canvas(plan, config, 0.6 + 2.9 * len(config.runs))
     panels = figure.subplots(len(config.runs), 2, squeeze=False)
-    for (along, depth), run in zip(panels, config.runs, strict=True):
+    for (along, depth), (run, title) in zip(panels, run_titles(plan, config.runs).items(), strict=True):
         distances = _distances(plan, run)
         if distances.empty:
             for axes in (along, depth):
                 axes.set_axis_off()
-                axes.set_title(f"{run}: no attention")
+                axes.set_title(f"{title}: no attention")
             continue
         _draw_along(along, distances)
-        along.set_title(f"{run}: along training")
+        along.set_title(title)
         _draw_depth(depth, distances[distances["images"] == distances["images"].max()])
     return figure
 
@@ -55,8 +56,10 @@ def _draw_along(axes: Axes, distances: pd.DataFrame) -> None:
         markersize=4,
         markeredgewidth=0,
         errorbar=None,
+        legend="full",
         ax=axes,
     )
+    axes.legend(title="layer", ncols=2, loc="upper left", bbox_to_anchor=(1.0, 1.02))
     axes.set_ylabel("attention distance in pixels")
     images_axis(axes)
 

@@ -28,7 +28,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     counts = cells["column"].value_counts()
     titles = [column.title for column in table.columns if counts.get(column.title, 0) > 1]
     width = max(INCHES, 2.8 + 2.2 * len(titles))
-    figure = canvas(plan, config.title, 1.2 + 0.34 * max(len(rows), 1), width, note=table.note)
+    figure = canvas(plan, config, 1.2 + 0.34 * max(len(rows), 1), width, note=table.note)
     panels = figure.subplots(1, max(len(titles), 1), squeeze=False, sharey=True)[0]
     for axes, title in zip(panels, titles, strict=False):
         _draw(axes, cells[cells["column"] == title], rows, plan.scale.comparable)

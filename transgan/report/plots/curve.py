@@ -9,6 +9,7 @@ from transgan.report.cells import metric_label
 from transgan.report.paper_numbers import authors_curve
 from transgan.report.plots import sources
 from transgan.report.plots.style import GREY, canvas, colours, images_axis, spread_axis
+from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
 
 # The authors evaluated the end of their run some 35 times and got 10.82 to 11.06 (docs/paper.md 2): about this noise.
@@ -19,7 +20,7 @@ EVERY_SEED = ("pi", 100)
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
     """FID above, the critic gap and the losses below; a colour per run."""
-    figure = canvas(plan, config.title, 6.6)
+    figure = canvas(plan, config, 6.6)
     fid, gap, loss = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
     _draw_fid(fid, plan, config.runs)
     rows = sources.histories(plan, config.runs)
@@ -50,14 +51,15 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 def _draw_fid(axes: Axes, plan: Plan, runs: tuple[str, ...]) -> None:
     """Small-sample FID along training where the recipe measures it, the score at the end, and the authors' curve."""
     along, end = sources.fid_along_training(plan, runs), sources.scores(plan, runs, "fid")
+    titles = run_titles(plan, runs)
     for run, colour in colours(runs).items():
         inside, scored = along[along["run"] == run], end[end["run"] == run]
         if not inside.empty:
             samples = plan.run(run).recipe.dynamics.fid_samples
-            label = f"{run}, {samples:,} samples"
+            label = f"{titles[run]}, {samples:,} samples"
             sns.lineplot(inside, x="images", y="fid", color=colour, marker="o", label=label, ax=axes)
         if not scored.empty:
-            label = f"{run}, scored: {scored['fid'].mean():.2f}"
+            label = f"{titles[run]}, scored: {scored['fid'].mean():.2f}"
             sns.lineplot(
                 scored,
                 x="images",

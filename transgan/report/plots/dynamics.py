@@ -11,6 +11,7 @@ from transgan.config.plan import Plan
 from transgan.report.cells import metric_label
 from transgan.report.plots import sources
 from transgan.report.plots.style import COLOURS, canvas, images_axis, panel, spread_axis
+from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
 from transgan.utils.image_grid import make_grid
 from transgan.utils.units import short_number
@@ -21,10 +22,10 @@ LATENTS = 6
 def draw(plan: Plan, config: FigureConfig) -> Figure:
     """A column of panels per run: a row of samples per latent and a column of them per moment, then the curves."""
     count = len(config.runs)
-    figure = canvas(plan, config.title, 6.0, width=max(5.0, 4.2 * count))
+    figure = canvas(plan, config, 6.0, width=max(5.0, 4.2 * count))
     panels = figure.subplots(3, count, squeeze=False, height_ratios=(4, 1.3, 1.3))
-    for (samples, gap, fid), run in zip(panels.T, config.runs, strict=True):
-        _draw_samples(samples, plan, run)
+    for (samples, gap, fid), (run, title) in zip(panels.T, run_titles(plan, config.runs).items(), strict=True):
+        _draw_samples(samples, plan, run, title)
         sns.lineplot(sources.history(plan, run), x="images", y="gap", color=COLOURS[0], errorbar=None, ax=gap)
         gap.set(title="critic gap", xlabel="", ylabel="")
         _draw_fid(fid, plan, run)
@@ -33,13 +34,13 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     return figure
 
 
-def _draw_samples(axes: Axes, plan: Plan, run: str) -> None:
+def _draw_samples(axes: Axes, plan: Plan, run: str, title: str) -> None:
     """The samples of a few latents at every moment, with the number of real images shown under each column."""
     records = sources.dynamics(plan, run)
     shown = records["pictures"][:, :LATENTS]  # (P, L, H, W, 3)
     points, latents, height, width, _ = shown.shape
     sheet = make_grid(shown.swapaxes(0, 1).reshape(latents * points, height, width, 3), points)
-    panel(axes, sheet, run)
+    panel(axes, sheet, title)
     for i, images in enumerate(records["images"]):
         x, y = (i + 0.5) * (width + 1), 1.02 * sheet.shape[0]
         axes.text(x, y, short_number(float(images)), ha="center", va="top", fontsize=7)

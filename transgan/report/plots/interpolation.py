@@ -8,6 +8,7 @@ from transgan.config.plan import Plan
 from transgan.metrics.samples import images_of_latents
 from transgan.report.plots.generators import trained_generator
 from transgan.report.plots.style import INCHES, canvas, panel
+from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
 from transgan.utils.image_grid import make_grid
 from transgan.utils.random import RandomStreams
@@ -17,9 +18,9 @@ PAIRS, STEPS = 4, 9
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
     """Two panels per run, linear above spherical, with a row per pair. Every image has the same noise inputs."""
-    figure = canvas(plan, config.title, 0.6 + 2 * len(config.runs) * (INCHES * PAIRS / STEPS + 0.25))
+    figure = canvas(plan, config, 0.6 + 2 * len(config.runs) * (INCHES * PAIRS / STEPS + 0.25))
     panels = figure.subplots(2 * len(config.runs), 1, squeeze=False)[:, 0]
-    for i, run in enumerate(config.runs):
+    for i, (run, title) in enumerate(run_titles(plan, config.runs).items()):
         module = trained_generator(plan, run)
         streams = RandomStreams(plan.run(run).seed)
         first, last = streams.normal("figure/interpolation", 0, 2 * PAIRS, module.latent).chunk(2)
@@ -30,7 +31,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         )
         for axes, (name, path) in zip(panels[2 * i :], (("linear", linear), ("spherical", spherical)), strict=False):
             images = images_of_latents(module, path(first, last, STEPS).flatten(0, 1), noise)
-            panel(axes, make_grid(images, STEPS), f"{run}, {name}")
+            panel(axes, make_grid(images, STEPS), f"{title}: {name}")
     return figure
 
 

@@ -7,7 +7,8 @@ from transgan.config.plan import Plan
 from transgan.data.pack import Pack
 from transgan.metrics.neighbours import nearest_images
 from transgan.report.plots import sources
-from transgan.report.plots.style import canvas, panel
+from transgan.report.plots.style import canvas, panel, wrapped
+from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
 from transgan.utils.image_grid import make_grid
 
@@ -16,9 +17,10 @@ SAMPLES, NEIGHBOURS = 8, 6
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
     """One panel per run: a row per sample, the sample first, then its nearest training images by distance of pixels."""
-    figure = canvas(plan, config.title, 0.7 + 3.6 / (NEIGHBOURS + 1) * SAMPLES, width=3.6 * len(config.runs))
-    for axes, name in zip(figure.subplots(1, len(config.runs), squeeze=False)[0], config.runs, strict=True):
-        panel(axes, _rows(plan, name), f"{name}: sample | nearest training images")
+    figure = canvas(plan, config, 0.7 + 3.6 / (NEIGHBOURS + 1) * SAMPLES, width=3.6 * len(config.runs))
+    panels = figure.subplots(1, len(config.runs), squeeze=False)[0]
+    for axes, (run, title) in zip(panels, run_titles(plan, config.runs).items(), strict=True):
+        panel(axes, _rows(plan, run), f"{wrapped(title, 3.4)}\nsample | nearest training images")
     return figure
 
 

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from transgan.config.plan import Plan
 from transgan.models.attention_maps import attention_layers
 from transgan.report.plots.generators import stage_title, trained_generator
-from transgan.report.plots.style import DIVERGING, canvas
+from transgan.report.plots.style import DIVERGING, canvas, wrapped
+from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
 
 
@@ -18,9 +19,10 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 
     Colours are centred on no bias and scaled per row.
     """
+    titles = run_titles(plan, config.runs)
     rows = [(run, name, table) for run in config.runs for name, table in tables(plan, run).items()]
     heads = max((table.shape[2] for _, _, table in rows), default=1)
-    figure = canvas(plan, config.title, 0.7 + 1.75 * max(len(rows), 1), width=1.6 * heads + 1.4)
+    figure = canvas(plan, config, 0.7 + 1.75 * max(len(rows), 1), width=1.6 * heads + 1.4)
     panels = figure.subplots(max(len(rows), 1), heads, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
@@ -31,7 +33,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
             sns.heatmap(table[:, :, head], cbar=False, xticklabels=False, yticklabels=False, ax=axes, **look)
             axes.set_axis_on()
             axes.set_title(f"head {head + 1}", fontsize=8)
-        row[0].set_ylabel(f"{run}\n{name}", fontsize=8)
+        row[0].set_ylabel(f"{wrapped(titles[run], 1.5)}\n{name}", fontsize=8)
         bar = figure.colorbar(row[0].collections[0], ax=list(row), shrink=0.8)
         bar.outline.set_linewidth(0.8)
         bar.ax.tick_params(labelsize=8)

@@ -6,6 +6,7 @@ from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.report.plots import sources
 from transgan.report.plots.style import canvas, scatter
+from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
 
 MARGIN = 0.04  # points at 0 or 1 are seen whole
@@ -13,7 +14,7 @@ MARGIN = 0.04  # points at 0 or 1 are seen whole
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
     """A point per run. Raises UserError for a run whose protocol does not measure precision and recall."""
-    figure = canvas(plan, config.title, 4.6, width=7.0)
+    figure = canvas(plan, config, 4.6, width=7.0)
     axes = figure.subplots()
     scores = sources.scores(plan, config.runs, "precision", "recall").dropna()
     for run in config.runs:
@@ -23,8 +24,9 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
             )
     means = scores.groupby("run")[["precision", "recall"]].mean()
     # Runs may lie on one another, so the legend has the numbers.
+    titles = run_titles(plan, config.runs)
     scores["label"] = [
-        f"{run}: {means.loc[run, 'precision']:.2f}, {means.loc[run, 'recall']:.2f}" for run in scores["run"]
+        f"{titles[run]}: {means.loc[run, 'precision']:.2f}, {means.loc[run, 'recall']:.2f}" for run in scores["run"]
     ]
     scatter(axes, scores, x="recall", y="precision", name="label")
     limits = (-MARGIN, 1 + MARGIN)

@@ -4,7 +4,8 @@ from matplotlib.figure import Figure
 
 from transgan.config.plan import Plan
 from transgan.report.plots import sources
-from transgan.report.plots.style import INCHES, canvas, panel
+from transgan.report.plots.style import INCHES, canvas, panel, wrapped
+from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
 from transgan.utils.image_grid import make_grid
 
@@ -17,11 +18,11 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     rows = -(-len(config.runs) // PANELS_PER_ROW)
     columns = min(len(config.runs), PANELS_PER_ROW)
     side = min(INCHES / columns, 4.0)
-    figure = canvas(plan, config.title, 0.7 + rows * (side + 0.25), columns * side)
+    figure = canvas(plan, config, 0.7 + rows * (side + 0.25), columns * side)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes, run in zip(panels, config.runs, strict=False):
+    for axes, (run, title) in zip(panels, run_titles(plan, config.runs).items(), strict=False):
         images = sources.dynamics(plan, run)["pictures"][-1][: COLUMNS * COLUMNS]
-        panel(axes, make_grid(images, COLUMNS), f"{run} ({plan.run(run).dataset_name})")
+        panel(axes, make_grid(images, COLUMNS), wrapped(title, side))
     for axes in panels[len(config.runs) :]:
         axes.set_axis_off()
     return figure

@@ -15,6 +15,7 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from transgan.config.plan import Plan
+from transgan.schema import FigureConfig
 from transgan.utils import files
 from transgan.utils.units import short_number
 
@@ -71,14 +72,20 @@ def theme() -> Iterator[None]:
         yield
 
 
-def canvas(plan: Plan, title: str, height: float, width: float = INCHES, note: str | None = None) -> Figure:
-    """An empty figure of so many inches, with its title; at the bottom the scale, and a note."""
+def canvas(plan: Plan, config: FigureConfig, height: float, width: float = INCHES, note: str | None = None) -> Figure:
+    """An empty figure of so many inches, with its title; at the bottom what it stands for, the scale, and a note."""
     figure = Figure(figsize=(width, height), layout="constrained")
     warning = "" if plan.scale.comparable else "; not comparable with the paper"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    words = f"scale {plan.scale_name}: {plan.scale.description}{warning}" + (f". {note}" if note else "")
+    figure.suptitle(config.title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    words = f"{config.source}. Scale {plan.scale_name}: {plan.scale.description}{warning}."
+    words += f" {note}" if note else ""
     figure.supxlabel(textwrap.fill(words, int(width * 19)), x=0.01, ha="left", fontsize=7, color=GREY)
     return figure
+
+
+def wrapped(title: str, inches: float) -> str:
+    """The title of a panel, broken into lines that fit its width."""
+    return textwrap.fill(title, max(int(inches * 16), 12))
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
