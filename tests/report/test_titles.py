@@ -2,6 +2,8 @@
 
 from transgan.report.titles import run_titles
 
+from .conftest import PARAMS
+
 
 def titles(plan, *runs):
     return list(run_titles(plan, runs).values())
@@ -10,7 +12,7 @@ def titles(plan, *runs):
 def test_a_title_has_the_row_the_dataset_and_the_resolution(project):
     assert titles(project("paper"), "transgan-cifar10", "transgan-church256", "grid-celeba64", "v1-s-cifar10") == [
         "TransGAN, CIFAR-10, 32 x 32",
-        "(E) Converge, LSUN Church, 256 x 256",
+        "TransGAN, LSUN Church, 256 x 256",
         "(D) Grid self-attention, CelebA, 64 x 64",
         "TransGAN-S, CIFAR-10, 32 x 32",
     ]
@@ -24,14 +26,23 @@ def test_digits_that_stand_in_are_named(project):
 
 
 def test_a_run_without_a_table_has_its_own_name(project):
-    assert titles(project("demo"), "transgan-digits") == ["transgan-digits"]
+    assert titles(project("demo"), "transgan-digits") == ["transgan-digits, 8 x 8"]
 
 
-def test_runs_that_would_share_a_title_are_told_apart(project):
-    assert titles(project("paper"), "transgan-cifar10", "noaug-cifar10", "transgan-stl10") == [
+def test_runs_that_would_share_a_title_are_told_apart(project, tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text(PARAMS.read_text().replace("title: TransGAN without DiffAug", "title: TransGAN"))
+    assert titles(project("paper", file), "transgan-cifar10", "noaug-cifar10", "transgan-stl10") == [
         "TransGAN, CIFAR-10, 32 x 32 (transgan-cifar10)",
         "TransGAN, CIFAR-10, 32 x 32 (noaug-cifar10)",
         "TransGAN, STL-10, 48 x 48",
+    ]
+
+
+def test_a_row_may_have_another_title_in_figures(project):
+    assert titles(project("paper"), "transgan-cifar10", "noaug-cifar10") == [
+        "TransGAN, CIFAR-10, 32 x 32",
+        "TransGAN without DiffAug, CIFAR-10, 32 x 32",
     ]
 
 

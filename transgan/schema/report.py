@@ -21,6 +21,7 @@ class Row(Strict):
     """A row of a table: its name in the paper and, per column, the runs behind our number (several: training seeds)."""
 
     name: str
+    title: str | None = Field(None, description="its name in figures, where `name` says too little outside the table")
     runs: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="column dataset -> runs; a column left out is only quoted"
     )

@@ -30,7 +30,10 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         counted = {run: counts.counted(plan, plan.run(run)) for run in runs}
         scores["tflop"] = scores["run"].map({run: each["total_eflop"] * 1e6 for run, each in counted.items()})
         scores["label"] = scores["run"].map(
-            {run: f"{titles[run]}: G {each['generator_parameters'] / 1e6:.3g}M" for run, each in counted.items()}
+            {
+                run: f"{titles[run]}, {each['generator_parameters'] / 1e6:.3g}M parameters in G"
+                for run, each in counted.items()
+            }
         )
         _draw(axes, scores)
     return figure

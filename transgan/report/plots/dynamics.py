@@ -17,14 +17,19 @@ from transgan.utils.image_grid import make_grid
 from transgan.utils.units import short_number
 
 LATENTS = 6
+COLUMNS = 2
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
-    """A column of panels per run: a row of samples per latent and a column of them per moment, then the curves."""
-    count = len(config.runs)
-    figure = canvas(plan, config, 6.0, width=max(5.0, 4.2 * count))
-    panels = figure.subplots(3, count, squeeze=False, height_ratios=(4, 1.3, 1.3))
-    for (samples, gap, fid), (run, title) in zip(panels.T, run_titles(plan, config.runs).items(), strict=True):
+    """Two runs beside each other, each three panels: samples, a row per latent and a column per moment; two curves."""
+    columns = min(len(config.runs), COLUMNS)
+    rows = -(-len(config.runs) // columns)
+    figure = canvas(plan, config, 5.6 * rows + 0.4, width=max(5.0, 4.2 * columns))
+    panels = figure.subplots(3 * rows, columns, squeeze=False, height_ratios=(4, 1.3, 1.3) * rows)
+    by_run = panels.reshape(rows, 3, columns).swapaxes(1, 2).reshape(-1, 3)
+    for axes in by_run[len(config.runs) :].flat:
+        axes.set_axis_off()
+    for (samples, gap, fid), (run, title) in zip(by_run, run_titles(plan, config.runs).items(), strict=False):
         _draw_samples(samples, plan, run, title)
         sns.lineplot(sources.history(plan, run), x="images", y="gap", color=COLOURS[0], errorbar=None, ax=gap)
         gap.set(title="critic gap", xlabel="", ylabel="")

@@ -7,20 +7,21 @@ from torch import Tensor
 from transgan.config.plan import Plan
 from transgan.metrics.samples import images_of_latents
 from transgan.report.plots.generators import trained_generator
-from transgan.report.plots.style import INCHES, canvas, panel
+from transgan.report.plots.style import canvas, panel
 from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
 from transgan.utils.image_grid import make_grid
 from transgan.utils.random import RandomStreams
 
 PAIRS, STEPS = 4, 9
+PANEL_INCHES = 5.5
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
-    """Two panels per run, linear above spherical, with a row per pair. Every image has the same noise inputs."""
-    figure = canvas(plan, config, 0.6 + 2 * len(config.runs) * (INCHES * PAIRS / STEPS + 0.25))
-    panels = figure.subplots(2 * len(config.runs), 1, squeeze=False)[:, 0]
-    for i, (run, title) in enumerate(run_titles(plan, config.runs).items()):
+    """Two panels per run, linear beside spherical, with a row per pair. Every image has the same noise inputs."""
+    figure = canvas(plan, config, 0.6 + len(config.runs) * (PANEL_INCHES * PAIRS / STEPS + 0.25), 2 * PANEL_INCHES)
+    panels = figure.subplots(len(config.runs), 2, squeeze=False)
+    for row, (run, title) in zip(panels, run_titles(plan, config.runs).items(), strict=True):
         module = trained_generator(plan, run)
         streams = RandomStreams(plan.run(run).seed)
         first, last = streams.normal("figure/interpolation", 0, 2 * PAIRS, module.latent).chunk(2)
@@ -29,7 +30,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
             if module.noise_width
             else None
         )
-        for axes, (name, path) in zip(panels[2 * i :], (("linear", linear), ("spherical", spherical)), strict=False):
+        for axes, (name, path) in zip(row, (("linear", linear), ("spherical", spherical)), strict=True):
             images = images_of_latents(module, path(first, last, STEPS).flatten(0, 1), noise)
             panel(axes, make_grid(images, STEPS), f"{title}: {name}")
     return figure

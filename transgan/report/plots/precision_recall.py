@@ -14,7 +14,7 @@ MARGIN = 0.04  # points at 0 or 1 are seen whole
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
     """A point per run. Raises UserError for a run whose protocol does not measure precision and recall."""
-    figure = canvas(plan, config, 4.6, width=7.0)
+    figure = canvas(plan, config, 7.4)
     axes = figure.subplots()
     scores = sources.scores(plan, config.runs, "precision", "recall").dropna()
     for run in config.runs:
@@ -34,5 +34,5 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     for metric, set_label in (("recall", axes.set_xlabel), ("precision", axes.set_ylabel)):
         labels = scores[f"{metric}_label"].str.lower().unique()
         set_label(f"{', '.join(labels)} (higher is better)")
-    axes.legend(title="precision, recall", loc="upper left", bbox_to_anchor=(1.02, 1))
+    axes.legend(title="precision, recall", loc="lower left", bbox_to_anchor=(0, 1.02))
     return figure

@@ -1,5 +1,6 @@
 """One look for every figure: seaborn's theme with a palette for colour-blind readers, and reproducible files."""
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -85,7 +86,8 @@ def canvas(plan: Plan, config: FigureConfig, height: float, width: float = INCHE
 
 def wrapped(title: str, inches: float) -> str:
     """The title of a panel, broken into lines that fit its width."""
-    return textwrap.fill(title, max(int(inches * 16), 12))
+    kept = re.sub(r" (?=x \d|\d)|(?<=x) (?=\d)", "\N{NO-BREAK SPACE}", title)  # in `8 x 8` and `CelebA 64`
+    return textwrap.fill(kept, max(int(inches * 16), 12))
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
