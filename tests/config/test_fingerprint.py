@@ -22,6 +22,24 @@ def test_an_explicit_default_changes_no_fingerprint(content: dict[str, Any], tmp
     assert plans.load(write(tmp_path, content)).fingerprint("train", "one-cifar10") == before
 
 
+def test_an_option_that_is_off_is_not_in_the_configuration_that_fingerprints_are_taken_of(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    """Results from before an option existed stay valid; see `added_option`."""
+    before = plans.load(write(tmp_path, content))
+    run = before.run("one-cifar10")
+    assert "image_input" not in run.model.plain()["generator"]
+    assert all("until" not in term for term in run.recipe.plain()["regularizers"].values())
+    content["models"]["small"]["generator"]["image_input"] = False
+    assert plans.load(write(tmp_path, content)).fingerprint("train", "one-cifar10") == before.fingerprint(
+        "train", "one-cifar10"
+    )
+    content["models"]["small"]["generator"]["image_input"] = True
+    assert plans.load(write(tmp_path, content)).fingerprint("train", "one-cifar10") != before.fingerprint(
+        "train", "one-cifar10"
+    )
+
+
 def test_execution_changes_no_fingerprint(content: dict[str, Any], tmp_path: Path) -> None:
     before = plans.load(write(tmp_path, content)).fingerprint("score", "one-cifar10")
     content["execution"] = {"device": "auto", "checkpoint_minutes": 7, "keep_checkpoints": 5}

@@ -37,3 +37,32 @@ def test_every_dataset_of_params_yaml_is_used() -> None:
         classifier.dataset for classifier in plan.classifiers.values()
     }
     assert set(plan.datasets) == used
+
+
+def test_the_first_version_trains_with_its_scripts_batches_for_500_000_generator_steps() -> None:
+    plan = plans.load(ROOT / "params.yaml", "paper")
+    epochs = {"cifar10": 50_000, "stl10": 105_000, "celeba64": 202_599}
+    for name, batch in (("v1-s-cifar10", 32), ("v1-xl-cifar10", 32), ("v1-stl10", 16), ("v1-celeba64", 16)):
+        run = plan.run(name)
+        recipe = run.recipe
+        assert (recipe.batch, recipe.generator_batch, recipe.n_critic) == (batch, 2 * batch, 5)
+        assert recipe.images == 500_000 * 5 * batch
+        assert not recipe.leak_generator_gradient
+        assert recipe.ema.beta == 0.999
+        term = recipe.regularizers["super_resolution"]
+        assert (term.weight, term.until) == (50, 110 * epochs[run.dataset_name])
+
+
+def test_rows_of_the_first_versions_components_add_one_technique_each() -> None:
+    plan = plans.load(ROOT / "params.yaml", "paper")
+    plain, cotraining, both = (
+        plan.run(name).plain() for name in ("v1-plain-cifar10", "v1-cotraining-cifar10", "v1-s-cifar10")
+    )
+    added = cotraining["recipe"]["regularizers"].pop("super_resolution")
+    assert both["recipe"]["regularizers"].pop("super_resolution") == added
+    assert cotraining["model"]["generator"].pop("image_input")
+    assert both["model"]["generator"].pop("image_input")
+    assert (plain["model"], plain["recipe"]) == (cotraining["model"], cotraining["recipe"])
+    assert both["model"]["generator"].pop("locality_band")
+    assert not plain["model"]["generator"].pop("locality_band")
+    assert (plain["model"], plain["recipe"]) == (both["model"], both["recipe"])

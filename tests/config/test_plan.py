@@ -117,3 +117,11 @@ def test_two_references_with_one_name_are_refused(content: dict[str, Any], tmp_p
             scale[kind][name] = {}
     with pytest.raises(UserError, match="the references of a under b-c and of a-b under c would both be named a-b-c"):
         plans.load(write(tmp_path, content))
+
+
+def test_super_resolution_needs_a_generator_that_takes_images(content: dict[str, Any], tmp_path: Path) -> None:
+    content["recipes"]["short"]["regularizers"] = {"sr": {"kind": "super_resolution", "net": "generator", "weight": 1}}
+    with pytest.raises(UserError, match=r"recipe\.regularizers\.sr needs a .* set model\.generator\.image_input: true"):
+        plans.load(write(tmp_path, content))
+    content["models"]["small"]["generator"]["image_input"] = True
+    assert plans.load(write(tmp_path, content)).runs

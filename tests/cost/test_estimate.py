@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from transgan.config import plan
 from transgan.config.plan import Run
+from transgan.cost import counts
 from transgan.cost.estimate import Counter, estimate
 from transgan.models import build_discriminator, build_generator
 
@@ -51,6 +52,27 @@ def test_the_cost_of_the_penalty_is_divided_by_its_interval(demo):
     penalty = whole.gflop_per_image - without.gflop_per_image
     assert sometimes.gflop_per_image == pytest.approx(without.gflop_per_image + penalty / 4)
     assert sometimes.memory_gib == whole.memory_gib  # the peak is that of the step with the penalty
+
+
+def test_super_resolution_costs_its_generator_passes_and_only_until_it_ends(demo):
+    """A forward and a backward pass of G, without the projection of z, per real image of every n_critic-th step."""
+    generator = {**demo.model.generator.plain(), "norm": "layer", "noise": False, "image_input": True}
+    discriminator = demo.model.discriminator.plain()
+    model = type(demo.model).model_validate({"generator": generator, "discriminator": discriminator})
+    run = changed(demo.model_copy(update={"model": model}), generator_batch=64, micro_batch=None)
+    term = {"kind": "super_resolution", "net": "generator", "weight": 50.0}
+    without = estimate(changed(run, regularizers={})).gflop_per_image
+    always = estimate(changed(run, regularizers={"sr": term})).gflop_per_image
+    module = build_generator(model.generator)
+    with FlopCounterMode(display=False) as counter:
+        module.super_resolve(torch.randn(32, 3, 8, 8)).sum().backward()
+    passes = counter.get_total_flops() / 32 / 1e9
+    assert always - without == pytest.approx(passes / run.recipe.n_critic, rel=1e-6)
+    half = {"sr": {**term, "until": run.recipe.images // 2}}
+    assert estimate(changed(run, regularizers=half)).gflop_per_image - without == pytest.approx((always - without) / 2)
+    parts = estimate(changed(run, regularizers={"sr": term}, micro_batch=16)).gflop_per_image
+    assert parts == pytest.approx(always)
+    assert counts.key(changed(run, regularizers=half)) != counts.key(changed(run, regularizers=half, images=10**6))
 
 
 def test_micro_batches_and_recomputation_reduce_memory(demo):

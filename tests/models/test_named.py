@@ -25,7 +25,17 @@ PARAMETERS = {
     "celebahq256": (205_291_927, 17_748_681),
     "celebahq256-released": (212_903_275, 13_334_593),
 }
-MILLIONS_OF_THE_FIRST_VERSION = {"v1-s": 34.4, "v1-m": 49.9, "v1-l": 86.9, "v1-xl": 133.6}
+MILLIONS_OF_THE_FIRST_VERSION = {"v1-s": 34.4, "v1-m": 49.9, "v1-l": 86.9, "v1-xl": 133.6, "v1-plain": 34.4}
+# Generators of the first version (docs/paper.md 4.7): side of the first stage, then channels and depth of each stage.
+FIRST_VERSION = {
+    "v1-plain": (8, [(384, 5), (96, 2), (24, 2)]),
+    "v1-s": (8, [(384, 5), (96, 2), (24, 2)]),
+    "v1-m": (8, [(512, 5), (128, 2), (32, 2)]),
+    "v1-l": (8, [(768, 5), (192, 2), (48, 2)]),
+    "v1-xl": (8, [(1024, 5), (256, 4), (64, 2)]),
+    "v1-stl10": (12, [(768, 5), (192, 2), (48, 2)]),
+    "v1-celeba64": (8, [(1024, 5), (256, 3), (64, 3), (16, 2)]),
+}
 
 
 def on_meta(model: ModelConfig) -> tuple[nn.Module, nn.Module]:
@@ -45,6 +55,26 @@ def test_full_size_models_have_the_released_number_of_parameters(name):
 @pytest.mark.parametrize(("name", "millions"), MILLIONS_OF_THE_FIRST_VERSION.items())
 def test_sizes_of_the_first_version(name, millions):
     assert round(parameters(on_meta(MODELS[name])[0]) / 1e6, 1) == millions
+
+
+@pytest.mark.parametrize("name", FIRST_VERSION)
+def test_generators_of_the_first_version_by_hand(name):
+    """A block of width C has 12 C^2 weights and 10 C biases and norms; 4 C more take an image's pixels."""
+    side, stages = FIRST_VERSION[name]
+    first, last = stages[0][0], stages[-1][0]
+    expected = (1024 + 1) * side**2 * first + 3 * (last + 1)
+    expected += sum(depth * (12 * width**2 + 10 * width) for width, depth in stages)
+    expected += sum((side * 2**i) ** 2 * width for i, (width, _) in enumerate(stages))
+    expected += 0 if name == "v1-plain" else 4 * first
+    assert parameters(on_meta(MODELS[name])[0]) == expected
+
+
+@pytest.mark.parametrize("name", [name for name in FIRST_VERSION if name != "v1-plain"])
+def test_bands_of_the_first_version_end_at_whole_epochs(name):
+    epoch = {"v1-stl10": 105_000, "v1-celeba64": 202_599}.get(name, 50_000)
+    band = [(step.until / epoch, step.width) for step in MODELS[name].generator.locality_band]
+    narrow = [(22, 4), (32, 6), (42, 8), (60, 10)]
+    assert band == ([(5, 8), (10, 12), (15, 16), (20, 20)] if name == "v1-celeba64" else narrow)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -118,7 +148,8 @@ def test_two_training_steps(name):
     for net, old in zip((generator, discriminator), before, strict=True):
         for (key, parameter), start in zip(net.named_parameters(), old, strict=True):
             assert parameter.isfinite().all(), key
-            if "cross_attention.noise_strength" not in key:  # never used, as in the released module
+            # The first is never used, as in the released module; the second only by super-resolution.
+            if "cross_attention.noise_strength" not in key and not key.startswith("project_image."):
                 assert not torch.equal(parameter, start), key
 
 

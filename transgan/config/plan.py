@@ -278,7 +278,7 @@ class Plan:
             protocol=self.protocol(entry.protocol),
             full_images=validated(RecipeConfig, full_recipe, self.file, f"runs.{name}.changes.recipe").images,
         )
-        _check_sizes(resolved, f"{self.file}: {where}")
+        _check_fit(resolved, f"{self.file}: {where}")
         return resolved
 
 
@@ -320,8 +320,8 @@ def _check_scale_is_its_own(plan: Plan) -> None:
         )
 
 
-def _check_sizes(run: Run, where: str) -> None:
-    """Raise UserError if the model does not fit the dataset's resolution, or the dataset lacks a split."""
+def _check_fit(run: Run, where: str) -> None:
+    """Raise UserError if the model does not fit the dataset or the recipe, or the dataset lacks a split."""
     model, resolution = run.model, run.dataset.resolution
     if model.generator.resolution != resolution:
         raise UserError(
@@ -332,6 +332,12 @@ def _check_sizes(run: Run, where: str) -> None:
         model.discriminator.check_resolution(resolution)
     except ValueError as error:
         raise UserError(f"{where}: model.discriminator: {error}") from None
+    super_resolution = [name for name, term in run.recipe.regularizers.items() if term.kind == "super_resolution"]
+    if super_resolution and not getattr(model.generator, "image_input", False):
+        raise UserError(
+            f"{where}: recipe.regularizers.{super_resolution[0]} needs a transformer generator that takes images; "
+            f"set model.generator.image_input: true, or leave the regularizer out"
+        )
     splits = [split.name for split in run.dataset.splits]
     for name in run.protocol.splits:
         if name not in splits:

@@ -88,6 +88,8 @@ def key(run: Run) -> str:
     Only values that differ from the defaults enter it, so that a new option leaves all existing counts valid.
     """
     recipe = run.recipe.model_dump(mode="json", exclude_defaults=True)
+    # A regularizer that ends early costs less per image in a longer run.
+    ends_early = any(term.until for term in run.recipe.regularizers.values())
     return digest(
         {
             "version": VERSION,
@@ -95,6 +97,7 @@ def key(run: Run) -> str:
             "model": run.model.model_dump(mode="json", exclude_defaults=True),
             "resolution": run.dataset.resolution,
             "recipe": {name: recipe[name] for name in COUNTED if name in recipe},
+            **({"images": run.recipe.images} if ends_early else {}),
         }
     )
 

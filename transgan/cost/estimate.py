@@ -69,21 +69,31 @@ def gflop_per_image(run: Run) -> float:
     """Training GFLOP per real image.
 
     A multiply-add is two FLOPs and only matrix products count, as in torch.utils.flop_counter. A regularizer of
-    interval n contributes an n-th of what it adds to a step.
+    interval n contributes an n-th of what it adds to a step, and one with `until` only until then.
     """
     recipe, resolution = run.recipe, run.dataset.resolution
-    in_every_step = {name for name, term in recipe.regularizers.items() if term.interval == 1}
-    base = _count_step(run.model, resolution, _one_pass(recipe, in_every_step))
-    flop = dict(base.flop)
-    for name, term in recipe.regularizers.items():
-        if name not in in_every_step:
-            more = _count_step(run.model, resolution, _one_pass(recipe, {*in_every_step, name}))
-            flop[term.net] += (more.flop[term.net] - base.flop[term.net]) / term.interval
-    d_flop = flop["discriminator"] / _pass_size(recipe, recipe.batch)
-    g_flop = flop["generator"] / _pass_size(recipe, recipe.generator_batch)
+    real, latents = (_pass_size(recipe, batch) for batch in (recipe.batch, recipe.generator_batch))
     # Images that generator steps generate, per real image shown to the discriminator.
     generated = recipe.generator_batch / (recipe.batch * recipe.n_critic)
-    return (d_flop + generated * g_flop) / 1e9
+    in_every_step = {
+        name
+        for name, term in recipe.regularizers.items()
+        if term.interval == 1 and term.until is None and term.kind != "super_resolution"
+    }
+    base = _count_step(run.model, resolution, _one_pass(recipe, in_every_step))
+    d_flop, g_flop = base.flop["discriminator"] / real, base.flop["generator"] / latents
+    flop = d_flop + generated * g_flop
+    for name, term in recipe.regularizers.items():
+        if name in in_every_step:
+            continue
+        more = _count_step(run.model, resolution, _one_pass(recipe, {*in_every_step, name}))
+        added = (more.flop[term.net] - base.flop[term.net]) / term.interval
+        added *= min(1.0, (term.until or recipe.images) / recipe.images)
+        if term.kind == "super_resolution":  # in a generator step, on as many real images as in a discriminator step
+            flop += added / real / recipe.n_critic
+        else:
+            flop += added / real if term.net == "discriminator" else generated * added / latents
+    return flop / 1e9
 
 
 def _pass_size(recipe: RecipeConfig, batch: int) -> int:
@@ -146,7 +156,7 @@ def _count_step_once(model_json: str, resolution: int, recipe_json: str, plain: 
         random_inputs = RandomInputs(_Shapes(0), recipe, trainer.augmentation, networks[0], discriminator)
         real = torch.empty(recipe.batch, 3, resolution, resolution)
         d_flop, d_peak = counter.count(lambda: trainer.discriminator_step(real, random_inputs.discriminator(0)))
-        g_flop, g_peak = counter.count(lambda: trainer.generator_step(random_inputs.generator(0)))
+        g_flop, g_peak = counter.count(lambda: trainer.generator_step(random_inputs.generator(0), real))
         # Every gradient and optimizer state exists by now, so this is the peak of every later step.
         memory = counter.live + max(d_peak, g_peak)
     g_parameters, d_parameters = (

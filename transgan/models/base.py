@@ -13,16 +13,22 @@ class GeneratorNetwork(nn.Module):
 
     Pixel values are around [-1, 1] but may be unbounded. `noise_width` is the number of standard normal numbers that an
     image uses in a forward pass (0: none). The network samples them if they are not given. With
-    `checkpoint_activations`, blocks recompute their activations in the backward pass.
+    `checkpoint_activations`, blocks recompute their activations in the backward pass. `image_side` is the side in
+    pixels of the images that `super_resolve` takes (0: it takes none).
     """
 
     latent: int
     resolution: int
     noise_width: int = 0
+    image_side: int = 0
     checkpoint_activations: bool = False
 
     def set_progress(self, images: int) -> None:
         """Set the number of real images that the discriminator has been shown. Most networks ignore it."""
+
+    def super_resolve(self, images: Tensor) -> Tensor:
+        """Small images (B, 3, image_side, image_side) -> (B, 3, resolution, resolution), if `image_side` is not 0."""
+        raise NotImplementedError("this generator takes no images")
 
 
 class StyledGenerator(GeneratorNetwork, ABC):

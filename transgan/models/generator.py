@@ -45,6 +45,8 @@ class Generator(GeneratorNetwork):
         self.stages = nn.ModuleList(stages)
         self.to_rgb = nn.Linear(config.widths[-1], 3)  # per token: the 1 x 1 convolution of the released code
         nn.init.xavier_uniform_(self.to_rgb.weight)
+        self.project_image = nn.Linear(3, config.width) if config.image_input else None
+        self.image_side = config.bottom_width if config.image_input else 0
         self._noise_tokens = [tokens for stage in stages for tokens in stage.noise_tokens]
         self.noise_width = sum(self._noise_tokens)
         self.set_progress(0)
@@ -63,8 +65,20 @@ class Generator(GeneratorNetwork):
             None if self.embed is None else self.embed(z),
             self.checkpoint_activations,
         )
+        return self._grow(self.project(z).view(len(z), -1, self.config.width), inputs)
+
+    def super_resolve(self, images: Tensor) -> Tensor:
+        """Images (B, 3, bottom_width, bottom_width) -> (B, 3, H, W): a pixel becomes a token of the first stage.
+
+        Only with `image_input`. The stages are those of `forward`; the projection of z is not used.
+        """
+        assert self.project_image is not None
+        inputs = BlockInputs(split_noise(images, None, self._noise_tokens), recompute=self.checkpoint_activations)
+        return self._grow(self.project_image(images.flatten(2).transpose(1, 2)), inputs)
+
+    def _grow(self, x: Tensor, inputs: BlockInputs) -> Tensor:
+        """Tokens of the first stage (B, bottom_width^2, width) -> images (B, 3, H, W)."""
         side = self.config.bottom_width
-        x = self.project(z).view(len(z), side * side, self.config.width)  # (B, tokens, C)
         for i, (config, stage) in enumerate(zip(self.config.stages, self.stages, strict=True)):
             if i:
                 x = blur(x, side) if config.blur else x
@@ -72,7 +86,7 @@ class Generator(GeneratorNetwork):
                 side *= 2
             x = stage(x, inputs, self._band if i == len(self.stages) - 1 else None)
         # (B, H * W, 3) -> (B, 3, H, W)
-        return self.to_rgb(x).transpose(1, 2).reshape(len(z), 3, side, side)  # type: ignore[no-any-return]
+        return self.to_rgb(x).transpose(1, 2).reshape(len(x), 3, side, side)  # type: ignore[no-any-return]
 
 
 class LatentEmbedding(nn.Module):

@@ -1,8 +1,9 @@
 """What every configuration class shares: frozen, and no unknown keys."""
 
+import operator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Strict(BaseModel):
@@ -11,5 +12,16 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def plain(self) -> dict[str, Any]:
-        """The configuration as JSON-compatible data, defaults filled in: what fingerprints are taken of."""
+        """The configuration as JSON-compatible data, defaults filled in: what fingerprints are taken of.
+
+        Options declared with `added_option` are left out while they are off.
+        """
         return self.model_dump(mode="json")
+
+
+def added_option(default: bool | None, **declaration: Any) -> Any:
+    """A field added after results existed. `default` (False or None) means off, which is how those were computed.
+
+    While it is off, the field is left out of `plain()`, so that the fingerprints of finished results stay the same.
+    """
+    return Field(default, exclude_if=operator.not_, **declaration)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
-from transgan.schema.base import Strict
+from transgan.schema.base import Strict, added_option
 from transgan.schema.baselines import AutoGANGenerator, ResNetDiscriminator, ResNetGenerator
 from transgan.schema.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
@@ -106,6 +106,11 @@ class TransformerGenerator(Strict):
     locality_band: tuple[BandStep, ...] = Field(
         (), description="band mask of the last block, widening during training (first version of the paper)"
     )
+    image_input: bool = added_option(
+        False,
+        description="a second linear layer that takes an image of the first stage's size in place of z, for the "
+        "regularizer super_resolution (first version of the paper)",
+    )
     wide: Attention = Field(
         GRID, description="self-attention of the blocks with `attention: wide`: one setting for all large maps"
     )
@@ -144,6 +149,8 @@ class TransformerGenerator(Strict):
             raise ValueError(
                 "`locality_band` masks the last block of the last stage, which must have standard attention"
             )
+        if self.image_input and (self.noise or self.latent_attention):
+            raise ValueError("`image_input` excludes `noise` and `latent_attention`, which come with a latent")
         return self
 
 

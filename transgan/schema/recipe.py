@@ -1,10 +1,11 @@
 """`recipes` in params.yaml: losses, regularizers, optimizers, augmentation, EMA and schedule (docs/paper.md 3)."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from transgan.schema.base import Strict
+from transgan.schema.base import Strict, added_option
 
 Loss = Literal["wasserstein", "hinge", "non_saturating", "least_squares"]
 Augmentation = Literal[
@@ -27,7 +28,7 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 class Regularizer(Strict):
     """A term that joins a network's loss in every `interval`-th step of that network, weighted by weight * interval."""
 
-    kind: Literal["gradient_penalty", "drift", "r1", "path_length"]
+    kind: Literal["gradient_penalty", "drift", "r1", "path_length", "super_resolution"]
     net: Net = "discriminator"
     weight: float = Field(gt=0)
     interval: int = Field(1, ge=1)
@@ -48,14 +49,19 @@ class Regularizer(Strict):
         0.99, ge=0, lt=1, description="decay of the moving average that path lengths should equal (path_length only)"
     )
     one_in: int = Field(1, ge=1, description="use the first of every so many images of the batch (path_length only)")
+    until: int | None = added_option(
+        None, ge=1, description="the term applies until so many real images have been shown; null: to the end"
+    )
 
     @model_validator(mode="after")
     def _net_and_step_are_possible(self) -> Self:
-        net: Net = "generator" if self.kind == "path_length" else "discriminator"
+        net: Net = "generator" if self.kind in ("path_length", "super_resolution") else "discriminator"
         if self.net != net:
             raise ValueError(f"`{self.kind}` is a term of the {net}: write `net: {net}`")
         if self.own_step and self.kind == "drift":
             raise ValueError("`drift` uses the logits of the loss and cannot have an `own_step`")
+        if self.own_step and self.until:
+            raise ValueError("`own_step` changes Adam's settings for the whole run and cannot be limited by `until`")
         return self
 
 
@@ -161,6 +167,11 @@ class RecipeConfig(Strict):
                     f"regularizers.{name}: `one_in: {term.one_in}` must divide a device's share of generator_batch, "
                     f"and micro_batch"
                 )
+            if term.kind == "super_resolution" and self.micro_batch and self.batch > self.generator_batch:
+                raise ValueError(
+                    f"regularizers.{name}: with `micro_batch`, `batch` {self.batch} may not exceed "
+                    f"`generator_batch` {self.generator_batch}: every pass takes its share of the real images"
+                )
         return self
 
     @property
@@ -170,7 +181,12 @@ class RecipeConfig(Strict):
 
     def due(self, net: Net, step: int) -> tuple[str, ...]:
         """Names of a network's regularizers that are due at its step `step`."""
-        return tuple(name for name, term in self.regularizers.items() if term.net == net and step % term.interval == 0)
+        images = step * self.batch * (self.n_critic if net == "generator" else 1)
+        return tuple(
+            name
+            for name, term in self.regularizers.items()
+            if term.net == net and step % term.interval == 0 and images < (term.until or math.inf)
+        )
 
     def optimizer(self, net: Net) -> OptimizerConfig:
         """A network's optimizer, corrected for regularizers with `own_step` (Karras et al. 2020, appendix B).

@@ -94,7 +94,7 @@ class RandomInputs:
         generator: GeneratorNetwork,
         discriminator: DiscriminatorNetwork,
     ) -> None:
-        """Raises UserError if the recipe needs a generator with styles and this one has none."""
+        """Raises UserError if the recipe needs a generator with styles, or one that takes images, and this is none."""
         self.streams = streams
         self.recipe = recipe
         self.augmentation = augmentation
@@ -107,6 +107,8 @@ class RandomInputs:
             raise UserError(
                 "recipe: `style_mixing` and `path_length` need a generator with styles (stylegan2); leave them out"
             )
+        if not generator.image_side and any(term.kind == "super_resolution" for term in recipe.regularizers.values()):
+            raise UserError("recipe: `super_resolution` needs a generator with `image_input: true`; or leave it out")
 
     def discriminator(self, step: int) -> DiscriminatorInputs:
         """The inputs of discriminator step `step`, for the global batch."""

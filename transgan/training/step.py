@@ -91,7 +91,8 @@ class Trainer:
             network.set_progress(self.images)
         self.discriminator_step(real, random_inputs.discriminator(step).rows(self.process_group.rows(recipe.batch)))
         if self.generator_step_due:
-            self.generator_step(random_inputs.generator(step).rows(self.process_group.rows(recipe.generator_batch)))
+            inputs = random_inputs.generator(step).rows(self.process_group.rows(recipe.generator_batch))
+            self.generator_step(inputs, real)
         self.step += 1
 
     def discriminator_step(self, real: Tensor, inputs: DiscriminatorInputs) -> None:
@@ -113,16 +114,21 @@ class Trainer:
             # Clipping and Adam.
             self._optimizer_step("discriminator", measured, adversarial, terms)
 
-    def generator_step(self, inputs: GeneratorInputs) -> None:
-        """Update G on this process's latents of a generator batch, then its moving average."""
+    def generator_step(self, inputs: GeneratorInputs, real: Tensor) -> None:
+        """Update G on this process's latents of a generator batch, then its moving average.
+
+        `real` (b, 3, H, W) in [-1, 1] are this process's images of the discriminator step before, for super-resolution.
+        """
         recipe, leak = self.recipe, self.recipe.leak_generator_gradient
         # In the released loop the gradient of G's loss also accumulates in D. Otherwise D needs none here.
         self.discriminator.requires_grad_(leak)
         for adversarial, terms in self._updates("generator", self.step // recipe.n_critic):
             # Loss and gradient, accumulated over micro-batches.
             measured = []
+            uses_real = self._has_term(terms, "super_resolution")
             for rows in self._micro_batches(len(inputs.z)):
-                loss, values = self._g_loss(inputs.rows(rows), adversarial, terms)
+                part = real[_share(rows, len(inputs.z), len(real))] if uses_real else None
+                loss, values = self._g_loss(inputs.rows(rows), adversarial, terms, part)
                 torch.autograd.backward(loss)
                 measured.append(values)
             # Clipping and Adam.
@@ -174,10 +180,16 @@ class Trainer:
         loss, values = self._regularizers(context, terms, loss)
         return loss, torch.stack([loss, gap, d_real, d_fake, *values]).detach()
 
-    def _generator_loss(self, inputs: GeneratorInputs, adversarial: bool, terms: Terms) -> tuple[Tensor, Tensor]:
-        """G's loss on one micro-batch, as `_discriminator_loss` is D's."""
+    def _generator_loss(
+        self, inputs: GeneratorInputs, adversarial: bool, terms: Terms, real: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """G's loss on one micro-batch, as `_discriminator_loss` is D's.
+
+        `real` is the micro-batch's share of the real images, if a regularizer uses them.
+        """
         recipe, batch = self.recipe, self.recipe.generator_batch
         context = self._context(inputs, batch)
+        context.real = real
         if not adversarial:
             loss, values = self._regularizers(context, terms, torch.zeros((), device=self.device))
             return loss, torch.stack(values).detach()
@@ -252,6 +264,8 @@ class Trainer:
             inputs=inputs,
             batch=batch,
             group=self.recipe.batch_group or batch,
+            real_batch=self.recipe.batch,
+            bfloat16=self.recipe.precision == "bfloat16",
             compiled=self.recipe.compile,
         )
 
@@ -330,6 +344,11 @@ class Trainer:
             name: {key: value.to(self.device) for key, value in averages.items()}
             for name, averages in state["regularizers"].items()
         }
+
+
+def _share(rows: slice, latents: int, images: int) -> slice:
+    """Which of `images` real images go with `rows` of `latents` latents. All rows together take each image once."""
+    return slice(rows.start * images // latents, rows.stop * images // latents)
 
 
 def _gradients(network: nn.Module) -> list[Tensor]:

@@ -13,7 +13,10 @@ from transgan.training.random_inputs import DiscriminatorInputs, GeneratorInputs
 
 @dataclass
 class Context:
-    """The networks and one micro-batch: b images (b, 3, H, W) out of the `batch` images of the global batch."""
+    """The networks and one micro-batch: b images (b, 3, H, W) out of the `batch` images of the global batch.
+
+    In a generator step `real` is the micro-batch's share of the `real_batch` images of the discriminator step before.
+    """
 
     generator: nn.Module
     discriminator: nn.Module
@@ -26,6 +29,8 @@ class Context:
     real_logits: Tensor | None = None  # (b,)
     # (b,) D's mean over the batch group of every real image, if micro-batches or processes split the groups.
     group_means: Tensor | None = None
+    real_batch: int = 0
+    bfloat16: bool = False  # the recipe's forward passes use autocast to bfloat16
     compiled: bool = False  # the step is compiled: gradients that are differentiated again come from torch.func
     # Moving averages of the term's statistics before this step, by the names in STATISTICS.
     state: dict[str, Tensor] = field(default_factory=dict)
