@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors
+import yaml
 
-from tests.training.conftest import RUN, digests
+from tests.training.conftest import RUN, digests, make_project
 from transgan.config import plan as plans
 from transgan.errors import Diverged, UserError
+from transgan.models.serialization import load_generator
 from transgan.training.signals import Stopped
 from transgan.training.step import Trainer
 from transgan.training.train import train
@@ -168,3 +170,28 @@ sys.exit("torch" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", check], check=True)
     assert (project / "results/tiny/runs" / RUN / "run.json").exists()
+
+
+def test_a_run_with_co_training_gives_the_same_bytes_after_an_interruption(packed, tmp_path, monkeypatch):
+    """The super-resolution term ends after 64 of 128 images, and the run is interrupted before and after that."""
+    folders = [tmp_path / "whole", tmp_path / "interrupted"]
+    for folder, minutes in zip(folders, (1000, 1e-9), strict=True):
+        file = make_project(folder, packed, minutes) / "params.yaml"
+        content = yaml.safe_load(file.read_text())
+        content["models"]["small"]["generator"]["image_input"] = True
+        term = {"kind": "super_resolution", "net": "generator", "weight": 50.0, "until": 64}
+        content["recipes"]["short"]["regularizers"]["super_resolution"] = term
+        file.write_text(yaml.safe_dump(content, sort_keys=False))
+    monkeypatch.chdir(folders[0])
+    train(plans.load(), RUN)
+    monkeypatch.chdir(folders[1])
+    crash_at_step(monkeypatch, 3)
+    crash_at_step(monkeypatch, 6)
+    train(plans.load(), RUN)
+    assert digests(folders[1]) == digests(folders[0])
+    rows = list(csv.DictReader((folders[1] / "results/tiny/runs" / RUN / "history.csv").open()))
+    errors = [row["super_resolution"] for row in rows]
+    assert all(float(error) > 0 for error in errors[:2])
+    assert errors[2:] == ["", ""]
+    saved = load_generator(folders[1] / "results/tiny/runs" / RUN / "generator.safetensors")
+    assert saved.module.image_side == 2
