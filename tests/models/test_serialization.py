@@ -49,6 +49,21 @@ def test_a_locality_schedule_is_restored_to_the_saved_progress(tmp_path):
     assert not torch.allclose(load_generator(tmp_path / "late").module(z), banded)
 
 
+def test_a_generator_trained_on_normalized_latents_normalizes_them_after_loading(tmp_path):
+    config = small_generator(latent_attention=False, noise=False)
+    module = randomized(build_generator(config))
+    z = torch.randn(3, 6)
+    plain = module(z)
+    save_generator(tmp_path / "plain", module, config, {})
+    save_generator(tmp_path / "normalized", module, config, {"normalize_latent": True})
+    assert torch.equal(load_generator(tmp_path / "plain").module(z), plain)
+    loaded = load_generator(tmp_path / "normalized").module
+    rms = z.square().mean(1, keepdim=True).sqrt()
+    torch.testing.assert_close(loaded(z), module(z / rms))
+    torch.testing.assert_close(loaded(7 * z), loaded(z), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(loaded(z), plain)
+
+
 def test_files_without_a_valid_generator_are_refused_in_one_line(tmp_path):
     config = small_generator()
     save_generator(tmp_path / "whole", build_generator(config), config, {})

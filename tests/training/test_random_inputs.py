@@ -1,4 +1,4 @@
-"""The random inputs of a step: normalized latents, crossings of styles, directions of path lengths."""
+"""The random inputs of a step: crossings of styles, directions of path lengths."""
 
 import pytest
 import torch
@@ -8,13 +8,8 @@ from transgan.errors import UserError
 from transgan.models import DiscriminatorNetwork, build_generator
 from transgan.schema.model import generator_config
 from transgan.training.augmentation import Augmentation
-from transgan.training.random_inputs import RandomInputs, normalized
+from transgan.training.random_inputs import RandomInputs
 from transgan.utils.random import RandomStreams
-
-
-def test_normalized_latents_have_unit_root_mean_square():
-    z = normalized(torch.randn(5, 64, generator=torch.Generator().manual_seed(0)) * 3)
-    torch.testing.assert_close(z.square().mean(1), torch.ones(5))
 
 
 def test_crossings_have_the_probability_of_the_recipe_and_are_uniform():

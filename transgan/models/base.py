@@ -5,6 +5,7 @@ Training, sampling and scoring rely on nothing else.
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 
@@ -22,6 +23,11 @@ class GeneratorNetwork(nn.Module):
     noise_width: int = 0
     image_side: int = 0
     checkpoint_activations: bool = False
+    normalize_latent: bool = False  # the forward pass first divides z by its root mean square
+
+    def latents(self, z: Tensor) -> Tensor:
+        """z (B, latent) as the first layer takes it: normalized if `normalize_latent` is set."""
+        return normalized(z) if self.normalize_latent else z
 
     def set_progress(self, images: int) -> None:
         """Set the number of real images that the discriminator has been shown. Most networks ignore it."""
@@ -58,3 +64,8 @@ class DiscriminatorNetwork(nn.Module):
 
     def begin_step(self) -> None:
         """Do what belongs to an update and not to a forward pass, once before each update. Most networks do nothing."""
+
+
+def normalized(z: Tensor) -> Tensor:
+    """Latents (B, latent), each divided by its root mean square (docs/paper.md 3.2)."""
+    return z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)

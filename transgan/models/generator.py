@@ -60,6 +60,7 @@ class Generator(GeneratorNetwork):
 
         `noise` (B, noise_width) is standard normal; the generator samples it if it is not given.
         """
+        z = self.latents(z)
         inputs = BlockInputs(
             split_noise(z, noise, self._noise_tokens),
             None if self.embed is None else self.embed(z),

@@ -35,7 +35,7 @@ def save_generator(path: Path, module: nn.Module, config: GeneratorConfig, extra
     """Write a generator atomically. The same weights and `extra` (JSON-compatible) always give the same bytes.
 
     `extra["images"]`, if given, is the number of real images that the generator was trained with. Loading sets a
-    schedule that depends on it.
+    schedule that depends on it. `extra["normalize_latent"]` (false by default) is the recipe's setting.
     """
     state = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
     metadata = json.dumps({**extra, "generator": config.plain()}, sort_keys=True, allow_nan=False)
@@ -55,6 +55,7 @@ def load_generator(path: Path) -> Saved:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: the weights do not match the metadata ({reason}); save it again") from error
     module.set_progress(metadata.get("images", 2**63))
+    module.normalize_latent = bool(metadata.get("normalize_latent", False))
     return Saved(module.eval(), config, metadata)
 
 

@@ -136,7 +136,9 @@ class RecipeConfig(Strict):
         le=1,
         description="share of generated images that take styles from two latents, which cross at a random layer",
     )
-    normalize_latent: bool = Field(False, description="divide z by its root mean square")
+    normalize_latent: bool = Field(
+        False, description="the generator divides z by its root mean square, in training and whenever it is used later"
+    )
     precision: Precision = "float32"
     compile: bool = False
     checkpoint_activations: bool = Field(

@@ -81,6 +81,7 @@ class TrainingLoop:
         # Networks and their optimizers.
         streams = RandomStreams(run.seed, device)
         generator = _initialized(streams, "generator", lambda: build_generator(run.model.generator)).to(device)
+        generator.normalize_latent = recipe.normalize_latent
         discriminator = _initialized(
             streams, "discriminator", lambda: build_discriminator(run.model.discriminator, run.dataset.resolution)
         ).to(device)
@@ -265,7 +266,10 @@ class TrainingLoop:
             "images": trainer.images,
             "seed": run.seed,
         }
-        save_generator(folder / "generator.safetensors", trainer.generator_ema, run.model.generator, identity)
+        how_used = {"normalize_latent": True} if run.recipe.normalize_latent else {}
+        save_generator(
+            folder / "generator.safetensors", trainer.generator_ema, run.model.generator, {**identity, **how_used}
+        )
         parameters = {"generator": _size(trainer.generator), "discriminator": _size(trainer.discriminator)}
         files.write_json(
             folder / "run.json",

@@ -138,8 +138,7 @@ class RandomInputs:
         )
 
     def _z(self, name: str, step: int, batch: int) -> Tensor:
-        z = self.streams.normal(name, step, batch, self.latent)
-        return normalized(z) if self.recipe.normalize_latent else z
+        return self.streams.normal(name, step, batch, self.latent)
 
     def _mixing(self, name: str, step: int, batch: int) -> StyleMixing | None:
         """With probability `style_mixing` the crossing is at a random layer after the first; else there is none."""
@@ -153,8 +152,3 @@ class RandomInputs:
 
     def _noise(self, name: str, step: int, batch: int, width: int) -> Tensor | None:
         return self.streams.normal(name, step, batch, width) if width else None
-
-
-def normalized(z: Tensor) -> Tensor:
-    """Latents (B, latent), each divided by its root mean square."""
-    return z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)

@@ -31,7 +31,9 @@ class AutoGANGenerator(GeneratorNetwork):
 
     def forward(self, z: Tensor, noise: Tensor | None = None) -> Tensor:
         """z (B, latent) -> images (B, 3, H, W) in [-1, 1]. `noise` is ignored."""
-        x = self.project(z).view(len(z), self.config.width, self.config.bottom_width, self.config.bottom_width)
+        x = self.project(self.latents(z)).view(
+            len(z), self.config.width, self.config.bottom_width, self.config.bottom_width
+        )
         earlier: list[Tensor] = []  # for the skips of later cells
         for config, cell in zip(self.config.cells, self.cells, strict=True):
             joined, x = apply_block(

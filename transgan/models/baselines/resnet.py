@@ -38,7 +38,9 @@ class ResNetGenerator(GeneratorNetwork):
 
     def forward(self, z: Tensor, noise: Tensor | None = None) -> Tensor:
         """z (B, latent) -> images (B, 3, H, W) in [-1, 1]. `noise` is ignored."""
-        x = self.project(z).view(len(z), self.config.width, self.config.bottom_width, self.config.bottom_width)
+        x = self.project(self.latents(z)).view(
+            len(z), self.config.width, self.config.bottom_width, self.config.bottom_width
+        )
         for block in self.blocks:
             x = apply_block(block, x, recompute=self.checkpoint_activations)
         return self.to_rgb(x)  # type: ignore[no-any-return]
