@@ -51,10 +51,11 @@ format: $(STAMP) ## Format all code with ruff and snakefmt
 	ruff format .
 	snakefmt workflow
 
-generate: $(STAMP) ## Update generated files: the JSON schema, dvc.yaml's lower part, counted costs, constraints.txt
+generate: $(STAMP) ## Update generated files: the JSON schema, dvc.yaml's lower part, counted costs, docs/architectures.md, constraints.txt
 	python -m transgan.schema.export
 	python -m transgan.pipeline.dvc_yaml
 	python -m transgan.cost.counts
+	python -m transgan.report.architectures
 	uv export --frozen --no-hashes --no-emit-project --no-dev --quiet -o constraints.txt
 
 restore: $(STAMP) ## Restore results with `dvc pull`, or `dvc checkout` without a remote; Snakemake then has nothing to do

@@ -133,4 +133,4 @@ def test_only_layer_2048_may_be_called_fid() -> None:
     }
     assert names == {"64": "FID-64", "768": "FID-768", "2048": "FID"}
     assert title("is", protocol) == "IS"
-    assert title("fid", DIGITS) == "digit FID"
+    assert title("fid", DIGITS) == "FID-digits"

@@ -245,8 +245,8 @@ def test_stored_references_are_listed_and_removed(project: Path) -> None:
 
 def test_the_result_has_the_titles_of_its_metrics(project: Path) -> None:
     result = evaluate(plan.load(), RUN, "cifar10", metrics=["fid"])
-    assert result["settings"]["titles"]["fid"] == "digit FID"
-    assert "digit FID: " in render(result)
+    assert result["settings"]["titles"]["fid"] == "FID-digits"
+    assert "FID-digits: " in render(result)
     assert json.loads(json.dumps(result)) == result
 
 

@@ -187,7 +187,7 @@ def title(metric: str, protocol: ProtocolConfig) -> str:
     """The title of a metric: only layer 2048 of Inception gives what papers call FID, KID, precision and recall."""
     name = TITLES[metric]
     if protocol.extractor == "digits":
-        return f"digit {name}"
+        return f"{name}-digits"
     return name if metric == "is" or protocol.feature_layer == "2048" else f"{name}-{protocol.feature_layer}"
 
 

@@ -20,7 +20,7 @@ class Verdict(StrEnum):
     NOT_COMPARABLE = "not comparable"
     NOT_RUN = "not run"
     QUOTED = "quoted"
-    NO_NUMBER = "no number in the paper"
+    NO_NUMBER = "no number of the paper known"
     OUT_OF_MEMORY = "trained where the paper ran out of memory"
 
 
