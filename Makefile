@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml uv.lock
 	@touch $(STAMP)
 
 reproduce: $(STAMP) ## The main job at demo scale: every table and figure, offline, on a CPU, in minutes
-	@snakemake --cores all --quiet all --config scale=demo -- reproduce_tables
+	@snakemake --cores all --config scale=demo -- reproduce_tables
 	@transgan summary --scale demo
 
 test: $(STAMP) ## All tests, slow ones included, and the linters

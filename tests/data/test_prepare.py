@@ -90,7 +90,7 @@ def test_datasets_with_equal_settings_share_one_pack(make_plan: MakePlan, capsys
     plan = make_plan(DIGITS | {"cifar10": DIGITS["digits"]})
     fetch_and_prepare(plan, "digits")
     fetch_and_prepare(plan, "cifar10")
-    assert "prepare cifar10: already finished" in capsys.readouterr().err
+    assert "prepare cifar10: has the same data and settings as the pack in data/store/" in capsys.readouterr().err
     assert len([path for path in Path("data/store").iterdir() if path.is_dir()]) == 1
     assert output_bytes(plan, "digits") == output_bytes(plan, "cifar10")
 

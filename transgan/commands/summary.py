@@ -1,19 +1,123 @@
-"""`transgan summary`: prints the finished tables of a scale, and where to find everything else."""
+"""`transgan summary`: one screen with the numbers of a scale's first table, counts for all tables, and where to look.
+
+It reads the tables' csv files and draws for a terminal; the complete tables, with their notes, are in results/.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 from transgan.config.plan import Plan
-from transgan.report.layout import DETAILS
+from transgan.report.verdict import Verdict
+
+WIDTH = 100  # where the output is not a terminal
+NOTHING = "–"
+
+Line = Mapping[str, str]  # a line of a table's csv: docs/tables.md explains the columns
 
 
 def summary(plan: Plan) -> None:
-    """Print every existing table, without the lines on where each number comes from, and what to look at next."""
-    for name in plan.params.tables:
-        path = plan.paths.table(name).with_suffix(".md")
-        if path.exists():
-            print(path.read_text().split(DETAILS)[0])
-    results = plan.paths.results
-    print(f"Tables: {results / 'tables'}   figures: {results / 'figures'}   cells of all tables: {plan.paths.cells}")
-    print(f"Samples: {results / 'runs'}/*/samples.png")
-    print(
-        "Next: `mlflow ui` compares runs; `transgan plan --scale paper` shows what the full reproduction costs; "
-        "README.md describes how to run it."
+    """Print the first table of scores, a line for each of the others, and where everything is."""
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
+    written = {name: lines for name in plan.score_tables if (lines := _lines(plan, name))}
+    if written:
+        first = next(iter(written))
+        note = "; the paper's numbers in parentheses" if plan.scale.comparable else ""
+        console.print(f"{plan.params.tables[first].title}: scale {plan.scale_name}{note}", markup=False)
+        console.print(_headline(plan, written[first]))
+        console.print("Cells of every table")
+        console.print(_overview(plan, written))
+    else:
+        console.print(
+            f"No tables at scale {plan.scale_name} yet: "
+            f"`snakemake --cores all reproduce_tables --config scale={plan.scale_name}` makes them."
+        )
+    if not plan.scale.comparable:
+        console.print(
+            f"Not comparable with the paper: at scale {plan.scale_name}, {plan.scale.description}.\n"
+            "The paper's numbers: docs/paper.md and https://arxiv.org/abs/2102.07074"
+        )
+    for what, where in _places(plan):
+        console.print(f"{what:<10} {where}", no_wrap=True, markup=False, soft_wrap=True)
+
+
+def _lines(plan: Plan, table: str) -> list[Line]:
+    path = plan.paths.table(table).with_suffix(".csv")
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _headline(plan: Plan, lines: Sequence[Line]) -> Table:
+    """The table with its own rows and columns; where numbers are comparable, the paper's stand in parentheses."""
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    keys = list(dict.fromkeys((line["column"], line["metric"]) for line in lines))
+    labels = {key: _label(key[1], lines, key) for key in keys}
+    table.add_column("method")
+    for key in keys:
+        table.add_column(f"{key[0]}\n{labels[key]}", justify="right")
+    for row in dict.fromkeys(line["row"] for line in lines):
+        of_row = {(line["column"], line["metric"]): line for line in reversed(lines) if line["row"] == row}
+        values = [_value(of_row.get(key), plan.scale.comparable) for key in keys]
+        if set(values) != {NOTHING}:
+            table.add_row(row, *values)
+    return table
+
+
+def _label(metric: str, lines: Sequence[Line], key: tuple[str, str]) -> str:
+    """What was measured, for example FID-digits; the metric's name if no line of the column was."""
+    return next(
+        (line["measured"] for line in lines if (line["column"], line["metric"]) == key and line["measured"]),
+        metric.upper(),
     )
+
+
+def _value(line: Line | None, comparable: bool) -> str:
+    """A cell: the mean over training seeds, with its standard deviation over them if there are several."""
+    if line is None:
+        return NOTHING
+    paper = f" ({line['paper_text'] or line['paper']})" if comparable and line["paper"] else ""
+    if line["mean"]:
+        spread = f" ± {float(line['std_training']):.2f}" if line["std_training"] else ""
+        return f"{float(line['mean']):.2f}{spread}{paper}"
+    ours = "not run" if line["run"] else ""
+    return f"{ours}{paper}".strip() or NOTHING
+
+
+def _overview(plan: Plan, written: Mapping[str, Sequence[Line]]) -> Table:
+    """How many cells each table has, by verdict."""
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    verdicts = [verdict.value for verdict in Verdict]
+    counts = {
+        name: Counter(
+            {(line["row"], line["column"], line["metric"]): line["verdict"] for line in lines}.values()  # not by seed
+        )
+        for name, lines in written.items()
+    }
+    shown = [verdict for verdict in verdicts if any(count[verdict] for count in counts.values())]
+    table.add_column("table")
+    for verdict in shown:
+        measured = verdict == Verdict.NOT_COMPARABLE and not plan.scale.comparable
+        table.add_column("measured" if measured else verdict, justify="right")
+    for name, count in counts.items():
+        table.add_row(name, *(str(count[verdict] or NOTHING) for verdict in shown))
+    return table
+
+
+def _places(plan: Plan) -> list[tuple[str, str]]:
+    results, scale = plan.paths.results, plan.scale_name
+    page = results / "report.html"
+    return [
+        ("tables", f"{results / 'tables'}/*.md, .csv, .tex; all cells in {plan.paths.cells}"),
+        ("figures", f"{results / 'figures'}; samples of each run in {results / 'runs'}/*/samples.png"),
+        ("report", str(page) if page.exists() else f"`transgan report --scale {scale}` writes {page}"),
+        ("MLflow", "`mlflow ui` compares the runs"),
+        ("next", "`transgan plan --scale paper` shows what the full reproduction costs; see README.md"),
+    ]

@@ -48,6 +48,9 @@ def run_stage(plan: Plan, stage: Stage, work: Work, inputs: Mapping[str, str] | 
             (folder / FINISHED).unlink(missing_ok=True)
             digests = work(folder) or {}
             mark_finished(folder, stage.files, digests)
+        elif stage.verb == "prepare" and not all(declared.exists() for declared in stage.files.values()):
+            # Mostly the pack of another dataset; the store does not record which.
+            logger.info(f"{title}: has the same data and settings as the pack in {folder}, and uses it")
         else:
             logger.info(f"{title}: already finished ({folder})")
         for name, declared in stage.files.items():

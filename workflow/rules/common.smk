@@ -25,8 +25,10 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 # The `transgan` script next to the Python that runs Snakemake, so that the environment need not be activated; and
-# `keep LOG`, a `tee` that ignores signals, so that the log contains the last messages of an interrupted stage.
+# `keep LOG`, a `tee` that ignores signals, so that the log contains the last messages of an interrupted stage. A prefix
+# replaces Snakemake's own, which is `set -euo pipefail`: without that, the exit code would be that of `keep`.
 shell.prefix(
+    "set -euo pipefail; "
     f"export PATH={Path(sys.executable).parent}:$PATH; "
     "keep() {{ trap '' INT TERM; exec tee $1; }}; "
 )
