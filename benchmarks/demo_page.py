@@ -4,6 +4,7 @@ Run it after `make reproduce`.
 """
 
 import shutil
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from PIL import Image
 
 from transgan.config.plan import Plan, load
 from transgan.utils import files
+from transgan.utils.npz import read_npz
 
 PAGE, IMAGES = Path("docs/demo.md"), Path("docs/images")
 TIMES = Path("benchmarks/results/demo-time.json")
-HEADLINE = "transgan-cifar10"
+HEADLINE = "transgan-digits"
 
 
 def main() -> None:
@@ -32,6 +34,8 @@ def main() -> None:
         "![Samples of the headline run](images/demo-headline.png)",
         "",
         *scores(plan),
+        "",
+        *progress(plan),
         "",
         *times(),
     ]
@@ -67,6 +71,26 @@ def scores(plan: Plan) -> list[str]:
         for protocol, metrics in protocols.items()
         for metric, values in metrics.items()
     ]
+
+
+def progress(plan: Plan) -> list[str]:
+    """What every run learnt: its score, and the score of its generator before the first step."""
+    lines = [
+        "## What every run learnt",
+        "",
+        "FID-digits of 1,000 samples of the untrained generator, and of 2,000 samples at the end of training.",
+        "",
+        "| run | real images | untrained | trained | trained / untrained |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, run in plan.scheduled_runs.items():
+        untrained = float(read_npz(plan.paths.run(name) / "dynamics.npz")["fid"][0])
+        values = files.read_json(plan.paths.score(name))["protocols"][run.protocol_name]["fid"]["values"]
+        trained = statistics.fmean(values)
+        lines.append(
+            f"| {name} | {run.recipe.images:,} | {untrained:.0f} | {trained:.1f} | {trained / untrained:.0%} |"
+        )
+    return lines
 
 
 def times() -> list[str]:
