@@ -105,7 +105,8 @@ def test_a_part_of_the_schedule_is_partial(project, scored):
 
 def test_the_demo_is_marked_as_not_comparable_and_not_fid(project, scored):
     plan = project("demo")
-    scored(plan, RUN, fid={"values": [3.0]})
+    for seed in (RUN, f"{RUN}-s1"):
+        scored(plan, seed, fid={"values": [3.0]})
     lines, markdown, latex = tables_of(plan)
     assert lines["TransGAN", "cifar10", "fid"]["verdict"] == "not comparable"
     assert lines["TransGAN", "cifar10", "fid"]["measured"] == "FID-digits"
@@ -113,6 +114,25 @@ def test_the_demo_is_marked_as_not_comparable_and_not_fid(project, scored):
     assert r"\textbf{Not comparable with the paper" in latex
     assert "ours (FID-digits)" in markdown
     assert "it is not the paper's FID" in latex
+
+
+def test_the_demo_shows_no_number_of_the_paper(project, scored):
+    plan = project("demo")
+    scored(plan, RUN, fid={"values": [3.0]})
+    _, markdown, latex = tables_of(plan)
+    for number in ("9.26", "18.28", "5.28"):
+        assert number not in markdown
+        assert number not in latex
+    assert "SN-GAN" not in markdown  # a row that is only quoted
+    assert "9.26" in tables_of(project("paper"))[1]
+
+
+def test_a_training_seed_that_the_scale_skips_leaves_the_cell_to_the_others(project, scored):
+    plan = project("quick")
+    scored(plan, "noaug-cifar10", fid={"values": [20.0]})
+    lines, _, _ = tables_of(plan, "augmentation")
+    line = lines["TransGAN", "cifar10", "fid"]
+    assert (line["run"], line["ours"], line["note"]) == ("noaug-cifar10", "20.0", "")
 
 
 def test_a_missing_run_is_named_in_its_cell(project):
