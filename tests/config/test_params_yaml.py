@@ -1,5 +1,6 @@
 """The params.yaml of this project, and its schema."""
 
+import re
 from typing import Any
 
 import yaml
@@ -66,3 +67,11 @@ def test_rows_of_the_first_versions_components_add_one_technique_each() -> None:
     assert both["model"]["generator"].pop("locality_band")
     assert not plain["model"]["generator"].pop("locality_band")
     assert (plain["model"], plain["recipe"]) == (both["model"], both["recipe"])
+
+
+def test_every_table_and_figure_says_what_it_stands_for() -> None:
+    known = re.compile(r"(v2 )?Table \d|(Figure|Section|Ablation table|Abstract) .*|The paper's figures|Ours\b")
+    plan = plans.load(ROOT / "params.yaml")
+    for name, entry in (*plan.params.tables.items(), *plan.params.figures.items()):
+        assert known.match(entry.source), f"{name}: {entry.source}"
+        assert not entry.source.endswith("."), f"{name}: the caption adds the full stop"
