@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
 from transgan.commands import show_plan
 from transgan.config import plan as plans
+from transgan.config.plan import Plan
+from transgan.metrics import training_fid
 from transgan.utils import files
 
 
@@ -53,3 +56,33 @@ def test_the_printed_table_fits_150_columns(project: Path, capsys: pytest.Captur
     assert "one-cifar10" in out
     assert "missing" in out
     assert max(map(len, out.splitlines())) <= 150
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """The product's scale `quick`, in an empty project folder."""
+    monkeypatch.chdir(tmp_path)
+    return plans.load(ROOT / "params.yaml", "quick")
+
+
+def held(plan: Plan, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    show_plan.show(plan, as_json=True, device="H100")
+    rows = json.loads(capsys.readouterr().out)["runs"]
+    return {row["run"]: row["authors_curve"] for row in rows if row["authors_curve"] is not None}
+
+
+def test_a_running_run_stands_on_the_authors_curve_by_what_it_has_measured(
+    quick: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert held(quick, capsys) == {"transgan-cifar10": []}
+    show_plan.show(quick, as_json=False, device="H100")
+    assert "transgan-cifar10 is held against the authors' learning curve (2.95M to 10M)" in capsys.readouterr().out
+    folder = quick.paths.workspace("train", "transgan-cifar10", quick.fingerprint("train", "transgan-cifar10"))
+    training_fid.write(folder, [(1_000_000, 90.0), (2_950_016, 39.6), (4_000_000, 35.0)])
+    (entries,) = held(quick, capsys).values()
+    assert [(entry["images"], entry["place"]) for entry in entries] == [(2_950_016, "on"), (4_000_000, "above")]
+    assert entries[1]["difference"] == pytest.approx(3.9)
+    assert entries[1]["allowed"] == pytest.approx(0.03 * 31.1 + 0.1)
+    show_plan.show(quick, as_json=False, device="H100")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "above the authors' curve" in line]
+    assert line.split()[:6] == ["transgan-cifar10", "4M", "35.00", "31.10", "+3.90", "±1.03"]

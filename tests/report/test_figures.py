@@ -12,7 +12,6 @@ from PIL import Image
 
 from transgan.errors import UserError
 from transgan.report import figures
-from transgan.report.paper_numbers import authors_curve
 from transgan.report.plots import attention_distance, bars, compute, curve, dynamics, precision_recall, sources, style
 from transgan.schema import FigureConfig
 from transgan.utils import files
@@ -92,16 +91,34 @@ def test_the_authors_curve_is_shown_only_where_it_compares(project, trained):
         assert any("authors" in label for label in labels(plan)) == shown
 
 
+def test_the_band_around_the_authors_points_is_what_a_verdict_allows(project, trained):
+    plan = project("quick")
+    trained(plan, points=(0, 4_000_000, 10_000_000))
+    config = plan.figure("learning-curve").model_copy(update={"runs": (RUN,)})
+    fid = drawn(curve, plan, config).axes[0]
+    (band,) = [each for each in fid.collections if each.get_label() == "counts as on the authors' curve"]
+    corners = band.get_paths()[0].vertices
+    at_the_end = corners[corners[:, 0] == corners[:, 0].max()][:, 1]
+    ends = [10.82 * 0.97 - 0.1, 10.82 * 1.03 + 0.1]
+    np.testing.assert_allclose([at_the_end.min(), at_the_end.max()], ends, rtol=1e-3)
+    assert fid.get_xscale() == "linear"
+    plan = project("paper")
+    trained(plan)
+    assert drawn(curve, plan, config).axes[0].get_xscale() == "log"  # 128 million images beside 10 million
+
+
+def test_dynamics_shows_log_spaced_moments_of_a_run_that_has_more(project, trained):
+    plan = project("quick")
+    recipe = plan.run(RUN).recipe
+    trained(plan, points=recipe.snapshots)
+    samples = drawn(dynamics, plan, config_of("dynamics")).axes[0]
+    assert len(samples.texts) == len(recipe.log_spaced_snapshots) == 8 < len(recipe.snapshots)
+
+
 def test_the_curve_ends_in_the_score(project, trained):
     plan = project()
     trained(plan)
     assert "TransGAN as on CIFAR-10 (digits, 8 x 8), scored: 9.50" in labels(plan)
-
-
-def test_the_authors_curve_is_read_in_real_images():
-    points = authors_curve("cifar10")
-    assert [(points[0].images, points[0].fid), (points[-1].images, points[-1].fid)] == [(2.95e6, 39.6), (1.0e7, 10.82)]
-    assert authors_curve("stl10") == ()
 
 
 def test_history_has_nan_where_nothing_was_measured(project, trained):

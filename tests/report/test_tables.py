@@ -58,12 +58,12 @@ def test_numbers_of_a_full_run_get_a_verdict(project, scored):
     assert float(fid["mean"]) == float(fid["ours"])
     assert (fid["better"], inception["better"]) == ("lower", "higher")
     assert float(fid["difference"]) == pytest.approx(0.54)
-    assert (fid["verdict"], fid["measured"], fid["protocol"]) == ("within the authors' spread", "FID", "fid50k-train")
+    assert (fid["verdict"], fid["measured"], fid["protocol"]) == ("worse", "FID", "fid50k-train")
     assert fid["fingerprint"] == plan.fingerprint("score", RUN)
     assert float(inception["split_std"]) == pytest.approx(0.12)
-    assert inception["verdict"] == "reproduced"
-    assert "9.02 ± 0.12 (reproduced)" in markdown
-    assert r"9.80 $\pm$ 0.10 (within the authors' spread)" in latex
+    assert inception["verdict"] == "reproduced with one training seed"
+    assert "9.02 ± 0.12 (reproduced with one training seed)" in markdown
+    assert r"9.80 $\pm$ 0.10 (worse)" in latex
     assert "Not comparable" not in markdown
 
 
@@ -94,13 +94,54 @@ def test_every_measured_cell_shows_its_own_protocol(project, scored):
     assert "stylegan2-cifar10" in detail
 
 
-def test_a_part_of_the_schedule_is_partial(project, scored):
+def test_a_part_of_the_schedule_is_held_against_the_authors_curve(project, scored):
     plan = project("quick")
-    scored(plan, RUN, fid={"values": [9.26]})
-    lines, markdown, _ = tables_of(plan)
-    assert lines["TransGAN", "cifar10", "fid"]["verdict"] == "partial"
-    assert "2.3%" in markdown
+    scored(plan, RUN, fid={"values": [11.0]})
+    lines, markdown, latex = tables_of(plan)
+    line = lines["TransGAN", "cifar10", "fid"]
+    assert line["verdict"] == "partial, on the authors' curve"
+    assert float(line["curve_fid"]) == pytest.approx(10.82)
+    assert float(line["curve_difference"]) == pytest.approx(0.18)
+    assert float(line["curve_allowed"]) == pytest.approx(0.03 * 10.82 + 0.1)
+    assert float(line["difference"]) == pytest.approx(11.0 - 9.26)
+    assert "11.00 (partial, on the authors' curve: +0.18)" in markdown
+    assert "+0.18 of 10.82, allowed ±0.42" in markdown
+    assert "7.8%" in markdown
+    assert "](../../../docs/tables.md#the-authors-learning-curve)" in markdown
+    assert "(docs/tables.md)" in latex
     assert lines["TransGAN", "cifar10", "is"]["note"] == "fid50k-train does not measure IS"
+
+
+@pytest.mark.parametrize(
+    ("images", "fid", "verdict"),
+    [
+        (None, 11.3, "partial, above the authors' curve"),
+        (None, 10.3, "partial, below the authors' curve"),
+        (4_000_000, 31.5, "partial, on the authors' curve"),
+        (2_000_000, 50.0, "partial"),  # before their first point
+        (20_000_000, 10.0, "partial"),  # after their last one
+    ],
+)
+def test_the_verdict_is_that_at_the_runs_own_image_count(project, scored, images, fid, verdict):
+    plan = project("paper" if images == 20_000_000 else "quick")
+    scored(plan, RUN, images=images, fid={"values": [fid]})
+    lines, markdown, _ = tables_of(plan)
+    assert lines["TransGAN", "cifar10", "fid"]["verdict"] == verdict
+    assert ("the-authors-learning-curve" in markdown) == (verdict != "partial")
+
+
+def test_other_rows_on_the_same_data_are_only_partial(project, scored):
+    plan = project("quick")
+    scored(plan, "noaug-cifar10", fid={"values": [11.0]})
+    lines, _, _ = tables_of(plan, "augmentation")
+    assert (lines["TransGAN", "cifar10", "fid"]["verdict"]) == "partial"
+    assert lines["TransGAN", "cifar10", "fid"]["curve_fid"] == ""
+
+
+def test_a_footnote_of_the_paper_s_number_says_what_others_measured(project):
+    for table in ("unconditional", "augmentation"):
+        assert "PaddleViT measured 9.31" in tables_of(project("paper"), table)[1]
+        assert "9.31" not in tables_of(project("demo"), table)[1]
 
 
 def test_the_demo_is_marked_as_not_comparable_and_not_fid(project, scored):
@@ -167,29 +208,53 @@ def test_scores_of_another_configuration_are_left_out(project, scored):
     assert "another configuration" in lines["TransGAN", "cifar10", "fid"]["note"]
 
 
-def test_two_training_seeds_are_averaged_and_their_spread_decides(project, scored, tmp_path):
+def with_two_seeds(folder):
+    """params.yaml with a second training seed of the headline cell."""
     content = yaml.safe_load(PARAMS.read_text())
     content["runs"]["transgan-cifar10-s1"] = {**content["runs"][RUN], "seed": 1}
     for scale in content["scales"].values():
         scale["runs"]["transgan-cifar10-s1"] = {}
     row = next(row for row in content["tables"]["unconditional"]["rows"] if row["name"] == "TransGAN")
     row["runs"]["cifar10"] = [RUN, "transgan-cifar10-s1"]
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
-    plan = project("paper", tmp_path / "params.yaml")
-    scored(plan, RUN, fid={"values": [9.0, 9.2]})
-    scored(plan, "transgan-cifar10-s1", fid={"values": [11.0, 11.2]})
-    cell = next(
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    return folder / "params.yaml"
+
+
+def headline(plan):
+    """The cell of TransGAN's FID on CIFAR-10."""
+    return next(
         cell
         for cell in cells(plan, "unconditional")
         if cell.row == "TransGAN" and cell.dataset == "cifar10" and cell.metric == "fid"
     )
+
+
+def test_two_training_seeds_on_the_authors_curve_count_by_their_mean_and_spread(project, scored, tmp_path):
+    plan = project("quick", with_two_seeds(tmp_path))
+    scored(plan, RUN, fid={"values": [11.0]})
+    scored(plan, "transgan-cifar10-s1", fid={"values": [12.0]})
+    curve = headline(plan).curve
+    assert curve is not None
+    assert curve.fid == pytest.approx(11.5)
+    assert curve.allowed == pytest.approx(2 * 0.5**0.5 + 0.1)  # two standard deviations are more than 3%
+    assert headline(plan).verdict is Verdict.ON_CURVE
+    scored(plan, "transgan-cifar10-s1", images=9_700_000, fid={"values": [12.0]})
+    assert headline(plan).curve is None  # they ended at different counts
+    assert headline(plan).verdict is Verdict.PARTIAL
+
+
+def test_two_training_seeds_are_averaged_and_their_spread_decides(project, scored, tmp_path):
+    plan = project("paper", with_two_seeds(tmp_path))
+    scored(plan, RUN, fid={"values": [9.0, 9.2]})
+    scored(plan, "transgan-cifar10-s1", fid={"values": [11.0, 11.2]})
+    cell = headline(plan)
     assert cell.result is not None
     assert cell.result.mean == pytest.approx(10.1)
     assert cell.result.std_training == pytest.approx(statistics.stdev([9.1, 11.1]))
     assert cell.result.std_evaluation == pytest.approx(statistics.stdev([9.0, 9.2]))
     assert cell.verdict is Verdict.REPRODUCED  # the difference of 0.84 is less than two standard deviations, 2.83
     plan.paths.score("transgan-cifar10-s1").unlink()
-    alone = next(cell for cell in cells(plan, "unconditional") if cell.row == "TransGAN" and cell.metric == "fid")
+    alone = headline(plan)
     assert alone.result is not None
     assert alone.result.training_seeds == 1
     assert "transgan-cifar10-s1 has no scores" in alone.missing

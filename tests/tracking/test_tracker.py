@@ -7,6 +7,7 @@ from PIL import Image
 
 from tests.tracking.runs import DATA, RUN, finished_run, history, opened, rows
 from transgan.errors import UserError
+from transgan.metrics.authors_curve import Position
 from transgan.tracking import record_scores, sync
 from transgan.tracking import tracker as tracker_module
 from transgan.tracking.connection import connect
@@ -115,3 +116,15 @@ def test_a_broken_installation_of_mlflow_stops_nothing(demo, monkeypatch, capsys
         tracker.log_history(rows(1600))
     assert tracker.run_id is None
     assert "warning: MLflow: opening the database failed" in capsys.readouterr().err
+
+
+def test_fid_along_training_and_its_place_on_the_authors_curve_are_logged_once(demo):
+    position = Position(images=4_000_000, fid=33.0, authors=31.1, allowed=1.03)
+    with opened(demo) as tracker:
+        tracker.log_fid([(0, 400.0), (4_000_000, 33.0)], [position])
+        tracker.log_fid([(0, 400.0), (4_000_000, 33.0)], [position])
+        # Sent at once, so that a run can be judged while it trains.
+        assert history(tracker.run_id, "fid_along_training") == [(0, 400.0), (4_000_000, 33.0)]
+    assert history(tracker.run_id, "curve_difference") == [(4_000_000, pytest.approx(1.9))]
+    tags = connect("demo").client.get_run(tracker.run_id).data.tags
+    assert tags["authors_curve"].startswith("above the authors' curve at 4M images: FID 33.00")

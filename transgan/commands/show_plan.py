@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from transgan.commands import curve_positions
 from transgan.config.plan import Plan, Run
 from transgan.cost import budget, counts
 from transgan.errors import UserError
@@ -55,7 +56,10 @@ def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool =
     rate = budget.assumed_rate(device) if device is not None else budget.measured_rate(plan)
     statuses = run_status(plan)
     needs = {name: budget.disk_need(plan, run, _parameters(costs[name])) for name, run in plan.runs.items()}
-    rows = [_row(run, costs[name], rate, needs[name], statuses[name]) for name, run in plan.runs.items()]
+    rows = [
+        {**_row(run, costs[name], rate, needs[name], statuses[name]), "authors_curve": curve_positions.of(plan, run)}
+        for name, run in plan.runs.items()
+    ]
     scheduled = {row["run"]: row for row in rows if row["run"] in plan.scheduled_runs}
     tables = [{"table": name, **_sum(scheduled, needs, plan.table_runs(name))} for name in plan.params.tables]
     total = {**_sum(scheduled, needs, scheduled), "parts": _gib_by_part(needs[name] for name in scheduled)}
@@ -169,6 +173,7 @@ def _print(plan: Plan, content: dict[str, Any]) -> None:
         sizes = short_number(row["images"]), _number(row["eflop"]), _hours(row["hours"]), _number(row["disk_gib"])
         tables.add_row(row["table"], str(row["runs"]), *sizes)
     console.print(tables)
+    curve_positions.show(console, content["runs"])
     for line in _notes(content):
         console.print(line)
 

@@ -144,7 +144,7 @@ def disk_need(plan: Plan, run: Run, parameters: int) -> DiskNeed:
     # A checkpoint holds in float32: both networks, G's moving average, D's leaked gradient and two moments of every
     # parameter.
     checkpoints = plan.params.execution.keep_checkpoints * 4 * 4 * parameters
-    outputs = 4 * parameters + recipe.dynamics.points * recipe.dynamics.latents * image_bytes
+    outputs = 4 * parameters + len(recipe.snapshots) * recipe.dynamics.latents * image_bytes
     return {
         ("archives", dataset.source): float(archives),
         ("packs", plan.fingerprint("prepare", run.dataset_name)): float(sum(images.values()) * (image_bytes + 8)),

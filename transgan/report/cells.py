@@ -11,6 +11,7 @@ from typing import Any
 
 from transgan.config.plan import Plan, Run
 from transgan.cost import counts
+from transgan.metrics.authors_curve import Position, is_comparable, position
 from transgan.metrics.score_file import read_scores
 from transgan.report.paper_numbers import PaperNumber, paper_numbers
 from transgan.report.published import PublishedScore, published_scores
@@ -110,6 +111,12 @@ class CellResult:
         return min(score.share for score in self.scores)
 
     @property
+    def images(self) -> int | None:
+        """Real images shown in training; None where the runs differ in it."""
+        counts = {score.images for score in self.scores}
+        return counts.pop() if len(counts) == 1 else None
+
+    @property
     def fingerprints(self) -> tuple[str, ...]:
         """Fingerprints of the score stages, run by run."""
         return tuple(score.fingerprint for score in self.scores)
@@ -133,6 +140,7 @@ class Cell:
     paper: PaperNumber | None
     runs: tuple[RunResult, ...]
     verdict: Verdict
+    curve: Position | None = None  # where a partial run stands on the authors' learning curve
 
     @property
     def result(self) -> CellResult | None:
@@ -203,6 +211,7 @@ def cells(plan: Plan, table: str) -> list[Cell]:
 def _cell(plan: Plan, name: str, table: TableConfig, row: Row, column: Column, metric: str) -> Cell:
     runs = tuple(_run_result(plan, plan.run(run), metric) for run in _seeds(plan, row, column.dataset))
     paper = paper_numbers().get((name, row.name, column.dataset, metric))
+    curve = _curve(plan, row, column.dataset, metric, runs)
     return Cell(
         scale=plan.scale_name,
         table=name,
@@ -212,7 +221,8 @@ def _cell(plan: Plan, name: str, table: TableConfig, row: Row, column: Column, m
         metric=metric,
         paper=paper,
         runs=runs,
-        verdict=_verdict(plan, row, column.dataset, metric, paper, runs),
+        verdict=_verdict(plan, metric, paper, runs, curve),
+        curve=curve,
     )
 
 
@@ -256,22 +266,33 @@ def _result(runs: Sequence[RunResult]) -> CellResult | None:
     return CellResult(scores) if scores else None
 
 
+def _curve(plan: Plan, row: Row, dataset: str, metric: str, runs: Sequence[RunResult]) -> Position | None:
+    """Where a partial cell stands on the authors' learning curve; None where it may not be held against it."""
+    result = _result(runs)
+    if metric != "fid" or dataset not in row.authors_curve or not plan.scale.comparable or result is None:
+        return None
+    comparable = all(is_comparable(score.settings, score.settings.get("samples", 0)) for score in result.scores)
+    if result.share >= 1 or result.images is None or not comparable:
+        return None
+    return position(dataset, result.images, result.mean, result.std)
+
+
 def _verdict(
-    plan: Plan, row: Row, dataset: str, metric: str, paper: PaperNumber | None, runs: Sequence[RunResult]
+    plan: Plan, metric: str, paper: PaperNumber | None, runs: Sequence[RunResult], curve: Position | None
 ) -> Verdict:
     if not runs:
         return Verdict.QUOTED
     result = _result(runs)
     if result is None:
         return Verdict.NOT_RUN
-    spread = {str(key): value for key, value in row.spread.get(dataset, {}).items()}.get(metric)
     verdict = judge(
         metric,
         result.mean,
         paper.value if paper else None,
         paper_std=paper.std if paper else None,
         std=result.std,
-        spread=spread,
+        training_seeds=result.training_seeds,
+        curve=curve,
         share=result.share,
         comparable=plan.scale.comparable,
     )

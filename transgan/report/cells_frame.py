@@ -42,6 +42,9 @@ COLUMNS: Mapping[str, str] = {
     "std_evaluation": "float64",
     "training_seeds": "Int64",
     "difference": "float64",
+    "curve_fid": "float64",
+    "curve_difference": "float64",
+    "curve_allowed": "float64",
     "verdict": "str",
     "note": "str",
     "skipped": "boolean",
@@ -113,6 +116,12 @@ def _records(cell: Cell) -> list[dict[str, Any]]:
             "paper_std_verified": None if paper.std is None else paper.std_verified,
             "paper_note": paper.note or None,
             "paper_source": paper.source,
+        }
+    if cell.curve is not None:
+        shared |= {
+            "curve_fid": cell.curve.authors,
+            "curve_difference": cell.curve.difference,
+            "curve_allowed": cell.curve.allowed,
         }
     if result is not None:
         shared |= {

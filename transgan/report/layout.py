@@ -49,6 +49,11 @@ class Layout:
         return [column if isinstance(column, tuple) else ("", str(column)) for column in self.main.columns]
 
     @property
+    def plain_notes(self) -> list[str]:
+        """The notes without Markdown."""
+        return [_without_links(note).replace("`", "") for note in self.notes]
+
+    @property
     def rows(self) -> list[tuple[str, list[Text]]]:
         """Name and cells of every row of `main`."""
         return list(zip(self.main.index, self.main.to_numpy().tolist(), strict=True))
@@ -144,8 +149,13 @@ def _latex_marks(marks: Sequence[str]) -> str:
 
 
 def _latex_note(note: str) -> str:
-    """A note with its `code` in typewriter."""
-    return re.sub(r"`([^`]*)`", r"\\texttt{\1}", _escape(note))
+    """A note with its `code` in typewriter, and with the text of its links."""
+    return re.sub(r"`([^`]*)`", r"\\texttt{\1}", _escape(_without_links(note)))
+
+
+def _without_links(note: str) -> str:
+    """A note with the text of its links alone."""
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", note)
 
 
 _LATEX = str.maketrans(

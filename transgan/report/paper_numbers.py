@@ -1,4 +1,4 @@
-"""The paper's own numbers and their sources (reported.csv), and the authors' learning curve (reported_curve.csv)."""
+"""The paper's own numbers and their sources (reported.csv)."""
 
 import csv
 from dataclasses import dataclass
@@ -29,14 +29,6 @@ class PaperNumber:
         return self.text == OUT_OF_MEMORY
 
 
-@dataclass(frozen=True)
-class CurvePoint:
-    """One point of the authors' own learning curve: real images shown, and FID."""
-
-    images: float
-    fid: float
-
-
 Key = tuple[str, str, str, str]
 
 
@@ -44,17 +36,6 @@ Key = tuple[str, str, str, str]
 def paper_numbers() -> dict[Key, PaperNumber]:
     """(table, row, dataset, metric) -> the paper's number."""
     return {(row["table"], row["row"], row["dataset"], row["metric"]): _number(row) for row in _rows("reported.csv")}
-
-
-@cache
-def authors_curve(dataset: str) -> tuple[CurvePoint, ...]:
-    """The authors' learning curve on a dataset, in order; empty where none was published."""
-    points = [
-        CurvePoint(float(row["real_images_millions"]) * 1e6, float(row["fid"]))
-        for row in _rows("reported_curve.csv")
-        if row["dataset"] == dataset
-    ]
-    return tuple(sorted(points, key=lambda point: point.images))
 
 
 def _number(row: dict[str, str]) -> PaperNumber:

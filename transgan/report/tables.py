@@ -22,6 +22,16 @@ from transgan.utils import files
 PAPER, OURS = "paper", "ours"
 # The device in whose hours a cost is given.
 REFERENCE_DEVICE = "A100"
+# The link is relative to results/<scale>/tables/.
+VERDICTS = (
+    "Verdicts: within 3% of the paper's FID, or within the paper's ± of IS (without one: 0.10), or within two standard "
+    "deviations over seeds; reproduced: by two training seeds ([docs/tables.md](../../../docs/tables.md#verdicts))."
+)
+ON_CURVE = (
+    "A partial run is held against the authors' learning curve at the same number of real images; the number in the "
+    "verdict is the difference of FID. The authors' points come from their evaluation during training, whose protocol "
+    "differs ([docs/tables.md](../../../docs/tables.md#the-authors-learning-curve))."
+)
 STD_NOT_VERIFIED = "the number is verified; its ± is recalled from the paper and could not be checked"
 
 
@@ -57,7 +67,7 @@ def lay_out(plan: Plan, name: str, every_cell: Sequence[Cell]) -> Layout:
         details=_details(per_cell[per_cell["run"] != ""], plan.scale.comparable),
         notes=(
             *([config.note] if config.note else []),
-            *_notes(every_cell),
+            *_notes(plan, every_cell),
             *published.notes(plan, name, every_cell),
             *_cost_note(plan, per_cell),
         ),
@@ -168,7 +178,10 @@ def _ours(cell: Any, group_label: str, show_verdict: bool) -> Text:
     spread = cell.split_std if cell.metric == "is" else _first_known(cell.std_training, cell.std_evaluation)
     label = "" if cell.measured in (group_label, cell.metric.upper()) else f"{cell.measured} "
     text = f"{label}{cell.mean:.2f}" + ("" if pd.isna(spread) else f" ± {spread:.2f}")
-    return Text(f"{text} ({cell.verdict})" if show_verdict and cell.verdict != Verdict.NO_NUMBER.value else text)
+    if not show_verdict or cell.verdict == Verdict.NO_NUMBER.value:
+        return Text(text)
+    distance = "" if pd.isna(cell.curve_difference) else f": {_signed(cell.curve_difference)}"
+    return Text(f"{text} ({cell.verdict}{distance})")
 
 
 def _not_run(cell: Any) -> str:
@@ -188,6 +201,7 @@ def _details(per_cell: pd.DataFrame, comparable: bool) -> pd.DataFrame | None:
         if per_cell["published_fid"].notna().any()
         else {}
     )
+    on_curve = per_cell[["curve_difference", "curve_fid", "curve_allowed"]].apply(_on_curve, axis=1)
     details = pd.DataFrame(
         {
             "Row": per_cell["row"],
@@ -195,6 +209,7 @@ def _details(per_cell: pd.DataFrame, comparable: bool) -> pd.DataFrame | None:
             "ours": per_cell["mean"].map("{:.2f}".format),
             **against_published,
             "ours − paper": per_cell["difference"].map(_signed),
+            **({"ours − authors' curve": on_curve} if per_cell["curve_fid"].notna().any() else {}),
             "std, training seeds": per_cell[["std_training", "training_seeds"]].apply(_spread, axis=1),
             "std, evaluation seeds": per_cell[["std_evaluation", "evaluation_seeds"]].apply(_spread, axis=1),
             "schedule": per_cell["share"].map(share),
@@ -207,9 +222,14 @@ def _details(per_cell: pd.DataFrame, comparable: bool) -> pd.DataFrame | None:
     return details if comparable else details.drop(columns="ours − paper")
 
 
-def _notes(every_cell: Sequence[Cell]) -> list[str]:
-    """How the numbers were measured: a line per protocol and reference, and what a label other than FID or IS means."""
-    lines = _protocols(every_cell)
+def _notes(plan: Plan, every_cell: Sequence[Cell]) -> list[str]:
+    """Where verdicts are explained, and how the numbers were measured.
+
+    The latter is a line per protocol and reference, and a line per label other than FID or IS.
+    """
+    lines = [VERDICTS] if plan.scale.comparable else []
+    lines += [ON_CURVE] if any(cell.curve for cell in every_cell) else []
+    lines += _protocols(every_cell)
     labels = sorted({cell.label for cell in every_cell if cell.result and cell.label != cell.metric.upper()})
     for label in labels:
         settings = next(cell.result.settings for cell in every_cell if cell.result and cell.label == label)
@@ -273,6 +293,12 @@ def _signed(value: float) -> str:
         return BLANK.text
     text = f"{value:+.2f}".replace("-", "−")
     return text if text.strip("+−0.") else "0.00"
+
+
+def _on_curve(values: pd.Series) -> str:
+    """`+0.30 of 31.10, allowed ±1.03`: the distance to the authors' FID at the same number of images."""
+    difference, theirs, allowed = values
+    return BLANK.text if pd.isna(theirs) else f"{_signed(difference)} of {theirs:.2f}, allowed ±{allowed:.2f}"
 
 
 def _spread(std_and_seeds: pd.Series) -> str:

@@ -19,8 +19,8 @@ class Strict(BaseModel):
         return self.model_dump(mode="json")
 
 
-def added_option(default: bool | None, **declaration: Any) -> Any:
-    """A field added after results existed. `default` (False or None) means off, which is how those were computed.
+def added_option(default: bool | tuple[()] | None, **declaration: Any) -> Any:
+    """A field added after results existed. `default` (False, (), None) means off, which is how those were computed.
 
     While it is off, the field is left out of `plain()`, so that the fingerprints of finished results stay the same.
     """

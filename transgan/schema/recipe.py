@@ -1,6 +1,7 @@
 """`recipes` in params.yaml: losses, regularizers, optimizers, augmentation, EMA and schedule (docs/paper.md 3)."""
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -99,8 +100,13 @@ class DynamicsConfig(Strict):
 
     points: int = Field(8, ge=2, description="number of snapshots, at log-spaced image counts from start to end")
     first: int = Field(1000, ge=1, description="real images at the first snapshot after the start")
+    at: tuple[Annotated[int, Field(ge=1)], ...] = added_option(
+        (), description="image counts of further snapshots; those after the end of training are left out"
+    )
     latents: int = Field(64, ge=1, description="number of fixed latents whose samples are stored")
-    fid_samples: int = Field(0, ge=0, description="samples of the small-n FID at every snapshot; 0: no FID")
+    fid_samples: int = Field(
+        0, ge=0, description="samples of the FID at every snapshot, or with `at`, at those and at the end; 0: no FID"
+    )
 
 
 class RecipeConfig(Strict):
@@ -180,6 +186,30 @@ class RecipeConfig(Strict):
     def steps(self) -> int:
         """Number of discriminator steps."""
         return -(-self.images // self.batch)
+
+    @property
+    def log_spaced_snapshots(self) -> list[int]:
+        """Image counts of the log-spaced snapshots: 0, then from `dynamics.first` to the end of training."""
+        first = min(self.dynamics.first, self.images)
+        later = self.dynamics.points - 1
+        spaced = [round(first * (self.images / first) ** (i / max(later - 1, 1))) for i in range(later)]
+        return sorted({0, *spaced[:-1], self.images})
+
+    @property
+    def fid_snapshots(self) -> list[int]:
+        """Image counts of the snapshots at which FID is measured, in order; none if `dynamics.fid_samples` is 0."""
+        if not self.dynamics.fid_samples:
+            return []
+        return self._after_steps([*self.dynamics.at, self.images] if self.dynamics.at else self.log_spaced_snapshots)
+
+    @property
+    def snapshots(self) -> list[int]:
+        """Image counts of all snapshots, in order."""
+        return self._after_steps([*self.log_spaced_snapshots, *self.dynamics.at])
+
+    def _after_steps(self, counts: Iterable[int]) -> list[int]:
+        """`counts` up to the end of training, each rounded up to whole discriminator steps."""
+        return sorted({-(-count // self.batch) * self.batch for count in counts if count <= self.images})
 
     def due(self, net: Net, step: int) -> tuple[str, ...]:
         """Names of a network's regularizers that are due at its step `step`."""

@@ -25,8 +25,8 @@ class Row(Strict):
     runs: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, description="column dataset -> runs; a column left out is only quoted"
     )
-    spread: dict[str, dict[TableMetric, tuple[float, float]]] = Field(
-        default_factory=dict, description="the authors' own spread of a cell, lowest and highest"
+    authors_curve: tuple[str, ...] = Field(
+        (), description="columns whose runs are held against the authors' learning curve while training is partial"
     )
 
 
@@ -62,7 +62,7 @@ class TableConfig(Strict):
     def _cells_are_columns(self) -> Self:
         columns = {column.dataset for column in self.columns}
         for row in self.rows:
-            for dataset in [*row.runs, *row.spread]:
+            for dataset in [*row.runs, *row.authors_curve]:
                 if dataset not in columns:
                     raise ValueError(
                         f"row {row.name!r} names column {dataset!r}, columns are: {', '.join(sorted(columns))}"

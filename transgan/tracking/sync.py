@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from transgan.config.fingerprint import digest
 from transgan.config.plan import Plan, Run
 from transgan.errors import UserError
+from transgan.metrics import training_fid
 from transgan.metrics.score_file import read_scores
 from transgan.pipeline import provenance
 from transgan.tracking.connection import connect
@@ -91,11 +92,14 @@ def _sync_run(store: "Store", plan: Plan, run: Run) -> None:
     run_id = _find_run(store, record, origin) or create(store, plan, run, record["fingerprint"], record["data"], origin)
     tracker = Tracker(store, run_id, strict=True)
     tracker.log_history(_read_history(folder / "history.csv"))
+    if (folder / "dynamics.npz").exists():
+        points = training_fid.measured_in(folder / "dynamics.npz")
+        tracker.log_fid(points, training_fid.positions(plan, run, points))
     if (folder / "samples.png").exists() and "samples.png" not in store.artifacts(run_id):
         tracker.log_image(folder / "samples.png", "samples.png")
     scores = read_scores(plan, run.name)
     if scores is not None and scores["train_fingerprint"] == record["fingerprint"]:
-        tracker.log_scores(scores, run.dataset_name)
+        tracker.log_scores(scores, run, training_fid.scored_position(plan, run, scores))
     tracker.mark_finished(milliseconds(origin.get("finished")))
 
 

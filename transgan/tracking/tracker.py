@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from transgan.config.plan import Plan, Run
+from transgan.metrics.authors_curve import Position
 from transgan.tracking import describe
 from transgan.tracking.connection import connect
 from transgan.tracking.describe import METRICS_PER_CALL, Metric
@@ -94,6 +95,19 @@ class Tracker:
         if len(self._queue) >= METRICS_PER_CALL or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush()
 
+    def log_fid(self, points: Sequence[tuple[int, float]], positions: Sequence[Position]) -> None:
+        """Log FID along training (image count, FID), and where it stands on the authors' learning curve.
+
+        Values that the database has already are skipped. The tag `authors_curve` names the newest position.
+        """
+        now = int(time.time() * 1000)
+        self._queue += [Metric("fid_along_training", fid, images, now) for images, fid in points]
+        self._queue += [Metric("curve_difference", each.difference, each.images, now) for each in positions]
+        if points:
+            self._flush()
+        if positions:
+            self._tag_position(positions[-1])
+
     def log_image(self, path: Path, name: str, images: int | None = None) -> None:
         """Log an image file as artifact `name`; with `images`, as the image at that step of the series `name`."""
         if not self.usable:
@@ -104,10 +118,11 @@ class Tracker:
             else:
                 self._open_store.log_image(self._open_run, path, name, images)
 
-    def log_scores(self, scores: Mapping[str, Any], dataset: str) -> None:
+    def log_scores(self, scores: Mapping[str, Any], run: Run, position: Position | None = None) -> None:
         """Log the content of a scores/<run>.json as a file and as metrics.
 
-        A metric is called `<metric>/<dataset>/<protocol>`; its step is the number of images trained on.
+        A metric is called `<metric>/<dataset>/<protocol>`; its step is the number of images trained on. With the
+        score's `position` on the authors' learning curve, `curve_difference` is logged in the same way.
         """
         if not self.usable:
             return
@@ -115,8 +130,12 @@ class Tracker:
         for protocol, metrics in scores["protocols"].items():
             for metric, entry in metrics.items():
                 values = entry["values"]
-                key = f"{metric}/{dataset}/{protocol}"
+                key = f"{metric}/{run.dataset_name}/{protocol}"
                 self._queue.append(Metric(key, sum(values) / len(values), int(scores["images"]), now))
+        if position is not None:
+            key = f"curve_difference/{run.dataset_name}/{run.protocol_name}"
+            self._queue.append(Metric(key, position.difference, position.images, now))
+            self._tag_position(position)
         self._flush()
         with self._guarded("logging the scores"):
             self._open_store.client.log_dict(self._open_run, dict(scores), "scores.json")
@@ -171,6 +190,11 @@ class Tracker:
                 for metric in batch:
                     self._stored[metric.key][metric.step] = metric.value
                 self._queue = self._queue[METRICS_PER_CALL:]
+
+    def _tag_position(self, position: Position) -> None:
+        if self.usable:
+            with self._guarded("setting a tag"):
+                self._open_store.client.set_tag(self._open_run, "authors_curve", str(position))
 
     def _is_stored(self, metric: Metric) -> bool:
         """Whether the database has this value. MLflow would store the steps of a resumed run twice."""

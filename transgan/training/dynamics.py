@@ -1,4 +1,4 @@
-"""Snapshots of a run at log-spaced image counts, for dynamics.npz: samples, attention distances, a small-n FID."""
+"""Snapshots of a run at chosen image counts, for dynamics.npz: samples, attention distances, FID."""
 
 import math
 from collections.abc import Callable
@@ -17,18 +17,9 @@ from transgan.utils import files
 from transgan.utils.random import RandomStreams
 
 
-def points(recipe: RecipeConfig) -> list[int]:
-    """Image counts of the snapshots: 0, then log-spaced from `dynamics.first` to the end of training."""
-    config, end = recipe.dynamics, recipe.images
-    first = min(config.first, end)
-    later = config.points - 1
-    spaced = [round(first * (end / first) ** (i / max(later - 1, 1))) for i in range(later)]
-    return sorted({0, *spaced[:-1], end})
-
-
 @dataclass
 class Dynamics:
-    """The snapshots of one run, all of the same latents. `fid(generator)` measures the small-n FID."""
+    """The snapshots of one run, all of the same latents. `fid(generator)` measures FID where the recipe asks for it."""
 
     recipe: RecipeConfig
     z: Tensor  # (latents, latent)
@@ -51,27 +42,33 @@ class Dynamics:
 
     def due(self, images: int) -> bool:
         """Whether a snapshot is due after `images` real images."""
-        reached = sum(point <= images for point in points(self.recipe))
+        reached = sum(count <= images for count in self.recipe.snapshots)
         return reached > len(self.records)
 
     def record(self, generator: nn.Module, images: int) -> np.ndarray:
         """Record a snapshot of the moving average after `images` real images; returns samples, uint8 (N, H, W, 3)."""
         samples = images_of_latents(generator, self.z, self.noise)
+        measures_fid = self.recipe.snapshots[len(self.records)] in self.recipe.fid_snapshots
         self.records.append(
             {
                 "images": images,
                 "pictures": torch.from_numpy(samples),
                 "attention_distance": attention_distances(generator, self.z, self.noise),
-                "fid": math.nan if self.fid is None else self.fid(generator),
+                "fid": self.fid(generator) if self.fid is not None and measures_fid else math.nan,
             }
         )
         return samples
+
+    @property
+    def measured_fid(self) -> list[tuple[int, float]]:
+        """Image count and FID of the snapshots at which FID was measured, in order."""
+        return [(record["images"], record["fid"]) for record in self.records if not math.isnan(record["fid"])]
 
     def save(self, path: Path, generator: nn.Module) -> None:
         """Write dynamics.npz with one entry per snapshot.
 
         images (P,); pictures (P, N, H, W, 3); attention_distance (P, layers, heads) in pixels;
-        attention_layers (layers,), the names of the layers; fid (P,), NaN without small-n FID.
+        attention_layers (layers,), the names of the layers; fid (P,), NaN where it was not measured.
         """
         arrays = {
             "images": np.array([record["images"] for record in self.records], dtype=np.int64),

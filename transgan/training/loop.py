@@ -22,6 +22,7 @@ from transgan.config.plan import Plan
 from transgan.data.pack import Pack
 from transgan.errors import Diverged, UserError
 from transgan.hardware.device import prepare_compute, set_precision
+from transgan.metrics import training_fid
 from transgan.models import build_discriminator, build_generator
 from transgan.models.serialization import save_generator
 from transgan.pipeline.provenance import collect
@@ -184,6 +185,17 @@ class TrainingLoop:
             grid = self.folder / "samples.png"
             save_grid(grid, images)
             self.tracker.log_image(grid, "samples", self.trainer.images)
+            if not math.isnan(self.dynamics.records[-1]["fid"]):
+                self._log_fid()
+
+    def _log_fid(self) -> None:
+        """Write every FID measured so far to the state folder and to MLflow; print where the newest one stands."""
+        points = self.dynamics.measured_fid
+        training_fid.write(self.folder, points)
+        positions = training_fid.positions(self.plan, self.run, points)
+        self.tracker.log_fid(points, positions)
+        if positions and positions[-1].images == points[-1][0]:
+            logger.info(f"train {self.run.name}: {positions[-1]}")
 
     def _save(self) -> None:
         """Write a checkpoint, unless the newest one is of this step."""
@@ -252,6 +264,8 @@ class TrainingLoop:
             for record in self.dynamics.records:
                 save_grid(self.folder / "samples.png", record["pictures"].numpy())
                 tracker.log_image(self.folder / "samples.png", "samples", record["images"])
+        points = self.dynamics.measured_fid
+        tracker.log_fid(points, training_fid.positions(self.plan, self.run, points))
         return tracker
 
     def _seconds(self) -> float:

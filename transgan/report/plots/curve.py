@@ -1,19 +1,21 @@
 """Learning curves: FID, critic gap and losses over real images shown, and the authors' own curve if it compares."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from transgan.config.plan import Plan
+from transgan.metrics.authors_curve import EVALUATION_NOISE, authors_curve, position
 from transgan.report.cells import metric_label
-from transgan.report.paper_numbers import authors_curve
 from transgan.report.plots import sources
 from transgan.report.plots.style import GREY, canvas, colours, images_axis, spread_axis
 from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
 
-# The authors evaluated the end of their run some 35 times and got 10.82 to 11.06 (docs/paper.md 2): about this noise.
-AUTHORS_NOISE = 0.1
+BAND_POINTS = 200
 # Seaborn's name for bars from the lowest to the highest value.
 EVERY_SEED = ("pi", 100)
 
@@ -44,6 +46,8 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     handles, names = loss.get_legend_handles_labels()
     loss.legend(handles[-2:], names[-2:])  # the two networks; the runs' colours are explained above
     loss.set(title="losses", ylabel="")
+    if _log_images(plan, config.runs):
+        loss.set_xscale("log")
     images_axis(loss)
     return figure
 
@@ -56,7 +60,7 @@ def _draw_fid(axes: Axes, plan: Plan, runs: tuple[str, ...]) -> None:
         inside, scored = along[along["run"] == run], end[end["run"] == run]
         if not inside.empty:
             samples = plan.run(run).recipe.dynamics.fid_samples
-            label = f"{titles[run]}, {samples:,} samples"
+            label = f"{titles[run]}, along training ({samples:,} samples)"
             sns.lineplot(inside, x="images", y="fid", color=colour, marker="o", label=label, ax=axes)
         if not scored.empty:
             label = f"{titles[run]}, scored: {scored['fid'].mean():.2f}"
@@ -82,23 +86,43 @@ def _draw_fid(axes: Axes, plan: Plan, runs: tuple[str, ...]) -> None:
 
 
 def _draw_authors(axes: Axes, datasets: set[str]) -> list[float]:
-    """Draw the authors' log (EMA weights), with the noise of their evaluation as bars, and return its FIDs.
+    """Draw the authors' log (EMA weights), and the band in which a run counts as on their curve; return their FIDs.
 
-    There are no points between 4.5 and 9.7 million images, so no line joins them.
+    The bars are the noise of their evaluation. No point is known between 4.5 and 9.7 million images, so the band is
+    wider there (transgan.metrics.authors_curve.position).
     """
     fids = []
     for dataset in sorted(datasets):
         points = authors_curve(dataset)
         fids += [point.fid for point in points]
         if points:
+            counts = np.geomspace(points[0].images, points[-1].images, BAND_POINTS).astype(int)
+            band = [found for count in counts if (found := position(dataset, int(count), 1.0))]
+            axes.fill_between(
+                [each.images for each in band],
+                [each.authors - each.allowed for each in band],
+                [each.authors + each.allowed for each in band],
+                color=GREY,
+                alpha=0.2,
+                linewidth=0,
+                label="counts as on the authors' curve",
+            )
             axes.errorbar(
                 [point.images for point in points],
                 [point.fid for point in points],
-                yerr=AUTHORS_NOISE,
-                color=GREY,
+                yerr=EVALUATION_NOISE,
+                color="black",
                 marker="x",
+                markersize=5,
                 linestyle="none",
-                label="authors' own log (issue 40)",
+                label="authors' own log, TransGAN (issue 40)",
+                zorder=3,
             )
             axes.legend()
     return fids
+
+
+def _log_images(plan: Plan, runs: Sequence[str]) -> bool:
+    """Whether runs go on so far beyond the authors' log that it needs a logarithmic axis of images."""
+    last = max((point.images for run in runs for point in authors_curve(plan.run(run).dataset_name)), default=0.0)
+    return plan.scale.comparable and any(0 < 3 * last < plan.run(run).recipe.images for run in runs)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from transgan.report.cells import metric_label
 from transgan.report.plots import sources
 from transgan.report.plots.style import COLOURS, canvas, images_axis, panel, spread_axis
 from transgan.report.titles import run_titles
-from transgan.schema import FigureConfig
+from transgan.schema import FigureConfig, RecipeConfig
 from transgan.utils.image_grid import make_grid
 from transgan.utils.units import short_number
 
@@ -35,6 +36,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         gap.set(title="critic gap", xlabel="", ylabel="")
         _draw_fid(fid, plan, run)
         gap.sharex(fid)
+        fid.autoscale(axis="x")  # over both panels: FID may be measured late only
         images_axis(fid)
     return figure
 
@@ -42,13 +44,20 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 def _draw_samples(axes: Axes, plan: Plan, run: str, title: str) -> None:
     """The samples of a few latents at every moment, with the number of real images shown under each column."""
     records = sources.dynamics(plan, run)
-    shown = records["pictures"][:, :LATENTS]  # (P, L, H, W, 3)
+    moments = _log_spaced(records["images"], plan.run(run).recipe)
+    shown = records["pictures"][moments, :LATENTS]  # (P, L, H, W, 3)
     points, latents, height, width, _ = shown.shape
     sheet = make_grid(shown.swapaxes(0, 1).reshape(latents * points, height, width, 3), points)
     panel(axes, sheet, title)
-    for i, images in enumerate(records["images"]):
+    for i, images in enumerate(records["images"][moments]):
         x, y = (i + 0.5) * (width + 1), 1.02 * sheet.shape[0]
         axes.text(x, y, short_number(float(images)), ha="center", va="top", fontsize=7)
+
+
+def _log_spaced(images: np.ndarray, recipe: RecipeConfig) -> list[int]:
+    """Indices of the snapshots recorded after `images` (P,) real images, without those that `dynamics.at` adds."""
+    counts = recipe.log_spaced_snapshots if recipe.dynamics.at else images
+    return sorted({min(int(np.searchsorted(images, count)), len(images) - 1) for count in counts})
 
 
 def _draw_fid(axes: Axes, plan: Plan, run: str) -> None:

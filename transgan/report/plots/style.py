@@ -27,6 +27,8 @@ MARKERS = "osD^vP*"  # drawn hollow, so that points on one another are all seen
 # Sequential and diverging maps that keep their order in grey and for colour-blind readers.
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 INCHES = 7.0
+# Of a logarithmic axis so short that fewer than two of the usual labels fall on it.
+FINER_LABELS = (1, 2, 3, 5, 7)
 
 _THEME: dict[str, Any] = {
     "font.size": 9,
@@ -107,6 +109,10 @@ def spread_axis(
     """A logarithmic axis if values span more than a factor of three, with `labels` in each decade."""
     if len(values) == 0 or min(values) <= 0 or max(values) <= 3 * min(values):
         return
+    lowest, highest = min(values), max(values)
+    ticks = (10.0**decade * label for decade in range(-9, 10) for label in labels)
+    if sum(lowest <= tick <= highest for tick in ticks) < 2:
+        labels = FINER_LABELS
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=labels, numticks=20))
