@@ -107,7 +107,7 @@ def test_a_part_of_the_schedule_is_held_against_the_authors_curve(project, score
     assert "11.00 (partial, on the authors' curve: +0.18)" in markdown
     assert "+0.18 of 10.82, allowed ±0.42" in markdown
     assert "7.8%" in markdown
-    assert "](../../../docs/tables.md#the-authors-learning-curve)" in markdown
+    assert f"]({tables.ROOT}docs/tables.md#the-authors-learning-curve)" in markdown
     assert "(docs/tables.md)" in latex
     assert lines["TransGAN", "cifar10", "is"]["note"] == "fid50k-train does not measure IS"
 

@@ -22,15 +22,15 @@ from transgan.utils import files
 PAPER, OURS = "paper", "ours"
 # The device in whose hours a cost is given.
 REFERENCE_DEVICE = "A100"
-# The link is relative to results/<scale>/tables/.
+ROOT = "../../../"  # from results/<scale>/tables/
 VERDICTS = (
     "Verdicts: within 3% of the paper's FID, or within the paper's ± of IS (without one: 0.10), or within two standard "
-    "deviations over seeds; reproduced: by two training seeds ([docs/tables.md](../../../docs/tables.md#verdicts))."
+    f"deviations over seeds; reproduced: by two training seeds ([docs/tables.md]({ROOT}docs/tables.md#verdicts))."
 )
 ON_CURVE = (
     "A partial run is held against the authors' learning curve at the same number of real images; the number in the "
     "verdict is the difference of FID. The authors' points come from their evaluation during training, whose protocol "
-    "differs ([docs/tables.md](../../../docs/tables.md#the-authors-learning-curve))."
+    f"differs ([docs/tables.md]({ROOT}docs/tables.md#the-authors-learning-curve))."
 )
 STD_NOT_VERIFIED = "the number is verified; its ± is recalled from the paper and could not be checked"
 
