@@ -17,7 +17,8 @@ _COLUMNS = ("run", "images", "FID", "authors'", "difference", "allowed", "place"
 
 
 def of(plan: Plan, run: Run) -> list[dict[str, Any]] | None:
-    """Where a run stands on the authors' curve, one entry per measured FID in order; None if it is not held against it.
+    """Where a run stands on the authors' curve, one entry per measured FID in order; None if it is not held against it, or
+    the scale skips it and nothing was measured.
 
     Entries: {images, fid, authors, difference, allowed, place, measured}; `place` is on, above or below. The result is
     empty as long as no FID was measured within the range of the authors' points.
@@ -30,7 +31,7 @@ def of(plan: Plan, run: Run) -> list[dict[str, Any]] | None:
     if scores is not None and scores["train_fingerprint"] == plan.fingerprint("train", run.name):
         scored = training_fid.scored_position(plan, run, scores)
         entries += [_entry(scored, "scored")] if scored else []
-    return entries
+    return entries if entries or run.name in plan.scheduled_runs else None
 
 
 def show(console: Console, rows: Sequence[dict[str, Any]]) -> None:
