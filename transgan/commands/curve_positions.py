@@ -17,8 +17,9 @@ _COLUMNS = ("run", "images", "FID", "authors'", "difference", "allowed", "place"
 
 
 def of(plan: Plan, run: Run) -> list[dict[str, Any]] | None:
-    """Where a run stands on the authors' curve, one entry per measured FID in order; None if it is not held against it, or
-    the scale skips it and nothing was measured.
+    """Where a run stands on the authors' curve, one entry per measured FID in order.
+
+    None if it is not held against it, or if the scale skips it and nothing was measured.
 
     Entries: {images, fid, authors, difference, allowed, place, measured}; `place` is on, above or below. The result is
     empty as long as no FID was measured within the range of the authors' points.
