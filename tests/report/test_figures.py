@@ -158,7 +158,7 @@ def test_bars_are_the_means_of_the_table(project, scored):
     scored(plan, "standard-celeba64", fid={"values": [20.0, 22.0]})
     config = plan.figure("ablation").model_copy(update={"runs": ("standard-celeba64", "nystrom-celeba64")})
     (axes,) = drawn(bars, plan, config).axes
-    assert axes.get_title(loc="left") == "CelebA 64"
+    assert axes.get_title(loc="left").replace("\N{NO-BREAK SPACE}", " ") == "CelebA, 64 x 64"
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "(A) Standard self-attention",
         "(B) Nystrom self-attention",

@@ -1,10 +1,11 @@
-"""Titles of runs in figures: `TransGAN, CIFAR-10, 32 x 32`, from the rows and columns of the tables that name them."""
+"""Titles of runs and datasets in figures, from the tables that name them: `TransGAN, CIFAR-10, 32 x 32`."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
 
 from transgan.config.plan import Plan
+from transgan.schema.report import Column
 
 # The source that stands in for every dataset of the demo.
 STAND_IN = "digits"
@@ -22,15 +23,25 @@ def run_titles(plan: Plan, runs: Sequence[str]) -> dict[str, str]:
     return {run: title if shared[title] == 1 else f"{title} ({run})" for run, title in titles.items()}
 
 
+def dataset_title(plan: Plan, column: Column) -> str:
+    """A column's dataset with the side of its images: `CelebA, 64 x 64`, `CelebA 64 (digits, 8 x 8)`."""
+    dataset = plan.dataset(column.dataset)
+    size = f"{dataset.resolution} x {dataset.resolution}"
+    if _digits_stand_in(plan, column.dataset):
+        return f"{column.title} ({STAND_IN}, {size})"
+    return f"{re.sub(rf' {dataset.resolution}$', '', column.title)}, {size}"
+
+
 def _title(plan: Plan, name: str) -> str:
     run, table = plan.run(name), plan.naming_table(name)
-    side = run.dataset.resolution
     if table is None:
-        return f"{name}, {side} x {side}"
+        return f"{name}, {run.dataset.resolution} x {run.dataset.resolution}"
     config = plan.table(table)
     row, dataset = next((row, dataset) for row in config.rows for dataset, runs in row.runs.items() if name in runs)
-    column = next(column.title for column in config.columns if column.dataset == dataset)
-    title = row.title or row.name
-    if run.dataset.source == STAND_IN != run.dataset_name:
-        return f"{title} as on {column} ({STAND_IN}, {side} x {side})"
-    return f"{title}, {re.sub(rf' {side}$', '', column)}, {side} x {side}"
+    column = next(column for column in config.columns if column.dataset == dataset)
+    joint = " as on " if _digits_stand_in(plan, dataset) else ", "
+    return f"{row.title or row.name}{joint}{dataset_title(plan, column)}"
+
+
+def _digits_stand_in(plan: Plan, dataset: str) -> bool:
+    return plan.dataset(dataset).source == STAND_IN != dataset

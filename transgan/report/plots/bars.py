@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from transgan.config.plan import Plan
 from transgan.report.cells_frame import cells_frame
-from transgan.report.plots.style import COLOURS, INCHES, canvas
+from transgan.report.plots.style import COLOURS, INCHES, canvas, wrapped
+from transgan.report.titles import dataset_title
 from transgan.schema import FigureConfig
 
 METRIC = "fid"
@@ -26,14 +27,14 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     cells = cells[named].drop_duplicates(["column", "row"])
     rows = [row.name for row in table.rows if row.name in set(cells["row"])]
     counts = cells["column"].value_counts()
-    titles = [column.title for column in table.columns if counts.get(column.title, 0) > 1]
-    width = max(INCHES, 2.8 + 2.2 * len(titles))
+    columns = [column for column in table.columns if counts.get(column.title, 0) > 1]
+    width = max(INCHES, 2.8 + 2.2 * len(columns))
     figure = canvas(plan, config, 1.2 + 0.34 * max(len(rows), 1), width, note=table.note)
-    panels = figure.subplots(1, max(len(titles), 1), squeeze=False, sharey=True)[0]
-    for axes, title in zip(panels, titles, strict=False):
-        _draw(axes, cells[cells["column"] == title], rows, plan.scale.comparable)
-        axes.set_title(title)
-    if titles and plan.scale.comparable:
+    panels = figure.subplots(1, max(len(columns), 1), squeeze=False, sharey=True)[0]
+    for axes, column in zip(panels, columns, strict=False):
+        _draw(axes, cells[cells["column"] == column.title], rows, plan.scale.comparable)
+        axes.set_title(wrapped(dataset_title(plan, column), 2.2))
+    if columns and plan.scale.comparable:
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure
 
