@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from transgan.config.plan import Plan
 from transgan.cost import counts
 from transgan.report.plots import sources
-from transgan.report.plots.style import canvas, scatter, spread_axis
+from transgan.report.plots.style import canvas, plain_numbers, scatter, spread_axis
 from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
 
@@ -42,6 +42,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 def _draw(axes: Axes, scores: pd.DataFrame) -> None:
     """The runs of one panel; an axis is logarithmic where its values are far apart."""
     scatter(axes, scores, x="tflop", y="fid", name="label")
+    axes.xaxis.set_major_formatter(plain_numbers())
     spread_axis(axes, scores["tflop"], "x")
     spread_axis(axes, scores.groupby("label")["fid"].mean())
     axes.set_xlabel("training compute in TFLOP (a multiply-add counts as two)")

@@ -60,7 +60,7 @@ _THEME: dict[str, Any] = {
     "figure.dpi": 150,
     "savefig.dpi": 150,
     "pdf.fonttype": 42,
-    "image.interpolation": "nearest",
+    "image.interpolation": "auto",  # hard pixel edges, but smooth where an image is drawn smaller than it is
     "svg.hashsalt": "transgan",
 }
 
@@ -103,6 +103,11 @@ def images_axis(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
+def plain_numbers() -> FuncFormatter:
+    """Labels of an axis as 0.02, 20, 20k, 4M, never with an offset or a power of ten beside the axis."""
+    return FuncFormatter(lambda value, _: f"{value:g}" if value < 1e4 else short_number(value))
+
+
 def spread_axis(
     axes: Axes, values: Sequence[float] | pd.Series, which: Literal["x", "y"] = "y", labels: Sequence[float] = (1, 2, 5)
 ) -> None:
@@ -116,7 +121,7 @@ def spread_axis(
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=labels, numticks=20))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if value < 1e4 else short_number(value)))
+    axis.set_major_formatter(plain_numbers())
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
 
@@ -165,7 +170,7 @@ def _range(values: pd.Series) -> list[list[float]]:
 
 
 def panel(axes: Axes, image: Any, title: str = "", **options: Any) -> None:
-    """Show an array as an image: no ticks, hard pixel edges."""
+    """Show an array as an image: no ticks."""
     axes.imshow(image, **options)
     axes.set_axis_off()
     if title:
