@@ -1,4 +1,4 @@
-"""Inception with random weights in the published format: layers, NaN, wrong files, and torch-fidelity by hand."""
+"""Inception and VGG-16 with random weights in the published formats, also against torch-fidelity called by hand."""
 
 from pathlib import Path
 
@@ -109,3 +109,93 @@ def test_an_unknown_layer_is_named(weights: Path) -> None:
         UserError, match="feature_layer '1024' is not a layer of inception-v3-compat, which has: 64, 192, 768, 2048"
     ):
         extractors.build(PROTOCOL, weights, ["1024"], CPU)
+
+
+VGG = ProtocolConfig(metrics=("prc",), extractor="vgg16", feature_layer="fc2_relu", samples=6, threads=1)
+
+
+@pytest.fixture(scope="module")
+def vgg_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state dict of torchvision's VGG-16 with random weights."""
+    import torchvision
+
+    path = tmp_path_factory.mktemp("vgg") / "random.pth"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        state = torchvision.models.vgg16().state_dict()
+    torch.save(state, path)
+    return path
+
+
+def test_vgg16_features_are_torchvisions_second_fully_connected_layer(vgg_weights: Path) -> None:
+    """Resized as TensorFlow 1 did, from the upper left corner of each pixel, to 224 x 224, and normalized."""
+    import torchvision
+
+    images = random_images(3)
+    extractor = extractors.build(VGG, vgg_weights, ["fc2", "fc2_relu"], CPU)
+    features = extractor(images)
+    assert (
+        extractor.widths
+        == {layer: values.shape[1] for layer, values in features.items()}
+        == dict.fromkeys(("fc2", "fc2_relu"), 4096)
+    )
+    net = torchvision.models.vgg16()
+    net.load_state_dict(torch.load(vgg_weights, weights_only=True))
+    net.eval()
+    where = torch.arange(224) * 32 / 224  # source coordinates
+    low, share = where.long(), where.frac()
+    high = (low + 1).clamp(max=31)
+    rows = torch.lerp(images.float()[:, :, low], images.float()[:, :, high], share[:, None])
+    resized = torch.lerp(rows[..., low], rows[..., high], share)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    with torch.inference_mode():
+        hidden = net.avgpool(net.features((resized / 255 - mean) / std)).flatten(1)
+        expected = net.classifier[:4](hidden)
+    torch.testing.assert_close(features["fc2"], expected, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(features["fc2_relu"], expected.relu(), atol=1e-4, rtol=1e-3)
+    assert (features["fc2"] < 0).any()
+
+
+def test_precision_and_recall_of_vgg16_equal_torch_fidelity_called_by_hand(vgg_weights: Path) -> None:
+    from torch_fidelity import calculate_metrics
+
+    from transgan.metrics.evaluator import evaluate_sources, stored_images
+    from transgan.metrics.reference_statistics import compute_reference
+
+    class Images(torch.utils.data.Dataset):  # type: ignore[type-arg]
+        def __init__(self, images: torch.Tensor) -> None:
+            self.images = images
+
+        def __len__(self) -> int:
+            return len(self.images)
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            return self.images[index]
+
+    real, generated = random_images(6, seed=0), torch.cat([random_images(3, seed=0), random_images(3, seed=1) // 8])
+    hand = calculate_metrics(
+        input1=Images(generated),
+        input2=Images(real),
+        prc=True,
+        feature_extractor="vgg16",
+        feature_layer_prc="fc2_relu",
+        feature_extractor_weights_path=str(vgg_weights),
+        prc_neighborhood=VGG.prc_neighborhood,
+        batch_size=3,
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    sources = [image_sources.from_array(x.permute(0, 2, 3, 1).contiguous().numpy()) for x in (real, generated)]
+    reference = compute_reference(sources[0], VGG, vgg_weights, CPU)
+    result = evaluate_sources([stored_images(sources[1], VGG)], reference, VGG, vgg_weights, CPU)
+    values = {name: metric["values"] for name, metric in result["metrics"].items()}
+    assert values == {"precision": [hand["precision"]], "recall": [hand["recall"]]}
+    assert 0 < values["precision"][0] < 1  # three of the images are real ones
+    assert result["settings"]["titles"]["precision"] == "precision-vgg16"
+
+
+def test_vgg16_gives_no_inception_score() -> None:
+    with pytest.raises(ValueError, match="`extractor: vgg16` has no Inception score"):
+        ProtocolConfig(metrics=("is", "fid"), extractor="vgg16", feature_layer="fc2_relu")

@@ -1,5 +1,6 @@
 """Extractor weights: located, verified before anything reads them, and unpickled safely."""
 
+import dataclasses
 import hashlib
 import os
 import pickle
@@ -16,17 +17,25 @@ from transgan.data.sources import download
 from transgan.data.sources.catalog import ARCHIVES, INCOMING
 from transgan.errors import UserError
 from transgan.metrics import weights
-from transgan.metrics.extractors import inception_bytes
-from transgan.metrics.weights import INCEPTION_NAME
+from transgan.metrics.extractors import safe_bytes
+from transgan.schema import ProtocolConfig
 
 PUBLISHED = b"stands in for the published file"
+INCEPTION = "inception-v3-compat"
+INCEPTION_NAME = weights.PUBLISHED[INCEPTION].name
+
+
+def publish(monkeypatch: pytest.MonkeyPatch, **changes: str) -> weights.Published:
+    """Change what is known of Inception's file, and return it."""
+    monkeypatch.setitem(weights.PUBLISHED, INCEPTION, dataclasses.replace(weights.PUBLISHED[INCEPTION], **changes))
+    return weights.PUBLISHED[INCEPTION]
 
 
 @pytest.fixture
 def inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> plan.Plan:
     """A project whose protocol uses Inception; the expected digest is that of PUBLISHED."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(weights, "INCEPTION_SHA256", hashlib.sha256(PUBLISHED).hexdigest())
+    publish(monkeypatch, sha256=hashlib.sha256(PUBLISHED).hexdigest())
     write_params(tmp_path, extractor="inception-v3-compat", feature_layer="2048")
     return plan.load()
 
@@ -71,7 +80,7 @@ def test_a_damaged_download_is_replaced_from_the_mirror(
 def test_without_network_one_line_names_the_file_and_where_to_put_it(
     inception: plan.Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "INCEPTION_URL", "http://no-such-host.invalid/weights.pth")
+    publish(monkeypatch, url="http://no-such-host.invalid/weights.pth")
     with pytest.raises(UserError) as caught:
         weights.locate(inception, inception.protocol("few"))
     message = str(caught.value)
@@ -85,8 +94,8 @@ def test_a_mirror_with_another_file_is_skipped(
 ) -> None:
     place(Path("mirror"), b"something else")
     with serving({INCEPTION_NAME: PUBLISHED}) as server:
-        monkeypatch.setattr(weights, "INCEPTION_URL", f"{server.url}/{INCEPTION_NAME}")
-        path, _ = weights._download_inception("mirror")
+        published = publish(monkeypatch, url=f"{server.url}/{INCEPTION_NAME}")
+        path, _ = weights._download_published(published, "mirror")
     assert path.read_bytes() == PUBLISHED
     assert "skipped" in capsys.readouterr().err
 
@@ -96,9 +105,9 @@ def test_another_file_from_every_address_is_refused_and_deleted(
 ) -> None:
     monkeypatch.setattr(download, "BACKOFF_SECONDS", 0.0)
     with serving({INCEPTION_NAME: b"something else"}) as server:
-        monkeypatch.setattr(weights, "INCEPTION_URL", f"{server.url}/{INCEPTION_NAME}")
+        published = publish(monkeypatch, url=f"{server.url}/{INCEPTION_NAME}")
         with pytest.raises(UserError, match="not the published content"):
-            weights._download_inception(server.url)
+            weights._download_published(published, server.url)
     assert not (ARCHIVES / INCEPTION_NAME).exists()
 
 
@@ -106,11 +115,27 @@ def test_processes_that_need_it_at_the_same_time_download_it_once(
     inception: plan.Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving({INCEPTION_NAME: PUBLISHED}) as server:
-        monkeypatch.setattr(weights, "INCEPTION_URL", f"{server.url}/{INCEPTION_NAME}")
+        publish(monkeypatch, url=f"{server.url}/{INCEPTION_NAME}")
         with ThreadPoolExecutor(4) as pool:
             located = list(pool.map(lambda _: weights.locate(inception, inception.protocol("few")), range(4)))
         assert len(server.requests) == 1
     assert {path.read_bytes() for path, _ in located} == {PUBLISHED}
+
+
+def test_vgg16_has_a_file_of_its_own_with_a_full_digest(inception: plan.Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = weights.PUBLISHED["vgg16"]
+    assert len(published.sha256) == 64
+    assert published.sha256[:8] in published.name  # the digits that torchvision publishes
+    content = b"stands in for VGG-16"
+    sha256 = hashlib.sha256(content).hexdigest()
+    monkeypatch.setitem(weights.PUBLISHED, "vgg16", dataclasses.replace(published, sha256=sha256))
+    place(INCOMING, PUBLISHED)
+    (INCOMING / published.name).write_bytes(content)
+    protocol = ProtocolConfig(metrics=("prc",), extractor="vgg16", feature_layer="fc2_relu")
+    assert weights.locate(inception, protocol) == (INCOMING / published.name, sha256)
+    (INCOMING / published.name).write_bytes(PUBLISHED)
+    with pytest.raises(UserError, match=r"vgg16-397923af\.pth: its SHA-256 is .* replace it by https://download"):
+        weights.locate(inception, protocol)
 
 
 def test_weights_that_the_protocol_names_must_exist(inception: plan.Plan, tmp_path: Path) -> None:
@@ -142,7 +167,7 @@ def test_code_in_a_weights_file_does_not_run(tmp_path: Path, monkeypatch: pytest
     Path("old.pth").write_bytes(pickle.dumps({"a": Hostile()}))
     for name in ("weights.pth", "old.pth"):
         with pytest.raises(UserError, match="truncated, or not a weights file"):
-            inception_bytes(Path(name))
+            safe_bytes(Path(name))
     assert not Path("hacked").exists()
 
 
@@ -151,15 +176,15 @@ def test_truncated_weights_are_one_line(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(UserError, match="truncated, or not a weights file"):
-        inception_bytes(path)
+        safe_bytes(path)
 
 
 def test_a_file_without_a_state_dict_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"a": 1}, path)
     with pytest.raises(UserError, match="not a state dict of tensors"):
-        inception_bytes(path)
-    assert torch.load(inception_bytes(_saved(tmp_path)), weights_only=True)["a"].tolist() == [1.0]
+        safe_bytes(path)
+    assert torch.load(safe_bytes(_saved(tmp_path)), weights_only=True)["a"].tolist() == [1.0]
 
 
 def _saved(folder: Path) -> Path:

@@ -184,10 +184,15 @@ def settings(protocol: ProtocolConfig, reference: Reference) -> dict[str, Any]:
 
 
 def title(metric: str, protocol: ProtocolConfig) -> str:
-    """The title of a metric: only layer 2048 of Inception gives what papers call FID, KID, precision and recall."""
+    """The title of a metric: only layer 2048 of Inception gives what papers call FID and KID.
+
+    Precision and recall of that layer have their plain names; those of VGG-16, on which they are defined, name it.
+    """
     name = TITLES[metric]
     if protocol.extractor == "digits":
         return f"{name}-digits"
+    if protocol.extractor == "vgg16":
+        return f"{name}-{protocol.extractor}"
     return name if metric == "is" or protocol.feature_layer == "2048" else f"{name}-{protocol.feature_layer}"
 
 

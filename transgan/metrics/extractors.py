@@ -1,8 +1,9 @@
 """Extractors: the networks whose features are compared. They are torch-fidelity's own or registered with it.
 
 `inception-v3-compat` is torch-fidelity's port of TensorFlow's Inception of 2015-12-05, on which FID and IS are defined
-(docs/paper.md 3.4). `digits` is the demo's classifier. Both take uint8 (B, 3, H, W) and resize it themselves, Inception
-as TensorFlow 1 did.
+(docs/paper.md 3.4). `vgg16` is torchvision's VGG-16, on whose features improved precision and recall are defined.
+`digits` is the demo's classifier. All take uint8 (B, 3, H, W) and resize it themselves, Inception and VGG-16 as
+TensorFlow 1 did.
 """
 
 import io
@@ -30,7 +31,10 @@ from transgan.utils.units import duration
 
 logger = logging.getLogger(__name__)
 
-INCEPTION_LAYERS = {"64": 64, "192": 192, "768": 768, "2048": 2048}
+WIDTHS = {
+    "inception-v3-compat": {"64": 64, "192": 192, "768": 768, "2048": 2048},
+    "vgg16": {"fc2": 4096, "fc2_relu": 4096},  # the second fully connected layer, before and after its ReLU
+}
 # The layer of the Inception score, which has always used Inception's logits without the bias.
 LOGITS = {"inception-v3-compat": "logits_unbiased", "digits": "logits"}
 SLOW_SECONDS = 60.0
@@ -107,7 +111,7 @@ def build(protocol: ProtocolConfig, weights: Path, layers: Iterable[str], device
                 f"protocol: feature_layer {name!r} is not a layer of {protocol.extractor}, "
                 f"which has: {', '.join(known)}"
             )
-    content = str(weights) if protocol.extractor == "digits" else inception_bytes(weights)
+    content = str(weights) if protocol.extractor == "digits" else safe_bytes(weights)
     try:
         module = create_feature_extractor(
             protocol.extractor, names, cuda=device.type == "cuda", feature_extractor_weights_path=content, verbose=False
@@ -118,13 +122,13 @@ def build(protocol: ProtocolConfig, weights: Path, layers: Iterable[str], device
         ) from error
     if protocol.extractor != "digits":
         module = module.to(memory_format=torch.channels_last)  # without it, Inception takes 1.65 times as long on a CPU
-    widths = {"features": module.net.head.in_features} if protocol.extractor == "digits" else INCEPTION_LAYERS
+    widths = {"features": module.net.head.in_features} if protocol.extractor == "digits" else WIDTHS[protocol.extractor]
     return Extractor(
         module, tuple(names), widths, device, protocol.precision == "bfloat16", f"{protocol.extractor} ({weights})"
     )
 
 
-def inception_bytes(path: Path) -> io.BytesIO:
+def safe_bytes(path: Path) -> io.BytesIO:
     """The state dict in `path` as bytes that are safe to unpickle: read with weights_only=True and serialized again.
 
     torch-fidelity itself reads with weights_only=False. Raises UserError when the file is not a plain dict of tensors.
@@ -135,9 +139,7 @@ def inception_bytes(path: Path) -> io.BytesIO:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: truncated, or not a weights file ({first}); delete it and get it again") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(
-            f"{path}: not a state dict of tensors; name a file of Inception weights in torch-fidelity's format"
-        )
+        raise UserError(f"{path}: not a state dict of tensors; name a file of weights in the published format")
     buffer = io.BytesIO()
     torch.save(state, buffer)
     buffer.seek(0)

@@ -33,7 +33,10 @@ class ProtocolConfig(Strict):
     """Everything that changes a score: extractor, layer, counts, splits, quantization and seeds."""
 
     metrics: tuple[Metric, ...] = Field(("is", "fid"), min_length=1)
-    extractor: Literal["inception-v3-compat", "digits"] = "inception-v3-compat"
+    extractor: Literal["inception-v3-compat", "vgg16", "digits"] = Field(
+        "inception-v3-compat",
+        description="network whose features are compared; vgg16 has no Inception score and layers fc2 and fc2_relu",
+    )
     weights: str | None = Field(
         None, description="file of extractor weights; null: the standard ones (downloaded or trained)"
     )
@@ -74,6 +77,8 @@ class ProtocolConfig(Strict):
     def _consistent(self) -> Self:
         if self.statistics is not None and self.metrics != ("fid",):
             raise ValueError("a protocol with `statistics` has `metrics: [fid]`; other metrics need images")
+        if "is" in self.metrics and self.extractor == "vgg16":
+            raise ValueError("`extractor: vgg16` has no Inception score; leave `is` out of metrics")
         if "kid" in self.metrics and self.kid_subset_size > self.samples:
             raise ValueError(f"kid_subset_size {self.kid_subset_size} is more than samples {self.samples}")
         if "is" in self.metrics and self.is_splits > self.samples:
