@@ -60,6 +60,16 @@ def test_full_size_models_have_exactly_these_numbers_of_parameters(name):
     assert tuple(map(parameters, on_meta(MODELS[name]))) == PARAMETERS[name]
 
 
+def test_the_description_of_july_2021_gives_its_counts():
+    """docs/deviations.md: noise but no relative position in G, relative position but no noise in D."""
+    change = {
+        "generator": {"noise": True, "relative_position": False},
+        "discriminator": {"noise": False},
+    }
+    july = ModelConfig.model_validate(plan.merge(MODELS["cifar10"].plain(), change))
+    assert tuple(map(parameters, on_meta(july))) == (83_260_878, 10_210_393)
+
+
 @pytest.mark.parametrize(("name", "millions"), MILLIONS_OF_THE_FIRST_VERSION.items())
 def test_sizes_of_the_first_version(name, millions):
     assert round(parameters(on_meta(MODELS[name])[0]) / 1e6, 1) == millions
