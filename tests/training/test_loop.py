@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors
+import torch
 import yaml
 
 from tests.training.conftest import RUN, digests, make_project
@@ -75,6 +76,20 @@ def test_a_run_writes_every_output(project):
         assert dynamics["pictures"].shape == (3, 16, 8, 8, 3)
         assert dynamics["attention_distance"].shape == (3, 3, 4)
         assert (dynamics["pictures"][0] != dynamics["pictures"][2]).any()
+
+
+def test_a_run_on_normalized_latents_writes_a_generator_that_normalizes_them(project):
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("    images: 128\n", "    images: 128\n    normalize_latent: true\n", 1))
+    assert plans.load().run(RUN).recipe.normalize_latent
+    train(plans.load(), RUN)
+    generator = load_generator(project / "results/tiny/runs" / RUN / "generator.safetensors").module
+    z = torch.randn(4, generator.latent, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(4, generator.noise_width) if generator.noise_width else None
+    with torch.inference_mode():
+        torch.testing.assert_close(generator(5 * z, noise), generator(z, noise), atol=1e-4, rtol=1e-4)
+        generator.normalize_latent = False
+        assert not torch.allclose(generator(5 * z, noise), generator(z, noise), atol=1e-2)
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, 8])
