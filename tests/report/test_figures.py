@@ -96,7 +96,7 @@ def test_the_band_around_the_authors_points_is_what_a_verdict_allows(project, tr
     trained(plan, points=(0, 4_000_000, 10_000_000))
     config = plan.figure("learning-curve").model_copy(update={"runs": (RUN,)})
     fid = drawn(curve, plan, config).axes[0]
-    (band,) = [each for each in fid.collections if each.get_label() == "counts as on the authors' curve"]
+    (band,) = [each for each in fid.collections if each.get_label() == "counts as on their curve"]
     corners = band.get_paths()[0].vertices
     at_the_end = corners[corners[:, 0] == corners[:, 0].max()][:, 1]
     ends = [10.82 * 0.97 - 0.1, 10.82 * 1.03 + 0.1]

@@ -28,7 +28,7 @@ from transgan.report import figures, tables
 from transgan.report.plots import curve, style
 from transgan.scoring import reference
 from transgan.scoring.score import score
-from transgan.tracking import record_short_runs
+from transgan.tracking import sync
 from transgan.tracking.connection import connect
 from transgan.training.train import train
 
@@ -155,7 +155,7 @@ def test_a_short_run_is_held_against_the_authors_curve_everywhere(
     assert positions is not None
     assert [entry["images"] for entry in positions] == [320, 360, 480, 1000, 1000]
     assert positions[-1]["measured"] == "scored"
-    record_short_runs(plan)
+    sync(plan)
     store = connect("quick")
     (tracked,) = store.client.search_runs([store.experiment], f"tags.run = '{RUN}'")
     assert store.values(tracked.info.run_id, "fid_along_training") == dict(along)

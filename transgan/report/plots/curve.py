@@ -60,7 +60,7 @@ def _draw_fid(axes: Axes, plan: Plan, runs: tuple[str, ...]) -> None:
         inside, scored = along[along["run"] == run], end[end["run"] == run]
         if not inside.empty:
             samples = plan.run(run).recipe.dynamics.fid_samples
-            label = f"{titles[run]}, along training ({samples:,} samples)"
+            label = f"{titles[run]}, {samples:,} samples"
             sns.lineplot(inside, x="images", y="fid", color=colour, marker="o", label=label, ax=axes)
         if not scored.empty:
             label = f"{titles[run]}, scored: {scored['fid'].mean():.2f}"
@@ -105,7 +105,7 @@ def _draw_authors(axes: Axes, datasets: set[str]) -> list[float]:
                 color=GREY,
                 alpha=0.2,
                 linewidth=0,
-                label="counts as on the authors' curve",
+                label="counts as on their curve",
             )
             axes.errorbar(
                 [point.images for point in points],
@@ -115,10 +115,11 @@ def _draw_authors(axes: Axes, datasets: set[str]) -> list[float]:
                 marker="x",
                 markersize=5,
                 linestyle="none",
-                label="authors' own log, TransGAN (issue 40)",
+                label="authors' own log (issue 40)",
                 zorder=3,
             )
-            axes.legend()
+            # Under the panel: the curves leave no corner free that is wide enough.
+            axes.legend(loc="upper left", bbox_to_anchor=(0, -0.05), ncols=2, columnspacing=1, borderaxespad=0)
     return fids
 
 
