@@ -59,8 +59,17 @@ def headline(plan: Plan) -> list[str]:
 
 
 def machine(provenance: dict[str, Any]) -> str:
-    """`cpu AMD EPYC, cores 2, memory_gib 23.5`."""
-    return ", ".join(f"{key} {value}" for key, value in provenance["hardware"].items() if value)
+    """`AMD EPYC (AuthenticAMD, family 26, model 2, stepping 1), using AVX2, 2 cores, 23.5 GiB`."""
+    hardware = provenance["hardware"]
+    parts = dict(hardware.get("processor", {}))
+    identity = ", ".join(
+        [*filter(None, [parts.pop("vendor", "")]), *(f"{key} {value}" for key, value in parts.items())]
+    )
+    used = hardware.get("instruction_set")
+    return (
+        f"{hardware['cpu']}{f' ({identity})' if identity else ''}{f', using {used}' if used else ''}, "
+        f"{hardware['cores']} cores, {hardware['memory_gib']} GiB"
+    )
 
 
 def scores(plan: Plan) -> list[str]:

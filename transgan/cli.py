@@ -76,33 +76,41 @@ def _fail(message: str, code: int) -> NoReturn:
 
 
 def _plan(params: Path | None, scale: str | None) -> "Plan":
+    """The plan. A verb calls this before it imports a stage: libraries read their settings when they are loaded."""
     from transgan.config import plan
+    from transgan.hardware.instruction_set import limit_to_avx2
 
-    return plan.load(params, scale)
+    loaded = plan.load(params, scale)
+    if loaded.scale.same_bytes:
+        limit_to_avx2()
+    return loaded
 
 
 @app.command(rich_help_panel=STAGES)
 def fetch(dataset: DatasetName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Download a dataset's archives, or check those already here. Writes source.json."""
+    plan = _plan(params, scale)
     from transgan.data import fetch as stage
 
-    stage.fetch(_plan(params, scale), dataset)
+    stage.fetch(plan, dataset)
 
 
 @app.command(rich_help_panel=STAGES)
 def prepare(dataset: DatasetName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Decode, crop, resize and pack a dataset into uint8 arrays."""
+    plan = _plan(params, scale)
     from transgan.data import prepare as stage
 
-    stage.prepare(_plan(params, scale), dataset)
+    stage.prepare(plan, dataset)
 
 
 @app.command(rich_help_panel=STAGES)
 def classifier(name: ClassifierName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Train the demo's digit classifier, which stands in for Inception."""
+    plan = _plan(params, scale)
     from transgan.scoring import classifier as stage
 
-    stage.train(_plan(params, scale), name)
+    stage.train(plan, name)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -116,17 +124,19 @@ def reference(
     params: ParamsFile = None,
 ) -> None:
     """Compute the reference statistics of a dataset under a protocol, once for all runs, or import published ones."""
+    plan = _plan(params, scale)
     from transgan.scoring import reference as stage
 
-    stage.run(_plan(params, scale), dataset, protocol, published)
+    stage.run(plan, dataset, protocol, published)
 
 
 @app.command(rich_help_panel=STAGES)
 def train(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Train a run. An interrupted run resumes from its newest checkpoint."""
+    plan = _plan(params, scale)
     from transgan.training import train as stage
 
-    stage.train(_plan(params, scale), run)
+    stage.train(plan, run)
 
 
 @app.command(rich_help_panel=STAGES)
@@ -142,11 +152,11 @@ def score(
     params: ParamsFile = None,
 ) -> None:
     """Score a run under its protocol, or a generator file under the protocol of a run."""
+    plan = _plan(params, scale)
     from transgan import tracking
     from transgan.metrics.generator_files import is_generator_file
     from transgan.scoring import score as stage
 
-    plan = _plan(params, scale)
     if is_generator_file(plan, target):
         stage.score_file(plan, Path(target), like)
         return
@@ -159,9 +169,9 @@ def score(
 @app.command(rich_help_panel=STAGES)
 def table(name: TableName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Write a table as CSV, Markdown and LaTeX."""
+    plan = _plan(params, scale)
     from transgan.report import tables as stage
 
-    plan = _plan(params, scale)
     stage.make(plan, name)
     _remember(plan, "table", name)
 
@@ -169,10 +179,10 @@ def table(name: TableName, scale: Scale = None, params: ParamsFile = None) -> No
 @app.command(rich_help_panel=STAGES)
 def cells(scale: Scale = None, params: ParamsFile = None) -> None:
     """Write the cells of all tables to one CSV file, and log short runs to MLflow."""
+    plan = _plan(params, scale)
     from transgan import tracking
     from transgan.report import cells_frame as stage
 
-    plan = _plan(params, scale)
     stage.write(plan)
     _remember(plan, "cells", "all")
     tracking.record_short_runs(plan)
@@ -181,9 +191,9 @@ def cells(scale: Scale = None, params: ParamsFile = None) -> None:
 @app.command(rich_help_panel=STAGES)
 def figure(name: FigureName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Draw a figure as PNG and PDF."""
+    plan = _plan(params, scale)
     from transgan.report import figures as stage
 
-    plan = _plan(params, scale)
     stage.make(plan, name)
     _remember(plan, "figure", name)
 
@@ -296,9 +306,10 @@ def sample(
     params: ParamsFile = None,
 ) -> None:
     """Generate images."""
+    plan = _plan(params, scale)
     from transgan.scoring import sample
 
-    sample.sample(_plan(params, scale), target, out, count, seed)
+    sample.sample(plan, target, out, count, seed)
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -340,12 +351,13 @@ def evaluate(
     """Compute the metrics of a generator or of images with respect to a reference."""
     import json
 
+    plan = _plan(params, scale)
     from transgan.scoring import evaluate as scoring
 
     options = (("samples", samples), ("weights", weights), ("feature_layer", layer), ("resize", resize))
     changes = {key: value for key, value in options if value is not None}
     requested = [metric.strip() for metric in metrics.split(",")] if metrics else []
-    result = scoring.evaluate(_plan(params, scale), target, reference, protocol, requested, changes)
+    result = scoring.evaluate(plan, target, reference, protocol, requested, changes)
     print(json.dumps(result, indent=1) if as_json else scoring.render(result))
 
 

@@ -5,8 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.conftest import ROOT
+from transgan.hardware.info import cpu_identity
+from transgan.hardware.instruction_set import SETTINGS
+from transgan.pipeline.provenance import hardware
 
 COLLECT = "from transgan.pipeline.provenance import source; found = source(); print(found['commit'], found['dirty'])"
 
@@ -63,3 +67,15 @@ def test_another_repository_around_the_package_is_not_its_clone(clone: Path, tmp
     git(clone, "add", "README")
     git(clone, "commit", "-qm", "without the package")
     assert seen_from(tmp_path, clone) == ["None", "None"]
+
+
+def test_hardware_names_the_instructions_that_were_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    hardware.cache_clear()
+    found = hardware()
+    hardware.cache_clear()
+    assert found["settings"] == {"MKL_CBWR": "COMPATIBLE"}
+    assert found["instruction_set"] == torch.backends.cpu.get_cpu_capability()
+    assert found["processor"] == cpu_identity()

@@ -88,6 +88,7 @@ def _classifier(plan: "Plan", name: str) -> dict[str, Any]:
         "classifier": classifier.plain(),
         "needed": plan.classifier_needed,
         "data": plan.fingerprint("prepare", classifier.dataset),
+        **_same_bytes(plan),
     }
 
 
@@ -99,6 +100,7 @@ def _reference(plan: "Plan", key: ReferenceKey) -> dict[str, Any]:
         "features": protocol.stored_features,
         "data": plan.fingerprint("prepare", key.dataset),
         **_extractor(plan, protocol),
+        **_same_bytes(plan),
     }
 
 
@@ -117,6 +119,7 @@ def _train(plan: "Plan", name: str) -> dict[str, Any]:
         "model": run.model.plain(),
         "recipe": run.recipe.plain(),
         "seed": run.seed,
+        **_same_bytes(plan),
     }
     if run.recipe.dynamics.fid_samples:
         depends_on["reference"] = plan.fingerprint("reference", run.reference)
@@ -130,6 +133,7 @@ def _score(plan: "Plan", name: str) -> dict[str, Any]:
         "protocol_name": run.protocol_name,
         "protocol": run.protocol.plain(),
         "reference": plan.fingerprint("reference", run.reference),
+        **_same_bytes(plan),
     }
 
 
@@ -167,6 +171,11 @@ def _figure(plan: "Plan", name: str) -> dict[str, Any]:
     if figure.table:
         depends_on["table"] = plan.table(figure.table).plain()
     return depends_on
+
+
+def _same_bytes(plan: "Plan") -> dict[str, bool]:
+    """Whether instructions are limited. Empty where they are not, so that such fingerprints stay as they were."""
+    return {"same_bytes": True} if plan.scale.same_bytes else {}
 
 
 def _scale(plan: "Plan") -> dict[str, Any]:

@@ -28,6 +28,23 @@ def cpu_model() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+def cpu_identity(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, str | int]:
+    """Vendor, family, model and stepping of the processor, which its name may not say. Empty where Linux is not."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return {}
+    first = dict(_pair(line) for line in lines[: lines.index("") if "" in lines else None] if ":" in line)
+    numbers = {"family": "cpu family", "model": "model", "stepping": "stepping"}
+    known = {key: int(first[name]) for key, name in numbers.items() if first.get(name, "").isdigit()}
+    return {**({"vendor": first["vendor_id"]} if "vendor_id" in first else {}), **known}
+
+
+def _pair(line: str) -> tuple[str, str]:
+    key, _, value = line.partition(":")
+    return key.strip(), value.strip()
+
+
 def _first_gpu() -> tuple[str, int] | None:
     """Name and memory in bytes of the first NVIDIA GPU; None if there is none."""
     try:

@@ -87,7 +87,9 @@ def _mean_distance(layer: SelfAttention, x: Tensor, noise: Tensor | None, band: 
     query, key, bias = _query_key_bias(layer, x, noise, band)
     per_query = query.new_empty(query.shape[:3])
     for tiles, queries in _chunks(*per_query.shape):
-        distances = torch.cdist(position[queries], position) * (resolution / tiling.side)
+        # Exact differences: the expansion of the square ends in MKL's square root (see transgan.utils.square_root).
+        distances = torch.cdist(position[queries], position, compute_mode="donot_use_mm_for_euclid_dist")
+        distances = distances * (resolution / tiling.side)
         weights = _weights(query[tiles, :, queries], key[tiles], None if bias is None else bias[:, queries])
         per_query[tiles, :, queries] = (weights * distances).sum(-1)
     mean: Tensor = per_query.mean((0, 2))

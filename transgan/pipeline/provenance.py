@@ -16,7 +16,8 @@ from typing import Any
 import psutil
 
 import transgan
-from transgan.hardware.info import cpu_model
+from transgan.hardware.info import cpu_identity, cpu_model
+from transgan.hardware.instruction_set import in_force
 from transgan.utils.units import GIB
 
 # A working tree is dirty if these tracked files differ from HEAD: all that decide what is computed, and no others.
@@ -28,8 +29,8 @@ def collect(started: datetime, mlflow_run_id: str | None, extra: Mapping[str, An
     """Provenance of work that began at `started` (aware of its time zone) and ends now, as JSON-compatible data.
 
     Keys: commit (40 hex digits, None outside a clone), dirty (None outside a clone), started, finished (ISO 8601, UTC),
-    seconds, mlflow_run_id, hardware {cpu, cores, memory_gib, gpus}, python, libraries {name: version}, and those of
-    `extra`. No host or user is named, so the file can be published.
+    seconds, mlflow_run_id, hardware (see `hardware`), python, libraries {name: version}, and those of `extra`. No host
+    or user is named, so the file can be published.
     """
     finished = datetime.now(UTC)
     return {
@@ -57,11 +58,18 @@ def source() -> dict[str, Any]:
 
 @cache
 def hardware() -> dict[str, Any]:
-    """CPU model, number of usable cores, memory in GiB, and names of the GPUs that this process may use."""
+    """The processor and the instructions used of it, usable cores, memory, and the GPUs that this process may use.
+
+    Keys: cpu (name), processor {vendor, family, model, stepping}, instruction_set (PyTorch's: DEFAULT, AVX2, AVX512),
+    settings (the environment variables by which this process limits its instructions), cores, memory_gib, gpus (names).
+    """
     import torch  # only a stage that has worked collects provenance, and it has imported torch
 
     return {
         "cpu": cpu_model(),
+        "processor": cpu_identity(),
+        "instruction_set": torch.backends.cpu.get_cpu_capability(),
+        "settings": in_force(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / GIB, 1),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],

@@ -142,7 +142,12 @@ def _classifier(plan: Plan, name: str) -> Stage:
         inputs=_pack(plan, classifier.dataset),
         files={CLASSIFIER: plan.paths.classifier(name)},
         # The protocols decide whether it is needed at all.
-        parameters=(*_tracked(plan, "classifiers", name), "protocols", f"scales.{plan.scale_name}.protocols"),
+        parameters=(
+            *_tracked(plan, "classifiers", name),
+            "protocols",
+            f"scales.{plan.scale_name}.protocols",
+            *_same_bytes(plan),
+        ),
         fingerprint=plan.fingerprint("classifier", name),
         threads=classifier.threads,
     )
@@ -154,7 +159,7 @@ def _reference(plan: Plan, key: ReferenceKey) -> Stage:
         subject=key,
         inputs=(*_pack(plan, key.dataset), *_classifiers(plan)),
         files={STATISTICS: plan.paths.reference(key)},
-        parameters=_tracked(plan, "protocols", key.protocol),
+        parameters=(*_tracked(plan, "protocols", key.protocol), *_same_bytes(plan)),
         fingerprint=plan.fingerprint("reference", key),
         threads=plan.protocol(key.protocol).threads,
         devices=1,
@@ -177,6 +182,7 @@ def _train(plan: Plan, name: str) -> Stage:
             *_tracked(plan, "runs", name),
             *_tracked(plan, "models", run.model_name),
             *_tracked(plan, "recipes", run.recipe_name),
+            *_same_bytes(plan),
         ),
         fingerprint=plan.fingerprint("train", name),
         threads=run.recipe.threads * run.recipe.devices,
@@ -197,7 +203,7 @@ def _score(plan: Plan, name: str) -> Stage:
             *_classifiers(plan),
         ),
         files={SCORES: plan.paths.score(name), METRICS: plan.paths.metrics(name)},
-        parameters=_tracked(plan, "protocols", run.protocol_name),
+        parameters=(*_tracked(plan, "protocols", run.protocol_name), *_same_bytes(plan)),
         fingerprint=plan.fingerprint("score", name),
         threads=run.protocol.threads,
         devices=1,
@@ -271,6 +277,11 @@ def _named(*paths: Path) -> dict[str, Path]:
 def _tracked(plan: Plan, kind: str, name: str) -> tuple[str, ...]:
     """Parameters of an entry: its own and those of the scale."""
     return (f"{kind}.{name}", f"scales.{plan.scale_name}.{kind}.{name}")
+
+
+def _same_bytes(plan: Plan) -> tuple[str, ...]:
+    """The parameter that limits the processor's instructions, which every stage that computes on a CPU depends on."""
+    return (f"scales.{plan.scale_name}.same_bytes",)
 
 
 def _scale(plan: Plan) -> tuple[str, ...]:

@@ -47,6 +47,11 @@ class Scale(Strict):
 
     description: str
     comparable: bool = Field(description="whether its scores may be set beside the paper's")
+    same_bytes: bool = Field(
+        False,
+        description="whether stages on a CPU use AVX2 and nothing newer, so that results are the same bytes on every "
+        "x86-64 processor that has it; matrix products take about twice the time",
+    )
     datasets: dict[Name, Change]
     models: dict[Name, Change]
     recipes: dict[Name, Change]

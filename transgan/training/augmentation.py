@@ -15,6 +15,7 @@ from torch import Tensor
 
 from transgan.errors import UserError
 from transgan.utils.random import RandomStreams
+from transgan.utils.square_root import sqrt
 
 # Scaling filter of the sym2 wavelet, from which ADA builds its image filtering.
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
@@ -179,7 +180,7 @@ def _filter(images: Tensor, numbers: Tensor, _: float, power: Tensor, bank: Tens
     normal = math.sqrt(2) * torch.erfinv((2 * gains - 1).clamp(-0.999999, 0.999999))
     gains = torch.where(coins < FILTER_PROBABILITY, torch.exp2(normal), 1.0)
     # Divide by the root of the power that amplifying each band alone would give, so that the expected power stays.
-    gains = gains / (1 + power * (gains.square() - 1)).sqrt().prod(1, keepdim=True)
+    gains = gains / sqrt(1 + power * (gains.square() - 1)).prod(1, keepdim=True)
     taps = gains @ bank
     batch, channels, height, width = images.shape
     pad = taps.shape[1] // 2

@@ -14,7 +14,10 @@ BLOCK = 256
 
 
 class RandomStreams:
-    """Named random streams of one seed. Same seed, same machine, same kind of device: same numbers."""
+    """Named random streams of one seed. Same seed, same machine, same kind of device: same numbers.
+
+    On CPUs the numbers are the same on every processor with AVX2 if instructions are limited to it.
+    """
 
     def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
         self.seed = seed

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transgan.utils.square_root import sqrt
+
 FIR = (1.0, 3.0, 3.0, 1.0)
 EPSILON = 1e-8
 ROOT_HALF = math.sqrt(0.5)
@@ -56,7 +58,7 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     if batch % group:
         raise ValueError(f"{batch} images do not divide into groups of {group}")
     groups = x.to(torch.promote_types(x.dtype, torch.float32)).view(batch // group, group, channels, height, width)
-    deviation = (groups - groups.mean(1, keepdim=True)).square().mean(1).add(EPSILON).sqrt().mean((1, 2, 3))
+    deviation = sqrt((groups - groups.mean(1, keepdim=True)).square().mean(1).add(EPSILON)).mean((1, 2, 3))
     plane = deviation.repeat_interleave(group).view(batch, 1, 1, 1).expand(-1, -1, height, width)
     return torch.cat([x, plane.to(x.dtype)], 1)
 

@@ -10,6 +10,7 @@ from transgan.schema.recipe import Regularizer
 from transgan.training.random_inputs import GeneratorInputs
 from transgan.training.regularizers.context import Context
 from transgan.training.style_mixing import styles_of
+from transgan.utils.square_root import sqrt
 
 
 def path_length(config: Regularizer, context: Context) -> Tensor:
@@ -48,5 +49,5 @@ def path_lengths(context: Context, inputs: GeneratorInputs) -> Tensor:
             if context.compiled
             else torch.autograd.grad(projected(styles), styles, create_graph=True)[0]
         )
-        lengths: Tensor = gradient.square().sum(2).mean(1).sqrt()
+        lengths: Tensor = sqrt(gradient.square().sum(2).mean(1))
         return lengths
