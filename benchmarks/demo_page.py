@@ -87,7 +87,8 @@ def progress(plan: Plan) -> list[str]:
     lines = [
         "## What every run learnt",
         "",
-        "FID-digits of 1,000 samples of the untrained generator, and of 2,000 samples at the end of training.",
+        "FID-digits of 1,000 samples of the untrained generator, and the score at the end of training, which is of "
+        "2,000 samples (StyleGAN2 on CIFAR-10: of 1,000, against the test images).",
         "",
         "| run | real images | untrained | trained | trained / untrained |",
         "| --- | ---: | ---: | ---: | ---: |",

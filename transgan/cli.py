@@ -288,7 +288,7 @@ def doctor(scale: Scale = None, params: ParamsFile = None) -> None:
 
 @app.command(rich_help_panel=TOOLS)
 def summary(scale: Scale = None, params: ParamsFile = None) -> None:
-    """Print the finished tables of a scale, and where to find everything else."""
+    """Print the first table's numbers, how far all tables are, and where to find everything else."""
     from transgan.commands import summary as tool
 
     tool.summary(_plan(params, scale))

@@ -54,6 +54,17 @@ def test_a_skipped_run_is_resolved_but_no_stage_runs_it(content: dict[str, Any],
     assert "scales.tiny.runs.two-cifar10" in table.parameters
 
 
+def test_the_same_bytes_need_the_cpu(content: dict[str, Any], tmp_path: Path) -> None:
+    content["execution"] = {"device": "auto"}
+    content["scales"]["tiny"]["same_bytes"] = False
+    assert plans.load(write(tmp_path, content)).device == "auto"
+    content["scales"]["tiny"]["same_bytes"] = True
+    assert plans.load(write(tmp_path, content)).device == "cpu"
+    content["execution"] = {"device": "cuda"}
+    with pytest.raises(UserError, match="execution.device is cuda, but scales.tiny.same_bytes needs the CPU"):
+        _ = plans.load(write(tmp_path, content)).device
+
+
 def test_a_figure_without_a_scheduled_run_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
     content["figures"]["samples"] = {"kind": "samples", "title": "Samples", "source": "Ours", "runs": ["one-cifar10"]}
     for run in content["runs"]:

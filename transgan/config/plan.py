@@ -32,7 +32,7 @@ from transgan.schema import (
     TableConfig,
 )
 from transgan.schema.base import Strict
-from transgan.schema.params import Scale
+from transgan.schema.params import Device, Scale
 
 Config = TypeVar("Config", bound=Strict)
 
@@ -85,6 +85,22 @@ class Plan:
     def scale(self) -> Scale:
         """The scale's own entry."""
         return self.params.scales[self.scale_name]
+
+    @property
+    def device(self) -> Device:
+        """Where stages compute: `execution.device`, but the CPU at a scale with `same_bytes`.
+
+        Raises UserError if params.yaml asks for a GPU and for the same bytes on every processor.
+        """
+        device = self.params.execution.device
+        if not self.scale.same_bytes:
+            return device
+        if device == "cuda":
+            raise UserError(
+                f"{self.file}: execution.device is cuda, but scales.{self.scale_name}.same_bytes needs the CPU; "
+                "set same_bytes to false, or device to auto"
+            )
+        return "cpu"
 
     @cached_property
     def paths(self) -> Paths:

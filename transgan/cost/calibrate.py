@@ -43,7 +43,7 @@ def calibrate(plan: Plan, run: Run, gflop_per_image: float) -> None:
 
     `gflop_per_image` is the run's cost per real image, as counted.
     """
-    device = prepare_compute(run.recipe.threads, plan.params.execution.device)
+    device = prepare_compute(run.recipe.threads, plan.device)
     set_precision(run.recipe.precision)
     recipe = _reduced(run.recipe, gflop_per_image, device)
     logger.info(f"calibrating on training steps of {run.name} ({run.recipe.precision}), about a minute ...")

@@ -39,7 +39,7 @@ def limit_to_avx2() -> bool:
         logger.debug(f"not limited to AVX2: {', '.join(loaded)} is loaded already")
         return False
     if not has_avx2():
-        logger.debug("not limited to AVX2: this processor lacks it, so results differ from those of others")
+        logger.warning("warning: this processor lacks AVX2, so results differ from those of other machines")
         return False
     for name, value in SETTINGS.items():
         if os.environ.get(name, value) != value:

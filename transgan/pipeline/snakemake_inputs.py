@@ -41,7 +41,7 @@ def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str], set[str]
 
 def gpu_count(plan: Plan) -> int:
     """Number of GPUs that runs may use: those in CUDA_VISIBLE_DEVICES, else all NVIDIA devices; 0 for `device: cpu`."""
-    if plan.params.execution.device == "cpu":
+    if plan.device == "cpu":
         return 0
     present = [path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit()]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

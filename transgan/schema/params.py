@@ -13,6 +13,7 @@ from transgan.schema.report import FigureConfig, TableConfig
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Change = dict[str, Any]
+Device = Literal["auto", "cpu", "cuda"]
 
 
 class Changes(Strict):
@@ -69,7 +70,7 @@ class DataConfig(Strict):
 class ExecutionConfig(Strict):
     """How work is done where that changes no result: neither front-end tracks it."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     checkpoint_minutes: float = Field(5.0, gt=0, description="most minutes of training that an interruption can cost")
     keep_checkpoints: int = Field(2, ge=1)
 

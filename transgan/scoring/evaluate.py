@@ -54,7 +54,7 @@ def evaluate(
     name = protocol or _default_protocol(plan, target, reference)
     config = _changed(plan, name, {**(changes or {}), **({"metrics": list(metrics)} if metrics else {})})
     weights_file, weights_digest = weights.locate(plan, config)
-    device = prepare_compute(config.threads, plan.params.execution.device)
+    device = prepare_compute(config.threads, plan.device)
     statistics = _reference(plan, reference, name, config, weights_file, weights_digest, device)
     sources, notes = _sources(plan, target, config, statistics.about.get("resolution"))
     for note in notes:

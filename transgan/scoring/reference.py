@@ -62,7 +62,7 @@ def compute(plan: Plan, key: ReferenceKey) -> None:
         from transgan.metrics.reference_statistics import compute_reference
         from transgan.metrics.subsets import evenly_spaced
 
-        device = prepare_compute(protocol.threads, plan.params.execution.device)
+        device = prepare_compute(protocol.threads, plan.device)
         pack = Pack.open(data)
         rows = pack.rows(protocol.splits)
         images = image_sources.from_pack(pack, rows[evenly_spaced(len(rows), protocol.reference_samples)])

@@ -55,7 +55,7 @@ def sample(
     if count < 1:
         raise UserError(f"--count is {count}; it must be at least 1")
     threads = plan.runs[target].protocol.threads if target in plan.runs else DEFAULT_THREADS
-    device = prepare_compute(threads, plan.params.execution.device)
+    device = prepare_compute(threads, plan.device)
     batches = samples.uint8_samples(generator, seed, count, batch, quantization, device)
     shape = (count, generator.resolution, generator.resolution, 3)
     with progress(f"sample {target}", count, "images") as bar:

@@ -108,7 +108,7 @@ def _scores(
     from transgan.metrics.reference_statistics import load_reference
 
     name, protocol = run.protocol_name, run.protocol
-    device = prepare_compute(protocol.threads, plan.params.execution.device)
+    device = prepare_compute(protocol.threads, plan.device)
     statistics = load_reference(plan.paths.reference(run.reference))
     sources = generator_sources(generator, protocol)
     published = published_statistics.imported(plan, run)

@@ -73,7 +73,7 @@ class TrainingLoop:
         self.recipe = recipe = run.recipe
         self.folder = folder
         self.fingerprint = plan.fingerprint("train", run_name)
-        device = prepare_compute(recipe.threads, plan.params.execution.device)
+        device = prepare_compute(recipe.threads, plan.device)
         set_precision(recipe.precision)
         self.process_group = process_group or ProcessGroup()
         _check_processes(self.process_group, recipe, device)

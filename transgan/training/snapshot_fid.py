@@ -1,4 +1,4 @@
-"""FID of few samples along training, under the run's own protocol and against its own reference."""
+"""FID along training, under the run's own protocol and against its own reference."""
 
 from collections.abc import Callable
 
@@ -11,10 +11,10 @@ from transgan.metrics import weights
 
 
 def small_fid(plan: Plan, run: Run, device: torch.device) -> Callable[[nn.Module], float] | None:
-    """A function that computes the small-n FID of a generator on `device`; None if the recipe asks for none.
+    """A function that computes the FID of `dynamics.fid_samples` samples on `device`; None if the recipe asks for none.
 
-    Few samples bias FID upwards: the values compare points of curves with the same number of samples, not runs with the
-    paper.
+    Few samples bias FID upwards: such values compare points of curves with the same number of samples, not runs with
+    the paper. With as many samples as the protocol has, the values are those of the stage `score`.
     """
     count = run.recipe.dynamics.fid_samples
     if not count:

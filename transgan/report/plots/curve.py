@@ -53,7 +53,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 
 
 def _draw_fid(axes: Axes, plan: Plan, runs: tuple[str, ...]) -> None:
-    """Small-sample FID along training where the recipe measures it, the score at the end, and the authors' curve."""
+    """FID along training where the recipe measures it, the score at the end, and the authors' curve."""
     along, end = sources.fid_along_training(plan, runs), sources.scores(plan, runs, "fid")
     titles = run_titles(plan, runs)
     for run, colour in colours(runs).items():

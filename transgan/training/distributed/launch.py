@@ -108,7 +108,7 @@ def orphaned(parent: int) -> int:
 
 def device_type(plan: Plan) -> str:
     """The type of device that the processes of a run compute on: "cuda" or "cpu"."""
-    return "cuda" if plan.params.execution.device != "cpu" and torch.cuda.is_available() else "cpu"
+    return "cuda" if plan.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _free_port() -> int:
