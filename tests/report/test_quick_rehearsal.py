@@ -32,7 +32,7 @@ from transgan.tracking import sync
 from transgan.tracking.connection import connect
 from transgan.training.train import train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # a minute or two on idle cores
 
 RUN = "transgan-cifar10"
 SHORTER = 10_000
