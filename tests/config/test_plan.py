@@ -61,7 +61,7 @@ def test_the_same_bytes_need_the_cpu(content: dict[str, Any], tmp_path: Path) ->
     content["scales"]["tiny"]["same_bytes"] = True
     assert plans.load(write(tmp_path, content)).device == "cpu"
     content["execution"] = {"device": "cuda"}
-    with pytest.raises(UserError, match="execution.device is cuda, but scales.tiny.same_bytes needs the CPU"):
+    with pytest.raises(UserError, match=r"execution\.device is cuda, but scales\.tiny\.same_bytes needs the CPU"):
         _ = plans.load(write(tmp_path, content)).device
 
 
