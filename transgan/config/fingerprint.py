@@ -20,7 +20,7 @@ STAGE_VERSION: dict[StageName, int] = {
     "fetch": 1,
     "prepare": 1,
     "reference": 1,
-    "classifier": 1,
+    "classifier": 2,
     "train": 1,
     "score": 1,
     "table": 5,

@@ -72,7 +72,8 @@ def train(config: ClassifierConfig, data: LabelledImages) -> DigitNet:
 
 def _train_epochs(net: DigitNet, config: ClassifierConfig, data: LabelledImages) -> DigitNet:
     streams = RandomStreams(config.seed)
-    optimizer = torch.optim.Adam(net.parameters(), config.lr)
+    # Not fused, Adam calls torch.sqrt, whose last bit depends on the processor (see transgan.utils.square_root).
+    optimizer = torch.optim.Adam(net.parameters(), config.lr, fused=True)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, config.epochs)
     for epoch in range(config.epochs):
         order = streams.permutation("order", epoch, len(data.labels))
