@@ -56,9 +56,9 @@ def _draw(axes: Axes, cells: pd.DataFrame, rows: list[str], compare: bool) -> No
     spread = cells["std_training"].fillna(cells["std_evaluation"]).fillna(0.0)
     positions = cells["row"].map(rows.index)
     axes.errorbar(cells["mean"], positions, xerr=spread, fmt="none", ecolor="black", elinewidth=1.2)
-    for position, mean in zip(positions, cells["mean"], strict=True):
+    for position, mean, end in zip(positions, cells["mean"], cells["mean"] + spread, strict=True):
         words = "  not run" if pd.isna(mean) else f"  {mean:.2f}"
-        axes.text(0.0 if pd.isna(mean) else mean, position, words, va="center", fontsize=8)
+        axes.text(0.0 if pd.isna(mean) else end, position, words, va="center", fontsize=8)
     if compare:
         axes.plot(
             cells["paper"],
