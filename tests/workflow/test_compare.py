@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("compare")]
 
 FIGURES = """figures:
   samples: {kind: samples, title: Samples of two runs, source: Ours, runs: [one-cifar10, three-cifar10]}
-  precision: {kind: precision_recall, title: Precision and recall, runs: [one-cifar10, three-cifar10]}
+  precision: {kind: precision_recall, title: Precision and recall, source: Ours, runs: [one-cifar10, three-cifar10]}
 """
 EDIT = ("protocol: few, seed: 1}", "protocol: few, seed: 5}")
 
