@@ -38,8 +38,12 @@ OTHER: dict[str, Any] = {
 }
 
 
+# Published statistics change no fingerprint: freshness follows the imported files (test_compare_references.py).
+NOT_IN_FINGERPRINTS = {"statistics"}
+
+
 def test_every_field_of_a_protocol_is_covered() -> None:
-    assert set(OTHER) == set(ProtocolConfig.model_fields)
+    assert set(OTHER) | NOT_IN_FINGERPRINTS == set(ProtocolConfig.model_fields)
 
 
 @pytest.mark.parametrize("field", sorted(OTHER))
