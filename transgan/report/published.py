@@ -51,7 +51,7 @@ def notes(plan: Plan, table: str, every_cell: Iterable["Cell"]) -> list[str]:
             for published in run.score.published if run.score else ():
                 measured[cell.dataset, published.protocol] = (
                     f"{cell.column}: FID between this project's reference `{run.run.reference}` and the published "
-                    f"statistics `{published.file}` (`{published.protocol}`) is {published.references_fid:.3f}. "
+                    f"statistics `{published.file}` (`{published.protocol}`) is {published.references_fid:z.3f}. "
                     "The Markdown and csv files of this table give FID against both."
                 )
     lines = list(measured.values())

@@ -59,7 +59,7 @@ def _comparisons(plan: Plan, dataset: str, protocol: str) -> Iterator[str]:
             yield f"{name}: nothing to compare with; run `{plan.command('reference', *key)}` first"
             continue
         distance = frechet_distance(load_reference(path).statistics, theirs)
-        yield f"{name}: FID between this project's reference {key} and the published statistics is {distance:.4f}"
+        yield f"{name}: FID between this project's reference {key} and the published statistics is {distance:z.4f}"
     runs = [run.name for run in plan.runs.values() if protocol in plan.published_statistics(run)]
     runs = [run for run in runs if plan.run(run).dataset_name == dataset and plan.paths.score(run).exists()]
     if runs:
