@@ -10,6 +10,17 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from transgan.commands.options import (
+    AsJson,
+    ClassifierName,
+    DatasetName,
+    FigureName,
+    GeneratorSource,
+    ParamsFile,
+    RunName,
+    Scale,
+    TableName,
+)
 from transgan.errors import Diverged, UserError
 from transgan.utils.console import configure_logging
 
@@ -27,29 +38,6 @@ app = typer.Typer(
 
 STAGES, TOOLS = "Stages", "Tools"
 
-Scale = Annotated[
-    str | None,
-    typer.Option(
-        "--scale", help="A scale of the params file: demo, quick or paper. Default: its `scale`.", metavar="S"
-    ),
-]
-ParamsFile = Annotated[
-    Path | None, typer.Option("--params", help="The params file. Default: params.yaml.", metavar="FILE")
-]
-DatasetName = Annotated[str, typer.Argument(metavar="DATASET")]
-RunName = Annotated[str, typer.Argument(metavar="RUN")]
-TableName = Annotated[str, typer.Argument(metavar="TABLE")]
-FigureName = Annotated[str, typer.Argument(metavar="FIGURE")]
-ClassifierName = Annotated[str, typer.Argument(metavar="NAME")]
-GeneratorSource = Annotated[
-    str,
-    typer.Argument(
-        metavar="TARGET",
-        help="A run, or a generator file: saved by this project (.safetensors) or by the authors (.pth).",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 2 to be fixed by the user, 3 training diverged, 1 a bug."""
@@ -58,9 +46,7 @@ def main() -> NoReturn:
         app(standalone_mode=False)
     except (UserError, Diverged) as error:
         _fail(str(error), error.exit_code)
-    except typer.Abort:
-        _fail("stopped", 130)
-    except KeyboardInterrupt:
+    except (typer.Abort, KeyboardInterrupt):
         _fail("stopped", 130)
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")):  # wrong usage

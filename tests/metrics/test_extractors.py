@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.metrics.images import Images
 from transgan.errors import UserError
 from transgan.hardware.device import set_precision
 from transgan.metrics import extractors, image_sources
@@ -46,19 +47,9 @@ def features(path: Path, images: torch.Tensor, batch: int = 4, device: torch.dev
 def test_fid_equals_torch_fidelity_called_by_hand(weights: Path) -> None:
     from torch_fidelity import calculate_metrics
 
-    class Images(torch.utils.data.Dataset):  # type: ignore[type-arg]
-        def __init__(self, seed: int) -> None:
-            self.images = random_images(seed=seed)
-
-        def __len__(self) -> int:
-            return len(self.images)
-
-        def __getitem__(self, index: int) -> torch.Tensor:
-            return self.images[index]
-
     hand = calculate_metrics(
-        input1=Images(0),
-        input2=Images(1),
+        input1=Images(random_images(seed=0)),
+        input2=Images(random_images(seed=1)),
         fid=True,
         feature_extractor="inception-v3-compat",
         feature_layer_fid="64",
@@ -161,16 +152,6 @@ def test_precision_and_recall_of_vgg16_equal_torch_fidelity_called_by_hand(vgg_w
 
     from transgan.metrics.evaluator import evaluate_sources, stored_images
     from transgan.metrics.reference_statistics import compute_reference
-
-    class Images(torch.utils.data.Dataset):  # type: ignore[type-arg]
-        def __init__(self, images: torch.Tensor) -> None:
-            self.images = images
-
-        def __len__(self) -> int:
-            return len(self.images)
-
-        def __getitem__(self, index: int) -> torch.Tensor:
-            return self.images[index]
 
     real, generated = random_images(6, seed=0), torch.cat([random_images(3, seed=0), random_images(3, seed=1) // 8])
     hand = calculate_metrics(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.metrics.images import Images
 from tests.models.test_official_checkpoints import released_keys
 from tests.scoring.conftest import REFERENCE, RUN, save_untrained, write_params
 from transgan.config import plan
@@ -52,16 +53,6 @@ def test_score_equals_torch_fidelity_called_by_hand_on_the_same_images(project: 
     pack = Pack.open(current.paths.data("cifar10"))
     generator = load_generator(current.paths.run(RUN) / "generator.safetensors").module
     generated = torch.cat(list(samples.uint8_samples(generator, 0, 200, 64, "truncate", torch.device("cpu"))))
-
-    class Images(torch.utils.data.Dataset):  # type: ignore[type-arg]
-        def __init__(self, images: torch.Tensor) -> None:
-            self.images = images
-
-        def __len__(self) -> int:
-            return len(self.images)
-
-        def __getitem__(self, index: int) -> torch.Tensor:
-            return self.images[index]
 
     real = torch.from_numpy(pack.read(pack.rows(["train"]))).permute(0, 3, 1, 2)
     by_hand = calculate_metrics(
