@@ -32,8 +32,8 @@ def _row(result: dict[str, Any]) -> str:
         setting["device"],
         setting["precision"] + (", compiled" if setting["compile"] else ""),
         f"{setting['batch']}/{setting['generator_batch']}{micro_batch}",
-        *(f"{measured['images_per_second'][who]:.3g}" for who in ("ours", "plain")),
-        f"{measured['ratio']:.2f}",
+        *(_number(measured["images_per_second"][who], ".3g") for who in ("ours", "plain")),
+        _number(measured["ratio"], ".2f"),
         f"{measured['tflops']['ours']:.3g}",
         f"{measured['share_of_matrix_product_rate']:.0%}",
         " / ".join(f"{memory[who]:.1f}" for who in ("ours", "plain") if memory[who] is not None),
@@ -41,3 +41,8 @@ def _row(result: dict[str, Any]) -> str:
         f"{result['machine']['load_before']:.1f}",
     ]
     return f"| {' | '.join(columns)} |"
+
+
+def _number(value: float | None, form: str) -> str:
+    """A dash where the plain loop was not measured."""
+    return "–" if value is None else format(value, form)

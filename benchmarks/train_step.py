@@ -232,8 +232,10 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> float | Non
     return torch.cuda.max_memory_allocated() / 2**30
 
 
-def measure(run: Run, recipe: RecipeConfig, device: torch.device, rounds: int) -> dict[str, object]:
-    """Measure this project's step, the plain loop and matrix products, alternating."""
+def measure(
+    run: Run, recipe: RecipeConfig, device: torch.device, rounds: int, ours_only: bool = False
+) -> dict[str, object]:
+    """Measure this project's step, the plain loop (unless `ours_only`) and matrix products, alternating."""
     set_precision(recipe.precision)
     pair = Pair(run, recipe, device)
     eager = pair if not recipe.compile else Pair(run, recipe.model_copy(update={"compile": False}), device)
@@ -245,7 +247,8 @@ def measure(run: Run, recipe: RecipeConfig, device: torch.device, rounds: int) -
     del eager
     for _ in range(2):  # warm up, compile
         pair.ours()
-        pair.released()
+        if not ours_only:
+            pair.released()
     dtype = torch.bfloat16 if recipe.precision == "bfloat16" else torch.float32
     left, right = (torch.randn(PRODUCT_SIDE, PRODUCT_SIDE, device=device, dtype=dtype) for _ in range(2))
     repeats = 20 if device.type == "cuda" else 1
@@ -254,28 +257,34 @@ def measure(run: Run, recipe: RecipeConfig, device: torch.device, rounds: int) -
     parts = [pair.step] * recipe.n_critic if device.type == "cpu" else [pair.ours]
     seconds: dict[str, list[float]] = {"ours": [], "plain": [], "product": []}
     for _ in range(rounds):
-        pair.ours()  # untimed: takes back the memory that the plain loop returned to the system
+        if not ours_only:
+            pair.ours()  # untimed: takes back the memory that the plain loop returned to the system
         turn = 0.0
         for part in parts:
             for _ in range(3):
                 seconds["product"].append(timed(lambda: [left @ right for _ in range(repeats)], device) / repeats)
             turn += timed(part, device)
         seconds["ours"].append(turn)
-        seconds["plain"].append(timed(pair.released, device))
-    ours, plain, product = (statistics.median(seconds[name]) for name in ("ours", "plain", "product"))
+        if not ours_only:
+            seconds["plain"].append(timed(pair.released, device))
+    ours, product = (statistics.median(seconds[name]) for name in ("ours", "product"))
+    plain = None if ours_only else statistics.median(seconds["plain"])
     rate, product_rate = flops / ours, 2 * PRODUCT_SIDE**3 / product
     images = recipe.batch * recipe.n_critic
     return {
         "parameters": dict(zip(("generator", "discriminator"), pair.parameters, strict=True)),
         "rounds": rounds,
         "seconds_per_iteration": {"ours": ours, "plain": plain},
-        "ratio": plain / ours,
-        "ratios": [p / o for p, o in zip(seconds["plain"], seconds["ours"], strict=True)],
-        "images_per_second": {"ours": images / ours, "plain": images / plain},
+        "ratio": plain and plain / ours,
+        "ratios": [p / o for p, o in zip(seconds["plain"], seconds["ours"], strict=not ours_only)],
+        "images_per_second": {"ours": images / ours, "plain": plain and images / plain},
         "tflop_per_iteration": flops / 1e12,
         "tflops": {"ours": rate / 1e12, "matrix_product": product_rate / 1e12},
         "share_of_matrix_product_rate": rate / product_rate,
-        "peak_memory_gib": {"ours": peak_memory(pair.ours, device), "plain": peak_memory(pair.released, device)},
+        "peak_memory_gib": {
+            "ours": peak_memory(pair.ours, device),
+            "plain": None if ours_only else peak_memory(pair.released, device),
+        },
         "loader_images_per_second": loader_rate(run.dataset.resolution, recipe.batch, device),
     }
 
@@ -308,6 +317,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ours-only", action="store_true", help="without the plain loop, which needs far more memory")
     parser.add_argument("--page", action="store_true", help="only write docs/performance.md")
     arguments = parser.parse_args()
     if not arguments.page:
@@ -323,7 +333,7 @@ def main() -> None:
         )
         device = prepare_compute(arguments.threads, arguments.device)
         load = os.getloadavg()[0]
-        measured = measure(run, recipe, device, arguments.rounds)
+        measured = measure(run, recipe, device, arguments.rounds, arguments.ours_only)
         name = torch.cuda.get_device_name() if device.type == "cuda" else f"{arguments.threads} CPU threads"
         setting = {
             "run": run.name,

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data.conftest import OUTPUTS, MakePlan, fetch_and_prepare, folder_dataset, output_bytes
+from tests.data.conftest import (
+    OUTPUTS,
+    MakePlan,
+    fetch_and_prepare,
+    folder_dataset,
+    output_bytes,
+    run_in_process,
+)
 from tests.data.http_server import serving
 from tests.data.sample_archives import every_archive, pixels, small_datasets
 from transgan.config.plan import Plan
@@ -163,3 +170,36 @@ def test_celebahq_as_npy_files_is_packed(make_plan: MakePlan) -> None:
     fetch(plan, "hq")
     prepare(plan, "hq")
     np.testing.assert_array_equal(Pack.open(plan.paths.data("hq")).images, [pixels(i, 16, 16) for i in range(3)])
+
+
+WITHOUT_LMDB = """
+import sys
+sys.modules["lmdb"] = None  # importing it now raises ModuleNotFoundError
+from pathlib import Path
+from transgan.config.plan import Plan
+from transgan.data.fetch import fetch
+from transgan.data.prepare import prepare
+from transgan.errors import UserError
+from transgan.schema import Params
+plan = Plan(Params.model_validate_json(sys.argv[1]), "small", Path("params.yaml"))
+for dataset in plan.datasets:
+    fetch(plan, dataset)
+    try:
+        prepare(plan, dataset)
+        print(dataset, "prepared")
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_only_lsun_needs_lmdb(make_plan: MakePlan, tmp_path: Path) -> None:
+    with serving(every_archive(tmp_path / "lsun")) as server:
+        plan = make_plan(small_datasets(), mirror=server.url)
+        with run_in_process(WITHOUT_LMDB, plan) as process:
+            assert process.stdout is not None
+            lines = process.stdout.read().splitlines()
+    assert process.returncode == 0
+    others = [f"{dataset} prepared" for dataset in plan.datasets if dataset != "church256"]
+    (message,) = set(lines) - set(others)
+    assert set(others) < set(lines)
+    assert "pip install lmdb" in message

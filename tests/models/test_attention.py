@@ -89,14 +89,14 @@ def test_noise_is_added_with_its_learnt_strength_before_qkv():
 def test_a_band_limits_which_tokens_attend_to_each_other():
     module = SelfAttention(WIDTH, HEADS, AttentionPattern(Tiling(4, 4, 4)), False, noise=False)
     x = torch.randn(1, 16, WIDTH, requires_grad=True)
-    module(x, None, band=2)[0, 7].sum().backward()
+    module(x, None, band=torch.tensor(2))[0, 7].sum().backward()
     assert x.grad[0].abs().sum(-1).nonzero().flatten().tolist() == [5, 6, 7, 8, 9]
 
 
 def test_a_band_and_relative_positions_add_up():
     module = SelfAttention(WIDTH, HEADS, AttentionPattern(Tiling(4, 4, 4)), True, noise=False)
-    bias = module.attention_bias(16, band=3)
-    assert torch.equal(bias, module.attention_bias(16, None) + band_mask(16, 3, torch.device("cpu")))
+    bias = module.attention_bias(16, torch.tensor(3))
+    assert torch.equal(bias, module.attention_bias(16, None) + band_mask(16, torch.tensor(3)))
     assert bias.isneginf().sum() == HEADS * (16 * 16 - 16 - 2 * (15 + 14 + 13))
 
 

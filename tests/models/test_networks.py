@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounterWithBackend
 
 from transgan.models import attention, build_discriminator, build_generator, double_backward
 from transgan.models.kernels.double_backward import double_backward_enabled
@@ -95,6 +96,23 @@ def test_the_locality_band_follows_the_images_shown():
     without_band = randomized(build_generator(config.model_copy(update={"locality_band": ()})))
     without_band.load_state_dict(generator.state_dict())
     assert torch.equal(outputs[200], without_band(z))
+
+
+def test_one_compiled_graph_serves_every_width_of_the_locality_band():
+    stages = [{"blocks": [{"depth": 1}]}, {"blocks": [{"depth": 1}]}]
+    widths = range(10)  # more than torch.compile compiles anew before it gives up
+    bands = [{"until": 100 * (width + 1), "width": width} for width in widths]
+    config = small_generator(latent_attention=False, noise=False, stages=stages, locality_band=bands)
+    generator, z = randomized(build_generator(config)), torch.randn(2, 6)
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(lambda z: generator(z), backend=counter, dynamic=False, fullgraph=True)
+    for width in widths:
+        generator.set_progress(100 * width)
+        torch.testing.assert_close(compiled(z), generator(z))
+    assert counter.frame_count == 1
+    generator.set_progress(1000)  # no band any more: another graph
+    torch.testing.assert_close(compiled(z), generator(z))
+    assert counter.frame_count == 2
 
 
 def test_class_token_first_passes_through_every_block():

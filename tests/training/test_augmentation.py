@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from transgan.errors import UserError
 from transgan.training.augmentation import OPERATIONS, Augmentation, _filter_bank
@@ -170,3 +172,46 @@ def test_every_operation_has_second_derivatives_and_works_on_any_rows(name):
     (second,) = torch.autograd.grad(gradient.square().sum(), images)
     assert torch.isfinite(second).all()
     assert second.abs().sum() > 0
+
+
+def convolved(images: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """The filter as two convolutions along rows and columns, with a filter of its own for every image."""
+    coins, gains = numbers.view(-1, 2, 4).unbind(1)
+    gains = torch.where(coins < 0.25, torch.exp2(math.sqrt(2) * torch.erfinv(2 * gains - 1)), 1.0)
+    power = torch.tensor([10, 1, 1, 1], dtype=torch.float64) / 13
+    gains = gains / (1 + power * (gains.square() - 1)).sqrt().prod(1, keepdim=True)
+    filters = (gains @ torch.from_numpy(_filter_bank())).repeat_interleave(3, 0)
+    flat = F.pad(images.flatten(0, 1)[None], (21, 21, 21, 21), mode="reflect")
+    flat = F.conv2d(flat, filters[:, None, None, :], groups=len(filters))
+    return F.conv2d(flat, filters[:, None, :, None], groups=len(filters)).view_as(images)
+
+
+def derivatives(function, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Values of a function of the images, its gradient, and the derivative of the gradient's square."""
+    images = images.clone().requires_grad_()
+    values = function(images)
+    (gradient,) = torch.autograd.grad(values.pow(3).sum(), images, create_graph=True)
+    return values, gradient, *torch.autograd.grad(gradient.square().sum(), images)
+
+
+@pytest.mark.parametrize("side", [22, 64])
+def test_filter_is_a_convolution_with_a_filter_of_its_own_for_every_image(side):
+    filter_ = OPERATIONS["filter"]
+    constants = [torch.from_numpy(array) for array in filter_.constants(side)]
+    images, numbers = torch.randn(4, 3, side, side, dtype=torch.float64), torch.rand(4, 8, dtype=torch.float64)
+    expected = derivatives(lambda x: convolved(x, numbers), images)
+    assert (expected[0] - images).flatten(1).abs().amax(1).max() > 0.1  # the coins turned some of the bands on
+    torch.testing.assert_close(
+        derivatives(lambda x: filter_.apply(x, numbers, 0.3, *constants), images), expected, rtol=1e-10, atol=1e-10
+    )
+
+
+def test_a_filtered_penalty_computes_no_gradient_of_the_filters():
+    """Torch's double backward of a grouped convolution does, group by group: hundreds of kernels a step."""
+    images = torch.randn(2, 3, 32, 32, requires_grad=True)
+    augmentation = Augmentation(["filter"], 32, 0.3)
+    numbers = augmentation.draw(RandomStreams(1), "test", 0, 1, 2, 1)[0]
+    with FlopCounterMode(display=False) as counter:
+        (gradient,) = torch.autograd.grad(augmentation(images, numbers).pow(3).sum(), images, create_graph=True)
+        gradient.square().sum().backward()
+    assert {str(operator) for operator in counter.get_flop_counts()["Global"]} == {"aten.bmm"}

@@ -24,6 +24,7 @@ from transgan.utils.random import RandomStreams
 pytestmark = pytest.mark.gpu
 DEVICE = "cuda"
 NAMES = ["released", "clean"]
+OUTLIERS = 1e-3  # share of the weights whose gradients are so small that their signs follow from the order of sums
 
 
 @pytest.fixture(autouse=True)
@@ -37,13 +38,13 @@ def float32() -> Iterator[None]:
 @pytest.mark.parametrize("name", NAMES)
 def test_float32_gives_the_recorded_trajectory(name, changes):
     recorded = Recorded(name, DEVICE)
-    recorded.check(recorded.trainer(**changes))
+    recorded.check(recorded.trainer(**changes), outliers=OUTLIERS)
 
 
 @pytest.mark.slow
 def test_compiled_float32_gives_the_recorded_trajectory():
     recorded = Recorded("released", DEVICE)
-    recorded.check(recorded.trainer(compile=True))
+    recorded.check(recorded.trainer(compile=True), outliers=OUTLIERS)
 
 
 @pytest.mark.slow

@@ -126,8 +126,12 @@ class Recorded:
         trainer.training_step(tensor["real"][trainer.process_group.rows(8)], recorded)
         return trainer.meter.means()
 
-    def check(self, trainer: Trainer, tolerance: float = 1e-4) -> None:
-        """Replay the whole run and compare every loss and every final weight with the recorded ones."""
+    def check(self, trainer: Trainer, tolerance: float = 1e-4, outliers: float = 0.0) -> None:
+        """Replay the whole run and compare every loss and every final weight with the recorded ones.
+
+        `outliers`: the share of a network's weights that may differ by more. Adam divides a gradient by its own size,
+        so where it is nothing but rounding, the weight may go to either side: as far as Adam can go, not farther.
+        """
         measured = [self.advance(trainer) for _ in range(self.steps)]
         for key in ("d_loss", "gradient_penalty"):
             np.testing.assert_allclose([row[key] for row in measured], self.arrays[key], atol=tolerance, rtol=0)
@@ -140,9 +144,10 @@ class Recorded:
             ("discriminator", trainer.discriminator),
             ("ema", trainer.generator_ema),
         ):
-            state = module.state_dict()
-            for key, value in self.state("final", name, module).items():
-                where = f"{name}.{key}"
-                torch.testing.assert_close(
-                    state[key].cpu(), value, atol=tolerance, rtol=0, msg=lambda text, where=where: f"{where}: {text}"
-                )
+            state, recorded = module.state_dict(), self.state("final", name, module)
+            differences = {key: (state[key].cpu() - value).abs() for key, value in recorded.items()}
+            # With bias correction and betas (0, b) step t is at most lr * sqrt(t).
+            farthest = 2 * self.config["lr"] * sum(step**0.5 for step in range(1, self.steps + 1))
+            assert {key: float(x.max()) for key, x in differences.items() if not (x <= farthest).all()} == {}, name
+            off = {key: count for key, x in differences.items() if (count := int((x > tolerance).sum()))}
+            assert sum(off.values()) <= outliers * sum(x.numel() for x in differences.values()), (name, off)

@@ -21,7 +21,7 @@ STAGE_VERSION: dict[StageName, int] = {
     "prepare": 1,
     "reference": 1,
     "classifier": 2,
-    "train": 1,
+    "train": 2,
     "score": 1,
     "table": 5,
     "cells": 2,

@@ -20,7 +20,11 @@ from transgan.schema.recipe import Precision
 
 
 def prepare_compute(threads: int, device: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
-    """Set the CPU threads of PyTorch and of every BLAS, choose deterministic kernels, and return the device.
+    """Set the CPU threads of PyTorch and of every BLAS, how a GPU chooses kernels, and return the device.
+
+    On a CPU the same work then gives the same bits. On a GPU it need not. cuDNN chooses by rule instead of by timing,
+    so the algorithms are the same, but in some of them (the backward passes of fused attention and of some
+    convolutions) several threads add to one number, in any order.
 
     Sets float32 precision (see `set_precision`). On a machine with several GPUs, each process takes one that no other
     process of this project holds. Raises UserError when `device` is "cuda" and there is no GPU.

@@ -35,10 +35,11 @@ class SelfAttention(nn.Module):
             self.relative_table = nn.Parameter(torch.empty(offsets, heads))
             nn.init.trunc_normal_(self.relative_table, std=0.02)
 
-    def forward(self, x: Tensor, noise: Tensor | None, band: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, noise: Tensor | None, band: Tensor | None = None) -> Tensor:
         """Tokens (B, T, C) in tile order -> (B, T, C).
 
-        `noise` (B, T, 1) is scaled by the learnt strength and added first. `band` limits attention to |i - j| <= band.
+        `noise` (B, T, 1) is scaled by the learnt strength and added first. `band`, an integer (), limits attention to
+        |i - j| <= band.
         """
         batch, tokens, width = x.shape
         if noise is not None and self.noise_strength is not None:
@@ -55,13 +56,13 @@ class SelfAttention(nn.Module):
         # (B * tiles, heads, length, head_dim) -> (B, T, C)
         return self.proj(out.transpose(1, 2).reshape(batch, tokens, width))  # type: ignore[no-any-return]
 
-    def attention_bias(self, length: int, band: int | None) -> Tensor | None:
+    def attention_bias(self, length: int, band: Tensor | None) -> Tensor | None:
         """The bias of the logits: relative positions (heads, length, length) and band mask (length, length), added."""
         bias = None
         if self.relative_table is not None and self.pattern is not None:
             bias = relative_bias(self.relative_table, self.pattern.tiling.height, self.pattern.tiling.width)
         if band is not None:
-            mask = band_mask(length, band, self.proj.weight.device)
+            mask = band_mask(length, band)
             bias = mask if bias is None else bias + mask
         return bias
 
@@ -93,8 +94,8 @@ class CrossAttention(nn.Module):
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
-def band_mask(length: int, band: int, device: torch.device) -> Tensor:
+def band_mask(length: int, band: Tensor) -> Tensor:
     """Mask (length, length) of the first version's local attention: 0 where |i - j| <= band, else -inf."""
-    index = torch.arange(length, device=device)
+    index = torch.arange(length, device=band.device)
     outside = (index[:, None] - index[None, :]).abs() > band
-    return torch.zeros(length, length, device=device).masked_fill(outside, float("-inf"))
+    return torch.zeros(length, length, device=band.device).masked_fill(outside, float("-inf"))

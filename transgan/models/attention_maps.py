@@ -51,14 +51,14 @@ def attention_distances(generator: nn.Module, z: Tensor, noise: Tensor | None) -
     return torch.stack([sums[layer] / len(z) for _, layer in layers]).cpu()
 
 
-def attention_weights(layer: SelfAttention, x: Tensor, noise: Tensor | None, band: int | None) -> Tensor:
+def attention_weights(layer: SelfAttention, x: Tensor, noise: Tensor | None, band: Tensor | None) -> Tensor:
     """Attention weights of a layer for inputs x (B, T, C): (B * T / length, heads, length, length), rows of sum 1."""
     query, key, bias = _query_key_bias(layer, x, noise, band)
     return _weights(query, key, bias)
 
 
 def _query_key_bias(
-    layer: SelfAttention, x: Tensor, noise: Tensor | None, band: int | None
+    layer: SelfAttention, x: Tensor, noise: Tensor | None, band: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Queries and keys (B * T / length, heads, length, d) of a layer, and its bias (heads or 1, length, length)."""
     assert layer.pattern is not None
@@ -78,7 +78,9 @@ def _weights(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
     return weights
 
 
-def _mean_distance(layer: SelfAttention, x: Tensor, noise: Tensor | None, band: int | None, resolution: int) -> Tensor:
+def _mean_distance(
+    layer: SelfAttention, x: Tensor, noise: Tensor | None, band: Tensor | None, resolution: int
+) -> Tensor:
     """Attention distance of one layer for its inputs (B, T, C), mean over images and queries: (heads,)."""
     assert layer.pattern is not None
     tiling = layer.pattern.tiling

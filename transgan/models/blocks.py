@@ -38,7 +38,7 @@ class BlockInputs:
     context: Tensor | None = None  # (B, S, D) embedding of the latent
     recompute: bool = False  # activation checkpointing
 
-    def apply(self, block: nn.Module, x: Tensor, band: int | None = None) -> Tensor:
+    def apply(self, block: nn.Module, x: Tensor, band: Tensor | None = None) -> Tensor:
         """The next block's output for tokens x (B, T, C)."""
         out: Tensor = apply_block(block, x, next(self.noise), self.context, band, recompute=self.recompute)
         return out
@@ -63,7 +63,7 @@ class Block(nn.Module):
         self.contract = nn.Linear(shape.mlp_ratio * shape.width, shape.width)
 
     def forward(
-        self, x: Tensor, noise: Tensor | None = None, context: Tensor | None = None, band: int | None = None
+        self, x: Tensor, noise: Tensor | None = None, context: Tensor | None = None, band: Tensor | None = None
     ) -> Tensor:
         """Tokens (B, T, C), noise (B, T, 1) and context (B, S, D) -> (B, T, C). For `band` see `SelfAttention`."""
         if self.cross_attention is not None and context is not None:
@@ -94,7 +94,6 @@ class Stage(nn.Module):
     ) -> None:
         super().__init__()
         self.side = side
-        self.norm = shape.norm
         self.position = (
             nn.Parameter(nn.init.trunc_normal_(torch.empty(1, side * side, shape.width), std=0.02))
             if absolute_position
@@ -107,15 +106,12 @@ class Stage(nn.Module):
         self.noise_tokens = [side * side + class_token if shape.noise else 0] * len(patterns)
 
     def forward(
-        self, x: Tensor, inputs: BlockInputs, band: int | None = None, class_token: Tensor | None = None
+        self, x: Tensor, inputs: BlockInputs, band: Tensor | None = None, class_token: Tensor | None = None
     ) -> Tensor:
         """Tokens (B, side * side, C) -> the same shape, or one token more if `class_token` (1, 1, C) is given.
 
-        `band` is the locality mask of the last block.
+        `band` limits the attention of the last block.
         """
-        if self.norm == "layer":
-            # A transposed map would stay transposed from sum to sum, and every layer norm would copy it.
-            x = x.contiguous()
         if self.position is not None:
             x = x + self.position
         if class_token is not None:

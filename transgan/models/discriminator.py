@@ -6,6 +6,7 @@ The image enters every stage again, in patches of twice the size. A class token 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transgan.models.base import DiscriminatorNetwork
@@ -67,7 +68,7 @@ class Discriminator(DiscriminatorNetwork):
         class_token_first = self.class_token if self.last_block is None else None
         x = images.new_empty(0)
         for i, (embed, stage, side) in enumerate(zip(self.patches, self.stages, self._sides, strict=True)):
-            tokens = embed(images).flatten(2).transpose(1, 2)  # (B, C', side, side) -> (B, side * side, C')
+            tokens = embed(images)  # (B, side * side, C')
             # The previous scale, pooled from (B, 4 * side * side, C) to (B, side * side, C), adds its channels.
             x = stage(
                 torch.cat([average_pool(x, 2 * side), tokens], 2) if i else tokens,
@@ -80,11 +81,36 @@ class Discriminator(DiscriminatorNetwork):
         return self.head(self.norm(x[:, 0])).squeeze(1)  # type: ignore[no-any-return]
 
 
-def patch_embedding(config: TransformerDiscriminator, scale: int) -> nn.Conv2d:
-    """The linear map from patches to tokens at one scale, counted from 0. The first may overlap (docs/paper.md 4.5)."""
+class PatchEmbedding(nn.Conv2d):
+    """The linear map from patches of the image to tokens.
+
+    It has the weights of a convolution whose stride is the distance of patches, but is computed as a product with the
+    patches. The double backward of the convolution would correlate whole maps with each other, as kernels, and no
+    library is made for kernels of that size.
+    """
+
+    def __init__(self, channels: int, side: int, stride: int) -> None:
+        """Patches of `side` x `side` pixels, `stride` pixels from one to the next. They may overlap."""
+        super().__init__(3, channels, side, stride, (side - stride) // 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) -> tokens (B, H / stride * W / stride, C)."""
+        (side, _), (stride, _) = self.kernel_size, self.stride
+        if side == stride:
+            batch, channels, height, width = images.shape
+            # (B, 3, rows, side, columns, side) -> (B, rows, columns, 3, side, side)
+            patches = images.view(batch, channels, height // side, side, width // side, side).permute(0, 2, 4, 1, 3, 5)
+            patches = patches.reshape(batch, -1, channels * side * side)
+        else:
+            patches = F.unfold(images, side, padding=(side - stride) // 2, stride=stride).transpose(1, 2)
+        return F.linear(patches, self.weight.flatten(1), self.bias)
+
+
+def patch_embedding(config: TransformerDiscriminator, scale: int) -> PatchEmbedding:
+    """The patch embedding of one scale, counted from 0. Patches of the first may overlap (docs/paper.md 4.5)."""
     patch = config.patch * 2**scale
     overlap = config.overlapping and scale == 0
-    return nn.Conv2d(3, config.embeddings[scale], 2 * patch if overlap else patch, patch, patch // 2 if overlap else 0)
+    return PatchEmbedding(config.embeddings[scale], 2 * patch if overlap else patch, patch)
 
 
 def _initialize(module: nn.Module) -> None:

@@ -17,6 +17,8 @@ class Generator(GeneratorNetwork):
     locality schedule of the paper's first version.
     """
 
+    band_width: Tensor | None
+
     def __init__(self, config: TransformerGenerator) -> None:
         super().__init__()
         self.config = config
@@ -49,11 +51,17 @@ class Generator(GeneratorNetwork):
         self.image_side = config.bottom_width if config.image_input else 0
         self._noise_tokens = [tokens for stage in stages for tokens in stage.noise_tokens]
         self.noise_width = sum(self._noise_tokens)
+        # A tensor, so that compiled code serves every width. Not on the device "meta": no checkpoint has its value.
+        width = torch.zeros((), dtype=torch.int64, device="cpu") if config.locality_band else None
+        self.register_buffer("band_width", width, persistent=False)
         self.set_progress(0)
 
     def set_progress(self, images: int) -> None:
         """Choose the locality band for the time when the discriminator has been shown `images` real images."""
-        self._band = next((step.width for step in self.config.locality_band if images < step.until), None)
+        width = next((step.width for step in self.config.locality_band if images < step.until), None)
+        self._has_band = width is not None
+        if self.band_width is not None and width is not None:
+            self.band_width.fill_(width)
 
     def forward(self, z: Tensor, noise: Tensor | None = None) -> Tensor:
         """z (B, latent) -> images (B, 3, H, W).
@@ -80,12 +88,13 @@ class Generator(GeneratorNetwork):
     def _grow(self, x: Tensor, inputs: BlockInputs) -> Tensor:
         """Tokens of the first stage (B, bottom_width^2, width) -> images (B, 3, H, W)."""
         side = self.config.bottom_width
+        band = self.band_width if self._has_band else None
         for i, (config, stage) in enumerate(zip(self.config.stages, self.stages, strict=True)):
             if i:
                 x = blur(x, side) if config.blur else x
                 x = pixel_shuffle(x, side) if config.upsample == "pixel_shuffle" else bicubic(x, side)
                 side *= 2
-            x = stage(x, inputs, self._band if i == len(self.stages) - 1 else None)
+            x = stage(x, inputs, band if i == len(self.stages) - 1 else None)
         # (B, H * W, 3) -> (B, 3, H, W)
         return self.to_rgb(x).transpose(1, 2).reshape(len(x), 3, side, side)  # type: ignore[no-any-return]
 

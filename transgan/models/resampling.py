@@ -3,12 +3,9 @@
 All of them take tokens (batch, tokens, channels) of a square map in raster order.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-# Bicubic x4 (a = -0.75, half-pixel centres, clamped borders), followed by averages of 4 x 4 pixels, equals this
-# separable filter over the pixels -2 to 2.
-BLUR_TAPS = (-0.01904296875, 0.08984375, 0.8583984375, 0.08984375, -0.01904296875)
 
 
 def pixel_shuffle(x: Tensor, side: int) -> Tensor:
@@ -21,20 +18,15 @@ def pixel_shuffle(x: Tensor, side: int) -> Tensor:
 
 def bicubic(x: Tensor, side: int) -> Tensor:
     """(B, side^2, C) -> (B, (2 side)^2, C) by bicubic interpolation."""
-    larger = F.interpolate(_to_map(x, side), scale_factor=2, mode="bicubic", align_corners=False)
-    return larger.flatten(2).transpose(1, 2)  # (B, C, 2 side, 2 side) -> (B, (2 side)^2, C)
+    return _resampled(x, side, _bicubic_matrix(side, 2, x.device))
 
 
 def blur(x: Tensor, side: int) -> Tensor:
     """(B, side^2, C) -> the same shape: the low-pass filter before a pixel shuffle (docs/paper.md 4.5).
 
-    The released code upsamples by 4 and averages. The filter here gives the same numbers without the larger map.
+    It is bicubic upsampling by 4 followed by averages of 4 x 4 pixels, as in the released code.
     """
-    x = F.pad(_to_map(x, side), (2, 2, 2, 2), mode="replicate")
-    for dim in (2, 3):
-        first, *others = [tap * x.narrow(dim, i, side) for i, tap in enumerate(BLUR_TAPS)]
-        x = sum(others, start=first)
-    return x.flatten(2).transpose(1, 2)
+    return _resampled(x, side, _bicubic_matrix(side, 4, x.device).view(side, 4, side).mean(1))
 
 
 def average_pool(x: Tensor, side: int) -> Tensor:
@@ -44,6 +36,21 @@ def average_pool(x: Tensor, side: int) -> Tensor:
     return x.reshape(batch, side // 2, 2, side // 2, 2, channels).mean(4).mean(2).reshape(batch, tokens // 4, channels)
 
 
-def _to_map(x: Tensor, side: int) -> Tensor:
-    """(B, side^2, C) -> (B, C, side, side)."""
-    return x.transpose(1, 2).reshape(len(x), -1, side, side)
+def _bicubic_matrix(side: int, factor: int, device: torch.device) -> Tensor:
+    """Bicubic upsampling (a = -0.75, half-pixel centres, clamped borders) of a row of pixels: (factor * side, side)."""
+    rows = torch.eye(side, device=device)[None, None]
+    return F.interpolate(rows, (factor * side, side), mode="bicubic", align_corners=False)[0, 0]
+
+
+def _resampled(x: Tensor, side: int, matrix: Tensor) -> Tensor:
+    """(B, side^2, C) -> (B, out^2, C): both directions of the map, one after the other, by `matrix` (out, side).
+
+    Torch's bicubic kernel for GPUs uses a thread for each position of the map, which then goes through images and
+    channels alone, and its backward pass adds atomically. Not under autocast, so that the map keeps its precision.
+    """
+    batch, out = len(x), len(matrix)
+    matrix = matrix.to(x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        x = matrix @ x.reshape(batch, side, -1)  # (B, side, side * C) -> (B, out, side * C)
+        x = matrix @ x.view(batch * out, side, -1)  # (B * out, side, C) -> (B * out, out, C)
+    return x.view(batch, out * out, -1)

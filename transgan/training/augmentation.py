@@ -35,8 +35,8 @@ class Operation:
     image: int  # numbers per image: the first columns
     group: int  # numbers per batch group: the last columns
     apply: Apply
-    # Further arguments. They stay on the device: sending them in every step would make the step wait for it.
-    constants: Callable[[], tuple[np.ndarray, ...]] = tuple
+    # Further arguments, by the images' side. They stay on the device: a step that sent them would wait for it.
+    constants: Callable[[int], tuple[np.ndarray, ...]] = lambda side: ()
 
 
 class Augmentation:
@@ -51,7 +51,7 @@ class Augmentation:
             )
         self.operations = [OPERATIONS[name] for name in names]
         self._constants = [
-            tuple(torch.tensor(array, dtype=torch.float32, device=device) for array in operation.constants())
+            tuple(torch.tensor(array, dtype=torch.float32, device=device) for array in operation.constants(side))
             for operation in self.operations
         ]
         self.probability = probability
@@ -174,21 +174,19 @@ def _hue(images: Tensor, numbers: Tensor, _: float) -> Tensor:
     return images * angle.cos() + across * angle.sin() + images.mean(1, keepdim=True) * (1 - angle.cos())
 
 
-def _filter(images: Tensor, numbers: Tensor, _: float, power: Tensor, bank: Tensor) -> Tensor:
-    """Amplify each of four frequency bands by 2^N(0, 1), with FILTER_PROBABILITY. Numbers: coins (4), gains (4)."""
+def _filter(images: Tensor, numbers: Tensor, _: float, power: Tensor, bands: Tensor) -> Tensor:
+    """Amplify each of four frequency bands by 2^N(0, 1), with FILTER_PROBABILITY. Numbers: coins (4), gains (4).
+
+    Each image is multiplied by a matrix of its own from both sides. A convolution with a filter per image would be a
+    grouped one, whose double backward in eager mode computes a gradient of the filters, group by group.
+    """
     coins, gains = numbers.view(-1, 2, 4).unbind(1)
     normal = math.sqrt(2) * torch.erfinv((2 * gains - 1).clamp(-0.999999, 0.999999))
     gains = torch.where(coins < FILTER_PROBABILITY, torch.exp2(normal), 1.0)
     # Divide by the root of the power that amplifying each band alone would give, so that the expected power stays.
     gains = gains / sqrt(1 + power * (gains.square() - 1)).prod(1, keepdim=True)
-    taps = gains @ bank
-    batch, channels, height, width = images.shape
-    pad = taps.shape[1] // 2
-    kernels = taps.repeat_interleave(channels, 0)
-    flat = F.pad(images.reshape(1, batch * channels, height, width), (pad, pad, pad, pad), mode="reflect")
-    flat = F.conv2d(flat, kernels[:, None, None, :], groups=batch * channels)
-    flat = F.conv2d(flat, kernels[:, None, :, None], groups=batch * channels)
-    return flat.view_as(images)
+    matrix = torch.einsum("bk,kij->bij", gains, bands).unsqueeze(1)
+    return matrix @ images @ matrix.mT
 
 
 _BANK: list[np.ndarray] = []
@@ -211,6 +209,14 @@ def _filter_bank() -> np.ndarray:
     return _BANK[0]
 
 
+def _filter_matrices(side: int) -> np.ndarray:
+    """The filters of the bank as matrices (4, side, side) over the pixels of a row, which is reflected at its ends."""
+    bank = _filter_bank()
+    taps = bank.shape[1]
+    padded = np.pad(np.eye(side), ((taps // 2, taps // 2), (0, 0)), mode="reflect")
+    return np.tensordot(bank, np.stack([padded[k : k + side] for k in range(taps)]), 1)
+
+
 # By name in `recipe.augment`.
 OPERATIONS: dict[str, Operation] = {
     "translation": Operation(2, 0, _translate(0.2)),
@@ -218,7 +224,7 @@ OPERATIONS: dict[str, Operation] = {
     "color": Operation(3, 0, _color),
     "erase_ratio": Operation(2, 3, _erase(lambda side: (int(0.2 * side), int(0.7 * side)))),
     "stl_erase_ratio": Operation(2, 3, _erase(lambda side: (20, side // 2 + 20))),
-    "filter": Operation(8, 0, _filter, lambda: (np.array(EXPECTED_POWER), _filter_bank())),
+    "filter": Operation(8, 0, _filter, lambda side: (np.array(EXPECTED_POWER), _filter_matrices(side))),
     "hue": Operation(2, 0, _hue),
     "diffaug_translation": Operation(2, 0, _translate(0.125)),
     "diffaug_cutout": Operation(2, 0, _diffaug_cutout),

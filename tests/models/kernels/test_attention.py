@@ -1,13 +1,20 @@
 """The attention function: every way to compute it gives the same numbers and derivatives as torch's math backend."""
 
+import functools
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from tests.conftest import ROOT
+from transgan.config import plan as plans
 from transgan.models import double_backward
+from transgan.models.grid_attention import attention_patterns
 from transgan.models.kernels.attention import attention, fused_attention, math_attention
+from transgan.models.relative_position import relative_bias
+from transgan.schema.model import TransformerGenerator
 
 IMAGES, HEADS = 2, 3
 GPU = "cuda"
@@ -127,6 +134,68 @@ def test_padding_heads_for_a_fused_kernel_changes_nothing(width, multiple):
     torch.testing.assert_close(padded, plain)
     direction = torch.randn_like(plain)
     torch.testing.assert_close(*(torch.autograd.grad(out, inputs, direction) for out in (padded, plain)))
+
+
+Size = tuple[int, int, int]  # height and width of a tile, channels of a head
+
+
+def biased_sizes() -> set[Size]:
+    """All attention with a bias of relative positions that params.yaml has at the paper's size."""
+    sizes: set[Size] = set()
+    for run in plans.load(ROOT / "params.yaml", "paper").runs.values():
+        for config in (run.model.generator, run.model.discriminator):
+            if config.family != "transformer" or not config.relative_position:
+                continue
+            if isinstance(config, TransformerGenerator):
+                sides = config.sides
+            else:
+                sides = tuple(run.dataset.resolution // (config.patch * 2**i) for i in range(len(config.stages)))
+            for stage, side, width in zip(config.stages, sides, config.widths, strict=True):
+                for pattern in attention_patterns(stage.blocks, config.wide, side):
+                    if pattern.landmarks is None:
+                        sizes.add((pattern.tiling.height, pattern.tiling.width, width // config.heads))
+    return sizes
+
+
+def biased_attention(compute, device: str, dtype: torch.dtype, size: Size) -> list[Tensor]:
+    """Output and gradients of `compute` with a learnt bias of relative positions, for one image and two heads."""
+    height, width, channels = size
+    torch.compiler.reset()  # a graph for every size, of which there are more than may be compiled of one function
+    torch.manual_seed(0)
+    qkv = torch.randn(1, height * width, 3, 2, channels).to(device, dtype).requires_grad_()
+    table = torch.randn((2 * height - 1) * (2 * width - 1), 2).to(device, dtype).requires_grad_()
+
+    def function(qkv: Tensor, table: Tensor) -> Tensor:
+        query, key, value = (part.transpose(1, 2) for part in qkv.unbind(2))
+        return compute(query, key, value, relative_bias(table, height, width))
+
+    out = (torch.compile(function, fullgraph=True) if compute is fused_attention else function)(qkv, table)
+    return [x.detach().cpu().double() for x in (out, *torch.autograd.grad(out.float().square().sum(), (qkv, table)))]
+
+
+def assert_compiled_is_exact(device: str, dtype: torch.dtype, tolerance: float) -> None:
+    """Of every size of params.yaml."""
+    errors = {}
+    for size in sorted(biased_sizes()):
+        compiled = biased_attention(fused_attention, device, dtype, size)
+        exact = biased_attention(math_attention, "cpu", torch.float64, size)
+        errors[size] = max(((x - y).norm() / y.norm()).item() for x, y in zip(compiled, exact, strict=True))
+    assert {(8, 8, 256), (32, 32, 16), (16, 16, 4), (64, 64, 72)} <= set(errors)
+    assert {size: error for size, error in errors.items() if not error < tolerance} == {}
+
+
+@pytest.mark.slow
+def test_compiled_attention_with_a_bias_is_exact(monkeypatch):
+    # Without code generation: it is not the code of a GPU. Tested is that everything is captured and differentiated.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    assert_compiled_is_exact("cpu", torch.float32, 1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 2e-2)])
+def test_compiled_fused_kernels_of_a_gpu_are_exact(dtype, tolerance):
+    assert_compiled_is_exact(GPU, dtype, tolerance)
 
 
 @pytest.mark.gpu

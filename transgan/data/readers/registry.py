@@ -8,7 +8,6 @@ from transgan.data.readers.celebahq import CelebaHqReader
 from transgan.data.readers.cifar10 import Cifar10Reader
 from transgan.data.readers.digits import DigitsReader
 from transgan.data.readers.folder import FolderReader
-from transgan.data.readers.lsun import LsunReader
 from transgan.data.readers.stl10 import Stl10Reader
 from transgan.data.sources import catalog
 from transgan.errors import UserError
@@ -42,4 +41,13 @@ def open_reader(config: DatasetConfig, scratch: Path) -> Reader:
         case "celebahq":
             return CelebaHqReader(config, first)
         case "lsun":
-            return LsunReader(config, first, scratch)
+            return _lsun_reader(config, first, scratch)
+
+
+def _lsun_reader(config: DatasetConfig, path: Path, scratch: Path) -> Reader:
+    """LSUN alone needs the package lmdb, which a machine that only trains may lack."""
+    try:
+        from transgan.data.readers.lsun import LsunReader
+    except ModuleNotFoundError as error:
+        raise UserError(f"source lsun: {error}; install it: pip install {error.name}") from error
+    return LsunReader(config, path, scratch)

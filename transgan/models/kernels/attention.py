@@ -43,7 +43,9 @@ def fused_attention(
     if padding:
         query, key, value = (F.pad(x, (0, padding)) for x in (query, key, value))
     scale = width**-0.5 if padding else None
-    out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None].to(query.dtype), scale=scale)
+    # The kernels need consecutive keys (pytorch issue 139424). `relative_bias` has them already, and is not copied.
+    mask = bias.to(query.dtype).contiguous()[None]
+    out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
     return out[..., :width] if padding else out
 
 

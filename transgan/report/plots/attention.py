@@ -96,7 +96,7 @@ def _last_of_each_stage(module: nn.Module) -> dict[str, SelfAttention]:
     return {stage_title(name): layer for name, layer in attention_layers(module)}
 
 
-def _maps(layer: SelfAttention, x: torch.Tensor, noise: torch.Tensor | None, band: int | None) -> np.ndarray:
+def _maps(layer: SelfAttention, x: torch.Tensor, noise: torch.Tensor | None, band: torch.Tensor | None) -> np.ndarray:
     """(pixels, side, side): attention of the pixels' queries over the whole map, zero outside their tiles."""
     assert layer.pattern is not None
     tiling = layer.pattern.tiling
