@@ -1,8 +1,10 @@
-"""docs/performance.md: the text of performance-page.md with the table of what train_step.py measured."""
+"""docs/performance.md: the text of performance-page.md, with what train_step.py and gpu_session.py have measured."""
 
 import json
 from pathlib import Path
 from typing import Any
+
+from gpu_page import gpu_part
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"
@@ -17,7 +19,9 @@ def page(folder: Path) -> str:
     """docs/performance.md from every result in a folder."""
     results = [json.loads(path.read_text()) for path in sorted(folder.glob("train_step-*.json"))]
     machines = sorted({f"{result['machine']['cpu']}, {result['machine']['cores']} cores" for result in results})
+    session = folder / "gpu_session.json"
     text = (HERE / "performance-page.md").read_text()
+    text = text.replace("<!-- gpu -->", gpu_part(json.loads(session.read_text()) if session.exists() else None))
     text = text.replace("<!-- table -->", "\n".join([*HEADER, *map(_row, results)]))
     return text.replace("<!-- machines -->", "\n".join(f"Machine: {machine}" for machine in machines))
 

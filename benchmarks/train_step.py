@@ -167,16 +167,14 @@ def gathered_bias(table: Tensor, height: int, width: int) -> Tensor:
     return table[index.view(-1)].view(len(row), len(row), -1).permute(2, 0, 1)
 
 
-class Pair:
-    """This project's step and the plain loop, on copies of the same networks and the same random numbers."""
+class ProductStep:
+    """This project's step on a run's networks, with random images in place of real ones."""
 
     def __init__(self, run: Run, recipe: RecipeConfig, device: torch.device) -> None:
         self.recipe, self.device = recipe, device
         generator = build_generator(run.model.generator).to(device)
         discriminator = build_discriminator(run.model.discriminator, run.dataset.resolution).to(device)
-        plain = copy.deepcopy(generator), copy.deepcopy(discriminator)
         self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), ProcessGroup())
-        self.plain = PlainLoop(recipe, *plain, self.trainer)
         self.random_inputs = RandomInputs(
             RandomStreams(0, device), recipe, self.trainer.augmentation, generator, discriminator
         )
@@ -192,6 +190,15 @@ class Pair:
     def step(self) -> None:
         """One D step and, if it is due, one G step."""
         self.trainer.training_step(self.real, self.random_inputs)
+
+
+class Pair(ProductStep):
+    """This project's step and the plain loop, on copies of the same networks and the same random numbers."""
+
+    def __init__(self, run: Run, recipe: RecipeConfig, device: torch.device) -> None:
+        super().__init__(run, recipe, device)
+        copies = copy.deepcopy((self.trainer.generator, self.trainer.discriminator))
+        self.plain = PlainLoop(recipe, *copies, self.trainer)
 
     def released(self) -> None:
         """One iteration of the plain loop."""
