@@ -147,7 +147,8 @@ def run_limited(command: Sequence[str], limit: float, log: Path, variables: Mapp
 
 def environment(work: Path) -> dict[str, str]:
     """Variables of a step: where it finds its modules, the product and the packages that travelled."""
-    paths = [work / "site", HERE, HERE.parent, *filter(None, [os.environ.get("PYTHONPATH")])]
+    # torch-fidelity's wheel has a package `tests`, so the project's own folders come first.
+    paths = [HERE, HERE.parent, work / "site", *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(map(str, paths)),

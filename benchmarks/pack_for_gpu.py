@@ -20,8 +20,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_MIB = 64.0
-# What the product needs beyond the packages that a machine with PyTorch has. Their own needs are listed too.
-PACKAGES = ("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "torch-fidelity", "lmdb")
+# What the product needs beyond the packages that a machine with PyTorch has: pydantic with its own needs, and two more.
+PACKAGES = (
+    *("pydantic", "pydantic-core", "annotated-types", "typing-inspection", "typing-extensions"),
+    *("torch-fidelity", "lmdb"),
+)
 PYTHON = "3.12"
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 # Tracked files that a session does not need.

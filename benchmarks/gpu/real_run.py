@@ -64,7 +64,7 @@ def run(step: Step) -> None:
     changes = {
         "images": max(images, 1),
         "precision": setting.precision,
-        "compile": setting.compile and not step.dry_run,
+        "compile": setting.compile,
         "log_images": max(images // ROWS, 1),
         "dynamics": {"points": 4, "first": max(images // 8, 1)},
         "threads": 1 if step.dry_run else 8,
@@ -92,7 +92,7 @@ def measured_settings(step: Step) -> list[Setting]:
         if "images_per_second" in part["results"]:
             settings.append(Setting(precision, False, part["results"]["images_per_second"]))
     compiled = step.earlier("compiled_step").get("parts", {}).get("compiled", {}).get("results", {})
-    if "images_per_second" in compiled:
+    if "images_per_second" in compiled and not step.dry_run:  # compiling takes minutes
         settings.append(Setting("bfloat16", True, compiled["images_per_second"], compiled["compile_seconds"]))
     return settings or [Setting("bfloat16", False, UNKNOWN_RATE)]
 

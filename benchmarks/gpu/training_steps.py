@@ -26,6 +26,8 @@ CIFAR10 = "transgan-cifar10"
 def changed_recipe(run: Run, **changes: Any) -> RecipeConfig:
     """The run's recipe for one device, with changes; a batch group divides both batches."""
     recipe = run.recipe.model_copy(update={"devices": 1, **changes})
+    if recipe.batch_group == 0:
+        return recipe
     group = math.gcd(recipe.batch_group, recipe.batch, recipe.generator_batch)
     return recipe.model_copy(update={"batch_group": group})
 
