@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+import torch._dynamo  # optimizers import it when they are built: seconds in each part, if not before it is forked
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 from train_step import ProductStep, peak_memory

@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 
 MIB = 2**20
 # Packages that a machine with PyTorch may lack and that do not travel.
-ABSENT = ("mlflow", "snakemake", "dvc")
+ABSENT = ("mlflow", "snakemake", "dvc", "lmdb")
 BLOCKER = f"""
 import sys
 class Absent:
