@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.conftest import ROOT
 from transgan.commands import show_plan
 from transgan.config import plan as plans
-from transgan.cost import budget, calibrate
+from transgan.config.plan import Run
+from transgan.cost import budget, calibrate, counts
 from transgan.errors import UserError
 from transgan.utils import files
 
@@ -50,6 +52,38 @@ def test_the_rate_of_a_named_device_is_a_share_of_its_published_peak(project: Pa
     assert "assumed, not measured" in rate.basis
 
 
+def computed(run: Run, precision: str, compile: bool | str) -> Run:
+    return run.model_copy(update={"recipe": run.recipe.model_copy(update={"precision": precision, "compile": compile})})
+
+
+@pytest.mark.parametrize(("name", "days"), [("transgan-cifar10", 15), ("transgan-celebahq256", 84)])
+def test_a_v100_takes_about_as_long_in_float32_as_the_authors_report(name: str, days: float) -> None:
+    """They report 12 and 96 GPU-days (docs/workflow.md)."""
+    plan, rate = plans.load(ROOT / "params.yaml", "paper"), budget.assumed_rate("V100")
+    eflop = counts.eflop(plan, name)
+    assert eflop is not None
+    run = plan.run(name)
+    hours = rate.hours(computed(run, "float32", False), eflop)
+    assert hours == pytest.approx(24 * days, rel=0.02)
+    assert rate.hours(computed(run, "tf32", False), eflop) == hours  # a V100 has no TF32
+
+
+def test_assumed_hours_fall_with_precision_and_compilation_as_the_roofline_does(project: Path) -> None:
+    run, rate = plans.load().run("one-cifar10"), budget.assumed_rate("H100")
+    hours = {
+        (precision, compile): rate.hours(computed(run, precision, compile), 1.0)
+        for precision in budget.PRECISIONS
+        for compile in (False, "auto")
+    }
+    # Milliseconds of an iteration: 532, 195 and 166 in eager mode, 86 less when compiled.
+    assert hours["float32", False] / hours["tf32", False] == pytest.approx(532 / 195, rel=0.2)
+    assert hours["float32", False] / hours["bfloat16", False] == pytest.approx(532 / 166, rel=0.2)
+    for precision, eager in (("float32", 532), ("tf32", 195), ("bfloat16", 166)):
+        ratio = hours[precision, False] / hours[precision, "auto"]
+        assert ratio == pytest.approx(eager / (eager - 86), rel=0.05)
+    assert "roofline" in rate.basis
+
+
 def test_an_unknown_device_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match="RTX 4090"):
         budget.assumed_rate("B200")
@@ -73,8 +107,8 @@ def test_a_calibration_is_scaled_to_other_precisions_by_their_matrix_products(pr
     assert rate.flops == {"float32": pytest.approx(0.5e12), "bfloat16": pytest.approx(2e12)}
     run = next(iter(plan.runs.values()))
     assert rate.hours(run, 1.0) is not None
-    rounded = run.model_copy(update={"recipe": run.recipe.model_copy(update={"precision": "tf32"})})
-    assert rate.hours(rounded, 1.0) is None  # this precision was not measured
+    assert rate.hours(computed(run, "bfloat16", True), 1.0) == rate.hours(computed(run, "bfloat16", False), 1.0)
+    assert rate.hours(computed(run, "tf32", False), 1.0) is None  # this precision was not measured
 
 
 def test_runs_and_data_that_tables_share_count_once_in_the_total(

@@ -1,4 +1,4 @@
-"""Which snapshots a recipe takes, and at which of them it measures FID."""
+"""Which snapshots a recipe takes, at which of them it measures FID, and where it is compiled."""
 
 from typing import Any
 
@@ -42,3 +42,17 @@ def test_no_given_counts_leave_no_trace_in_the_plain_configuration() -> None:
 def test_a_count_below_one_is_refused() -> None:
     with pytest.raises(ValidationError):
         recipe(at=[0])
+
+
+@pytest.mark.parametrize(("value", "cpu", "gpu"), [(False, False, False), (True, True, True), ("auto", False, True)])
+def test_auto_compiles_on_a_gpu_and_not_on_a_cpu(value: bool | str, cpu: bool, gpu: bool) -> None:
+    content = {"images": 1000, "ema": {"beta": 0.9}, "compile": value}
+    assert RecipeConfig.model_validate(content).compiled_on("cpu") == cpu
+    assert RecipeConfig.model_validate(content).compiled_on("cuda") == gpu
+
+
+@pytest.mark.parametrize("value", [True, "auto"])
+def test_recomputation_excludes_compilation(value: bool | str) -> None:
+    content = {"images": 1000, "ema": {"beta": 0.9}, "compile": value, "checkpoint_activations": True}
+    with pytest.raises(ValidationError, match="write `compile: false`"):
+        RecipeConfig.model_validate(content)

@@ -6,6 +6,7 @@ statistics and networks follow from params.yaml, those of archives from the cata
 they differ between machines.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,10 +26,20 @@ EXA = 1e18
 SECONDS_PER_HOUR = 3600.0
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
-# Assumed share of a device's peak that training reaches. With the share for float32, CIFAR-10 takes 15 GPU-days and
-# CelebA-HQ 84 on a V100; the authors report 12 (their issue 48, no GPU named) and 96 (issue 81). The others are
-# guesses: tensor cores reach a smaller share on such narrow matrices.
-ASSUMED_SHARE = {"float32": 0.4, "tf32": 0.2, "bfloat16": 0.2}
+# Assumed share of a device's peak that training reaches, by `arithmetic`. With the share for float32, CIFAR-10 takes
+# 15 GPU-days and CelebA-HQ 84 on a V100; the authors report 12 (their issue 48, no GPU named) and 96 (issue 81). The
+# others are of a roofline of the CIFAR-10 pair on an H100, in which every operator takes the time for its bytes at 2.6
+# TB/s or for its products at 280 (TF32) or 550 TFLOP/s (bfloat16), whichever is longer. An iteration of 15.9 TFLOP then
+# takes 195 ms in TF32 and 166 ms in bfloat16. Compilation is expected to save 86 ms of passes over memory.
+# Memory limits training, so the faster a device's tensor cores, the smaller the share.
+ASSUMED_SHARE = {
+    "float32": 0.4,
+    "float32, compiled": 0.48,
+    "tf32": 0.16,
+    "tf32, compiled": 0.29,
+    "bfloat16": 0.1,
+    "bfloat16, compiled": 0.2,
+}
 
 Part = Literal["archives", "packs", "references", "runs"]
 DiskNeed = dict[tuple[Part, StageSubject], float]  # bytes by part and what it is of
@@ -36,7 +47,10 @@ DiskNeed = dict[tuple[Part, StageSubject], float]  # bytes by part and what it i
 
 @dataclass(frozen=True)
 class Device:
-    """A device's published peak rates in TFLOP/s for dense matrix products, and its memory in GiB."""
+    """A device's published peak rates in TFLOP/s for dense matrix products, and its memory in GiB.
+
+    A precision without a rate of its own is computed in float32.
+    """
 
     title: str
     peak: Mapping[str, float]
@@ -50,7 +64,7 @@ DEVICES: dict[str, Device] = {
     "RTX 4090": Device("NVIDIA GeForce RTX 4090", {"float32": 82.6, "tf32": 82.6, "bfloat16": 165.2}, 24),
     "V100": Device(
         "NVIDIA V100 SXM2 32 GB (no TF32, no bfloat16: computed at the float32 rate)",
-        {"float32": 15.7, "tf32": 15.7, "bfloat16": 15.7},
+        {"float32": 15.7},
         32,
     ),
 }
@@ -60,7 +74,7 @@ DEVICES: dict[str, Device] = {
 class Rate:
     """How fast one device trains.
 
-    `flops` is operations a second by precision, `memory` is in bytes, `basis` is a sentence on where the rate comes
+    `flops` is operations a second by `arithmetic`, `memory` is in bytes, `basis` is a sentence on where the rate comes
     from.
     """
 
@@ -71,8 +85,12 @@ class Rate:
     basis: str
 
     def hours(self, run: Run, eflop: float) -> float | None:
-        """Device-hours that `eflop` of a run's training take; None if its precision was not measured."""
-        flops = self.flops.get(run.recipe.precision)
+        """Device-hours that `eflop` of a run's training take; None if its precision was not measured.
+
+        A compiled run takes as long as an eager one where no rate of compiled code is known.
+        """
+        precision = run.recipe.precision
+        flops = self.flops.get(arithmetic(precision, bool(run.recipe.compile))) or self.flops.get(precision)
         return eflop * EXA / flops / SECONDS_PER_HOUR if flops else None
 
     def plain(self) -> dict[str, Any]:
@@ -96,14 +114,25 @@ def assumed_rate(name: str) -> Rate:
             f"--device {name}: unknown; known devices are {', '.join(DEVICES)}; "
             "for this machine's device use --calibrate"
         )
-    shares = ", ".join(f"{precision} {share:.0%}" for precision, share in ASSUMED_SHARE.items())
+    flops = {}
+    for precision, compiled in itertools.product(PRECISIONS, (False, True)):
+        computed = precision if precision in device.peak else "float32"
+        share = ASSUMED_SHARE[arithmetic(computed, compiled)]
+        flops[arithmetic(precision, compiled)] = device.peak[computed] * 1e12 * share
+    shares = "; ".join(f"{name} {share:.0%}" for name, share in ASSUMED_SHARE.items())
     return Rate(
         device.title,
         False,
-        {precision: device.peak[precision] * 1e12 * share for precision, share in ASSUMED_SHARE.items()},
+        flops,
         int(device.memory_gib * GIB),
-        f"assumed, not measured: training at a share of the published dense peak ({shares})",
+        f"assumed, not measured: training at a share of the published dense peak ({shares}); float32 from the authors' "
+        "times, the others from a roofline of the CIFAR-10 pair on an H100 and what compilation is expected to save",
     )
+
+
+def arithmetic(precision: str, compiled: bool) -> str:
+    """How a step is computed, in words: `tf32`, or `tf32, compiled`."""
+    return f"{precision}, compiled" if compiled else precision
 
 
 def measured_rate(plan: Plan) -> Rate | None:

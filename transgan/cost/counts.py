@@ -88,6 +88,8 @@ def key(run: Run) -> str:
     Only values that differ from the defaults enter it, so that a new option leaves all existing counts valid.
     """
     recipe = run.recipe.model_dump(mode="json", exclude_defaults=True)
+    if run.recipe.precision == "tf32":  # the operations and tensors of float32
+        del recipe["precision"]
     # A regularizer that ends early costs less per image in a longer run.
     ends_early = any(term.until for term in run.recipe.regularizers.values())
     return digest(

@@ -146,7 +146,7 @@ class RecipeConfig(Strict):
         False, description="the generator divides z by its root mean square, in training and whenever it is used later"
     )
     precision: Precision = "float32"
-    compile: bool = False
+    compile: bool | Literal["auto"] = Field(False, description="compile the losses; auto: on a GPU, and not on a CPU")
     checkpoint_activations: bool = Field(
         False, description="recompute blocks in the backward pass: less memory, more time"
     )
@@ -161,7 +161,7 @@ class RecipeConfig(Strict):
         if self.compile and self.checkpoint_activations:
             raise ValueError(
                 "compile and checkpoint_activations exclude each other: "
-                "torch.compile cannot trace recomputed blocks in the gradient penalty"
+                "torch.compile cannot trace recomputed blocks in the gradient penalty; write `compile: false`"
             )
         for key, batch in (("batch", self.batch), ("generator_batch", self.generator_batch)):
             if batch % self.devices:
@@ -181,6 +181,10 @@ class RecipeConfig(Strict):
                     f"`generator_batch` {self.generator_batch}: every pass takes its share of the real images"
                 )
         return self
+
+    def compiled_on(self, device: str) -> bool:
+        """Whether the losses are compiled on a device of the type `device` (cpu, cuda)."""
+        return self.compile if isinstance(self.compile, bool) else device != "cpu"
 
     @property
     def steps(self) -> int:

@@ -67,7 +67,8 @@ class Trainer:
         for network in (generator, discriminator):
             network.checkpoint_activations = recipe.checkpoint_activations
         self._d_loss, self._g_loss = self._discriminator_loss, self._generator_loss
-        if recipe.compile:
+        self.compiled = recipe.compiled_on(self.device.type)
+        if self.compiled:
             losses = (self._discriminator_loss, self._generator_loss)
             self._d_loss, self._g_loss = (torch.compile(loss, dynamic=False, fullgraph=True) for loss in losses)
 
@@ -266,7 +267,7 @@ class Trainer:
             group=self.recipe.batch_group or batch,
             real_batch=self.recipe.batch,
             bfloat16=self.recipe.precision == "bfloat16",
-            compiled=self.recipe.compile,
+            compiled=self.compiled,
         )
 
     def _group_means(self, real: Tensor, inputs: DiscriminatorInputs) -> Tensor | None:
