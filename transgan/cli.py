@@ -14,12 +14,18 @@ from transgan.commands.options import (
     AsJson,
     ClassifierName,
     DatasetName,
+    FeatureLayer,
     FigureName,
     GeneratorSource,
+    Metrics,
     ParamsFile,
+    ProtocolName,
+    ResizeFilter,
     RunName,
+    SampleCount,
     Scale,
     TableName,
+    WeightsFile,
 )
 from transgan.errors import Diverged, UserError
 from transgan.utils.console import configure_logging
@@ -232,6 +238,24 @@ def show_plan(
     show_plan.show(plan, as_json, device, calibrate)
 
 
+@app.command(rich_help_panel=TOOLS)
+def rehearse(
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN]...", help="Default: all runs of the scale.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, or meta: shapes and FLOPs only.", metavar="NAME")
+    ] = "auto",
+    again: Annotated[bool, typer.Option("--again", help="Also those already rehearsed on this device.")] = False,
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Try each run for a few steps at its real size: does it fit, how fast is it, does every later stage work."""
+    from transgan.commands import rehearse as tool
+
+    tool.rehearse(_plan(params, scale), runs or [], device, again)
+
+
 @app.command(name="data", rich_help_panel=TOOLS)
 def show_data(
     scale: Scale = None,
@@ -310,26 +334,12 @@ def evaluate(
             "--reference", metavar="REF", help="A dataset, a pack, a folder of images or an .npz of statistics."
         ),
     ],
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            "--protocol", help="A protocol of the params file. Default: that of the target or of the reference."
-        ),
-    ] = None,
-    metrics: Annotated[
-        str | None, typer.Option("--metrics", help="Comma-separated: is, fid, kid, prc. Default: the protocol's.")
-    ] = None,
-    samples: Annotated[
-        int | None, typer.Option("--samples", help="Number of images, instead of the protocol's.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option("--weights", help="Extractor weights, instead of the protocol's.")
-    ] = None,
-    layer: Annotated[str | None, typer.Option("--layer", help="Feature layer, instead of the protocol's.")] = None,
-    resize: Annotated[
-        str | None,
-        typer.Option("--resize", help="Filter for images of another size: lanczos, bicubic, bilinear or box."),
-    ] = None,
+    protocol: ProtocolName = None,
+    metrics: Metrics = None,
+    samples: SampleCount = None,
+    weights: WeightsFile = None,
+    layer: FeatureLayer = None,
+    resize: ResizeFilter = None,
     as_json: AsJson = False,
     scale: Scale = None,
     params: ParamsFile = None,

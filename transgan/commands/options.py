@@ -27,3 +27,19 @@ GeneratorSource = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+# Of `evaluate`: changes to a protocol.
+ProtocolName = Annotated[
+    str | None,
+    typer.Option("--protocol", help="A protocol of the params file. Default: that of the target or of the reference."),
+]
+Metrics = Annotated[
+    str | None, typer.Option("--metrics", help="Comma-separated: is, fid, kid, prc. Default: the protocol's.")
+]
+SampleCount = Annotated[int | None, typer.Option("--samples", help="Number of images, instead of the protocol's.")]
+WeightsFile = Annotated[str | None, typer.Option("--weights", help="Extractor weights, instead of the protocol's.")]
+FeatureLayer = Annotated[str | None, typer.Option("--layer", help="Feature layer, instead of the protocol's.")]
+ResizeFilter = Annotated[
+    str | None,
+    typer.Option("--resize", help="Filter for images of another size: lanczos, bicubic, bilinear or box."),
+]

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from transgan.commands import curve_positions
 from transgan.config.plan import Plan, Run
-from transgan.cost import budget, counts
+from transgan.cost import budget, counts, rehearsal_file
 from transgan.errors import UserError
 from transgan.hardware.info import device_bytes
 from transgan.pipeline.freshness import embedded_metadata, freshness
@@ -56,10 +56,11 @@ def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool =
     rate = budget.assumed_rate(device) if device is not None else budget.measured_rate(plan)
     statuses = run_status(plan)
     needs = {name: budget.disk_need(plan, run, _parameters(costs[name])) for name, run in plan.runs.items()}
-    rows = [
-        {**_row(run, costs[name], rate, needs[name], statuses[name]), "authors_curve": curve_positions.of(plan, run)}
-        for name, run in plan.runs.items()
-    ]
+    rows = []
+    for name, run in plan.runs.items():
+        row = _row(run, costs[name], rate, needs[name], statuses[name])
+        rehearsal = rehearsal_file.read(plan, run) if device is None else None  # it is of this machine's device
+        rows.append({**row, **_measured(run, rehearsal), "authors_curve": curve_positions.of(plan, run)})
     scheduled = {row["run"]: row for row in rows if row["run"] in plan.scheduled_runs}
     tables = [{"table": name, **_sum(scheduled, needs, plan.table_runs(name))} for name in plan.params.tables]
     total = {**_sum(scheduled, needs, scheduled), "parts": _gib_by_part(needs[name] for name in scheduled)}
@@ -118,6 +119,16 @@ def _row(
     }
 
 
+def _measured(run: Run, rehearsal: rehearsal_file.Rehearsal | None) -> dict[str, Any]:
+    """What `transgan rehearse` measured on a GPU, in place of what would be assumed."""
+    if rehearsal is None or rehearsal.result == rehearsal_file.SHAPES:
+        return {"rehearsed": False}
+    measured = {"rehearsed": True, "fits": rehearsal.error is None, "measured_memory_gib": rehearsal.peak_gib}
+    if rehearsal.seconds_per_image is not None:
+        measured["hours"] = rehearsal.seconds_per_image * run.recipe.images / budget.SECONDS_PER_HOUR
+    return measured
+
+
 def _sum(
     rows: Mapping[str, dict[str, Any]], needs: Mapping[str, budget.DiskNeed], runs: Iterable[str]
 ) -> dict[str, Any]:
@@ -161,7 +172,7 @@ def _print(plan: Plan, content: dict[str, Any]) -> None:
             _number(row["total_eflop"]),
             _number(row["memory_gib"]) + ("" if row["fits"] else " !"),
             _number(row["plain_memory_gib"]),
-            _hours(row["hours"]),
+            _hours(row["hours"]) + ("*" if row["rehearsed"] else ""),
             _number(row["disk_gib"]),
             row["status"],
         )
@@ -190,11 +201,13 @@ def _notes(content: dict[str, Any]) -> list[str]:
         hours += f"`--device NAME` assumes a known one ({', '.join(budget.DEVICES)})"
     else:
         hours = f"on one {device['name']}, training only (without preparing and scoring); {device['basis']}"
+    rehearsed = any(row["rehearsed"] for row in content["runs"])
     sizes = ", ".join(f"{part} {_number(size)}" for part, size in parts.items())
     return [
         "Counted on the real networks and training step: parameters, FLOPs, and memory of one device "
         "(!: does not fit; plain: without fused attention).",
         f"Hours: {hours}.",
+        *(["*: measured by `transgan rehearse` on this device."] if rehearsed else []),
         f"Disk: {sizes} GiB; archives as published, the rest computed from params.yaml.",
     ]
 

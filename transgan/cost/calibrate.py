@@ -54,7 +54,7 @@ def calibrate(plan: Plan, run: Run, gflop_per_image: float) -> None:
         except torch.OutOfMemoryError:
             if recipe.batch == 1:
                 raise
-            recipe = _with_batch(recipe, recipe.batch // 2)
+            recipe = with_batch(recipe, recipe.batch // 2)
     training = recipe.batch * recipe.n_critic * gflop_per_image * 1e9 / seconds
     products = {
         precision: _product_flops(precision, device)
@@ -79,10 +79,11 @@ def _reduced(recipe: RecipeConfig, gflop_per_image: float, device: torch.device)
     batch = recipe.batch // recipe.devices
     if device.type == "cpu":
         batch = min(batch, max(1, int(CPU_ITERATION_FLOP / (gflop_per_image * 1e9 * recipe.n_critic))))
-    return _with_batch(recipe, batch)
+    return with_batch(recipe, batch)
 
 
-def _with_batch(recipe: RecipeConfig, batch: int) -> RecipeConfig:
+def with_batch(recipe: RecipeConfig, batch: int) -> RecipeConfig:
+    """The recipe on one device with another batch, and generator_batch and batch_group to match; not compiled."""
     generated = max(1, batch * recipe.generator_batch // recipe.batch)
     group = math.gcd(recipe.batch_group, batch, generated)
     return recipe.model_copy(
@@ -105,10 +106,10 @@ def _iteration_seconds(run: Run, recipe: RecipeConfig, device: torch.device) -> 
         for _ in range(recipe.n_critic):
             trainer.training_step(real, random_inputs)
 
-    _seconds(iteration, device)
+    elapsed_seconds(iteration, device)
     measured: list[float] = []
     while sum(measured) < SECONDS and len(measured) < ROUNDS:
-        measured.append(_seconds(iteration, device))
+        measured.append(elapsed_seconds(iteration, device))
     return statistics.median(measured)
 
 
@@ -123,12 +124,12 @@ def _product_flops(precision: Precision, device: torch.device) -> float:
         for _ in range(repeats):
             left @ right
 
-    _seconds(products, device)
-    seconds = statistics.median(_seconds(products, device) for _ in range(PRODUCT_ROUNDS)) / repeats
+    elapsed_seconds(products, device)
+    seconds = statistics.median(elapsed_seconds(products, device) for _ in range(PRODUCT_ROUNDS)) / repeats
     return float(2 * PRODUCT_SIDE**3 / seconds)
 
 
-def _seconds(work: Callable[[], None], device: torch.device) -> float:
+def elapsed_seconds(work: Callable[[], None], device: torch.device) -> float:
     """Seconds that `work` takes on the device, until it has finished there."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -32,3 +32,16 @@ use rule train as train_longest with:
 
 
 ruleorder: train_longest > train
+
+
+# Before days of computing: every run for a few steps at its real size, on the device where it will train. It has no
+# output; what it measured is in state/, where `transgan plan` reads it.
+rule rehearse:
+    log:
+        f"{LOGS}/rehearse.log",
+    resources:
+        gpu=1 if GPUS else 0,
+    params:
+        options=OPTIONS,
+    shell:
+        "transgan rehearse {params.options} 2>&1 | keep {log}"
