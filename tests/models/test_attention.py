@@ -114,7 +114,7 @@ def test_cross_attention_is_a_weighted_mean_of_the_context():
 
 
 @pytest.mark.parametrize(("mode", "calls"), [(double_backward, 1), (nullcontext, 0)])
-def test_large_attention_on_a_cpu_has_a_kernel_of_its_own_under_double_backward(mode, calls, monkeypatch):
+def test_large_attention_has_a_kernel_of_its_own_under_double_backward(mode, calls, monkeypatch):
     module, x = (
         SelfAttention(WIDTH, HEADS, AttentionPattern(Tiling(4, 4, 4)), True, noise=False),
         torch.randn(2, 16, WIDTH),

@@ -1,1 +1,1 @@
-"""The attention function, and a faster way to compute it on a CPU where it is differentiated twice."""
+"""The attention function, and a faster way to compute it where it is differentiated twice."""

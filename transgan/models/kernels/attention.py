@@ -18,7 +18,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = N
     because the CPU's kernel gives it no gradient.
     """
     if double_backward_enabled():
-        if suits_double_backward_attention(query, bias):
+        if suits_double_backward_attention(query):
             return double_backward_attention(query, key, value, bias)
         return math_attention(query, key, value, bias)
     if bias is not None and bias.requires_grad and bias.device.type == "cpu":

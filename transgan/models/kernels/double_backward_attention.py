@@ -1,41 +1,45 @@
-"""Large attention on a CPU inside `double_backward()`, with fewer passes over the weights than autograd needs."""
+"""Large attention inside `double_backward()`: fewer passes over the weights than autograd needs, in bounded memory."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 # Least FLOPs of one of its matrix products for one head of one image: those of 64 tokens with 64 channels.
 MIN_FLOPS = 2**19
+# Most bytes of attention weights that are stored for the backward passes. Larger ones are computed anew in every pass,
+# in parts of at most this size, or of one head of one image.
+MAX_BYTES = 2**29
+
+Part = tuple[slice, slice]  # images, heads
 
 
-def suits_double_backward_attention(query: Tensor, bias: Tensor | None) -> bool:
-    """Whether `double_backward_attention` is the faster one for queries (B, heads, N, d): in eager float32 on a CPU.
+def suits_double_backward_attention(query: Tensor) -> bool:
+    """Whether `double_backward_attention` is the faster one for queries (B, heads, N, d): large ones in eager mode.
 
-    False for tensors without content, such as FakeTensors: `transgan.cost.estimate` counts what all devices do.
+    torch.compile fuses passes over the weights itself.
     """
-    operands = (query,) if bias is None else (query, bias)
-    return (
-        not torch.compiler.is_compiling()
-        and not torch.is_autocast_enabled("cpu")
-        and all(
-            type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == "cpu" and tensor.dtype == torch.float32
-            for tensor in operands
-        )
-        and 2 * query.shape[2] ** 2 * query.shape[3] >= MIN_FLOPS
-    )
+    return not torch.compiler.is_compiling() and 2 * query.shape[2] ** 2 * query.shape[3] >= MIN_FLOPS
 
 
 def double_backward_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
     """softmax(q k^T / sqrt(d) + bias) v for (B, heads, N, d) and a bias (heads, N, N); twice differentiable.
 
     Gradients that are differentiated again (`create_graph=True`) leave the bias out: with respect to it they are None.
+    Under autocast the weights have the type of the queries. Its gradients must be computed outside autocast.
 
     Autograd allocates a tensor of the weights' size for every product and sum in the second derivative of softmax, for
     the scale, and wherever gradients of the weights are added. Here the matrix products add up these gradients.
     """
-    out: Tensor = _Attention.apply(query.contiguous(), key.contiguous(), value.contiguous(), bias)[0]
+    query, key, value = (x.contiguous() for x in (query, key, value))
+    with torch.autocast(query.device.type, enabled=False):
+        if query.shape[:2].numel() * query.shape[2] ** 2 * query.element_size() > MAX_BYTES:
+            bias = None if bias is None else bias.expand(query.shape[1], -1, -1)
+            out: Tensor = _AttentionInParts.apply(query, key, value, bias)
+        else:
+            out = _Attention.apply(query, key, value, bias)[0]
     return out
 
 
@@ -50,10 +54,7 @@ class _Attention(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        weights = _product(query, key.mT, query.shape[-1] ** -0.5)
-        if bias is not None:
-            weights.add_(bias)
-        torch.softmax(weights, -1, out=weights)
+        weights = _attention_weights(query, key, bias)
         out = _product(weights, value)
         ctx.save_for_backward(query, key, value, weights, out)
         ctx.set_materialize_grads(False)
@@ -89,18 +90,13 @@ class _Backward(torch.autograd.Function):
         out: Tensor,
         with_bias: bool,
     ) -> tuple[Tensor | None, ...]:
-        scale = query.shape[-1] ** -0.5
         centred = _product(d_out, value.mT, onto=None if d_weights is None else d_weights.clone())
         # Without d_weights the sum over keys follows from the output.
         centred -= ((d_out * out) if d_weights is None else (weights * centred)).sum(-1, keepdim=True)
         d_logits = weights * centred
         ctx.save_for_backward(d_out, query, key, value, weights, centred, d_logits)
-        return (
-            _product(d_logits, key, scale),
-            _product(query.mT, d_logits, scale).mT,  # d_logits.mT @ query takes a quarter longer
-            _product(d_out.mT, weights).mT,
-            d_logits.sum(0) if with_bias else None,
-        )
+        d_query, d_key = _operand_gradients(d_logits, query, key)
+        return d_query, d_key, _product(d_out.mT, weights).mT, d_logits.sum(0) if with_bias else None
 
     @staticmethod
     @once_differentiable
@@ -109,16 +105,13 @@ class _Backward(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         d_out, query, key, value, weights, centred, d_logits = ctx.saved_tensors
         dd_query, dd_key, dd_value = (x.contiguous() for x in (dd_query, dd_key, dd_value))
-        scale = query.shape[-1] ** -0.5
-        # The directional derivative of the logits, then of the weights, along the incoming gradients.
-        change = _product(query, dd_key.mT, scale, onto=_product(dd_query, key.mT, scale))
-        change -= (weights * change).sum(-1, keepdim=True)
-        weights_change = weights * change
+        change, weights_change = _changes(query, key, weights, dd_query, dd_key)
+        d_query, d_key = _operand_gradients(d_logits, dd_query, dd_key)
         return (
             _product(weights, dd_value, onto=_product(weights_change, value)),
             weights_change if ctx.needs_input_grad[1] else None,
-            _product(d_logits, dd_key, scale),
-            _product(dd_query.mT, d_logits, scale).mT,
+            d_query,
+            d_key,
             _product(d_out.mT, weights_change).mT,
             # Up to a constant per row, which the backward pass of softmax removes.
             _product(d_out, dd_value.mT, onto=change.mul_(centred)),
@@ -127,11 +120,136 @@ class _Backward(torch.autograd.Function):
         )
 
 
+class _AttentionInParts(torch.autograd.Function):
+    """The output (B, heads, N, d) for a bias (heads, N, N), part by part. No attention weights are stored."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+        out = torch.empty_like(value)
+        for part in _parts(query):
+            out[part] = _product(_part_of_weights(part, query, key, bias), value[part])
+        ctx.save_for_backward(query, key, value, bias, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, d_out: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, bias, out = ctx.saved_tensors
+        with_bias = ctx.needs_input_grad[3] and not torch.is_grad_enabled()
+        gradients: tuple[Tensor | None, ...] = _BackwardInParts.apply(
+            d_out.contiguous(), query, key, value, bias, out, with_bias
+        )
+        return gradients
+
+
+class _BackwardInParts(torch.autograd.Function):
+    """Gradients with respect to query, key, value and bias from that of the output, as `_Backward`, part by part.
+
+    `out` is not differentiated: the backward pass includes its dependence on query, key, value and bias.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        d_out: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        bias: Tensor | None,
+        out: Tensor,
+        with_bias: bool,
+    ) -> tuple[Tensor | None, ...]:
+        ctx.save_for_backward(d_out, query, key, value, bias, out)
+        d_query, d_key, d_value = (torch.empty_like(x) for x in (query, key, value))
+        d_bias = torch.zeros_like(bias) if with_bias and bias is not None else None
+        for part in _parts(query):
+            weights = _part_of_weights(part, query, key, bias)
+            d_value[part] = _product(d_out[part].mT, weights).mT
+            d_logits = weights.mul_(_centred(d_out[part], value[part], out[part]))
+            d_query[part], d_key[part] = _operand_gradients(d_logits, query[part], key[part])
+            if d_bias is not None:
+                d_bias[part[1]] += d_logits.sum(0)
+        return d_query, d_key, d_value, d_bias
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, dd_query: Tensor, dd_key: Tensor, dd_value: Tensor, _: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        d_out, query, key, value, bias, out = ctx.saved_tensors
+        dd_query, dd_key, dd_value = (x.contiguous() for x in (dd_query, dd_key, dd_value))
+        through_out, d_query, d_key, d_value = (torch.empty_like(x) for x in (d_out, query, key, value))
+        d_bias = torch.zeros_like(bias) if bias is not None and ctx.needs_input_grad[4] else None
+        for part in _parts(query):
+            weights = _part_of_weights(part, query, key, bias)
+            change, weights_change = _changes(query[part], key[part], weights, dd_query[part], dd_key[part])
+            through_out[part] = _product(weights, dd_value[part], onto=_product(weights_change, value[part]))
+            d_value[part] = _product(d_out[part].mT, weights_change).mT
+            del weights_change
+            # Through the logits: their gradient in the first backward pass, and that of the attention weights.
+            centred = _centred(d_out[part], value[part], out[part])
+            d_weights = _product(d_out[part], dd_value[part].mT, onto=change.mul_(centred))
+            d_weights -= (weights * d_weights).sum(-1, keepdim=True)
+            first, second = centred.mul_(weights), d_weights.mul_(weights)
+            pairs = zip(
+                _operand_gradients(first, dd_query[part], dd_key[part]),
+                _operand_gradients(second, query[part], key[part]),
+                strict=True,
+            )
+            d_query[part], d_key[part] = (a + b for a, b in pairs)
+            if d_bias is not None:
+                d_bias[part[1]] += second.sum(0)
+        return through_out, d_query, d_key, d_value, d_bias, None, None
+
+
+def _attention_weights(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
+    """softmax(q k^T / sqrt(d) + bias)."""
+    weights = _product(query, key.mT, query.shape[-1] ** -0.5)
+    if bias is not None:
+        weights.add_(bias)
+    return torch.softmax(weights, -1, out=weights)
+
+
+def _centred(d_out: Tensor, value: Tensor, out: Tensor) -> Tensor:
+    """d_P - sum over keys of P * d_P, for d_P = d_out v^T: the sum follows from the output."""
+    centred = _product(d_out, value.mT)
+    centred -= (d_out * out).sum(-1, keepdim=True)
+    return centred
+
+
+def _operand_gradients(d_logits: Tensor, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients with respect to queries and keys from that of the logits q k^T / sqrt(d)."""
+    scale = query.shape[-1] ** -0.5
+    # The second product is written so because d_logits.mT @ query takes a quarter longer.
+    return _product(d_logits, key, scale), _product(query.mT, d_logits, scale).mT
+
+
+def _changes(query: Tensor, key: Tensor, weights: Tensor, dd_query: Tensor, dd_key: Tensor) -> tuple[Tensor, Tensor]:
+    """The directional derivatives along changes of queries and keys: of the logits, centred, and of the weights."""
+    scale = query.shape[-1] ** -0.5
+    change = _product(query, dd_key.mT, scale, onto=_product(dd_query, key.mT, scale))
+    change -= (weights * change).sum(-1, keepdim=True)
+    return change, weights * change
+
+
+def _parts(query: Tensor) -> Iterator[Part]:
+    """The images and heads of every part: as many images of one head as MAX_BYTES of attention weights allow."""
+    batch, heads, tokens, _ = query.shape
+    size = max(1, MAX_BYTES // (tokens**2 * query.element_size()))
+    for head in range(heads):
+        for start in range(0, batch, size):
+            yield slice(start, start + size), slice(head, head + 1)
+
+
+def _part_of_weights(part: Part, query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
+    return _attention_weights(query[part], key[part], None if bias is None else bias[part[1]])
+
+
 def _product(left: Tensor, right: Tensor, scale: float = 1.0, onto: Tensor | None = None) -> Tensor:
     """scale * left @ right for (B, heads, N, M) and (B, heads, M, K), in one operator; added to `onto` if given."""
     first, second = left.flatten(0, 1), right.flatten(0, 1)
     if onto is None:
         out = torch.baddbmm(left.new_empty(1, 1, 1), first, second, beta=0, alpha=scale)
         return out.view(*left.shape[:-1], right.shape[-1])
-    torch.baddbmm(onto.flatten(0, 1), first, second, alpha=scale, out=onto.flatten(0, 1))
+    flat = onto.flatten(0, 1)
+    torch.baddbmm(flat, first, second, alpha=scale, out=flat)
     return onto
