@@ -2,7 +2,8 @@
 
 Equalized learning rates, modulated convolutions, FIR resampling, minibatch standard deviation. Maps are (batch,
 channels, side, side). The low-pass filter is [1, 3, 3, 1] in both directions. It is an ordinary depthwise convolution,
-so that everything compiles and has second derivatives.
+so that everything compiles and has second derivatives. In eager mode torch's double backward computes a gradient of its
+taps as well, channel by channel; compiled code leaves that out.
 """
 
 import math
