@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # With this variable, each of a hundred short processes would compile all its imports again, which takes ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup reproduce test test-fast lint format generate restore verify bench docs clean
+.PHONY: help setup reproduce test test-fast test-faults lint format generate restore verify bench docs clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,8 +22,8 @@ help: ## List the commands
 setup: $(STAMP) ## Create .venv with the versions of uv.lock (other targets do this if it is missing)
 
 $(STAMP): pyproject.toml uv.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with make PYTHON=..." >&2; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with make PYTHON=..." >&2; exit 2; }
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --frozen --quiet --inexact
 	@touch $(STAMP)
@@ -38,6 +38,9 @@ test: $(STAMP) ## All tests, slow ones included, and the linters
 
 test-fast: $(STAMP) ## All but the slow tests
 	pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-faults: $(STAMP) ## Awkward input, failing machines and hostile files, as users meet them
+	pytest -q -n 2 --dist loadfile -m faults
 
 lint: $(STAMP) ## ruff, mypy --strict, snakefmt, and the directions of imports
 	ruff check .
@@ -63,7 +66,7 @@ restore: $(STAMP) ## Restore results with `dvc pull`, or `dvc checkout` without 
 	@snakemake --cores 1 --touch --quiet all -- reproduce_tables
 
 verify: $(STAMP) ## Run the demo with Snakemake and with DVC in fresh clones and compare all bytes (KEEP=FOLDER keeps them)
-	python benchmarks/verify.py $(if $(KEEP),--keep $(KEEP))
+	python benchmarks/verify.py $(if $(KEEP),--keep '$(KEEP)')
 
 bench: $(STAMP) ## Measure speed on this machine; results go to benchmarks/results
 	python benchmarks/train_step.py

@@ -1,6 +1,17 @@
-"""`python -m transgan` is `transgan`."""
+"""`python -m transgan`, and the script `transgan`: the command line, with signals handled while it is imported."""
 
-from transgan.cli import main
+from typing import NoReturn
+
+from transgan.utils.exit_codes import one_line_exit
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    with one_line_exit():
+        from transgan import cli
+
+        cli.main()
+
 
 if __name__ == "__main__":
     main()

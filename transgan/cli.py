@@ -4,6 +4,7 @@ Each verb imports what it needs itself, so that `--help` answers in under a seco
 torch.
 """
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -27,8 +28,9 @@ from transgan.commands.options import (
     TableName,
     WeightsFile,
 )
-from transgan.errors import Diverged, UserError
-from transgan.utils.console import configure_logging
+from transgan.errors import UserError
+from transgan.utils.console import configure_logging, say
+from transgan.utils.exit_codes import fail, one_line_exit
 
 if TYPE_CHECKING:
     from transgan.config.paths import StageName
@@ -46,25 +48,21 @@ STAGES, TOOLS = "Stages", "Tools"
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 2 to be fixed by the user, 3 training diverged, 1 a bug."""
+    """Run the command line and exit: 0 done, 2 to be fixed by the user, 3 diverged, 128 + n signal n, 1 a bug."""
     configure_logging()
-    try:
-        app(standalone_mode=False)
-    except (UserError, Diverged) as error:
-        _fail(str(error), error.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
-        _fail("stopped", 130)
-    except Exception as error:
-        if type(error).__module__.startswith(("click", "typer")):  # wrong usage
-            message = error.format_message() if hasattr(error, "format_message") else str(error)
-            _fail(f"{message} See `transgan --help`.", 2)
-        raise
-    sys.exit(0)
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    print(f"transgan: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(code)
+    with one_line_exit():
+        try:
+            code = app(standalone_mode=False)
+        except typer.Abort:
+            raise KeyboardInterrupt from None
+        except Exception as error:
+            if type(error).__module__.startswith(("click", "typer")):  # wrong usage
+                message = error.format_message() if hasattr(error, "format_message") else str(error)
+                fail(f"{message} See `transgan --help`.", 2)
+            raise
+        if code == 128 + signal.SIGINT:  # what typer makes of a KeyboardInterrupt
+            raise KeyboardInterrupt
+    sys.exit(code or 0)
 
 
 def _plan(params: Path | None, scale: str | None) -> "Plan":
@@ -354,7 +352,7 @@ def evaluate(
     changes = {key: value for key, value in options if value is not None}
     requested = [metric.strip() for metric in metrics.split(",")] if metrics else []
     result = scoring.evaluate(plan, target, reference, protocol, requested, changes)
-    print(json.dumps(result, indent=1) if as_json else scoring.render(result))
+    say(json.dumps(result, indent=1) if as_json else scoring.render(result))
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -401,8 +399,7 @@ def import_official(
     """Convert a checkpoint of the authors into a generator file for sample, score and evaluate."""
     from transgan.models import official_checkpoints
 
-    print(
-        official_checkpoints.import_official(
-            file, out or file.with_suffix(".safetensors"), norm=norm, window=window, heads=heads
-        )
+    written = official_checkpoints.import_official(
+        file, out or file.with_suffix(".safetensors"), norm=norm, window=window, heads=heads
     )
+    say(str(written))

@@ -12,7 +12,7 @@ from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.pipeline.stages import Stage, stage
 from transgan.pipeline.workspace import differences, is_finished, run_stage
-from transgan.utils import files
+from transgan.utils import files, locks
 
 RUN = "one-cifar10"
 
@@ -136,7 +136,7 @@ def test_a_folder_of_another_configuration_is_refused(run: Callable[..., bool]) 
 def test_a_second_process_is_refused(run: Callable[..., bool]) -> None:
     state = folder(plans.load())
     with (
-        files.lock(state.with_name(f".{state.name}.lock"), "x"),
+        locks.lock(state.with_name(f".{state.name}.lock"), "x"),
         pytest.raises(UserError, match="train one-cifar10: another process"),
     ):
         run()

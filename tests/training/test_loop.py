@@ -19,10 +19,10 @@ from tests.training.conftest import RUN, digests, make_project
 from transgan.config import plan as plans
 from transgan.errors import Diverged, UserError
 from transgan.models.serialization import load_generator
-from transgan.training.signals import Stopped
 from transgan.training.step import Trainer
 from transgan.training.train import train
 from transgan.utils import files
+from transgan.utils.exit_codes import Stopped
 
 
 class Crash(BaseException):

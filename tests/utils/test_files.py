@@ -88,14 +88,3 @@ def test_a_growing_digest_is_that_of_the_whole_file(tmp_path: Path) -> None:
     )  # `most` limits the first calls
     digest.advance(len(content))
     assert digest.hexdigest() == files.sha256(path)
-
-
-def test_a_second_holder_of_a_lock_gets_a_user_error(tmp_path: Path) -> None:
-    with (
-        files.lock(tmp_path / ".lock", "train x"),
-        pytest.raises(UserError, match="train x: another process is working"),
-        files.lock(tmp_path / ".lock", "train x"),
-    ):
-        pass
-    with files.lock(tmp_path / ".lock", "train x"):
-        pass

@@ -5,11 +5,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from transgan.config import plan as plans
 from transgan.config.paths import StageName, StageSubject
 from transgan.config.plan import Plan
+from transgan.utils.console import say
+from transgan.utils.locks import try_lock
 
 logger = logging.getLogger(__name__)
 
@@ -25,25 +25,27 @@ def clean(plan: Plan, delete: bool) -> None:
     used = _used(plan)
     unused = [folder for folder in _state_folders(plan) if folder not in used]
     for folder in unused:
-        print(f"{_bytes(folder) / 2**20:10.1f} MiB  {folder}")
+        say(f"{_bytes(folder) / 2**20:10.1f} MiB  {folder}")
     if not unused:
-        print("nothing to remove")
+        say("nothing to remove")
     elif delete:
-        print(f"{sum(_remove(folder) for folder in unused)} folders removed")
+        say(f"{sum(_remove(folder) for folder in unused)} folders removed")
     else:
-        print(f"{len(unused)} folders are unused; `transgan clean --delete` removes them")
+        say(f"{len(unused)} folders are unused; `transgan clean --delete` removes them")
 
 
 def _remove(folder: Path) -> bool:
     """Remove one folder unless a process is working in it; returns whether it was removed."""
     lock = folder.with_name(f".{folder.name}.lock")
-    try:
-        with FileLock(lock, timeout=0):
-            shutil.rmtree(folder)
-        lock.unlink(missing_ok=True)
-    except Timeout:
+    held = try_lock(lock)
+    if held is None:
         logger.warning(f"{folder}: in use, not removed")
         return False
+    try:
+        shutil.rmtree(folder)
+    finally:
+        held.release()
+    lock.unlink(missing_ok=True)
     return True
 
 

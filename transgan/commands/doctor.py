@@ -3,19 +3,22 @@
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 from transgan.config.plan import Plan
 from transgan.pipeline.snakemake_inputs import gpu_count
+from transgan.utils.console import say
+from transgan.utils.git import NO_REPOSITORY, git
+from transgan.utils.locks import flock_error
 from transgan.utils.units import GIB
 
 _PACKAGES = ("torch", "torchvision", "torch-fidelity", "snakemake", "dvc", "mlflow", "pandas", "seaborn", "numpy")
 
 
 def doctor(plan: Plan) -> None:
-    """Print a line each on Python, packages, hardware, git, the scale, MLflow and the browser."""
+    """Print a line each on Python, packages, hardware, git, locks, the scale, MLflow and the browser."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
     free = shutil.disk_usage(".").free / GIB
     browser = shutil.which("chromium") or shutil.which("google-chrome")
@@ -25,17 +28,33 @@ def doctor(plan: Plan) -> None:
         "machine": f"{os.cpu_count()} cores, {memory:.0f} GiB memory, {free:.0f} GiB free disk space here, "
         f"{gpu_count(plan)} NVIDIA GPUs",
         "git": _git_state(),
+        "locks": _locks(),
         "scale": f"{plan.scale_name} of {plan.file}: {plan.scale.description}",
         "mlflow": os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db in this folder"),
         "browser": browser or "no Chromium: browser tests will be skipped",
     }
     for key, value in lines.items():
-        print(f"{key:9} {value}")
+        say(f"{key:9} {value}")
 
 
 def _git_state() -> str:
-    git = shutil.which("git")
-    if git is None:
-        return "not installed: provenance will have no commit, and DVC needs `dvc config core.no_scm true`"
-    result = subprocess.run([git, "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return result.stdout.strip() or "not a repository: DVC needs `dvc config core.no_scm true`"
+    """The commit here, or why there is none. "git failed" does not mean that there is no repository."""
+    described = git(Path.cwd(), "describe", "--always", "--dirty")
+    if described.output:
+        return described.output
+    if NO_REPOSITORY in described.reason or shutil.which("git") is None:
+        return f"{described.reason}: provenance has no commit, and DVC needs `dvc config core.no_scm true`"
+    return f"cannot be read: {described.reason}; until then, provenance has no commit and DVC fails"
+
+
+def _locks() -> str:
+    try:
+        reason = flock_error(Path())
+    except OSError as error:
+        return f"this folder cannot be written ({error.strerror})"
+    if reason is None:
+        return "flock works in this folder"
+    return (
+        f"no flock in this folder ({reason}): lock files with process id and host take its place; "
+        "DVC needs `dvc config core.hardlink_lock true`"
+    )

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from transgan.config.paths import IMAGES, MANIFEST, SOURCE
@@ -14,6 +13,7 @@ from transgan.data.sources.local_files import manual_download_message
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 from transgan.utils import files
+from transgan.utils.console import table_console
 
 OWN_TERMS = {
     "digits": "CC BY 4.0 (UCI, Alpaydin and Kaynak 1998); comes with scikit-learn",
@@ -52,12 +52,12 @@ def show(plan: Plan, as_json: bool = False) -> None:
         table.add_row(
             row["dataset"], row["source"], row["state"], f"{row['bytes'] / 1e6:,.1f} MB", count, row["digest"] or ""
         )
-    console = Console()
+    console = table_console()
     console.print(table)
     for row in rows:
-        console.print(f"[bold]{row['dataset']}[/bold]: {row['licence']}", highlight=False)
+        console.print(f"{row['dataset']}: {row['licence']}")
         if row["next"]:
-            console.print(f"  next: {row['next']}", highlight=False)
+            console.print(f"  next: {row['next']}", soft_wrap=True)
 
 
 def _row(plan: Plan, dataset: str) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from transgan.commands import curve_positions
@@ -19,6 +18,7 @@ from transgan.errors import UserError
 from transgan.hardware.info import device_bytes
 from transgan.pipeline.freshness import embedded_metadata, freshness
 from transgan.pipeline.stages import stages
+from transgan.utils.console import table_console
 from transgan.utils.units import GIB, short_number
 
 WIDTH = 150  # of the printed tables where the output is not a terminal
@@ -157,7 +157,7 @@ def _parameters(cost: dict[str, Any]) -> int:
 
 
 def _print(plan: Plan, content: dict[str, Any]) -> None:
-    console = Console(width=None if Console().is_terminal else WIDTH)
+    console = table_console(WIDTH)
     runs = _table(f"{plan.file} at scale {plan.scale_name}: {plan.scale.description}")
     for column, justify in _RUN_COLUMNS:
         runs.add_column(column, justify=justify, no_wrap=column in ("run", "dataset, pixels"))

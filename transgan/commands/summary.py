@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from transgan.config.plan import Plan
 from transgan.report.verdict import Verdict
+from transgan.utils.console import table_console
 
-WIDTH = 100  # where the output is not a terminal
 NOTHING = "–"
 
 Line = Mapping[str, str]  # a line of a table's csv: docs/tables.md explains the columns
@@ -22,29 +21,24 @@ Line = Mapping[str, str]  # a line of a table's csv: docs/tables.md explains the
 
 def summary(plan: Plan) -> None:
     """Print the first table of scores, a line for each of the others, and where everything is."""
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH)
+    console = table_console()
     written = {name: lines for name in plan.score_tables if (lines := _lines(plan, name))}
     if written:
         first = next(iter(written))
         note = "; the paper's numbers in parentheses" if plan.scale.comparable else ""
-        console.print(f"{plan.params.tables[first].title}: scale {plan.scale_name}{note}", markup=False)
+        console.print(f"{plan.params.tables[first].title}: scale {plan.scale_name}{note}")
         console.print(_headline(plan, written[first]))
         console.print("Cells of every table")
         console.print(_overview(plan, written))
     else:
-        console.print(
-            f"No tables at scale {plan.scale_name} yet: "
-            f"`snakemake --cores all reproduce_tables --config scale={plan.scale_name}` makes them."
-        )
+        console.print(f"No tables at scale {plan.scale_name} yet: `{plan.snakemake_command}` makes them.")
     if not plan.scale.comparable:
         console.print(
             f"Not comparable with the paper: at scale {plan.scale_name}, {plan.scale.description}.\n"
             "The paper's numbers: docs/paper.md and https://arxiv.org/abs/2102.07074"
         )
     for what, where in _places(plan):
-        console.print(f"{what:<10} {where}", no_wrap=True, markup=False, soft_wrap=True)
+        console.print(f"{what:<10} {where}", no_wrap=True, soft_wrap=True)
 
 
 def _lines(plan: Plan, table: str) -> list[Line]:
@@ -112,12 +106,12 @@ def _overview(plan: Plan, written: Mapping[str, Sequence[Line]]) -> Table:
 
 
 def _places(plan: Plan) -> list[tuple[str, str]]:
-    results, scale = plan.paths.results, plan.scale_name
+    results = plan.paths.results
     page = results / "report.html"
     return [
         ("tables", f"{results / 'tables'}/*.md, .csv, .tex; all cells in {plan.paths.cells}"),
         ("figures", f"{results / 'figures'}; samples of each run in {results / 'runs'}/*/samples.png"),
-        ("report", str(page) if page.exists() else f"`transgan report --scale {scale}` writes {page}"),
+        ("report", str(page) if page.exists() else f"`{plan.command('report')}` writes {page}"),
         ("MLflow", "`mlflow ui` compares the runs"),
         ("next", "`transgan plan --scale paper` shows what the full reproduction costs; see README.md"),
     ]

@@ -1,4 +1,8 @@
-"""Reads a params file: strict YAML, validated against the schema, with every name checked that refers to an entry."""
+"""Reads a params file: strict YAML, validated against the schema, with every name checked that refers to an entry.
+
+Snakemake and DVC read the same file with readers of their own. What these would read otherwise is refused here, so that
+all three give the same answer.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,8 @@ from transgan.errors import UserError
 from transgan.schema import Params
 
 PARAMS_FILE = Path("params.yaml")
+MOST_LEVELS = 50  # of nesting; libyaml's recursion ends the process at some ten thousand
+LARGEST_INTEGER = 2**63 - 1
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -18,11 +24,41 @@ def read(file: Path) -> dict[str, Any]:
         content = load_yaml(file.read_text())
     except FileNotFoundError:
         raise UserError(f"{file}: not there; run this in the project's root or name a file with --params") from None
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from error
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}); name another file with --params") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: text that is not UTF-8, impossible dates, huge integers
+        raise UserError(f"{file}: not readable as YAML ({error})") from error
     if not isinstance(content, dict):
         raise UserError(f"{file}: must be a mapping with the keys {', '.join(Params.model_fields)}")
+    _check_plain(content, file, (), {})
     return content
+
+
+def _check_plain(value: Any, file: Path, at: tuple[str, ...], deepest: dict[int, int]) -> None:
+    """Raise unless `value` is what JSON can hold: text as keys, no dates or bytes, limited depth and integers.
+
+    `deepest` holds the depth at which each collection was checked: aliases share and may contain themselves.
+    """
+    place = f"{file}: {'.'.join(at[:8])}"
+    if isinstance(value, dict | list):
+        if len(at) > MOST_LEVELS:
+            raise UserError(f"{place}...: nested more than {MOST_LEVELS} levels deep, which no key needs")
+        if deepest.get(id(value), -1) >= len(at):
+            return
+        deepest[id(value)] = len(at)
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            if isinstance(value, dict) and not isinstance(key, str):
+                name = str(key).lower() if isinstance(key, bool) else str(key)
+                raise UserError(f'{place}: the key {name} is not read as text; put it in quotes: "{name}"')
+            _check_plain(inner, file, (*at, str(key)), deepest)
+    elif isinstance(value, str):
+        if any("\ud800" <= character <= "\udfff" or character == "\0" for character in value):
+            raise UserError(f"{place}: contains a character that no file can hold ({value!r}); remove it")
+    elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise UserError(f"{place}: the integer is too large; the largest is {LARGEST_INTEGER}")
+    elif not isinstance(value, int | float | None):
+        kind = type(value).__name__
+        raise UserError(f'{place}: {value} is read as a {kind}; put it in quotes: "{value}"')
 
 
 def parse(content: dict[str, Any], file: Path) -> Params:
@@ -86,6 +122,7 @@ def load_yaml(text: str) -> Any:
 
     DVC refuses a duplicate key too. PyYAML on its own silently takes the last one.
     """
+    _check_depth(text)
     loader = yaml.CSafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -93,6 +130,19 @@ def load_yaml(text: str) -> Any:
         return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def _check_depth(text: str) -> None:
+    """Raise if collections are nested too deeply. Events are parsed without recursion, unlike nodes."""
+    depth = 0
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MOST_LEVELS:
+                place = f"line {event.start_mark.line + 1}" if event.start_mark else "?"
+                raise yaml.YAMLError(f"{place}: nested more than {MOST_LEVELS} levels deep, which no key needs")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _check_keys(node: yaml.Node | None, seen: set[int]) -> None:

@@ -10,6 +10,7 @@ A run is resolved in four layers, of which later ones take precedence:
 Dicts merge at every depth; all other values, lists included, replace.
 """
 
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -233,10 +234,17 @@ class Plan:
         return lookup(by_name, name, "reference", self.file)
 
     def command(self, *words: str) -> str:
-        """The command line for `words` at this scale, as a user would type it: `transgan train NAME --scale paper`."""
+        """The command line for `words` at this scale, quoted for a shell: `transgan train NAME --scale paper`."""
         scale = () if self.scale_name == self.params.scale else ("--scale", self.scale_name)
         file = () if self.file == PARAMS_FILE else ("--params", str(self.file))
-        return " ".join(("transgan", *words, *scale, *file))
+        return shlex.join(("transgan", *words, *scale, *file))
+
+    @property
+    def snakemake_command(self) -> str:
+        """The command line that makes all tables of this scale with Snakemake, quoted for a shell."""
+        file = () if self.file == PARAMS_FILE else ("--configfile", str(self.file))
+        words = ("snakemake", "--cores", "all", *file, "--config", f"scale={self.scale_name}", "--", "reproduce_tables")
+        return shlex.join(words)
 
     @property
     def classifier_needed(self) -> bool:

@@ -23,7 +23,9 @@ def validated(config: type[Config], content: Any, file: Path, where: str) -> Con
     Raises UserError in one line: file, place, key, what is wrong, and the nearest valid name.
     """
     try:
-        return config.model_validate(content)
+        model = config.model_validate(content)
+        _check_kinds(content, model, file, where)
+        return model
     except ValidationError as error:
         errors = error.errors()
         # A misspelt required key gives two errors. The one about the missing key comes first, but the other is clearer.
@@ -34,9 +36,52 @@ def validated(config: type[Config], content: Any, file: Path, where: str) -> Con
         if first["type"] == "extra_forbidden":
             message = f"unknown key{_nearest(keys[-1], list(parent.model_fields))}"
         elif not isinstance(first["input"], dict | list):
-            message += f" (is {first['input']!r})"
-        place = f"{where}: {key}" if where and key else where or key
-        raise UserError(f"{file}: {place}: {message}") from None
+            message += f" (is {shortened(repr(first['input']))})"
+        raise UserError(f"{file}: {_place(where, key)}: {message}") from None
+
+
+def _check_kinds(written: Any, read: Any, file: Path, where: str, keys: tuple[str, ...] = ()) -> None:
+    """Raise where pydantic has turned one kind of value into another: text into a number, a truth value into a number.
+
+    JSON schema, by which Snakemake judges the same file, does not.
+    """
+    if isinstance(written, Mapping):
+        for key, value in written.items():
+            inner = getattr(read, key, None) if isinstance(read, BaseModel) else read[key]
+            _check_kinds(value, inner, file, where, (*keys, key))
+    elif isinstance(written, list | tuple):
+        for index, (value, inner) in enumerate(zip(written, read, strict=True)):
+            _check_kinds(value, inner, file, where, (*keys, str(index)))
+    elif _kind(written) != _kind(read):
+        place = _place(where, ".".join(keys))
+        raise UserError(f"{file}: {place}: {shortened(repr(written))} is {_kind(written)}; write {_as_written(read)}")
+
+
+def _place(where: str, key: str) -> str:
+    return f"{where}: {key}" if where and key else where or key
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "a truth value"
+    return "a number" if isinstance(value, int | float) else "text" if isinstance(value, str) else type(value).__name__
+
+
+def _as_written(value: Any) -> str:
+    """A value as YAML of every version reads it: false, 3, 0.5, 1.0e-4."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        mantissa, *exponent = f"{value!r}".split("e")
+        if not exponent:
+            return mantissa
+        return f"{mantissa if '.' in mantissa else f'{mantissa}.0'}e{int(exponent[0]):+d}"
+    return str(value)
+
+
+def shortened(text: str) -> str:
+    """`text` in at most 80 characters."""
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _walk(config: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:

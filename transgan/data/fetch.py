@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from transgan.config.paths import SOURCE
@@ -14,7 +14,7 @@ from transgan.data.sources.catalog import CATALOG
 from transgan.data.sources.local_files import SourceFiles, manual_download_message
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
-from transgan.utils import files
+from transgan.utils import files, locks
 from transgan.utils.console import progress
 
 PARALLEL_DOWNLOADS = 4
@@ -56,18 +56,16 @@ def _published_files(name: str, crop: str, mirror: str | None) -> list[dict[str,
     source = CATALOG[name]
     needed = source.files_for(crop)
     local = SourceFiles(name, mirror)
-    with files.lock(local.folder / ".lock", f"fetch {name}", wait=True):
+    with locks.lock(local.folder / ".lock", f"fetch {name}", wait=True):
         local = SourceFiles(name, mirror)  # read again: another process may have fetched while this one waited
         paths = {file.name: local.find(file) for file in needed}
         missing = [file for file in needed if paths[file.name] is None]
         if missing:
             total = sum(file.size for file in missing) // MEGABYTE
-            with (
-                progress(f"fetch {name}", max(total, 1), "MB") as bar,
-                ThreadPoolExecutor(PARALLEL_DOWNLOADS) as pool,
-            ):
+            # A ThreadPool ends with the process: an executor would wait for its downloads after Ctrl-C.
+            with progress(f"fetch {name}", max(total, 1), "MB") as bar, ThreadPool(PARALLEL_DOWNLOADS) as pool:
                 count = _MegabyteCounter(bar.advance).add
-                failures = [failure for failure in pool.map(lambda file: local.obtain(file, count), missing) if failure]
+                failures = list(filter(None, pool.imap(lambda file: local.obtain(file, count), missing)))
             if failures:
                 raise UserError(manual_download_message(source, failures))
         return [_describe(local, paths[file.name] or local.folder / file.name) for file in needed]

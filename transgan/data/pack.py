@@ -4,6 +4,7 @@ A pack is a folder with images.npy (uint8, NHWC, opened as a memory map), labels
 split is a contiguous range of rows. `transgan prepare` builds packs.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class Pack:
 
 def _prepare_command(folder: Path) -> str:
     """Return the command that builds data/<scale>/<dataset>."""
-    return f"`transgan prepare {folder.name} --scale {folder.parent.name}`"
+    return f"`{shlex.join(('transgan', 'prepare', folder.name, '--scale', folder.parent.name))}`"
 
 
 def _load(path: Path, mapped: bool) -> np.ndarray:

@@ -6,11 +6,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock
+
+from transgan.utils.locks import try_lock
 
 logger = logging.getLogger(__name__)
 
-_leases: dict[str, FileLock | None] = {}  # GPU name -> its lock, held until the process ends; None: the GPU is shared
+_leases: dict[
+    str, BaseFileLock | None
+] = {}  # GPU name -> its lock, held until the process ends; None: the GPU is shared
 
 
 def lease_gpu(names: Sequence[str], folder: Path | None = None) -> int:
@@ -27,10 +31,8 @@ def lease_gpu(names: Sequence[str], folder: Path | None = None) -> int:
         if name in _leases:
             return index
     for index, name in enumerate(names):
-        lock = FileLock(folder / f"{name}.lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
+        lock = try_lock(folder / f"{name}.lock")
+        if lock is None:
             continue
         _leases[name] = lock
         return index

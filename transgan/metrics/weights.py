@@ -16,7 +16,7 @@ from transgan.data.sources.catalog import ARCHIVES, INCOMING
 from transgan.data.sources.download import Unavailable, download
 from transgan.errors import UserError
 from transgan.schema import ProtocolConfig
-from transgan.utils import files
+from transgan.utils import files, locks
 from transgan.utils.console import progress
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def locate(plan: Plan, protocol: ProtocolConfig) -> tuple[Path, str]:
         return path, files.sha256(path)
     published = PUBLISHED[protocol.extractor]
     # Stages that run at the same time wait here for one download.
-    with files.lock(ARCHIVES / f".{published.name}.lock", f"weights {published.name}", wait=True):
+    with locks.lock(ARCHIVES / f".{published.name}.lock", f"weights {published.name}", wait=True):
         return _locate_published(published, plan.params.data.mirror)
 
 

@@ -5,7 +5,6 @@ No other output may differ when a result is computed twice. The stages train, sc
 
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -18,6 +17,7 @@ import psutil
 import transgan
 from transgan.hardware.info import cpu_identity, cpu_model
 from transgan.hardware.instruction_set import in_force
+from transgan.utils.git import NO_REPOSITORY, git
 from transgan.utils.units import GIB
 
 # A working tree is dirty if these tracked files differ from HEAD: all that decide what is computed, and no others.
@@ -47,13 +47,22 @@ def collect(started: datetime, mlflow_run_id: str | None, extra: Mapping[str, An
 
 
 def source() -> dict[str, Any]:
-    """The commit of the running sources and whether they differ from it. Both are None outside a clone."""
+    """The commit of the running sources and whether they differ from it. Both are None where git does not tell."""
     root = _clone()
-    commit = _git(root, "rev-parse", "HEAD") if root else None
-    if root is None or not commit:
+    commit = git(root, "rev-parse", "HEAD").output if isinstance(root, Path) else None
+    if not isinstance(root, Path) or not commit:
         return {"commit": None, "dirty": None}
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *DIRTY_PATHS)
+    changed = git(root, "status", "--porcelain", "--untracked-files=no", "--", *DIRTY_PATHS).output
     return {"commit": commit, "dirty": None if changed is None else bool(changed)}
+
+
+def unknown_commit() -> str | None:
+    """Why the commit of the running sources is not known, in git's words; None if it is known."""
+    root = _clone()
+    if not isinstance(root, Path):
+        return root
+    head = git(root, "rev-parse", "HEAD")
+    return None if head.output else head.reason
 
 
 @cache
@@ -87,23 +96,18 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _clone() -> Path | None:
-    """Root of the clone that contains the running package, else the working directory if that is a clone."""
+def _clone() -> Path | str:
+    """Root of the clone that contains the running package, else the working directory if that is a clone.
+
+    If neither is, why: what git says of a clone that it will not read, rather than that a folder is no clone.
+    """
+    reasons = []
     for folder in (Path(transgan.__file__).resolve().parents[1], Path.cwd()):
-        if _git(folder, "ls-files", "transgan/__init__.py"):
+        listed = git(folder, "ls-files", "transgan/__init__.py")
+        if listed.output:
             return folder
-    return None
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """The output of git, or None if git fails, does not answer, or is not installed."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=60, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+        reasons.append(listed.reason or f"{NO_REPOSITORY} of this package: {folder}")
+    return next((reason for reason in reasons if NO_REPOSITORY not in reason), reasons[0])
 
 
 def _iso(moment: datetime) -> str:

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from transgan.utils.escape import terminal
 from transgan.utils.units import duration
 
 # At most one line of progress in this time, on a terminal and elsewhere.
@@ -113,7 +114,7 @@ class LogHandler(LogHandlerBase):
         super().close()
 
     def _print(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        print(terminal(text), file=self.stream, flush=True)
 
     def _text(self, record: logging.LogRecord) -> str | None:
         event, fields = getattr(record, "event", None), record.__dict__

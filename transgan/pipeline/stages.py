@@ -3,6 +3,7 @@
 Snakemake's rules read this graph. dvc.yaml states the same in DVC's language, and a test compares the two.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ class Stage:
     @property
     def command(self) -> str:
         """The command line, without its options."""
-        return " ".join(("transgan", self.verb, *self.arguments))
+        return shlex.join(("transgan", self.verb, *self.arguments))
 
     @property
     def outputs(self) -> tuple[Path, ...]:

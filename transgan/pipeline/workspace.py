@@ -16,7 +16,7 @@ from typing import Any
 from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.pipeline.stages import Stage
-from transgan.utils import files
+from transgan.utils import files, locks
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def run_stage(plan: Plan, stage: Stage, work: Work, inputs: Mapping[str, str] | 
 
 def locked(folder: Path, title: str, wait: bool = False) -> AbstractContextManager[None]:
     """Hold a state folder. If another process holds it, wait or raise UserError, which names `title`."""
-    return files.lock(folder.with_name(f".{folder.name}.lock"), title, wait)
+    return locks.lock(folder.with_name(f".{folder.name}.lock"), title, wait)
 
 
 def mark_finished(folder: Path, outputs: Iterable[str], digests: Mapping[str, str] | None = None) -> None:

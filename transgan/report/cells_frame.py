@@ -14,6 +14,7 @@ from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.report.cells import Cell, RunResult, cells, metric_label
 from transgan.utils import files
+from transgan.utils.escape import csv_cell
 
 # Columns of the frame and their types. The first five name a line; docs/tables.md explains each column.
 COLUMNS: Mapping[str, str] = {
@@ -71,6 +72,15 @@ def to_frame(of: Iterable[Cell]) -> pd.DataFrame:
     """A line per cell and run, with COLUMNS; a cell that is only quoted has one line, without a seed."""
     records = [record for cell in of for record in _records(cell)]
     return pd.DataFrame(records, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as a csv file whose texts no spreadsheet runs as formulas."""
+    safe = frame.copy()
+    for column in safe:
+        if pd.api.types.is_string_dtype(safe[column]):
+            safe[column] = safe[column].map(csv_cell, na_action="ignore")
+    return safe.to_csv(index=False)
 
 
 def write(plan: Plan) -> None:

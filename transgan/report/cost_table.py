@@ -11,6 +11,7 @@ import pandas as pd
 from transgan.config.plan import Plan
 from transgan.cost.counts import counted
 from transgan.pipeline.freshness import embedded_metadata
+from transgan.report.cells_frame import csv_text
 from transgan.report.layout import Layout, Text
 from transgan.utils import files
 from transgan.utils.units import short_number
@@ -76,7 +77,7 @@ def write_measured(plan: Plan) -> Path:
     costs["eflop"] = costs["gflop_per_image"] * costs["images"] / 1e9
     path = plan.paths.results / "cost_measured.csv"
     columns = ["run", "how", "hardware", "images", "images_per_second", "hours", "gpu_hours", "eflop"]
-    files.write_text(path, costs[columns].to_csv(index=False))
+    files.write_text(path, csv_text(costs[columns]))
     return path
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from transgan.utils import escape
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -83,31 +85,38 @@ class Footnotes:
 
 def markdown(layout: Layout) -> str:
     """The table as GitHub-flavoured Markdown."""
-    headings = [f"{group}<br>{heading}" if group else heading for group, heading in layout.columns]
-    main = layout.main.map(_markdown_text).set_axis(headings, axis="columns")
+    headings = [
+        f"{escape.markdown(group)}<br>{escape.markdown(heading)}" if group else escape.markdown(heading)
+        for group, heading in layout.columns
+    ]
+    main = layout.main.map(_markdown_text).rename(index=escape.markdown).set_axis(headings, axis="columns")
     parts = [
-        f"# {layout.title}",
-        f"{layout.source}.",
-        f"**{layout.warning}**" if layout.warning else "",
+        f"# {escape.markdown(layout.title)}",
+        f"{escape.markdown(layout.source)}.",
+        f"**{escape.markdown(layout.warning)}**" if layout.warning else "",
         main.to_markdown(colalign=("left", *["right"] * main.shape[1]), disable_numparse=True),
-        "\n".join(f"<sup>{mark}</sup> {text}  " for mark, text in layout.footnotes),
-        "\n".join(f"- {note}" for note in layout.notes),
-        *([] if layout.details is None else [DETAILS, layout.details.to_markdown(index=False, disable_numparse=True)]),
+        "\n".join(f"<sup>{mark}</sup> {escape.markdown(text)}  " for mark, text in layout.footnotes),
+        "\n".join(f"- {escape.markdown_note(note)}" for note in layout.notes),
+        *([] if layout.details is None else [DETAILS, _markdown_details(layout.details)]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _markdown_text(cell: Text) -> str:
-    return cell.text.replace("|", "\\|") + (f"<sup>{' '.join(cell.marks)}</sup>" if cell.marks else "")
+    return escape.markdown(cell.text) + (f"<sup>{' '.join(cell.marks)}</sup>" if cell.marks else "")
+
+
+def _markdown_details(details: "pd.DataFrame") -> str:
+    return details.map(escape.markdown).rename(columns=escape.markdown).to_markdown(index=False, disable_numparse=True)
 
 
 def latex(layout: Layout) -> str:
     """The table as a LaTeX `table*` float (package booktabs); the details stay in the Markdown and csv files."""
-    main = layout.main.map(_latex_text).rename(index=_escape, columns=_escape)
+    main = layout.main.map(_latex_text).rename(index=escape.latex, columns=escape.latex)
     # The heading of the first column stands in the line of the columns' headings.
-    main.columns = main.columns.set_names([None] * (main.columns.nlevels - 1) + [_escape(str(main.index.name))])
+    main.columns = main.columns.set_names([None] * (main.columns.nlevels - 1) + [escape.latex(str(main.index.name))])
     main.index.name = None
-    caption = f"{_escape(layout.title)} ({_escape(layout.source)})."
+    caption = f"{escape.latex(layout.title)} ({escape.latex(layout.source)})."
     written = main.style.to_latex(
         hrules=True,
         column_format="l" + "r" * main.shape[1],
@@ -115,7 +124,7 @@ def latex(layout: Layout) -> str:
         environment="table*",
         position="t",
         position_float="centering",
-        caption=caption + (rf" \textbf{{{_escape(layout.warning)}}}" if layout.warning else ""),
+        caption=caption + (rf" \textbf{{{escape.latex(layout.warning)}}}" if layout.warning else ""),
         label=f"tab:{layout.name}",
     )
     head, tabular, foot = re.split(r"(?<=\\toprule\n)|(?=\\end{table\*})", written)
@@ -123,7 +132,7 @@ def latex(layout: Layout) -> str:
         groups, rest = tabular.split("\n", 1)
         tabular = "\n".join([groups, _rules(layout.columns), rest])
     notes = [
-        *(rf"${{}}^{{{_latex_marks((mark,))}}}$ {_escape(text)}\\" for mark, text in layout.footnotes),
+        *(rf"${{}}^{{{_latex_marks((mark,))}}}$ {escape.latex(text)}\\" for mark, text in layout.footnotes),
         *(rf"{_latex_note(note)}\\" for note in layout.notes),
     ]
     if notes:
@@ -141,7 +150,7 @@ def _rules(columns: Sequence[tuple[str, str]]) -> str:
 
 
 def _latex_text(cell: Text) -> str:
-    return _escape(cell.text) + (f"${{}}^{{{_latex_marks(cell.marks)}}}$" if cell.marks else "")
+    return escape.latex(cell.text) + (f"${{}}^{{{_latex_marks(cell.marks)}}}$" if cell.marks else "")
 
 
 def _latex_marks(marks: Sequence[str]) -> str:
@@ -150,35 +159,9 @@ def _latex_marks(marks: Sequence[str]) -> str:
 
 def _latex_note(note: str) -> str:
     """A note with its `code` in typewriter, and with the text of its links."""
-    return re.sub(r"`([^`]*)`", r"\\texttt{\1}", _escape(_without_links(note)))
+    return re.sub(r"`([^`]*)`", r"\\texttt{\1}", escape.latex(_without_links(note)))
 
 
 def _without_links(note: str) -> str:
     """A note with the text of its links alone."""
     return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", note)
-
-
-_LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "±": r"$\pm$",
-        "×": r"$\times$",
-        "†": r"$\dagger$",
-        "≈": r"$\approx$",
-        "–": "--",
-        "−": "$-$",
-    }
-)
-
-
-def _escape(text: str) -> str:
-    return text.translate(_LATEX)

@@ -50,9 +50,13 @@ class TableView:
 
 @dataclass(frozen=True)
 class FigureView:
-    """A figure as the page shows it: what it stands for, and its image as a data URI, empty where it is missing."""
+    """A figure as the page shows it: what it stands for, the command that draws it, and its image as a data URI.
+
+    `image` is empty where it is missing.
+    """
 
     name: str
+    command: str
     title: str
     source: str
     image: str
@@ -173,7 +177,9 @@ def _figure(plan: Plan, name: str) -> FigureView:
     base = plan.paths.figure(name)
     path = base.with_name(f"{base.name}.png")
     config = plan.figure(name)
-    return FigureView(name, config.title, config.source, _data_uri(path) if path.exists() else "")
+    return FigureView(
+        name, plan.command("figure", name), config.title, config.source, _data_uri(path) if path.exists() else ""
+    )
 
 
 def _data_uri(path: Path) -> str:

@@ -13,7 +13,7 @@ from transgan.cost import budget
 from transgan.errors import UserError
 from transgan.report import cost_table, published
 from transgan.report.cells import Cell, cells
-from transgan.report.cells_frame import CELL, to_frame
+from transgan.report.cells_frame import CELL, csv_text, to_frame
 from transgan.report.layout import BLANK, Footnotes, Layout, Text, latex, markdown
 from transgan.report.verdict import Verdict
 from transgan.schema import TableConfig
@@ -46,7 +46,7 @@ def make(plan: Plan, table: str) -> None:
     else:
         every_cell = cells(plan, table)
         frame, layout = to_frame(every_cell), lay_out(plan, table, every_cell)
-    files.write_text(base.with_suffix(".csv"), frame.to_csv(index=False))
+    files.write_text(base.with_suffix(".csv"), csv_text(frame))
     files.write_text(base.with_suffix(".md"), markdown(layout))
     files.write_text(base.with_suffix(".tex"), latex(layout))
 

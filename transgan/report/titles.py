@@ -6,19 +6,20 @@ from collections.abc import Sequence
 
 from transgan.config.plan import Plan
 from transgan.schema.report import Column
+from transgan.utils.escape import plot_text
 
 # The source that stands in for every dataset of the demo.
 STAND_IN = "digits"
 
 
 def run_titles(plan: Plan, runs: Sequence[str]) -> dict[str, str]:
-    """A title for each run: the row that it is in, the dataset, and the side of its images in pixels.
+    """A title for each run, as text of a plot: its row, the dataset, and the side of its images in pixels.
 
     Where digits stand in for a dataset, the title says so: `TransGAN as on CIFAR-10 (digits, 8 x 8)`. A run that no
     table names is called by its own name. Runs that would share a title, such as training seeds, are told apart by
     their names.
     """
-    titles = {run: _title(plan, run) for run in runs}
+    titles = {run: plot_text(_title(plan, run)) for run in runs}
     shared = Counter(titles.values())
     return {run: title if shared[title] == 1 else f"{title} ({run})" for run, title in titles.items()}
 

@@ -14,6 +14,7 @@ from transgan.errors import UserError
 from transgan.metrics.score_file import read_scores
 from transgan.report.cells import Cell, cells
 from transgan.utils import files
+from transgan.utils.console import say
 
 UNKNOWN = "unknown"
 
@@ -131,7 +132,7 @@ def trace(plan: Plan, table: str, row: str) -> None:
         raise UserError(f"{plan.file}: tables.{table}: no row {row!r}; the rows are: {', '.join(names)}")
     measured = [each for each in traced(plan, table) if each.cell.row == row]
     quoted = [cell for cell in cells(plan, table) if cell.row == row and not cell.run_names]
-    print("\n\n".join([*(_words(each) for each in measured), *(_quoted(cell) for cell in quoted)]))
+    say("\n\n".join([*(_words(each) for each in measured), *(_quoted(cell) for cell in quoted)]))
 
 
 def _origins(plan: Plan, cell: Cell) -> tuple[Origin, ...]:

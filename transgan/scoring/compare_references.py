@@ -11,6 +11,7 @@ from transgan.config.plan import Plan
 from transgan.config.reference_key import ReferenceKey
 from transgan.metrics import published_statistics
 from transgan.pipeline.freshness import embedded_metadata
+from transgan.utils.console import say
 
 
 def import_file(plan: Plan, file: Path) -> None:
@@ -19,10 +20,10 @@ def import_file(plan: Plan, file: Path) -> None:
     Raises UserError if no protocol names the file, or if it holds no mean and covariance of the protocol's features.
     """
     uses = published_statistics.import_file(plan, file)
-    print(f"{file}: imported as {plan.paths.published_statistics(file.name)}")
+    say(f"{file}: imported as {plan.paths.published_statistics(file.name)}")
     for dataset, protocol in uses:
         for line in _comparisons(plan, dataset, protocol):
-            print(line)
+            say(line)
 
 
 def compare(plan: Plan, dataset: str, protocol: str) -> None:
@@ -31,7 +32,7 @@ def compare(plan: Plan, dataset: str, protocol: str) -> None:
     Raises UserError if these have not been imported.
     """
     for line in _comparisons(plan, dataset, protocol):
-        print(line)
+        say(line)
 
 
 def own_references(plan: Plan, dataset: str, protocol: str) -> tuple[ReferenceKey, ...]:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from transgan.tracking.uri import database_file, tracking_uri
-from transgan.utils import files
+from transgan.utils import locks
 
 if TYPE_CHECKING:
     from transgan.tracking.store import Store
@@ -33,4 +33,4 @@ def _one_at_a_time(uri: str) -> AbstractContextManager[None]:
     database = database_file(uri)
     if database is None:
         return nullcontext()
-    return files.lock(database.with_name(f"{database.name}.lock"), f"opening {database}", wait=True)
+    return locks.lock(database.with_name(f"{database.name}.lock"), f"opening {database}", wait=True)

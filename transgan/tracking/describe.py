@@ -7,6 +7,7 @@ from typing import Any
 
 from transgan.config.plan import Plan, Run
 from transgan.pipeline import provenance
+from transgan.utils.escape import markdown
 
 METRICS_PER_CALL = 1000  # MLflow's limit
 # What training depends on. The protocol is not logged, as it may change without training again.
@@ -84,8 +85,9 @@ def _note(plan: Plan, run: Run, rows: Mapping[str, Sequence[str]]) -> str:
     """The description of the run in MLflow, as Markdown."""
     size = f"{run.model_name} on {run.dataset_name} at {run.dataset.resolution} pixels"
     schedule = f"{run.recipe.images:,} real images shown ({100 * run.share:.2g}% of the full schedule)"
-    warning = f"\n\n**Not comparable with the paper**: {plan.scale.description}."
+    warning = f"\n\n**Not comparable with the paper**: {markdown(plan.scale.description)}."
     used = "".join(
-        f"\n- {plan.params.tables[table].source}, `{table}`: {_joined(names)}" for table, names in rows.items()
+        f"\n- {markdown(plan.params.tables[table].source)}, `{table}`: {markdown(_joined(names))}"
+        for table, names in rows.items()
     )
     return f"{size}, {schedule}.{'' if plan.scale.comparable else warning}\n\nFeeds:{used or ' no table.'}"

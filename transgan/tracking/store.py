@@ -19,6 +19,7 @@ from PIL import Image
 
 from transgan.tracking.describe import METRICS_PER_CALL, Metric
 from transgan.tracking.uri import database_file
+from transgan.utils.escape import mlflow_filter_value
 
 PARAMETERS_PER_CALL = 100  # MLflow's limit
 SYSTEM_METRICS_SECONDS = 30.0
@@ -85,11 +86,11 @@ class Store:
 
     def find(self, tags: Mapping[str, str]) -> str | None:
         """The id of the newest run with all of `tags`, or None."""
-        condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-        runs = self.client.search_runs(
-            [self.experiment], condition, max_results=1, order_by=["attributes.start_time DESC"]
-        )
-        return runs[0].info.run_id if runs else None
+        quoted = {key: mlflow_filter_value(value) for key, value in tags.items()}
+        condition = " and ".join(f"tags.`{key}` = {value}" for key, value in quoted.items() if value is not None)
+        runs = self.client.search_runs([self.experiment], condition, order_by=["attributes.start_time DESC"])
+        found = (run for run in runs if all(run.data.tags.get(key) == value for key, value in tags.items()))
+        return next((run.info.run_id for run in found), None)
 
     def log_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
         """Log at most METRICS_PER_CALL values."""

@@ -172,7 +172,7 @@ class Tracker:
     ) -> None:
         if error is None:
             self.finish("FINISHED")
-        elif isinstance(error, KeyboardInterrupt):
+        elif isinstance(error, KeyboardInterrupt | SystemExit):
             self.finish("KILLED", "interrupted")
         else:
             self.finish("FAILED", one_line(error))

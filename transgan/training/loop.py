@@ -25,7 +25,7 @@ from transgan.hardware.device import prepare_compute, set_precision
 from transgan.metrics import training_fid
 from transgan.models import build_discriminator, build_generator
 from transgan.models.serialization import save_generator
-from transgan.pipeline.provenance import collect
+from transgan.pipeline.provenance import collect, unknown_commit
 from transgan.schema import RecipeConfig
 from transgan.tracking.tracker import Tracker
 from transgan.training.checkpoint import Checkpoints
@@ -34,11 +34,12 @@ from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.dynamics import Dynamics
 from transgan.training.history import History
 from transgan.training.random_inputs import RandomInputs
-from transgan.training.signals import Stopped, StopRequest, stop_request
+from transgan.training.signals import StopRequest, stop_request
 from transgan.training.snapshot_fid import small_fid
 from transgan.training.step import Trainer
 from transgan.utils import files
 from transgan.utils.console import Progress, progress
+from transgan.utils.exit_codes import Stopped
 from transgan.utils.image_grid import save_grid
 from transgan.utils.random import RandomStreams
 
@@ -116,6 +117,8 @@ class TrainingLoop:
             stop = stack.enter_context(stop_request())
             self._resume()
             if self.process_group.is_main:
+                if reason := unknown_commit():
+                    logger.warning(f"train {self.run.name}: its commit is not known ({reason}); provenance names none")
                 stack.push(self._end_tracking)
                 if (self.folder / TRACKING).exists():
                     self._start_tracking()

@@ -7,16 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from transgan.utils.exit_codes import SAME_REQUEST_SECONDS
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# Signals within this time are one request: Slurm and torchrun signal every process, and its parent forwards the signal.
-SAME_REQUEST_SECONDS = 5.0
-
-
-class Stopped(SystemExit):
-    """Training stopped on a signal and was saved. Exit code 128 + the signal: 143 for SIGTERM, 130 for SIGINT."""
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(128 + signum)
 
 
 @dataclass

@@ -11,9 +11,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from transgan.utils.escape import terminal
 from transgan.utils.units import duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LINE_EVERY_SECONDS = 60.0
 
@@ -47,7 +51,7 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
 
 class _LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        message = super().format(record)
+        message = terminal(super().format(record))
         return message if record.levelno < logging.WARNING else f"{record.levelname.lower()}: {message}"
 
 
@@ -62,6 +66,30 @@ def configure_logging() -> None:
     # RANK is set by torchrun, and by transgan.training.distributed.launch for the processes that it starts.
     package.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.ERROR)
     package.propagate = False
+
+
+def say(text: str) -> None:
+    """Print `text`, the result of a tool, on standard output."""
+    print(terminal(text))
+
+
+def table_console(width: int = 100, stderr: bool = False) -> "Console":
+    """A rich console whose text is text: brackets, emoji codes and control characters have no effect.
+
+    `width` in characters applies where the output is not a terminal.
+    """
+    # Imported here: rich takes longer to import than a finished stage takes to find that it is finished.
+    from rich.console import Console
+    from rich.text import Text
+
+    class PlainConsole(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(terminal(text), **options)
+
+    console = PlainConsole(markup=False, emoji=False, highlight=False, stderr=stderr)
+    if not console.is_terminal:
+        console.width = width
+    return console
 
 
 class Progress(Protocol):
@@ -89,22 +117,20 @@ def progress(what: str, total: int, unit: str, done: int = 0) -> Iterator[Progre
 
 class _Bar:
     def __init__(self, what: str, total: int, unit: str, done: int) -> None:
-        # Imported here: rich takes longer to import than a finished stage takes to find that it is finished.
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
 
         self._bar = RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=Console(stderr=True),
+            TextColumn("{task.fields[text]}", markup=False),
+            console=table_console(stderr=True),
         )
         self._unit, self._done, self._started = unit, 0, time.monotonic()
-        self._task = self._bar.add_task(what, total=total, completed=done, rate="", text="")
+        self._task = self._bar.add_task(terminal(what), total=total, completed=done, rate="", text="")
         self._bar.start()
 
     def advance(self, amount: int) -> None:
@@ -113,7 +139,7 @@ class _Bar:
         self._bar.update(self._task, advance=amount, rate=f"{rate:,.1f} {self._unit}/s")
 
     def note(self, text: str) -> None:
-        self._bar.update(self._task, text=text)
+        self._bar.update(self._task, text=terminal(text))
 
     def close(self) -> None:
         self._bar.stop()

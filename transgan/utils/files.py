@@ -1,4 +1,4 @@
-"""Files: the atomic writer that writes every result, digests, links and locks.
+"""Files: the atomic writer that writes every result, digests and links.
 
 Tests inject a full disk or a read-only folder as an OSError in `atomic`, the only place where results are written.
 """
@@ -10,11 +10,9 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from transgan.errors import UserError
 
@@ -35,11 +33,17 @@ def atomic(path: Path) -> Iterator[Path]:
         _flush(temporary)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise _unwritable(path, error) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
+
+
+def _remove(temporary: Path) -> None:
+    """Remove what is left of a failed write, unless that fails for the same reason: a file system turned read-only."""
+    with suppress(OSError):
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -139,26 +143,3 @@ def link_or_copy(source: Path, target: Path) -> None:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
-
-
-@contextmanager
-def lock(path: Path, what: str, wait: bool = False) -> Iterator[None]:
-    """Hold the lock file `path`. Without `wait`, raises UserError if another process holds it.
-
-    `what` names the work in the error message.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(path, timeout=-1 if wait else 0)
-        held.acquire()
-    except Timeout:
-        raise UserError(f"{what}: another process is working on it (lock {path}); wait for it or stop it") from None
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); "
-            "fix its permissions, then run the same command again"
-        ) from error
-    try:
-        yield
-    finally:
-        held.release()

@@ -3,20 +3,18 @@
 # A result is up to date if it carries the plan's fingerprint. File times do not decide, because DVC, git and copying
 # change them. If a result is up to date, its inputs from other rules are marked `ancient`. If it is not, the stage's
 # config file is touched, so that it is newer than the outputs and the stage runs again.
-from snakemake.exceptions import WorkflowError
+import shlex
+
+from snakemake.logging import logger
 from snakemake.resources import Resource
 
-from transgan.config import params_file
 from transgan.config import plan as plans
-from transgan.errors import UserError
 from transgan.pipeline.snakemake_inputs import config_files, gpu_count
+from transgan.pipeline.snakemake_lock import remove_stale_lock
 
 try:
-    PLAN = plans.load(
-        Path((workflow.overwrite_configfiles or ["params.yaml"])[0]),
-        config.get("scale"),
-    )
-    if {**config, "scale": None} != {**params_file.read(PLAN.file), "scale": None}:
+    PLAN = plans.load(PARAMS, config.get("scale"))
+    if {**config, "scale": None} != {**CONTENT, "scale": None}:
         raise UserError(
             f"{PLAN.file}: only `scale` may be overridden with --config; edit the file for anything else"
         )
@@ -24,13 +22,19 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 
+if workflow.is_main_process and remove_stale_lock():
+    logger.warning("Removed the lock of a Snakemake that was killed.")
+
 # The `transgan` script next to the Python that runs Snakemake, so that the environment need not be activated; and
 # `keep LOG`, a `tee` that ignores signals, so that the log contains the last messages of an interrupted stage. A prefix
 # replaces Snakemake's own, which is `set -euo pipefail`: without that, the exit code would be that of `keep`.
+TOOLS = (
+    shlex.quote(str(Path(sys.executable).parent)).replace("{", "{{").replace("}", "}}")
+)
 shell.prefix(
     "set -euo pipefail; "
-    f"export PATH={Path(sys.executable).parent}:$PATH; "
-    "keep() {{ trap '' INT TERM; exec tee $1; }}; "
+    f'export PATH={TOOLS}:"$PATH"; '
+    "keep() {{ trap '' INT TERM; exec tee \"$1\"; }}; "
 )
 
 # By default, as many GPU jobs run at once as this machine has GPUs. `--resources gpu=N` overrides this without a check,
@@ -50,7 +54,9 @@ TABLES_AND_FIGURES = [
 
 RESULTS, LOGS = f"results/{PLAN.scale_name}", f"logs/{PLAN.scale_name}"
 OPTIONS = f"--scale {PLAN.scale_name}" + (
-    "" if PLAN.file == Path("params.yaml") else f" --params {PLAN.file}"
+    ""
+    if PLAN.file == Path("params.yaml")
+    else f" --params {shlex.quote(str(PLAN.file))}"
 )
 
 LONGEST_RUN = max(

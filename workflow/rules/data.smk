@@ -12,7 +12,7 @@ rule fetch:
     params:
         options=OPTIONS,
     shell:
-        "transgan fetch {wildcards.dataset} {params.options} 2>&1 | keep {log}"
+        "transgan fetch {wildcards.dataset:q} {params.options} 2>&1 | keep {log:q}"
 
 
 rule prepare:
@@ -30,4 +30,4 @@ rule prepare:
     params:
         options=OPTIONS,
     shell:
-        "transgan prepare {wildcards.dataset} {params.options} 2>&1 | keep {log}"
+        "transgan prepare {wildcards.dataset:q} {params.options} 2>&1 | keep {log:q}"

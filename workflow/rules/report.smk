@@ -26,7 +26,7 @@ rule table:
     params:
         options=OPTIONS,
     shell:
-        "transgan table {wildcards.table} {params.options} 2>&1 | keep {log}"
+        "transgan table {wildcards.table:q} {params.options} 2>&1 | keep {log:q}"
 
 
 rule cells:
@@ -48,7 +48,7 @@ rule cells:
     params:
         options=OPTIONS,
     shell:
-        "transgan cells {params.options} 2>&1 | keep {log}"
+        "transgan cells {params.options} 2>&1 | keep {log:q}"
 
 
 rule figure:
@@ -68,7 +68,7 @@ rule figure:
     params:
         options=OPTIONS,
     shell:
-        "transgan figure {wildcards.figure} {params.options} 2>&1 | keep {log}"
+        "transgan figure {wildcards.figure:q} {params.options} 2>&1 | keep {log:q}"
 
 
 # All tables and figures on one page. The page contains times and machine names, so no rule depends on it, and
@@ -90,4 +90,4 @@ rule report_page:
     params:
         options=OPTIONS,
     shell:
-        "transgan report {params.options} 2>&1 | keep {log}"
+        "transgan report {params.options} 2>&1 | keep {log:q}"

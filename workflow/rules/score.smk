@@ -11,7 +11,7 @@ rule classifier:
     params:
         options=OPTIONS,
     shell:
-        "transgan classifier {wildcards.classifier} {params.options} 2>&1 | keep {log}"
+        "transgan classifier {wildcards.classifier:q} {params.options} 2>&1 | keep {log:q}"
 
 
 rule reference:
@@ -28,7 +28,7 @@ rule reference:
     params:
         options=OPTIONS,
     shell:
-        "transgan reference {wildcards.dataset} {wildcards.protocol} {params.options} 2>&1 | keep {log}"
+        "transgan reference {wildcards.dataset:q} {wildcards.protocol:q} {params.options} 2>&1 | keep {log:q}"
 
 
 rule score:
@@ -46,4 +46,4 @@ rule score:
     params:
         options=OPTIONS,
     shell:
-        "transgan score {wildcards.run} {params.options} 2>&1 | keep {log}"
+        "transgan score {wildcards.run:q} {params.options} 2>&1 | keep {log:q}"

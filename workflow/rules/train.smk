@@ -19,7 +19,7 @@ rule train:
     params:
         options=OPTIONS,
     shell:
-        "transgan train {wildcards.run} {params.options} 2>&1 | keep {log}"
+        "transgan train {wildcards.run:q} {params.options} 2>&1 | keep {log:q}"
 
 
 # The longest run has a rule of its own with a higher priority, so that it starts first and shorter runs fill the other

@@ -10,6 +10,7 @@ from transgan.report.cells_frame import cells_frame
 from transgan.report.plots.style import COLOURS, INCHES, canvas, wrapped
 from transgan.report.titles import dataset_title
 from transgan.schema import FigureConfig
+from transgan.utils.escape import plot_text
 
 METRIC = "fid"
 
@@ -25,7 +26,8 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     cells = cells[(cells["metric"] == METRIC) & cells["run"].notna()]
     named = cells["run"].isin(config.runs).groupby([cells["column"], cells["row"]]).transform("all")
     cells = cells[named].drop_duplicates(["column", "row"])
-    rows = [row.name for row in table.rows if row.name in set(cells["row"])]
+    cells["row"] = cells["row"].map(plot_text)
+    rows = [row for row in (plot_text(each.name) for each in table.rows) if row in set(cells["row"])]
     counts = cells["column"].value_counts()
     columns = [column for column in table.columns if counts.get(column.title, 0) > 1]
     width = max(INCHES, 2.8 + 2.2 * len(columns))
@@ -33,7 +35,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     panels = figure.subplots(1, max(len(columns), 1), squeeze=False, sharey=True)[0]
     for axes, column in zip(panels, columns, strict=False):
         _draw(axes, cells[cells["column"] == column.title], rows, plan.scale.comparable)
-        axes.set_title(wrapped(dataset_title(plan, column), 2.2))
+        axes.set_title(wrapped(plot_text(dataset_title(plan, column)), 2.2))
     if columns and plan.scale.comparable:
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure

@@ -18,6 +18,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullForma
 from transgan.config.plan import Plan
 from transgan.schema import FigureConfig
 from transgan.utils import files
+from transgan.utils.escape import plot_text
 from transgan.utils.units import short_number
 
 # Okabe and Ito's palette: told apart with every common form of colour blindness, and in grey.
@@ -79,10 +80,10 @@ def canvas(plan: Plan, config: FigureConfig, height: float, width: float = INCHE
     """An empty figure of so many inches, with its title; at the bottom what it stands for, the scale, and a note."""
     figure = Figure(figsize=(width, height), layout="constrained")
     warning = "" if plan.scale.comparable else "; not comparable with the paper"
-    figure.suptitle(config.title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    figure.suptitle(plot_text(config.title), x=0.01, ha="left", fontsize=11, fontweight="bold")
     words = f"{config.source}. Scale {plan.scale_name}: {plan.scale.description}{warning}."
     words += f" {note}" if note else ""
-    figure.supxlabel(textwrap.fill(words, int(width * 19)), x=0.01, ha="left", fontsize=7, color=GREY)
+    figure.supxlabel(plot_text(textwrap.fill(words, int(width * 19))), x=0.01, ha="left", fontsize=7, color=GREY)
     return figure
 
 
