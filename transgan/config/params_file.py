@@ -27,7 +27,7 @@ def read(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}); name another file with --params") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: text that is not UTF-8, impossible dates, huge integers
-        raise UserError(f"{file}: not readable as YAML ({error})") from error
+        raise UserError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict):
         raise UserError(f"{file}: must be a mapping with the keys {', '.join(Params.model_fields)}")
     _check_plain(content, file, (), {})
@@ -52,8 +52,8 @@ def _check_plain(value: Any, file: Path, at: tuple[str, ...], deepest: dict[int,
                 raise UserError(f'{place}: the key {name} is not read as text; put it in quotes: "{name}"')
             _check_plain(inner, file, (*at, str(key)), deepest)
     elif isinstance(value, str):
-        if any("\ud800" <= character <= "\udfff" or character == "\0" for character in value):
-            raise UserError(f"{place}: contains a character that no file can hold ({value!r}); remove it")
+        if "\0" in value:
+            raise UserError(f"{place}: contains the character \\0, which no path or command can hold; remove it")
     elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
         raise UserError(f"{place}: the integer is too large; the largest is {LARGEST_INTEGER}")
     elif not isinstance(value, int | float | None):

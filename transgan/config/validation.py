@@ -1,6 +1,7 @@
 """Reports a mistake in a params file in one line: the file, the key, what is wrong, and the nearest valid name."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
@@ -12,6 +13,9 @@ from transgan.schema.base import Strict
 
 # The key that selects one of several configuration classes.
 FAMILY = "family"
+
+# A number that YAML 1.1 reads as text, because it has no point or no sign.
+_EXPONENT = re.compile(r"\s*([+-]?\d+)\.?(\d*)[eE]([+-]?\d+)\s*")
 
 Config = TypeVar("Config", bound=Strict)
 Value = TypeVar("Value")
@@ -54,7 +58,9 @@ def _check_kinds(written: Any, read: Any, file: Path, where: str, keys: tuple[st
             _check_kinds(value, inner, file, where, (*keys, str(index)))
     elif _kind(written) != _kind(read):
         place = _place(where, ".".join(keys))
-        raise UserError(f"{file}: {place}: {shortened(repr(written))} is {_kind(written)}; write {_as_written(read)}")
+        raise UserError(
+            f"{file}: {place}: {shortened(repr(written))} is {_kind(written)}; write {_as_written(written, read)}"
+        )
 
 
 def _place(where: str, key: str) -> str:
@@ -67,16 +73,12 @@ def _kind(value: Any) -> str:
     return "a number" if isinstance(value, int | float) else "text" if isinstance(value, str) else type(value).__name__
 
 
-def _as_written(value: Any) -> str:
-    """A value as YAML of every version reads it: false, 3, 0.5, 1.0e-4."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        mantissa, *exponent = f"{value!r}".split("e")
-        if not exponent:
-            return mantissa
-        return f"{mantissa if '.' in mantissa else f'{mantissa}.0'}e{int(exponent[0]):+d}"
-    return str(value)
+def _as_written(written: Any, read: Any) -> str:
+    """`read` in the notation of `written`, as YAML of every version reads it: false, 3, 0.5, 1.0e-4."""
+    if isinstance(read, bool):
+        return str(read).lower()
+    exponent = _EXPONENT.fullmatch(written) if isinstance(written, str) else None
+    return f"{exponent[1]}.{exponent[2] or 0}e{int(exponent[3]):+d}" if exponent else str(read)
 
 
 def shortened(text: str) -> str:

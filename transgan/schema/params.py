@@ -1,8 +1,9 @@
 """The whole of params.yaml: named entries, runs that combine them, and scales that change values inside entries."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 
 from transgan.schema.base import Strict
 from transgan.schema.data import DatasetConfig
@@ -65,6 +66,16 @@ class DataConfig(Strict):
     """Where downloads come from; changes no result."""
 
     mirror: str | None = Field(None, description="folder or URL of a lab's own copy, tried first")
+
+    @field_validator("mirror")
+    @classmethod
+    def _is_an_address(cls, mirror: str | None) -> str | None:
+        if mirror is not None and "://" in mirror:
+            try:
+                _ = urlsplit(mirror).port
+            except ValueError as error:
+                raise ValueError(f"no valid address: {error}") from None
+        return mirror
 
 
 class ExecutionConfig(Strict):
