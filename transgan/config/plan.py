@@ -243,8 +243,8 @@ class Plan:
     def snakemake_command(self) -> str:
         """The command line that makes all tables of this scale with Snakemake, quoted for a shell."""
         file = () if self.file == PARAMS_FILE else ("--configfile", str(self.file))
-        words = ("snakemake", "--cores", "all", *file, "--config", f"scale={self.scale_name}", "--", "reproduce_tables")
-        return shlex.join(words)
+        scale = ("--config", f"scale={self.scale_name}")
+        return shlex.join(("snakemake", "--cores", "all", "reproduce_tables", *file, *scale))
 
     @property
     def classifier_needed(self) -> bool:

@@ -11,6 +11,7 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
 )
 _MARKDOWN = re.compile(r"([\\`*_\[\]|])")
+_ACTIVE = re.compile(r"!\[|\]\((?=\s*(?!https?:)[a-zA-Z][\w+.-]*:)")
 # What a spreadsheet runs as a formula. A sign before a space is not: the paper's tables have rows `+ technique`.
 _FORMULA = re.compile(r"[=@\t\r]|[+-](?! )")
 
@@ -36,8 +37,9 @@ def markdown(text: str) -> str:
 
 
 def markdown_note(text: str) -> str:
-    """`text` that may use Markdown's code and links, in one line and without HTML."""
-    return one_line(text).replace("&", "&amp;").replace("<", "&lt;")
+    """`text` that may use Markdown's code and links (to pages, not to scripts), in one line, without HTML or images."""
+    linked = _ACTIVE.sub(lambda found: f"\\{found[0]}", one_line(text))
+    return linked.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def csv_cell(text: str) -> str:

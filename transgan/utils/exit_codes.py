@@ -69,7 +69,7 @@ def one_line_exit() -> Iterator[None]:
         except OSError as error:
             if error.errno not in _ERRORS_OF_FILES or error.filename is None:
                 raise
-            fail(f"{error.filename}: {error.strerror}; mend that, then run the same command again", UserError.exit_code)
+            fail(f"{error.filename}: {error.strerror}; fix that, then run the same command again", UserError.exit_code)
 
 
 def fail(message: str, code: int) -> NoReturn:
