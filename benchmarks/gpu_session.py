@@ -52,11 +52,11 @@ STEPS = (
     Step("environment", 45),
     Step("ceilings", 15),
     Step("probes", 60),
-    Step("product_tests", 70),
-    Step("eager_step", 60),
-    Step("compiled_step", 110),
-    Step("large_images", 50),
-    Step("real_run", 120, least=40, rest=True, needs_images=True),
+    Step("product_tests", 65),
+    Step("eager_step", 55),
+    Step("compiled_step", 150),  # compiling alone may take minutes
+    Step("large_images", 45),
+    Step("real_run", 95, least=40, rest=True, needs_images=True),
     Step("scoring", 40, least=25, needs_images=True),
 )
 

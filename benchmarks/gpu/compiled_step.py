@@ -25,7 +25,7 @@ def run(step: Step) -> None:
     ceiling = max(products.get("bfloat16", {}).values(), default=None)
     arguments = (step.device, step.dry_run)
     results = step.run_parts(
-        [Part("compiled", 4, compiled, (*arguments, ceiling)), Part("plain", 1, plain_loop, arguments)]
+        [Part("compiled", 5, compiled, (*arguments, ceiling)), Part("plain", 1, plain_loop, arguments)]
     )
     eager = step.earlier("eager_step").get("parts", {}).get("bfloat16", {}).get("results", {})
     rates = {"compiled": results["compiled"], "eager": eager, "plain": results["plain"]}

@@ -33,22 +33,24 @@ def run(step: Step) -> None:
     step.record(python=platform.python_version(), machine=platform.machine(), cores=os.cpu_count(), gpu=nvidia_smi())
     if step.packed:
         step.record(wheels=install_wheels(step.packed, step.work / "site"))
+    # Forking is tried first, from a process that has imported what later ones import. Where CUDA does not start in a
+    # forked process, parts are started from scratch.
     importlib.invalidate_caches()
-    importlib.import_module("torch")  # as in the steps that follow, whose parts are forked with torch loaded
-    # Forking is tried first. Where CUDA does not start in a forked process, parts are started from scratch.
+    step.record(product=imported(("gpu.training_steps",)))
     found: dict[str, Any] = {}
     for method in ("fork", "spawn"):
         *_, found = run_part(Part("device", 1, device, (step.device,)), step.left / 3, method)
         if found["status"] == "ok":
             break
     step.record(start_method=method, device_found=found["status"] == "ok", torch=found["results"].get("torch", found))
-    if step.packed:
+    name = step.recorded["torch"].get("name", step.device)
+    step.record(summary=name)
+    if step.packed and step.recorded["device_found"]:
         unpack(step.packed, step.work)
         step.record(prepared=prepare(step))
     step.record(modules=imported(MODULES))
-    names = step.recorded["torch"].get("name", step.device)
-    missing = [name for name, version in step.recorded["modules"].items() if version.startswith("missing")]
-    step.record(summary=f"{names}; missing: {', '.join(missing) or 'nothing'}")
+    missing = [module for module, version in step.recorded["modules"].items() if version.startswith("missing")]
+    step.record(summary=f"{name}; missing: {', '.join(missing) or 'nothing'}")
 
 
 def nvidia_smi() -> dict[str, str]:
@@ -58,7 +60,7 @@ def nvidia_smi() -> dict[str, str]:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return {}
-    return dict(zip(GPU_QUERY, map(str.strip, answer.splitlines()[0].split(",")), strict=True))
+    return dict(zip(GPU_QUERY, map(str.strip, answer.splitlines()[0].split(",")), strict=False))
 
 
 def install_wheels(packed: Path, site: Path) -> list[str]:

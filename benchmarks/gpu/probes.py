@@ -28,7 +28,7 @@ def run(step: Step) -> None:
         (bicubic_probe, 5),
         (attention_probe, 20),
         (penalty_probe, 13),
-        (flex_probe, 12),
+        (flex_probe, 16),
     )
     results = step.run_parts([Part(probe.__name__, box, probe, (step.device, step.dry_run)) for probe, box in probes])
     ratios = []
