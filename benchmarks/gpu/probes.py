@@ -112,9 +112,10 @@ def bicubic_probe(kind: str, dry_run: bool) -> Results:
     device = device_of(kind)
     run = named_run("transgan-church256", dry_run)
     config, batch = run.model.generator, run.recipe.micro_batch or run.recipe.batch
-    for side, channels, stage in zip(config.sides, config.widths, config.stages[1:], strict=False):
-        if stage.upsample != "bicubic":
-            continue
+    # A stage's map is doubled as the next stage says. The demo's generator has pixel shuffles only.
+    stages = zip(config.sides, config.widths, config.stages[1:], strict=False)
+    doubled = [(side, channels) for side, channels, following in stages if following.upsample == "bicubic"]
+    for side, channels in doubled or [(4, 32)]:
         matrix = doubling_matrix(side).to(device)
         variants = {
             "interpolate": lambda x: F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False),
