@@ -50,13 +50,13 @@ class Step:
 
 STEPS = (
     Step("environment", 45),
-    Step("ceilings", 15),
-    Step("probes", 60),
-    Step("product_tests", 65),
-    Step("eager_step", 55),
-    Step("compiled_step", 150),  # compiling alone may take minutes
-    Step("large_images", 45),
-    Step("real_run", 95, least=40, rest=True, needs_images=True),
+    Step("ceilings", 25),
+    Step("probes", 75),
+    Step("product_tests", 60),
+    Step("eager_step", 60),
+    Step("compiled_step", 135),  # compiling alone may take minutes
+    Step("large_images", 50),
+    Step("real_run", 80, least=40, rest=True, needs_images=True),
     Step("scoring", 40, least=25, needs_images=True),
 )
 
@@ -109,7 +109,7 @@ class Session:
         """What a step recorded, with its status: ok, partial (some of its parts failed), failed or timeout."""
         print(f"{step.name}: at most {limit:.0f} s", flush=True)
         result, log, start = self.work / f"{step.name}.json", self.work / f"{step.name}.log", time.monotonic()
-        command = [sys.executable, "-m", f"gpu.{step.name}", "--result", result, "--seconds", f"{limit:.1f}"]
+        command = [sys.executable, "-m", f"gpu.{step.name}", "--result", result, "--deadline", f"{start + limit:.1f}"]
         command += ["--work", self.work, "--out", self.out, "--device", self.arguments.device]
         command += ["--packed", self.packed] if self.packed else []
         command += ["--dry-run"] if self.arguments.dry_run else []

@@ -23,11 +23,11 @@ FLOATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def run(step: Step) -> None:
     """Run every probe in a process of its own."""
     probes: tuple[tuple[Callable[..., Results], float], ...] = (
-        (patch_probe, 4),
-        (filter_probe, 6),
-        (bicubic_probe, 5),
-        (attention_probe, 20),
-        (penalty_probe, 13),
+        (patch_probe, 8),
+        (filter_probe, 8),
+        (bicubic_probe, 7),
+        (attention_probe, 22),
+        (penalty_probe, 16),
         (flex_probe, 16),
     )
     results = step.run_parts([Part(probe.__name__, box, probe, (step.device, step.dry_run)) for probe, box in probes])

@@ -33,7 +33,7 @@ class Part:
 
 @dataclass
 class Step:
-    """One step while it runs. `deadline` is on the clock `time.monotonic`."""
+    """One step while it runs. `deadline` is on the clock `time.monotonic`, which all processes share."""
 
     device: str
     dry_run: bool
@@ -137,14 +137,13 @@ def attempt(work: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
 
 def main(run: Callable[[Step], None]) -> None:
     """Run a step as gpu_session.py calls it. A step that returns without a status of its own is ok."""
-    started = time.monotonic()
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", required=True)
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--packed", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--deadline", type=float, required=True)
     parser.add_argument("--result", type=Path, required=True)
     given = parser.parse_args()
     step = Step(
@@ -153,7 +152,7 @@ def main(run: Callable[[Step], None]) -> None:
         packed=given.packed,
         work=given.work,
         out=given.out,
-        deadline=started + given.seconds,
+        deadline=given.deadline,
         result=given.result,
     )
     run(step)

@@ -19,7 +19,7 @@ from transgan.cost import counts
 from transgan.hardware.device import set_precision
 from transgan.schema import RecipeConfig
 
-ITERATIONS, DRY_ITERATIONS = 6, 1
+ITERATIONS, DRY_ITERATIONS = 5, 1
 KERNELS = 25  # listed of a profile
 CIFAR10 = "transgan-cifar10"
 

@@ -55,6 +55,13 @@ def test_each_step_gets_its_share_of_what_is_left(tmp_path: Path, monkeypatch: p
     assert limits["last"] == pytest.approx(45)
 
 
+def test_the_page_tells_every_step_and_its_share_of_the_budget() -> None:
+    assert sum(step.box for step in gpu_session.STEPS) == gpu_session.BUDGET
+    page = (ROOT / "docs" / "performance.md").read_text()
+    for step in gpu_session.STEPS:
+        assert f"| {step.name.replace('_', ' ')} | {'the rest' if step.rest else f'{step.box:g}'} |" in page
+
+
 def test_a_step_without_time_or_images_is_skipped(tmp_path: Path) -> None:
     session = new_session(tmp_path, 20)
     session.run([Step("real_run", 10, needs_images=True), Step("scoring", 10, least=25)])
