@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from transgan.config.plan import Plan, Run
@@ -23,6 +22,7 @@ from transgan.cost.rehearsal_file import DOES_NOT_FIT, SHAPES, Rehearsal
 from transgan.errors import UserError
 from transgan.hardware.info import device_name
 from transgan.utils import files
+from transgan.utils.console import table_console
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,9 @@ def _in_process(plan: Plan, run: Run, where: str) -> Rehearsal:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rehearsal.json"
         arguments = [str(plan.file), plan.scale_name, run.name, where, str(file)]
-        ended = subprocess.run([sys.executable, "-m", "transgan.cost.rehearsal", *arguments], check=False)
+        command = [sys.executable, "-m", "transgan.cost.rehearsal", *arguments]
+        # In a session of its own, so that Ctrl-C reaches this process alone, which then ends that one.
+        ended = subprocess.run(command, check=False, start_new_session=True)
         if file.exists():
             return Rehearsal(**files.read_json(file))
     if ended.returncode in (-signal.SIGINT, 130):
@@ -98,7 +100,7 @@ def _on_meta(run: Run) -> Rehearsal:
 
 
 def _print(plan: Plan, device: str, results: dict[str, Rehearsal]) -> None:
-    console = Console(width=None if Console().is_terminal else WIDTH)
+    console = table_console(WIDTH)
     title = f"{plan.file} at scale {plan.scale_name}, rehearsed on {device}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("run", "result", "batch", "micro-batch", "largest", "peak GiB", "images/s", "hours", "GFLOP/image"):
@@ -121,10 +123,10 @@ def _print(plan: Plan, device: str, results: dict[str, Rehearsal]) -> None:
     console.print(table)
     for name, result in results.items():
         for line in result.failed:
-            console.print(f"{name}: {line}", markup=False)
+            console.print(f"{name}: {line}")
     untried = sorted({line for result in results.values() for line in result.stages.values() if line[:3] == "not"})
     for line in untried:
-        console.print(line, markup=False)
+        console.print(line)
     if any(result.largest_micro_batch for result in results.values()):
         console.print("largest: the largest micro-batch that fits. hours: of one device, for the whole schedule.")
     if any(result.result == SHAPES for result in results.values()):

@@ -21,6 +21,7 @@ from transgan.config.plan import Plan, Run, load
 from transgan.pipeline.freshness import embedded_metadata
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.utils import files
+from transgan.utils.exit_codes import one_line_exit
 
 logger = logging.getLogger(__name__)
 
@@ -137,4 +138,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_exit():
+        main()

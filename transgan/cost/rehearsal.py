@@ -35,6 +35,7 @@ from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils import files
 from transgan.utils.console import configure_logging
+from transgan.utils.exit_codes import one_line_exit
 from transgan.utils.random import RandomStreams
 from transgan.utils.units import GIB
 
@@ -299,4 +300,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with one_line_exit():
+        main(sys.argv[1:])

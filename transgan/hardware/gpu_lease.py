@@ -12,9 +12,8 @@ from transgan.utils.locks import try_lock
 
 logger = logging.getLogger(__name__)
 
-_leases: dict[
-    str, BaseFileLock | None
-] = {}  # GPU name -> its lock, held until the process ends; None: the GPU is shared
+# GPU name -> its lock, held until the process ends; None: the GPU is shared
+_leases: dict[str, BaseFileLock | None] = {}
 
 
 def lease_gpu(names: Sequence[str], folder: Path | None = None) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from transgan.config.plan import Plan, load
 from transgan.pipeline.stages import Stage, stages
 from transgan.utils import files
+from transgan.utils.exit_codes import one_line_exit
 
 DVC_FILE = Path("dvc.yaml")
 LINE = "  # --- below this line: written by `make generate` from params.yaml; do not edit ---\n"
@@ -63,4 +64,5 @@ def _with_variable(scale: str, value: str) -> str:
 
 
 if __name__ == "__main__":
-    files.write_text(DVC_FILE, render(DVC_FILE.read_text()))
+    with one_line_exit():
+        files.write_text(DVC_FILE, render(DVC_FILE.read_text()))

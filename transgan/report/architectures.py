@@ -15,6 +15,7 @@ from transgan.models.discriminator import Discriminator
 from transgan.models.generator import Generator
 from transgan.schema.model import Attention, Blocks, TransformerDiscriminator, TransformerGenerator
 from transgan.utils import files
+from transgan.utils.exit_codes import one_line_exit
 
 TARGET = Path("docs/architectures.md")
 INTRODUCTION = """# Architectures, stage by stage
@@ -147,4 +148,5 @@ def _table(headings: Sequence[str], lines: Sequence[Line]) -> str:
 
 
 if __name__ == "__main__":
-    files.write_text(TARGET, page(plans.load(None, "paper")))
+    with one_line_exit():
+        files.write_text(TARGET, page(plans.load(None, "paper")))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from transgan.schema.params import Params
 from transgan.utils import files
+from transgan.utils.exit_codes import one_line_exit
 
 TARGET = Path("workflow/schemas/params.schema.json")
 
@@ -14,4 +15,5 @@ def schema() -> str:
 
 
 if __name__ == "__main__":
-    files.write_text(TARGET, schema())
+    with one_line_exit():
+        files.write_text(TARGET, schema())

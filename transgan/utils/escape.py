@@ -13,7 +13,7 @@ _HIDDEN = re.compile(
 _MARKDOWN = re.compile(r"([\\`*_\[\]|])")
 _ACTIVE = re.compile(r"!\[|\]\((?=\s*(?!https?:)[a-zA-Z][\w+.-]*:)")
 # What a spreadsheet runs as a formula. A sign before a space is not: the paper's tables have rows `+ technique`.
-_FORMULA = re.compile(r"[=@\t\r]|[+-](?! )")
+_FORMULA = re.compile(r"[=@\t]|[+-](?! )")
 
 
 def terminal(text: str) -> str:
@@ -43,8 +43,12 @@ def markdown_note(text: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """`text` as a cell of a csv file: an apostrophe keeps a spreadsheet from running it as a formula."""
-    return f"'{text}" if _FORMULA.match(text) else text
+    """`text` as a cell of a csv file: an apostrophe keeps a spreadsheet from running it as a formula.
+
+    A carriage return would end the line for some readers.
+    """
+    plain = terminal(text)
+    return f"'{plain}" if _FORMULA.match(plain) else plain
 
 
 def plot_text(text: str) -> str:
