@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -34,6 +34,58 @@ def stall(after: int) -> Fault:
         handler.close_connection = True
 
     return act
+
+
+def without_length(content: bytes) -> Fault:
+    """Serve `content` and close the connection, which alone marks its end."""
+
+    def act(handler: "_Handler", right: bytes) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(content)
+        handler.close_connection = True
+
+    return act
+
+
+def endless(handler: "_Handler", content: bytes) -> None:
+    """Announce no length and send zeros until the client has had enough."""
+    handler.send_response(200)
+    handler.end_headers()
+    with suppress(OSError):
+        while True:
+            handler.wfile.write(bytes(2**16))
+
+
+def drip(handler: "_Handler", content: bytes) -> None:
+    """Send a byte every tenth of a second."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    with suppress(OSError):
+        for byte in content:
+            handler.wfile.write(bytes([byte]))
+            handler.wfile.flush()
+            handler.server.over.wait(0.1)  # type: ignore[attr-defined]
+
+
+def drip_headers(handler: "_Handler", content: bytes) -> None:
+    """Send an endless header, a byte every tenth of a second."""
+    with suppress(OSError):
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not handler.server.over.wait(0.1):  # type: ignore[attr-defined]
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+
+
+def unasked_range(handler: "_Handler", content: bytes) -> None:
+    """Answer 206 with the end of the file although no range was requested."""
+    half = len(content) // 2
+    handler.send_response(206)
+    handler.send_header("Content-Range", f"bytes {half}-{len(content) - 1}/{len(content)}")
+    handler.send_header("Content-Length", str(len(content) - half))
+    handler.end_headers()
+    handler.wfile.write(content[half:])
 
 
 def wrong(content: bytes) -> Fault:

@@ -1,11 +1,14 @@
 """Decoding, cropping and resizing one image, and images that are refused."""
 
 import io
+import struct
+import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from torchvision.transforms import v2
 
 from tests.data.sample_archives import encode, pixels
@@ -87,15 +90,84 @@ def test_exif_rotation_is_applied() -> None:
     np.testing.assert_array_equal(shaped, np.asarray(image.rotate(270, expand=True).crop((5, 0, 15, 10))))
 
 
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG file."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def oriented(place: str, image: Image.Image) -> bytes:
+    """An encoded image with orientation 6, to be turned by 270 degrees, in one of the places that tools use."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    xmp = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    if place == "EXIF in a JPEG":
+        return encoded(image, "JPEG", exif=exif, quality=100, subsampling=0)
+    if place == "EXIF in a WebP":
+        return encoded(image, "WEBP", exif=exif, lossless=True)
+    if place == "XMP in a JPEG":
+        return encoded(image, "JPEG", xmp=xmp.encode(), quality=100, subsampling=0)
+    if place == "XMP in a WebP":
+        return encoded(image, "WEBP", xmp=xmp.encode(), lossless=True)
+    if place == "a tag in a TIFF":
+        return encoded(image, "TIFF", tiffinfo={0x0112: 6})
+    text = PngImagePlugin.PngInfo()
+    if place == "XMP in a PNG":
+        text.add_itxt("XML:com.adobe.xmp", xmp)
+    if place == "ImageMagick's text in a PNG":
+        raw = exif.tobytes()
+        text.add_text("Raw profile type exif", f"\nexif\n{len(raw):8}\n{raw.hex()}\n", zip=True)
+    content = encoded(image, "PNG", pnginfo=text)
+    if place == "EXIF after the pixels of a PNG":
+        end = content.rindex(b"IEND") - 4
+        content = content[:end] + chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")) + content[end:]
+    return content
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "place",
+    [
+        "EXIF in a JPEG",
+        "EXIF in a WebP",
+        "EXIF after the pixels of a PNG",
+        "XMP in a JPEG",
+        "XMP in a PNG",
+        "XMP in a WebP",
+        "ImageMagick's text in a PNG",
+        "a tag in a TIFF",
+    ],
+)
+def test_the_orientation_is_applied_wherever_it_is_stored(place: str) -> None:
+    image = Image.fromarray(pixels(3, 20, 10))
+    shaped = CropAndResize(10, "box", "center")(oriented(place, image))
+    expected = np.asarray(image.rotate(270, expand=True).crop((5, 0, 15, 10)))
+    np.testing.assert_allclose(shaped.astype(int), expected, atol=12 if "JPEG" in place else 0)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("content", [b"Exif\0\0garbage", b"MM\0*\0\0\0\x08\xff\xff", b"II*\0\xff\xff\xff\xff", b""])
+def test_a_damaged_exif_block_is_no_traceback(content: bytes) -> None:
+    whole = encode(pixels(3, 10, 10), "PNG")
+    end = whole.rindex(b"IEND") - 4
+    with suppress(ImageError):
+        CropAndResize(10, "box", "none")(whole[:end] + chunk(b"eXIf", content) + whole[end:])
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"hello", "not a JPEG, PNG or WebP"),
+        (b"hello", "not an image"),
         (encode(pixels(1, 64, 64))[:-200], "truncated"),
         (encode(pixels(1, 64, 64), "PNG")[:-200], "truncated"),
         (encode(pixels(1, 64, 64), "WEBP")[:-20], "."),
-        (encode(pixels(1, 8, 8), "GIF"), "not a JPEG, PNG or WebP"),
+        (encode(pixels(1, 8, 8), "GIF"), "a GIF image, which is not read; convert it"),
         (b"\x93NUMPY\x01\x00", "damaged .npy"),
     ],
 )

@@ -82,3 +82,34 @@ def test_files_without_a_valid_generator_are_refused_in_one_line(tmp_path):
             load_generator(tmp_path / name)
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("images", "many"),
+        ("images", [1]),
+        ("generator", {"depth": 10**9}),
+        ("generator", {"width": 10**9}),
+        ("generator", []),
+        ("generator", None),
+    ],
+)
+def test_metadata_that_claim_another_network_are_one_line(tmp_path, key, value):
+    config = small_generator()
+    save_generator(tmp_path / "whole", build_generator(config), config, {"images": 7})
+    with safetensors.safe_open(tmp_path / "whole", framework="pt") as file:
+        metadata = json.loads(file.metadata()["transgan"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
+    if isinstance(value, dict) and "depth" in value:
+        metadata["generator"]["stages"][0]["blocks"][0] |= value
+    elif isinstance(value, dict):
+        metadata["generator"] |= value
+    else:
+        metadata[key] = value
+    path = tmp_path / "other"
+    path.write_bytes(safetensors.torch.save(tensors, {"transgan": json.dumps(metadata)}))
+    with pytest.raises(UserError, match=r"other: .*save it again") as caught:
+        load_generator(path)
+    assert "\n" not in str(caught.value)

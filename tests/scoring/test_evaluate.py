@@ -1,7 +1,9 @@
 """evaluate: every kind of target and reference, the same numbers as the stages, and errors in one line."""
 
 import json
+import os
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from transgan.config import plan
 from transgan.data.pack import Pack
 from transgan.errors import UserError
 from transgan.metrics.reference_statistics import export_statistics
+from transgan.models.serialization import load_generator, save_generator
 from transgan.scoring import reference, score
 from transgan.scoring.evaluate import evaluate, render
 
@@ -256,3 +259,54 @@ def test_threads_of_torch_are_the_protocols(project: Path) -> None:
     assert subprocess.run(
         ["ls", "state/tiny/reference"], capture_output=True, text=True, check=True
     ).stdout.strip() == str(REFERENCE)
+
+
+def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Call the command line as a user does, with these environment variables."""
+    command = [str(Path(sys.executable).parent / "transgan"), "evaluate", *arguments]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, **environment}, check=False, timeout=300)
+    assert b"Traceback" not in done.stderr, done.stderr.decode(errors="replace")
+    return done
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1:strict"},
+    ],
+)
+def test_names_that_a_terminal_cannot_print_lose_nothing(project: Path, environment: dict[str, str]) -> None:
+    images = digits("test")
+    target = folder(images, os.fsdecode(b"caf\xe9"))
+    (Path(target) / "0000.png").rename(Path(target) / os.fsdecode(b"na\xefve.png"))
+    done = call(target, "--reference", "cifar10", "--metrics", "fid", "--samples", "360", **environment)
+    assert done.returncode == 0
+    assert b"FID-digits: " in done.stdout
+    (kept,) = Path("state/tiny/evaluations").glob("*.json")
+    assert json.loads(kept.read_bytes())["metrics"]["fid"]["values"]
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+def test_a_damaged_image_of_such_a_name_is_one_line(project: Path) -> None:
+    target = folder(digits("test"))
+    (Path(target) / "0000.png").rename(Path(target) / os.fsdecode(b"caf\xe9.png")).write_bytes(b"damaged")
+    done = call(target, "--reference", "cifar10", "--metrics", "fid", "--samples", "360")
+    assert done.returncode == 2
+    assert b"caf\\udce9.png: not an image" in done.stderr
+
+
+@pytest.mark.faults
+def test_a_generator_without_its_average_carries_that_in_its_scores(project: Path) -> None:
+    current = plan.load()
+    path = current.paths.run(RUN) / "generator.safetensors"
+    saved = load_generator(path)
+    save_generator(Path("last.safetensors"), saved.module, saved.config, {"images": 0, "caution": "the last weights"})
+    assert "the last weights" in evaluate(current, "last.safetensors", "cifar10", metrics=["fid"])["warnings"]
+    scores = json.loads(score.score_file(current, Path("last.safetensors"), RUN).read_text())
+    assert "the last weights" in scores["warnings"]["few"]

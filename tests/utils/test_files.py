@@ -88,3 +88,30 @@ def test_a_growing_digest_is_that_of_the_whole_file(tmp_path: Path) -> None:
     )  # `most` limits the first calls
     digest.advance(len(content))
     assert digest.hexdigest() == files.sha256(path)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "content", [b"[]", b"null", b"3", b'"text"', b"[" * 100_000, b"{", b"", b"\xff", b"{}", b'{"images": "3"}']
+)
+def test_a_json_file_of_another_type_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.json: damaged .*; delete it") as caught:
+        files.read_object(tmp_path / "a.json", images=int)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.faults
+def test_a_folder_in_place_of_a_json_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        files.read_json(tmp_path)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [("caf\udce9.png", b"caf\xe9.png"), ("café", "café".encode()), ("half \ud800", b"half \\ud800")],
+)
+def test_text_from_the_file_system_is_written(tmp_path: Path, text: str, content: bytes) -> None:
+    files.write_text(tmp_path / "a.txt", text)
+    assert (tmp_path / "a.txt").read_bytes() == content

@@ -5,6 +5,7 @@ from pathlib import Path
 from transgan.config.plan import Plan
 from transgan.metrics import published_statistics
 from transgan.metrics.reference_statistics import export_statistics
+from transgan.pipeline.freshness import check_carrier
 from transgan.scoring import reference
 from transgan.utils.console import say
 
@@ -33,5 +34,7 @@ def remove(plan: Plan, name: str) -> None:
 
 def export(plan: Plan, name: str, file: Path) -> None:
     """Write mu and sigma of a reference to an npz file."""
-    export_statistics(plan.paths.reference(plan.reference(name)), file)
+    key = plan.reference(name)
+    check_carrier(plan, "reference", key, plan.paths.reference(key))
+    export_statistics(plan.paths.reference(key), file)
     say(f"{file}: mu and sigma of {name}")

@@ -72,10 +72,8 @@ def _row(plan: Plan, dataset: str) -> dict[str, Any]:
         state, action = "packed from other data or settings", plan.command("prepare", dataset)
     elif (store / PROGRESS).exists():
         progress = _read(store / PROGRESS)
-        state, action = (
-            f"packing, {progress.get('done', 0) / max(progress.get('entries', 1), 1):.0%} done",
-            plan.command("prepare", dataset),
-        )
+        done, entries = (count if isinstance(count := progress.get(key), int) else 0 for key in ("done", "entries"))
+        state, action = f"packing, {done / max(entries, 1):.0%} done", plan.command("prepare", dataset)
     elif source and not _missing(config):
         state, action = "fetched", plan.command("prepare", dataset)
     else:

@@ -95,9 +95,8 @@ def _status(plan: Plan, run: Run, trained: str, scored: str) -> str:
     folder = plan.paths.workspace("train", run.name, plan.fingerprint("train", run.name))
     if trained == "current" or (folder / "finished.json").exists():
         return "done" if scored == "current" else "trained"
-    images = max(
-        (int(embedded_metadata(marker).get("images", 0)) for marker in folder.glob("checkpoint-*.json")), default=0
-    )
+    recorded = [embedded_metadata(marker).get("images") for marker in folder.glob("checkpoint-*.json")]
+    images = max((count for count in recorded if isinstance(count, int)), default=0)
     return f"resumable at {100 * images // run.recipe.images}%" if images else "missing"
 
 

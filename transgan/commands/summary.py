@@ -11,10 +11,14 @@ from rich import box
 from rich.table import Table
 
 from transgan.config.plan import Plan
+from transgan.errors import UserError
+from transgan.pipeline.freshness import check_recorded
+from transgan.pipeline.stages import stage
 from transgan.report.verdict import Verdict
 from transgan.utils.console import table_console
 
 NOTHING = "–"
+USED = ("row", "column", "metric", "measured", "paper", "paper_text", "mean", "std_training", "run", "verdict")
 
 Line = Mapping[str, str]  # a line of a table's csv: docs/tables.md explains the columns
 
@@ -45,8 +49,17 @@ def _lines(plan: Plan, table: str) -> list[Line]:
     path = plan.paths.table(table).with_suffix(".csv")
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    check_recorded(plan, stage(plan, "table", table))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines: list[Line] = [{key: line[key] or "" for key in USED} for line in csv.DictReader(file)]
+        for line in lines:
+            for key in ("mean", "std_training"):
+                float(line[key] or 0)
+    except (ValueError, KeyError, OSError, csv.Error) as error:
+        command = plan.command("table", table)
+        raise UserError(f"{path}: damaged, or of another version ({error}); run `{command}` again") from error
+    return lines
 
 
 def _headline(plan: Plan, lines: Sequence[Line]) -> Table:

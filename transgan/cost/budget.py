@@ -141,6 +141,15 @@ def measured_rate(plan: Plan) -> Rate | None:
     calibration = embedded_metadata(calibration_file(plan)).get(device)
     if calibration is None:
         return None
+    try:
+        return _rate(device, calibration)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise UserError(
+            f"{calibration_file(plan)}: damaged ({error!r}); delete it, then `{plan.command('plan', '--calibrate')}`"
+        ) from error
+
+
+def _rate(device: str, calibration: dict[str, Any]) -> Rate:
     training, products, own = (calibration[key] for key in ("training_tflops", "product_tflops", "precision"))
     flops = {key: training * 1e12 * products[key] / products[own] for key in PRECISIONS if key in products}
     basis = (

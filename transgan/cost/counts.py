@@ -63,7 +63,7 @@ def counted(plan: Plan, run: Run) -> dict[str, Any]:
     """
     file = plan.paths.state / "counts" / f"{key(run)}.json"
     count = stored_counts().get(key(run)) or embedded_metadata(file)
-    if not count:
+    if not isinstance(count.get("gflop_per_image"), float | int):  # none, or a damaged file
         logger.info(f"counting {run.name} ...")
         from transgan.cost.estimate import estimate  # imports torch, which is needed only here
 

@@ -4,8 +4,9 @@ A pack is a folder with images.npy (uint8, NHWC, opened as a memory map), labels
 split is a contiguous range of rows. `transgan prepare` builds packs.
 """
 
+import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,17 +27,29 @@ class Pack:
     manifest: dict[str, Any]
 
     @staticmethod
-    def open(folder: Path) -> "Pack":
-        """Open the pack in `folder`. Raises UserError when a file is missing, damaged or does not fit the manifest."""
-        manifest = files.read_json(folder / MANIFEST)
-        images, labels = _load(folder / IMAGES, mapped=True), _load(folder / LABELS, mapped=False)
+    def open(folder: Path, verify: bool = False) -> "Pack":
+        """Open the pack in `folder`. Raises UserError when a file is missing, damaged or does not fit the manifest.
+
+        With `verify`, all of it is read and compared with the digest in the manifest.
+        """
+        manifest = files.read_object(folder / MANIFEST, resolution=int, count=int, splits=dict, sha256=str)
+        images, labels = _load(folder / IMAGES), np.array(_load(folder / LABELS))
         side, count = manifest["resolution"], manifest["count"]
         images_fit = images.dtype == np.uint8 and images.shape == (count, side, side, 3)
         labels_fit = labels.dtype == np.int64 and labels.shape == (count,)
-        if not (images_fit and labels_fit):
+        splits_fit = all(_is_range(rows, count) for rows in manifest["splits"].values())
+        if not (images_fit and labels_fit and splits_fit):
             raise UserError(
                 f"{folder}: {IMAGES} and {LABELS} do not fit {MANIFEST};"
                 f" delete that folder and run {_prepare_command(folder)}"
+            )
+        if (
+            verify
+            and content_digest({name: files.sha256(folder / name) for name in (IMAGES, LABELS)}) != manifest["sha256"]
+        ):
+            raise UserError(
+                f"{folder}: {IMAGES} or {LABELS} was changed or damaged after it was packed (its SHA-256 is not the one"
+                f" in {MANIFEST}); run {_prepare_command(folder)} to restore it"
             )
         return Pack(images, labels, manifest)
 
@@ -66,10 +79,25 @@ def _prepare_command(folder: Path) -> str:
     return f"`{shlex.join(('transgan', 'prepare', folder.name, '--scale', folder.parent.name))}`"
 
 
-def _load(path: Path, mapped: bool) -> np.ndarray:
+def content_digest(digests: Mapping[str, str]) -> str:
+    """Return what `sha256sum images.npy labels.npy | sha256sum` prints, from the SHA-256 of both files."""
+    return hashlib.sha256("".join(f"{digests[name]}  {name}\n" for name in (IMAGES, LABELS)).encode()).hexdigest()
+
+
+def _is_range(rows: object, count: int) -> bool:
+    return (
+        isinstance(rows, list)
+        and len(rows) == 2
+        and all(isinstance(row, int) for row in rows)
+        and 0 <= rows[0] <= rows[1] <= count
+    )
+
+
+def _load(path: Path) -> np.ndarray:
+    """Open an array as a memory map, which NumPy refuses when the file is shorter than its header says."""
     try:
-        return np.asarray(np.load(path)) if not mapped else np.load(path, mmap_mode="r")
+        return np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise UserError(f"{path}: not there; run {_prepare_command(path.parent)}") from None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, OverflowError) as error:
         raise UserError(f"{path}: damaged ({error}); delete it and run {_prepare_command(path.parent)}") from error

@@ -1,18 +1,18 @@
 """The stage prepare: packs a fetched source (see pack.py) and draws a contact sheet."""
 
-import hashlib
 import logging
-import posixpath
 import shutil
 from collections import Counter
 from pathlib import Path
 
-from transgan.config.paths import IMAGES, LABELS, MANIFEST, SOURCE
+from transgan.config.paths import MANIFEST, SOURCE
 from transgan.config.plan import Plan
+from transgan.data.pack import content_digest
 from transgan.data.packing import PROGRESS, PackingJob, finish_images, pack_images, write_contact_sheet
 from transgan.data.readers import Reader, open_reader
 from transgan.data.readers.base import check_counts
-from transgan.data.transforms import IMAGE_SUFFIXES, CropAndResize
+from transgan.data.source_description import describe, source_digest
+from transgan.data.transforms import CropAndResize
 from transgan.errors import UserError
 from transgan.pipeline.stages import stage
 from transgan.pipeline.workspace import run_stage
@@ -33,10 +33,11 @@ def prepare(plan: Plan, dataset: str) -> None:
     UserError when the source has not been fetched, is damaged or hostile, or its counts differ from `splits`.
     """
     config = plan.dataset(dataset)
-    source = source_digest(plan, dataset)
+    source = fetched_source(plan, dataset)
     fingerprint = plan.fingerprint("prepare", dataset)
 
     def work(store: Path) -> dict[str, str]:
+        _check_source(plan, dataset, source)
         scratch = store / "scratch"
         with open_reader(config, scratch) as reader:
             digests = _build_pack(config, reader, store, dataset, source, fingerprint)
@@ -46,15 +47,27 @@ def prepare(plan: Plan, dataset: str) -> None:
     run_stage(plan, stage(plan, "prepare", dataset), work, {"source": source})
 
 
-def source_digest(plan: Plan, dataset: str) -> str:
+def fetched_source(plan: Plan, dataset: str) -> str:
     """Return the digest of the fetched source, from source.json."""
     path = plan.paths.data(dataset) / SOURCE
     if not path.exists():
         raise UserError(f"{path}: not there; run `{plan.command('fetch', dataset)}` first")
     content = files.read_json(path)
-    if not isinstance(content, dict) or "digest" not in content:
+    described = content.get("files") if isinstance(content, dict) else None
+    if not isinstance(described, list) or content.get("digest") != source_digest(described):
         raise UserError(f"{path}: damaged; delete it and run `{plan.command('fetch', dataset)}` again")
     return str(content["digest"])
+
+
+def _check_source(plan: Plan, dataset: str, fetched: str) -> None:
+    """Raise UserError unless the source has the content that was fetched."""
+    config = plan.dataset(dataset)
+    if source_digest(describe(config)) != fetched:
+        raise UserError(
+            f"dataset {dataset} ({config.path or config.source}): its files were changed or damaged after they were"
+            f" fetched (their SHA-256 is not that in {plan.paths.data(dataset) / SOURCE});"
+            f" run `{plan.command('fetch', dataset)}` again"
+        )
 
 
 def _build_pack(
@@ -62,7 +75,7 @@ def _build_pack(
 ) -> dict[str, str]:
     """Build the pack in `store`; return {file name: SHA-256} of its large files."""
     title = f"dataset {dataset} ({config.path or config.source})"
-    expected = Counter(entry.split for entry in reader.entries if _looks_like_image(entry.name, config))
+    expected = Counter(entry.split for entry in reader.entries)
     check_counts(config.splits, expected, config.allow_partial, title)
     job = PackingJob(reader, CropAndResize.from_config(config), [split.name for split in config.splits])
     packed = pack_images(job, store, f"prepare {dataset}")
@@ -71,14 +84,13 @@ def _build_pack(
     check_counts(config.splits, good, config.allow_partial or bool(job.unreadable), title)
     digests = finish_images(job, store, packed)
     write_contact_sheet(store)
-    manifest = _manifest(config, job, good) | {"sha256": _digest(digests), "source": source, "fingerprint": fingerprint}
+    manifest = _manifest(config, job, good) | {
+        "sha256": content_digest(digests),
+        "source": source,
+        "fingerprint": fingerprint,
+    }
     files.write_json(store / MANIFEST, manifest)
     return digests
-
-
-def _looks_like_image(name: str, config: DatasetConfig) -> bool:
-    suffix = posixpath.splitext(name)[1].lower()
-    return suffix in ("", ".") or suffix in IMAGE_SUFFIXES or (config.source == "celebahq" and suffix == ".npy")
 
 
 def _report_unreadable(job: PackingJob, config: DatasetConfig, store: Path, title: str) -> None:
@@ -112,8 +124,3 @@ def _manifest(config: DatasetConfig, job: PackingJob, good: Counter[str]) -> dic
         "crop": config.crop,
         "skipped": len(job.unreadable),
     }
-
-
-def _digest(digests: dict[str, str]) -> str:
-    """Return what `sha256sum images.npy labels.npy | sha256sum` prints."""
-    return hashlib.sha256("".join(f"{digests[name]}  {name}\n" for name in (IMAGES, LABELS)).encode()).hexdigest()

@@ -1,9 +1,11 @@
 """Decode an image, crop it and resize it: from encoded bytes or an array to a square uint8 RGB array."""
 
 import io
+import struct
 import threading
 import warnings
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +13,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from transgan.data.image_formats import FORMATS, HEAD_BYTES, image_format
+from transgan.utils.npz import MAGIC, read_array
+
 if TYPE_CHECKING:
     from transgan.schema import DatasetConfig  # not at run time: worker processes start faster without pydantic
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-FORMATS = ("JPEG", "PNG", "WEBP")
 MAX_PIXELS = 64_000_000  # decoded: 256 MB in Pillow; a larger image is a decompression bomb or in no known dataset
 LARGE_PIXELS = 8_000_000  # a larger image is decoded only while its process holds the lock
 
-NPY_MAGIC = b"\x93NUMPY"
+# What Pillow raises for damaged images and for damaged descriptions in them, such as EXIF.
+DECODING_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
 
 FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
@@ -73,21 +88,16 @@ class CropAndResize:
         encoded = content if isinstance(content, bytes) else _read(content)
         if not encoded:
             raise ImageError("empty file")
-        if encoded.startswith(NPY_MAGIC):
+        if encoded.startswith(MAGIC):
             return self._fit(_npy_array(encoded), box)
-        try:
-            with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-                pixels = image.width * image.height
-                if pixels > MAX_PIXELS:
-                    raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
-                if pixels > LARGE_PIXELS:
-                    with _large_image_lock:
-                        return self._fit(_rgb(image), box)
-                return self._fit(_rgb(image), box)
-        except UnidentifiedImageError:
-            raise ImageError("not a JPEG, PNG or WebP image") from None
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            raise ImageError(" ".join(str(error).split()) or "cannot be decoded") from error
+        with _opened(encoded) as image:
+            pixels = image.width * image.height
+            if pixels > MAX_PIXELS:
+                raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
+            if pixels > LARGE_PIXELS:
+                with _large_image_lock:
+                    return self._fit(_rgb(image), box)
+            return self._fit(_rgb(image), box)
 
     def _fit(self, image: Image.Image | np.ndarray, box: Box | None) -> np.ndarray:
         """Crop and resize a decoded image."""
@@ -126,13 +136,38 @@ def _read(path: Path) -> bytes:
         raise ImageError(error.strerror or str(error)) from error
 
 
+def image_size(content: bytes | Path) -> tuple[int, int]:
+    """Width and height of an encoded image, without decoding it. Raises ImageError."""
+    encoded = content if isinstance(content, bytes) else _read(content)
+    if encoded.startswith(MAGIC):
+        height, width = _npy_array(encoded).shape[:2]
+        return width, height
+    with _opened(encoded) as image:
+        return image.size
+
+
+@contextmanager
+def _opened(encoded: bytes) -> Iterator[Image.Image]:
+    """Open an encoded image. Errors inside the context, of whatever Pillow does with it, become ImageError."""
+    try:
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+            yield image
+    except UnidentifiedImageError:
+        other = image_format(encoded[:HEAD_BYTES])
+        unread = other is not None and other not in FORMATS
+        reason = f"a {other} image, which is not read; convert it, for example to PNG" if unread else "not an image"
+        raise ImageError(reason) from None
+    except DECODING_ERRORS as error:
+        raise ImageError(" ".join(str(error).split()) or "cannot be decoded") from error
+
+
 def _npy_array(encoded: bytes) -> np.ndarray:
     """Return the uint8 (H, W, 3) array of a .npy file that holds one RGB image.
 
     Progressive GAN's tools write shapes (H, W, 3), (3, H, W) and (1, 3, H, W). Raises ImageError for any other array.
     """
     try:
-        pixels = np.asarray(np.lib.format.read_array(io.BytesIO(encoded), allow_pickle=False))
+        pixels = read_array(encoded)
     except (ValueError, OSError, EOFError, MemoryError) as error:
         raise ImageError(f"damaged .npy file ({' '.join(str(error).split())})") from error
     if pixels.ndim == 4 and len(pixels) == 1:
@@ -146,8 +181,7 @@ def _npy_array(encoded: bytes) -> np.ndarray:
 
 def _rgb(image: Image.Image) -> Image.Image:
     """Convert to upright 8-bit RGB. Scales 16-bit grey, which Pillow would clip, and drops transparency."""
-    if "exif" in image.info:
-        image = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)  # it knows every place in which files store an orientation
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode == "RGB":

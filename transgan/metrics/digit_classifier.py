@@ -108,18 +108,29 @@ def load(path: Path) -> DigitNet:
         with safe_open(path, "pt") as file:
             metadata = json.loads((file.metadata() or {}).get("transgan", "{}"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
-    except SafetensorError as error:
-        raise UserError(
-            f"{path}: damaged ({error}); delete it and create it again with `transgan classifier`"
-        ) from error
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(metadata, dict):
+        raise _damaged(path, "its metadata are no object")
     if not metadata.get("needed"):
         raise UserError(
             f"{path}: {metadata.get('why', 'not a classifier saved by this project')}; "
             "a protocol with `extractor: digits` needs a trained one"
         )
-    net = DigitNet(metadata["resolution"], metadata["width"], metadata["features"], metadata["classes"])
-    net.load_state_dict(tensors)
+    try:
+        with torch.device("meta"):  # takes no memory for what the metadata claim
+            net = DigitNet(metadata["resolution"], metadata["width"], metadata["features"], metadata["classes"])
+        net.load_state_dict(tensors, assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise _damaged(path, error) from error
     return net.eval().requires_grad_(False)
+
+
+def _damaged(path: Path, reason: object) -> UserError:
+    return UserError(
+        f"{path}: damaged ({' '.join(str(reason).split())[:200]});"
+        " delete it and create it again with `transgan classifier`"
+    )
 
 
 def _shift(images: Tensor, shifts: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ Resizing changes FID by more than most papers claim to improve it (Parmar et al.
 """
 
 import hashlib
-import io
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,19 +16,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from transgan.data.archives.containers import Container, Folder, open_container
+from transgan.data.image_files import select_images
+from transgan.data.image_formats import LOSSY, image_format
+from transgan.data.npz_images import read_images
 from transgan.data.pack import Pack
-from transgan.data.transforms import FORMATS, IMAGE_SUFFIXES, CropAndResize, ImageError
+from transgan.data.transforms import CropAndResize, ImageError, image_size
 from transgan.errors import UserError
 from transgan.metrics.subsets import evenly_spaced
 from transgan.utils import files
-from transgan.utils.npz import read_npz
+
+logger = logging.getLogger(__name__)
 
 Arrays = Iterator[NDArray[np.uint8]]
-NPZ_KEYS = ("images", "arr_0")  # the name in this project's files, and NumPy's for an array without a name
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,12 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
             )
         return from_rows(images, evenly_spaced(len(images), count), files.sha256(path))
     container = open_container(path)
-    members = [index for index, name in enumerate(container.names) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    selection = select_images(container)
+    members = selection.indices
     if not members:
-        raise UserError(f"{path}: contains no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise UserError(f"{path}: contains no images; name a folder, an archive or an .npz of images")
+    if selection.note():
+        logger.info(f"{path}: {selection.note()}")
     members.sort(key=lambda index: container.names[index])
     selected = [members[row] for row in evenly_spaced(len(members), count)]
     streamed = sorted(selected)
@@ -108,27 +113,8 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
     side = resolution or _side(container, streamed[0])
     transform = CropAndResize(side, "lanczos" if resize == "none" else resize, "none")
     stream = partial(_decoded, path, streamed, transform, resize == "none")
-    lossy = any(Path(container.names[index]).suffix.lower() != ".png" for index in streamed)
+    lossy = any(image_format(beginning) in LOSSY for beginning in container.beginnings(streamed))
     return ImageSource(len(streamed), side, stream, _digest(container), lossy, order)
-
-
-def read_images(path: Path) -> NDArray[np.uint8]:
-    """Images uint8 (N, H, W, 3) of an .npz, named images or arr_0. Raises UserError when it holds anything else."""
-    arrays = read_npz(path)
-    name = next((key for key in NPZ_KEYS if key in arrays), None)
-    if name is None:
-        raise UserError(f"{path}: has no array {' or '.join(NPZ_KEYS)} of images (it has: {', '.join(sorted(arrays))})")
-    images = arrays[name]
-    if images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2] or len(images) == 0:
-        raise UserError(f"{path}: {name} has shape {images.shape}, must be (N, H, H, 3): squares, channels last")
-    if images.dtype != np.uint8:
-        raise UserError(
-            f"{path}: {name} is {images.dtype}, must be uint8 in 0 ... 255; "
-            "convert it yourself, because rounding changes the score"
-        )
-    if images.max() <= 1:
-        raise UserError(f"{path}: {name} has no value above 1, but images must be in 0 ... 255")
-    return images
 
 
 def _decoded(path: Path, members: Sequence[int], transform: CropAndResize, exact: bool, batch: int) -> Arrays:
@@ -146,7 +132,7 @@ def _decoded(path: Path, members: Sequence[int], transform: CropAndResize, exact
 
 def _decode(path: Path, transform: CropAndResize, exact: bool, name: str, content: bytes | Path) -> NDArray[np.uint8]:
     try:
-        width, height = _size(content)
+        width, height = image_size(content)
         if exact and (width, height) != (transform.resolution, transform.resolution):
             raise ImageError(
                 f"{width} x {height} pixels, but {transform.resolution} x {transform.resolution} are needed; "
@@ -159,20 +145,10 @@ def _decode(path: Path, transform: CropAndResize, exact: bool, name: str, conten
         raise UserError(f"{path}: {name}: {error}") from error
 
 
-def _size(content: bytes | Path) -> tuple[int, int]:
-    try:
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
-            return image.size
-    except UnidentifiedImageError:
-        raise ImageError("not a JPEG, PNG or WebP image") from None
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise ImageError(" ".join(str(error).split()) or "cannot be read") from error
-
-
 def _side(container: Container, index: int) -> int:
     name = container.names[index]
     try:
-        width, height = _size(next(iter(container.contents([index]))))
+        width, height = image_size(next(iter(container.contents([index]))))
     except ImageError as error:
         raise UserError(f"{container.path}: {name}: {error}") from error
     if width != height:
@@ -189,5 +165,5 @@ def _digest(container: Container) -> str:
         return files.sha256(container.path)
     content = hashlib.sha256()
     for name in container.names:
-        content.update(f"{name}\0{files.sha256(container.path / name)}\n".encode())
+        content.update(files.to_bytes(f"{name}\0{files.sha256(container.path / name)}\n"))
     return content.hexdigest()

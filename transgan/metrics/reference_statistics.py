@@ -120,10 +120,15 @@ def load_reference(path: Path) -> Reference:
         raise UserError(f"{path}: mu {mu.shape} and sigma {sigma.shape} must be finite, of shapes (D,) and (D, D)")
     if (sigma.diagonal() < 0).any() or not np.allclose(sigma, sigma.T):
         raise UserError(f"{path}: sigma is no covariance: it must be symmetric, without negative variances")
-    features = torch.from_numpy(arrays["features"]) if "features" in arrays else None
-    about = json.loads(str(arrays["about"])) if "about" in arrays else {"imported": path.name}
-    count = int(arrays["count"]) if "count" in arrays else 0
-    floor, self_fid = (float(arrays[key]) if key in arrays else None for key in ("floor", "self_fid"))
+    try:
+        features = torch.from_numpy(arrays["features"]) if "features" in arrays else None
+        about = json.loads(str(arrays["about"])) if "about" in arrays else {"imported": path.name}
+        count = int(arrays["count"]) if "count" in arrays else 0
+        floor, self_fid = (float(arrays[key]) if key in arrays else None for key in ("floor", "self_fid"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: damaged ({error}); delete it and create it again") from error
+    if not isinstance(about, dict) or (features is not None and features.shape[1:] != mu.shape):
+        raise UserError(f"{path}: damaged (about or features do not fit mu); delete it and create it again")
     return Reference(FeatureStatistics(mu, sigma, count), features, floor, self_fid, about)
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from transgan.config.plan import Plan
 from transgan.errors import UserError
+from transgan.pipeline.recorded_digests import check_unchanged
 from transgan.utils import files
 
 
@@ -25,15 +26,19 @@ class _Scores(BaseModel):
 
 
 def read_scores(plan: Plan, run: str) -> dict[str, Any] | None:
-    """The content of scores/<run>.json, None if there is no such file. Raises UserError when it is damaged."""
+    """The content of scores/<run>.json, None if there is no such file.
+
+    Raises UserError when it is damaged, or was changed after it was computed.
+    """
     path: Path = plan.paths.score(run)
     if not path.exists():
         return None
-    content: dict[str, Any] = files.read_json(path)
+    content = files.read_object(path)
     try:
         _Scores.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
         raise UserError(f"{path}: damaged ({what}); delete it and run `{plan.command('score', run)}` again") from None
+    check_unchanged(plan, "score", run, path, content["fingerprint"])
     return content

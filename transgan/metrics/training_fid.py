@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from transgan.config.plan import Plan, Run
+from transgan.errors import UserError
 from transgan.metrics.authors_curve import Position, is_comparable, is_held_against, position
 from transgan.pipeline.freshness import embedded_metadata
+from transgan.pipeline.run_files import check_trained
 from transgan.utils import files
 from transgan.utils.npz import read_npz
 
@@ -36,17 +38,23 @@ def measured(plan: Plan, run: Run) -> list[Point]:
     results = plan.paths.run(run.name)
     current = embedded_metadata(results / "run.json").get("fingerprint") == fingerprint
     if current and (results / "dynamics.npz").exists():
+        check_trained(plan, run.name, results / "dynamics.npz")
         return measured_in(results / "dynamics.npz")
     path = plan.paths.workspace("train", run.name, fingerprint) / FILE
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return [(int(row["images"]), float(row["fid"])) for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [(int(row["images"]), float(row["fid"])) for row in csv.DictReader(file)]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(f"{path}: damaged ({error}); delete it, training writes it again") from error
 
 
 def measured_in(path: Path) -> list[Point]:
     """Every FID in a dynamics.npz. Raises UserError for a damaged file."""
-    records = read_npz(path)
+    records = read_npz(path, "images", "fid")
+    if len(records) < 2:
+        raise UserError(f"{path}: has no arrays images and fid; train the run again")
     pairs = zip(records["images"].tolist(), records["fid"].tolist(), strict=True)
     return [(int(images), float(fid)) for images, fid in pairs if math.isfinite(fid)]
 

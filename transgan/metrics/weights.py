@@ -15,6 +15,7 @@ from transgan.config.plan import Plan
 from transgan.data.sources.catalog import ARCHIVES, INCOMING
 from transgan.data.sources.download import Unavailable, download
 from transgan.errors import UserError
+from transgan.pipeline.freshness import check_carrier
 from transgan.schema import ProtocolConfig
 from transgan.utils import files, locks
 from transgan.utils.console import progress
@@ -71,6 +72,7 @@ def locate(plan: Plan, protocol: ProtocolConfig) -> tuple[Path, str]:
         path = plan.paths.classifier(next(iter(plan.classifiers)))
         if not path.exists():
             raise UserError(f"{path}: no such file; create it with `{plan.command('classifier', path.stem)}`")
+        check_carrier(plan, "classifier", path.stem, path)
         return path, files.sha256(path)
     published = PUBLISHED[protocol.extractor]
     # Stages that run at the same time wait here for one download.
@@ -108,7 +110,7 @@ def _download_published(published: Published, mirror: str | None) -> tuple[Path,
     logger.info(f"{published.title} weights ({published.size // 10**6} MB): downloading from {', '.join(urls)}")
     try:
         with progress(published.name, published.size, "B") as bar:
-            download(urls, target, f"sha256:{published.sha256}", bar.advance)
+            download(urls, target, f"sha256:{published.sha256}", bar.advance, published.size)
     except Unavailable as error:
         raise UserError(
             f"{published.name}: cannot be downloaded ({error}); get it from {published.url} and put it into {INCOMING}/"

@@ -24,6 +24,7 @@ class GeneratorNetwork(nn.Module):
     image_side: int = 0
     checkpoint_activations: bool = False
     normalize_latent: bool = False  # the forward pass first divides z by its root mean square
+    caution: str = ""  # what a reader of this generator's scores should know of its weights
 
     def latents(self, z: Tensor) -> Tensor:
         """z (B, latent) as the first layer takes it: normalized if `normalize_latent` is set."""

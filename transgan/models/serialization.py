@@ -20,6 +20,7 @@ from transgan.schema.model import GeneratorConfig, generator_config
 from transgan.utils import files
 
 METADATA_KEY = "transgan"
+DEPTHS = ("depth", "mapping_depth")  # keys of a configuration: how often something with weights is repeated
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,32 @@ def load_generator(path: Path) -> Saved:
     try:
         metadata = json.loads(text)
         config = generator_config.validate_python(metadata["generator"])
+        _check_depth(metadata["generator"], len(state))
         with torch.device("meta"):
             module = build_generator(config)
         module.load_state_dict(state, assign=True)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, RecursionError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path}: the weights do not match the metadata ({reason}); save it again") from error
-    module.set_progress(metadata.get("images", 2**63))
+    images = metadata.get("images", 2**63)
+    if not isinstance(images, int):
+        raise UserError(f"{path}: its metadata give {images!r} as the number of images; save it again")
+    module.set_progress(images)
     module.normalize_latent = bool(metadata.get("normalize_latent", False))
+    module.caution = str(metadata.get("caution", ""))
     return Saved(module.eval(), config, metadata)
+
+
+def _check_depth(config: Any, tensors: int) -> None:
+    """Raise ValueError for a configuration of more blocks or layers than the file has tensors."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            if key in DEPTHS and value > tensors:
+                raise ValueError(f"{key} is {value:,}, but there are {tensors:,} tensors")
+            _check_depth(value, tensors)
+    elif isinstance(config, list):
+        for value in config:
+            _check_depth(value, tensors)
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], str]:

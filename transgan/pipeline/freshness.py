@@ -7,19 +7,18 @@ machine. Tables, cells and figures carry no fingerprint; `remember` records it.
 
 import json
 import struct
-import zipfile
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from transgan.config.fingerprint import digest
 from transgan.config.paths import MANIFEST, SOURCE, StageName, StageSubject
 from transgan.config.plan import Plan, Run
 from transgan.config.reference_key import ReferenceKey
 from transgan.errors import UserError
+from transgan.pipeline.recorded_digests import check_unchanged, looks_unchanged
 from transgan.pipeline.stages import Stage
 from transgan.utils import files
+from transgan.utils.npz import read_npz
 
 Freshness = Literal["current", "stale", "missing", "unknown"]
 
@@ -33,7 +32,7 @@ def freshness(plan: Plan, stages: dict[str, Stage]) -> dict[str, Freshness]:
     """The freshness of every stage, by its key. `stages` must be in the order of the graph.
 
     - current: computed under this fingerprint, from the present data
-    - stale: computed under another fingerprint, from other data, or from a stale input
+    - stale: computed under another fingerprint, from other data, or from a stale input; or changed or damaged since
     - missing: an output does not exist
     - unknown: nothing is recorded
     """
@@ -55,6 +54,19 @@ def remember(plan: Plan, stage: Stage) -> None:
     files.write_json(_record_file(plan, stage), record)
 
 
+def check_recorded(plan: Plan, stage: Stage) -> None:
+    """Raise UserError if the outputs of a stage table, cells or figure are none that `remember` has recorded.
+
+    Where nothing is recorded, or an output is missing, there is nothing to compare.
+    """
+    record = _recorded(plan, stage)
+    if record and all(path.is_file() for path in stage.outputs) and _digest(stage) not in record:
+        names = ", ".join(map(str, stage.outputs))
+        raise UserError(
+            f"{names}: changed or damaged since written; run `{plan.command(stage.verb, *stage.arguments)}` again"
+        )
+
+
 def embedded_metadata(path: Path) -> dict[str, Any]:
     """The metadata that a result carries: the content of a JSON file, the metadata of a safetensors file, or the member
     `about` of an npz file. Empty if the file is missing or damaged.
@@ -64,11 +76,10 @@ def embedded_metadata(path: Path) -> dict[str, Any]:
             case ".safetensors":
                 metadata = _safetensors_metadata(path)
             case ".npz":
-                with np.load(path, allow_pickle=False) as archive:
-                    metadata = json.loads(str(archive["about"]))
+                metadata = json.loads(str(read_npz(path, "about")["about"]))
             case _:
-                metadata = json.loads(path.read_text())
-    except (OSError, EOFError, ValueError, KeyError, struct.error, zipfile.BadZipFile):
+                metadata = json.loads(path.read_bytes())
+    except (UserError, OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, struct.error):
         return {}
     return metadata if isinstance(metadata, dict) else {}
 
@@ -77,12 +88,19 @@ def _safetensors_metadata(path: Path) -> Any:
     """The metadata under the key `transgan`, without importing safetensors."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(min(length, _LONGEST_HEADER)))
+        header = json.loads(file.read(min(length, path.stat().st_size, _LONGEST_HEADER)))
     return json.loads(header["__metadata__"]["transgan"])
 
 
+def check_carrier(plan: Plan, verb: StageName, subject: StageSubject, path: Path) -> None:
+    """Raise UserError if `path`, the output that carries a stage's fingerprint, was changed after it was computed."""
+    fingerprint = embedded_metadata(path).get("fingerprint")
+    if isinstance(fingerprint, str):
+        check_unchanged(plan, verb, subject, path, fingerprint)
+
+
 def require(plan: Plan, stage: StageName, subject: StageSubject, path: Path, *command: str) -> None:
-    """Raise UserError, which names `command`, unless `path` exists and carries the stage's fingerprint in this plan.
+    """Raise UserError, which names `command`, unless `path` exists, is unchanged and carries the stage's fingerprint.
 
     An orchestrator runs stages in order. A user may not, and a result that depends on another configuration's result
     must not be stored under this one.
@@ -95,6 +113,7 @@ def require(plan: Plan, stage: StageName, subject: StageSubject, path: Path, *co
             f"{path}: computed under another configuration ({fingerprint or 'it names none'}); "
             f"run `{plan.command(*command)}` first"
         )
+    check_unchanged(plan, stage, subject, path, fingerprint)
 
 
 def require_reference(plan: Plan, run: Run) -> Path:
@@ -106,7 +125,7 @@ def require_reference(plan: Plan, run: Run) -> Path:
 
 def _own_freshness(plan: Plan, stage: Stage) -> Freshness:
     """The freshness of a stage regardless of its inputs' freshness."""
-    if not all(path.exists() for path in stage.outputs):
+    if not all(path.is_file() for path in stage.outputs):
         return "missing"
     if stage.verb in ("table", "cells", "figure"):
         return _recorded_freshness(plan, stage)
@@ -116,6 +135,8 @@ def _own_freshness(plan: Plan, stage: Stage) -> Freshness:
         return "stale"
     key, expected = _expected_data(plan, stage)
     if expected is not None and metadata.get(key, expected) != expected:
+        return "stale"
+    if not looks_unchanged(plan, stage):
         return "stale"
     return "stale" if stage.verb == "score" and _misses_imported_statistics(plan, stage, metadata) else "current"
 
@@ -143,10 +164,10 @@ def _recorded(plan: Plan, stage: Stage) -> dict[str, list[str]]:
     Several, because DVC may restore an older version from its run cache without calling the command line.
     """
     try:
-        record: dict[str, list[str]] = files.read_json(_record_file(plan, stage))
+        record = files.read_object(_record_file(plan, stage))
     except UserError:
         return {}
-    return record
+    return {key: value for key, value in record.items() if isinstance(value, list)}
 
 
 def _record_file(plan: Plan, stage: Stage) -> Path:

@@ -21,6 +21,7 @@ from transgan.utils import files, locks
 logger = logging.getLogger(__name__)
 
 FINISHED = "finished.json"
+OUTPUTS, SIZES = "outputs", "sizes"  # its keys: file name -> SHA-256, file name -> bytes
 INGREDIENTS = "ingredients.json"
 
 Work = Callable[[Path], Mapping[str, str] | None]
@@ -64,13 +65,17 @@ def locked(folder: Path, title: str, wait: bool = False) -> AbstractContextManag
 
 
 def mark_finished(folder: Path, outputs: Iterable[str], digests: Mapping[str, str] | None = None) -> None:
-    """Record in finished.json that the work in a folder is complete, with the SHA-256 of its outputs.
+    """Record in finished.json that the work in a folder is complete, with the SHA-256 and size of its outputs.
 
     `digests` are those that are already known.
     """
-    known = digests or {}
+    known, paths = digests or {}, {name: folder / name for name in outputs}
     files.write_json(
-        folder / FINISHED, {"outputs": {name: known.get(name) or files.sha256(folder / name) for name in outputs}}
+        folder / FINISHED,
+        {
+            OUTPUTS: {name: known.get(name) or files.sha256(path) for name, path in paths.items()},
+            SIZES: {name: path.stat().st_size for name, path in paths.items()},
+        },
     )
 
 
@@ -79,13 +84,13 @@ def is_finished(folder: Path, outputs: Iterable[str] | None = None) -> bool:
     marker = folder / FINISHED
     if not marker.exists():
         return False
-    recorded: dict[str, str] = files.read_json(marker)["outputs"]
+    recorded: dict[str, str] = files.read_object(marker, **{OUTPUTS: dict})[OUTPUTS]
     if outputs is not None and set(recorded) != set(outputs):
         return False
     damaged = [
         name
         for name, digest in recorded.items()
-        if not (folder / name).exists() or files.sha256(folder / name) != digest
+        if not (folder / name).is_file() or files.sha256(folder / name) != digest
     ]
     if damaged:
         logger.warning(f"{folder}: {', '.join(damaged)} missing or damaged; computing the result again")
@@ -100,7 +105,7 @@ def _claim(plan: Plan, stage: Stage, folder: Path, inputs: dict[str, str]) -> No
         _log_changes(stage, folder, ingredients)
         files.write_json(marker, {"ingredients": ingredients, "inputs": inputs})
         return
-    recorded = files.read_json(marker)
+    recorded = files.read_object(marker, ingredients=dict, inputs=dict)
     if recorded["ingredients"] != ingredients:
         changes = _summary(differences(recorded["ingredients"], ingredients))
         raise UserError(f"{folder}: contains work of another configuration ({changes}); move that folder away")
@@ -132,7 +137,7 @@ def _log_changes(stage: Stage, folder: Path, ingredients: dict[str, Any]) -> Non
     others = sorted(folder.parent.glob(f"*/{INGREDIENTS}"), key=lambda path: path.stat().st_mtime)
     if others:
         newest = others[-1]
-        changes = _summary(differences(files.read_json(newest)["ingredients"], ingredients))
+        changes = _summary(differences(files.read_object(newest, ingredients=dict)["ingredients"], ingredients))
         logger.info(
             f"{stage.verb} {stage.name}: starting from scratch in {folder.name}; "
             f"changed since {newest.parent.name}: {changes}"

@@ -12,6 +12,8 @@ import pandas as pd
 
 from transgan.config.plan import Plan
 from transgan.errors import UserError
+from transgan.pipeline.freshness import check_recorded
+from transgan.pipeline.stages import stage
 from transgan.report.cells import Cell, RunResult, cells, metric_label
 from transgan.utils import files
 from transgan.utils.escape import csv_cell
@@ -97,7 +99,11 @@ def _read_table(plan: Plan, table: str) -> pd.DataFrame:
     path, command = plan.paths.table(table).with_suffix(".csv"), plan.command("table", table)
     if not path.exists():
         raise UserError(f"{path}: not there; run `{command}` first")
-    frame = pd.read_csv(path, dtype="str", keep_default_na=False)
+    check_recorded(plan, stage(plan, "table", table))
+    try:
+        frame = pd.read_csv(path, dtype="str", keep_default_na=False)
+    except (ValueError, OSError) as error:  # of pandas, of the encoding, a folder
+        raise UserError(f"{path}: damaged ({error}); run `{command}` again") from error
     if list(frame) != list(COLUMNS):
         raise UserError(f"{path}: its columns are not those of this version; run `{command}` again")
     return frame

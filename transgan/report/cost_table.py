@@ -11,6 +11,7 @@ import pandas as pd
 from transgan.config.plan import Plan
 from transgan.cost.counts import counted
 from transgan.pipeline.freshness import embedded_metadata
+from transgan.pipeline.run_files import read_provenance
 from transgan.report.cells_frame import csv_text
 from transgan.report.layout import Layout, Text
 from transgan.utils import files
@@ -102,14 +103,14 @@ def _measured(plan: Plan, run: str) -> dict[str, Any]:
         "train", run
     ):
         return line
-    provenance = files.read_json(path)
-    speed, machine = provenance.get("training"), provenance["hardware"]
-    if not speed:
+    provenance = read_provenance(plan, run)
+    speed, machine = provenance.get("training"), provenance.get("hardware")
+    if not speed or not machine:
         return line
     return {
         **line,
         "images_per_second": speed["images_per_second"],
         "seconds": speed["training_seconds"],
-        "gpus": plan.run(run).recipe.devices if machine["gpus"] else float("nan"),
-        "hardware": ", ".join(machine["gpus"]) or machine["cpu"],
+        "gpus": plan.run(run).recipe.devices if machine.get("gpus") else float("nan"),
+        "hardware": ", ".join(machine.get("gpus") or []) or machine.get("cpu"),
     }

@@ -18,6 +18,9 @@ import jinja2
 from transgan import __version__
 from transgan.config.plan import Plan
 from transgan.metrics.score_file import read_scores
+from transgan.pipeline.freshness import check_recorded
+from transgan.pipeline.run_files import read_provenance
+from transgan.pipeline.stages import stage
 from transgan.report import cost_table, trace
 from transgan.report.cells import Cell, cells
 from transgan.report.layout import Layout
@@ -68,7 +71,7 @@ def make(plan: Plan) -> None:
 
     provenance = trace.write(plan)
     cost_table.write_measured(plan)
-    files.write_text(plan.paths.results / "report.html", render(plan, files.read_json(provenance)))
+    files.write_text(plan.paths.results / "report.html", render(plan, provenance))
     tracking.record_tables(plan)
 
 
@@ -120,7 +123,7 @@ def _run(plan: Plan, name: str) -> dict[str, Any]:
     run = plan.run(name)
     scores, folder = read_scores(plan, name), plan.paths.run(name)
     current = scores is not None and scores["fingerprint"] == plan.fingerprint("score", name)
-    provenance = files.read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {}
+    provenance = read_provenance(plan, name)
     status = (
         "scored"
         if current
@@ -177,6 +180,7 @@ def _figure(plan: Plan, name: str) -> FigureView:
     base = plan.paths.figure(name)
     path = base.with_name(f"{base.name}.png")
     config = plan.figure(name)
+    check_recorded(plan, stage(plan, "figure", name))
     return FigureView(
         name, plan.command("figure", name), config.title, config.source, _data_uri(path) if path.exists() else ""
     )

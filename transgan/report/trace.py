@@ -6,12 +6,12 @@ It reads the runs' provenance.json, which is not the same when a run is trained 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.metrics.score_file import read_scores
+from transgan.pipeline.run_files import read_provenance
 from transgan.report.cells import Cell, cells
 from transgan.utils import files
 from transgan.utils.console import say
@@ -117,11 +117,11 @@ def everything(plan: Plan) -> dict[str, Any]:
     }
 
 
-def write(plan: Plan) -> Path:
-    """Write results/<scale>/provenance.json and return its path."""
-    path = plan.paths.results / "provenance.json"
-    files.write_json(path, everything(plan))
-    return path
+def write(plan: Plan) -> dict[str, Any]:
+    """Write results/<scale>/provenance.json and return its content."""
+    content = everything(plan)
+    files.write_json(plan.paths.results / "provenance.json", content)
+    return content
 
 
 def trace(plan: Plan, table: str, row: str) -> None:
@@ -144,14 +144,13 @@ def _origins(plan: Plan, cell: Cell) -> tuple[Origin, ...]:
 def _origin(plan: Plan, run: str) -> Origin:
     scores = read_scores(plan, run)
     assert scores is not None  # its file exists
-    provenance = plan.paths.run(run) / "provenance.json"
     return Origin(
         run=run,
         train_fingerprint=scores["train_fingerprint"],
         score_fingerprint=scores["fingerprint"],
         data=scores["data"],
         images=scores["images"],
-        provenance=files.read_json(provenance) if provenance.exists() else {},
+        provenance=read_provenance(plan, run),
     )
 
 

@@ -36,7 +36,7 @@ def train(plan: Plan, name: str) -> None:
     data = plan.paths.data(config.dataset)
     if needed:
         require(plan, "prepare", config.dataset, data / MANIFEST, "prepare", config.dataset)
-    inputs = {"data": files.read_json(data / MANIFEST)["sha256"]} if needed else {}
+    inputs = {"data": files.read_object(data / MANIFEST, sha256=str)["sha256"]} if needed else {}
 
     def work(folder: Path) -> None:
         from safetensors.torch import save
@@ -55,7 +55,7 @@ def _train(config: ClassifierConfig, data: Path) -> tuple[dict[str, "Tensor"], d
     from transgan.metrics import digit_classifier
 
     prepare_compute(config.threads, "cpu")
-    pack = Pack.open(data)
+    pack = Pack.open(data, verify=True)
     splits = {}
     for split in (config.train_split, config.test_split):
         rows = pack.rows([split])

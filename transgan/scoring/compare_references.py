@@ -10,7 +10,7 @@ from pathlib import Path
 from transgan.config.plan import Plan
 from transgan.config.reference_key import ReferenceKey
 from transgan.metrics import published_statistics
-from transgan.pipeline.freshness import embedded_metadata
+from transgan.pipeline.freshness import check_carrier, embedded_metadata
 from transgan.utils.console import say
 
 
@@ -59,6 +59,7 @@ def _comparisons(plan: Plan, dataset: str, protocol: str) -> Iterator[str]:
         if embedded_metadata(path).get("fingerprint") != plan.fingerprint("reference", key):
             yield f"{name}: nothing to compare with; run `{plan.command('reference', *key)}` first"
             continue
+        check_carrier(plan, "reference", key, path)
         distance = frechet_distance(load_reference(path).statistics, theirs)
         yield f"{name}: FID between this project's reference {key} and the published statistics is {distance:z.4f}"
     runs = [run.name for run in plan.runs.values() if protocol in plan.published_statistics(run)]

@@ -31,6 +31,7 @@ from transgan.pipeline.stages import STATISTICS
 from transgan.pipeline.workspace import is_finished, locked, mark_finished
 from transgan.schema import ProtocolConfig
 from transgan.scoring import reference as reference_stage
+from transgan.utils import files
 from transgan.utils.npz import read_npz
 
 logger = logging.getLogger(__name__)
@@ -48,8 +49,9 @@ def evaluate(
 
     `protocol` is a name of the params file; by default that of the target if it is a run, otherwise that of the runs on
     the reference's dataset. `metrics` replace the protocol's, and `changes` its other keys (samples, feature_layer,
-    weights, resize ...). Returns target, reference, protocol, changes, metrics (as in scores/<run>.json), summary
-    (metric -> mean, and std over evaluation seeds or None), settings and warnings. Raises UserError.
+    weights, resize ...). Writes the result to state/<scale>/evaluations/ and returns it: target, reference, protocol,
+    changes, metrics (as in scores/<run>.json), summary (metric -> mean, and std over evaluation seeds or None),
+    settings and warnings. Raises UserError.
     """
     name = protocol or _default_protocol(plan, target, reference)
     config = _changed(plan, name, {**(changes or {}), **({"metrics": list(metrics)} if metrics else {})})
@@ -57,19 +59,31 @@ def evaluate(
     device = prepare_compute(config.threads, plan.device)
     statistics = _reference(plan, reference, name, config, weights_file, weights_digest, device)
     sources, notes = _sources(plan, target, config, statistics.about.get("resolution"))
-    for note in notes:
-        logger.warning(note)
-    result = evaluate_sources(sources, statistics, config, weights_file, device, f"evaluate {target}")
-    return {
+    measured = evaluate_sources(sources, statistics, config, weights_file, device, f"evaluate {target}")
+    result = {
         "target": target,
         "reference": reference,
         "protocol": name,
         "changes": dict(changes or {}),
-        "summary": {metric: _summary(values["values"]) for metric, values in result["metrics"].items()},
-        **result,
-        "settings": {**result["settings"], "weights_sha256": weights_digest, "reference": statistics.about},
-        "warnings": [*notes, *result["warnings"]],
+        "summary": {metric: _summary(values["values"]) for metric, values in measured["metrics"].items()},
+        **measured,
+        "settings": {**measured["settings"], "weights_sha256": weights_digest, "reference": statistics.about},
+        "warnings": [*notes, *measured["warnings"]],
     }
+    _keep(plan, result, list(metrics))
+    return result
+
+
+def _keep(plan: Plan, result: Mapping[str, Any], metrics: list[str]) -> None:
+    """Write a result to the state folder before it is printed, because what reads it may fail."""
+    asked = {key: result[key] for key in ("target", "reference", "protocol", "changes")}
+    path = plan.paths.state / "evaluations" / f"{digest({**asked, 'metrics': metrics})}.json"
+    try:
+        files.write_json(path, result)
+    except UserError as error:
+        logger.warning(f"evaluate {result['target']}: {error}; the result is only printed")
+    else:
+        logger.info(f"evaluate {result['target']}: written to {path}")
 
 
 def render(result: Mapping[str, Any]) -> str:
@@ -126,13 +140,15 @@ def _sources(
                 f"{target}: generates {generator.resolution} pixels, but the reference has {resolution}; "
                 "name another reference"
             )
-        return generator_sources(generator, config), []
+        return generator_sources(generator, config), [generator.caution] if generator.caution else []
     images = _images(plan, target, None, config.samples, resolution, config.resize)
     if images.count < 2:
         raise UserError(
             f"{target}: a single image has no distribution; give as many as the protocol uses ({config.samples:,})"
         )
     notes = [f"{target}: lossy images (JPEG or WebP); compression alone changes scores"] if images.lossy else []
+    for note in notes:
+        logger.warning(note)
     return [stored_images(images, config)], notes
 
 
@@ -149,7 +165,7 @@ def _images(
             known = ", ".join([*plan.runs, *plan.datasets])
             raise UserError(f"{name}: no file or folder, and no run or dataset of {plan.file} (known: {known})")
         return image_sources.from_path(Path(name), count, resolution, resize)
-    pack = Pack.open(folder)
+    pack = Pack.open(folder, verify=True)
     rows = pack.rows([split] if split else splits or list(pack.manifest["splits"]))
     if resolution not in (None, pack.images.shape[1]):
         raise UserError(

@@ -52,7 +52,7 @@ def compute(plan: Plan, key: ReferenceKey) -> None:
         )
     data = plan.paths.data(key.dataset)
     require(plan, "prepare", key.dataset, data / MANIFEST, "prepare", key.dataset)
-    manifest = files.read_json(data / MANIFEST)
+    manifest = files.read_object(data / MANIFEST, sha256=str, resolution=int)
     weights_file, weights_digest = weights.locate(plan, protocol)
 
     def work(folder: Path) -> None:
@@ -63,7 +63,7 @@ def compute(plan: Plan, key: ReferenceKey) -> None:
         from transgan.metrics.subsets import evenly_spaced
 
         device = prepare_compute(protocol.threads, plan.device)
-        pack = Pack.open(data)
+        pack = Pack.open(data, verify=True)
         rows = pack.rows(protocol.splits)
         images = image_sources.from_pack(pack, rows[evenly_spaced(len(rows), protocol.reference_samples)])
         about = {

@@ -13,7 +13,8 @@ from transgan.config.fingerprint import digest
 from transgan.config.plan import Plan, Run
 from transgan.errors import UserError
 from transgan.metrics import generator_files, published_statistics, weights
-from transgan.pipeline.freshness import require, require_reference
+from transgan.pipeline.freshness import embedded_metadata, require, require_reference
+from transgan.pipeline.run_files import check_trained
 from transgan.pipeline.stages import METRICS, SCORES, stage
 from transgan.pipeline.workspace import locked, run_stage
 from transgan.scoring import reference
@@ -36,9 +37,11 @@ def score(plan: Plan, run_name: str) -> None:
     weights_file, weights_digest = weights.locate(plan, run.protocol)
     require(plan, "train", run_name, trained / "run.json", "train", run_name)
     require_reference(plan, run)
+    if (trained / "generator.safetensors").exists():
+        check_trained(plan, run_name, trained / "generator.safetensors")
 
     def work(folder: Path) -> None:
-        history = files.read_json(trained / "run.json")
+        history = files.read_object(trained / "run.json", fingerprint=str, images=int, data=str)
         generator = generator_files.load(trained / "generator.safetensors")
         scores = _scores(plan, run, generator, weights_file, weights_digest, f"score {run_name}")
         content = {
@@ -81,7 +84,7 @@ def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
             "protocol": digest(run.protocol.plain()),
             "inputs": _inputs(plan, run, file, weights_digest, f"transgan import-official {file.with_suffix('.pth')}"),
         }
-        if out.exists() and computed_from.items() <= files.read_json(out).items():
+        if out.exists() and computed_from.items() <= embedded_metadata(out).items():
             logger.info(f"score {file}: already finished ({out})")
             return out
         logger.info(f"score {file}: like {run.name}, on {run.dataset_name} under {run.protocol_name}")
@@ -116,7 +119,7 @@ def _scores(
     scores: dict[str, dict[str, Any]] = {
         "protocols": {name: evaluation["metrics"]},
         "settings": {name: {**evaluation["settings"], "weights_sha256": weights_digest}},
-        "warnings": {name: evaluation["warnings"]},
+        "warnings": {name: [*([generator.caution] if generator.caution else []), *evaluation["warnings"]]},
     }
     digests = published_statistics.imported_digests(plan, run)
     for other, theirs in published.items():

@@ -12,6 +12,9 @@ from transgan.errors import UserError
 from transgan.metrics import training_fid
 from transgan.metrics.score_file import read_scores
 from transgan.pipeline import provenance
+from transgan.pipeline.freshness import check_recorded
+from transgan.pipeline.run_files import check_trained, read_provenance, read_record
+from transgan.pipeline.stages import stage
 from transgan.tracking.connection import connect
 from transgan.tracking.tracker import Tracker, create, milliseconds, one_line
 from transgan.tracking.uri import tracking_uri
@@ -48,7 +51,11 @@ def record_scores(plan: Plan, run_name: str) -> None:
 
     MLflow, which takes seconds to import, stays out of the way of short runs: `record_short_runs` logs them together.
     """
-    if _live_run(plan, run_name) is None:
+    try:
+        if _live_run(plan, run_name) is None:
+            return
+    except UserError as error:
+        _warn(f"the scores of {run_name}", error)
         return
     _attempt(f"the scores of {run_name}", lambda store: _sync_run(store, plan, plan.run(run_name)), plan)
 
@@ -63,7 +70,11 @@ def record_short_runs(plan: Plan) -> None:
         for name in short:
             _sync_run(store, plan, plan.run(name))
 
-    short = [name for name in plan.runs if _live_run(plan, name) is None and _is_scored(plan, name)]
+    try:
+        short = [name for name in plan.runs if _live_run(plan, name) is None and _is_scored(plan, name)]
+    except UserError as error:
+        _warn("short runs", error)
+        return
     if short:
         _attempt(f"{len(short)} short runs", work, plan)
 
@@ -77,18 +88,24 @@ def _attempt(what: str, work: "Callable[[Store], None]", plan: Plan) -> None:
     try:
         work(connect(plan.scale_name))
     except Exception as error:
-        logger.warning(f"MLflow: {what} could not be logged ({one_line(error)}); `transgan sync` logs them later")
+        _warn(what, error)
+
+
+def _warn(what: str, error: Exception) -> None:
+    logger.warning(f"MLflow: {what} could not be logged ({one_line(error)}); `transgan sync` logs them later")
 
 
 def _sync_run(store: "Store", plan: Plan, run: Run) -> None:
-    folder = plan.paths.run(run.name)
-    if not (folder / "run.json").exists():
+    folder, record = plan.paths.run(run.name), read_record(plan, run.name)
+    if record is None:
         return
-    record = files.read_json(folder / "run.json")
     if record["fingerprint"] != plan.fingerprint("train", run.name):
         logger.warning(f"{run.name}: its results belong to another configuration; train it again, then sync")
         return
-    origin = files.read_json(folder / "provenance.json") if (folder / "provenance.json").exists() else {}
+    for name in ("history.csv", "dynamics.npz", "samples.png"):
+        if (folder / name).exists():
+            check_trained(plan, run.name, folder / name)
+    origin = read_provenance(plan, run.name)
     run_id = _find_run(store, record, origin) or create(store, plan, run, record["fingerprint"], record["data"], origin)
     tracker = Tracker(store, run_id, strict=True)
     tracker.log_history(_read_history(folder / "history.csv"))
@@ -105,8 +122,7 @@ def _sync_run(store: "Store", plan: Plan, run: Run) -> None:
 
 def _live_run(plan: Plan, run_name: str) -> str | None:
     """The id of the MLflow run that training logged to, whether or not it is in this database."""
-    provenance_file = plan.paths.run(run_name) / "provenance.json"
-    run_id: str | None = files.read_json(provenance_file).get("mlflow_run_id") if provenance_file.exists() else None
+    run_id: str | None = read_provenance(plan, run_name).get("mlflow_run_id")
     return run_id
 
 
@@ -130,7 +146,7 @@ def _read_history(path: Path) -> list[dict[str, float]]:
     """The rows of history.csv without empty cells."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
@@ -143,6 +159,10 @@ def _sync_tables(store: "Store", plan: Plan) -> None:
     }
     if not artifacts["tables"]:
         return
+    for table in plan.params.tables:
+        check_recorded(plan, stage(plan, "table", table))
+    for figure in plan.params.figures:
+        check_recorded(plan, stage(plan, "figure", figure))
     content = digest({path.name: files.sha256(path) for path in (*artifacts["tables"], *artifacts["figures"])})
     run_id = store.find({"stage": "tables", "digest": content})
     if run_id is None:

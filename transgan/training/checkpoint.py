@@ -5,6 +5,7 @@ beside it is written last, with the digest and the fingerprint. Without it a che
 """
 
 import logging
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class Checkpoints:
         for path in paths:
             try:
                 return self._read(path)
-            except (ValueError, KeyError, RuntimeError, OSError, EOFError) as error:
+            except (ValueError, KeyError, RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
                 logger.warning(
                     f"{path}: damaged ({' '.join(str(error).split())[:120]}); the previous checkpoint is used"
                 )
@@ -70,12 +71,14 @@ class Checkpoints:
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
-            recorded = files.read_json(path.with_suffix(".json"))
+            recorded = files.read_object(path.with_suffix(".json"), sha256=str)
         except UserError as error:
             raise ValueError(str(error)) from error
         if files.sha256(path) != recorded["sha256"]:
             raise ValueError("its checksum is wrong")
         content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or not isinstance(content.get("state"), dict):
+            raise ValueError("it holds no state of training")
         if content["fingerprint"] != self.fingerprint:
             raise UserError(
                 f"{path}: belongs to fingerprint {content['fingerprint']}, but this run has {self.fingerprint}; "

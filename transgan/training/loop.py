@@ -25,6 +25,7 @@ from transgan.hardware.device import prepare_compute, set_precision
 from transgan.metrics import training_fid
 from transgan.models import build_discriminator, build_generator
 from transgan.models.serialization import save_generator
+from transgan.pipeline.freshness import embedded_metadata
 from transgan.pipeline.provenance import collect, unknown_commit
 from transgan.schema import RecipeConfig
 from transgan.tracking.tracker import Tracker
@@ -257,7 +258,8 @@ class TrainingLoop:
     def _open_tracker(self) -> Tracker:
         """Open the run's entry in MLflow, after an interruption the same one, and send the rows that it lacks."""
         marker = self.folder / TRACKING
-        known = files.read_json(marker)["run_id"] if marker.exists() else None
+        recorded = embedded_metadata(marker).get("run_id")  # a damaged file means a new entry
+        known = recorded if isinstance(recorded, str) else None
         tracker = Tracker.open(self.plan, self.run, self.fingerprint, self.pack.sha256, known)
         if tracker.run_id is not None and tracker.run_id != known:
             files.write_json(marker, {"run_id": tracker.run_id})

@@ -5,6 +5,7 @@ Torch is imported only if there is something to train.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from transgan.config.paths import MANIFEST
@@ -72,10 +73,17 @@ def _train_under_torchrun(plan: Plan, run_name: str) -> None:
 def _run_stage(plan: Plan, run_name: str, work: Work) -> None:
     """Check the inputs and publish the outputs, which `work(folder)` computes unless they are finished."""
     run = plan.run(run_name)
-    pack = plan.paths.data(run.dataset_name) / MANIFEST
-    require(plan, "prepare", run.dataset_name, pack, "prepare", run.dataset_name)
-    manifest = files.read_json(pack)
-    inputs = {"data": str(manifest["sha256"])}
+    pack = plan.paths.data(run.dataset_name)
+    require(plan, "prepare", run.dataset_name, pack / MANIFEST, "prepare", run.dataset_name)
+    manifest = files.read_object(pack / MANIFEST, sha256=str)
+    inputs = {"data": manifest["sha256"]}
     if run.recipe.dynamics.fid_samples:
         inputs["reference"] = files.sha256(require_reference(plan, run))
-    run_stage(plan, stage(plan, "train", run_name), work, inputs)
+
+    def work_on_verified_data(folder: Path) -> Mapping[str, str] | None:
+        from transgan.data.pack import Pack
+
+        Pack.open(pack, verify=True)
+        return work(folder)
+
+    run_stage(plan, stage(plan, "train", run_name), work_on_verified_data, inputs)

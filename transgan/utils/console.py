@@ -5,6 +5,7 @@ command line calls `configure_logging`. In a notebook or another program it is n
 which is the default of Python's logging.
 """
 
+import io
 import logging
 import os
 import sys
@@ -58,8 +59,14 @@ class _LineFormatter(logging.Formatter):
 def configure_logging() -> None:
     """Show the package's messages on standard error: INFO and above.
 
+    From now on, a character that standard output or error cannot encode is printed as an escape: nothing that was
+    computed is lost because a terminal cannot show it.
+
     Of several processes of one run, only the first shows them; the others show errors only.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     package = logging.getLogger("transgan")
     if not any(isinstance(handler, ConsoleHandler) for handler in package.handlers):
         package.addHandler(ConsoleHandler())

@@ -73,9 +73,17 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def to_bytes(text: str) -> bytes:
+    """Encode `text` as UTF-8. A file name that is not valid UTF-8, as Python decodes it, becomes its original bytes."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a character, which no file name gives
+        return text.encode("utf-8", "backslashreplace")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write `text` atomically as UTF-8."""
-    write_bytes(path, text.encode())
+    """Write `text` atomically, as `to_bytes` encodes it."""
+    write_bytes(path, to_bytes(text))
 
 
 def dumps(value: Any) -> str:
@@ -98,13 +106,33 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) 
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON. Raises UserError naming the file if it is missing or damaged."""
+    """Read JSON. Raises UserError naming the file if it is missing, damaged or a folder."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path}: not there; run the stage that writes it first") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it and run the stage that writes it again") from error
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror or error}); remove it or fix its permissions"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise damaged_json(path, str(error)) from error
+
+
+def read_object(path: Path, **types: type) -> dict[str, Any]:
+    """Read a JSON object whose keys `types` are there and of these types. Raises UserError as `read_json` does."""
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise damaged_json(path, f"a JSON {type(content).__name__} where an object is expected")
+    for key, kind in types.items():
+        if not isinstance(content.get(key), kind):
+            raise damaged_json(path, f"its {key} is no {kind.__name__}" if key in content else f"it has no {key}")
+    return content
+
+
+def damaged_json(path: Path, reason: str) -> UserError:
+    """Return the error to raise for a JSON file of this project that is damaged."""
+    return UserError(f"{path}: damaged ({reason}); delete it and run the stage that writes it again")
 
 
 def sha256(path: Path) -> str:

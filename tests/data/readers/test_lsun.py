@@ -1,7 +1,10 @@
 """LSUN: the database as a folder and in a zip."""
 
+from contextlib import suppress
 from pathlib import Path
 
+import lmdb
+import numpy as np
 import pytest
 
 from tests.data import sample_archives
@@ -38,3 +41,34 @@ def test_a_damaged_database_is_reported(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             LsunReader(config("lsun", ["train"]), write(tmp_path, files)[name], tmp_path / f"scratch{number}")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+def test_a_database_that_is_cut_does_not_end_the_process(tmp_path: Path, share: float) -> None:
+    sample_archives.lsun(tmp_path / "made", 7)
+    folder = tmp_path / "made" / "church_outdoor_train_lmdb"
+    database = folder / "data.mdb"
+    with database.open("rb+") as file:
+        file.truncate(int(_used_bytes(folder) * share))
+    with pytest.raises(UserError, match=r"damaged database .*; delete it and fetch it again"):
+        LsunReader(config("lsun", ["train"]), folder, tmp_path / "scratch")
+
+
+@pytest.mark.faults
+def test_no_damaged_page_of_a_database_ends_the_process(tmp_path: Path) -> None:
+    sample_archives.lsun(tmp_path / "made", 7)
+    folder = tmp_path / "made" / "church_outdoor_train_lmdb"
+    whole = (folder / "data.mdb").read_bytes()
+    random = np.random.default_rng(0)
+    for page in random.integers(0, _used_bytes(folder) // 4096, 6):
+        content = bytearray(whole)
+        content[page * 4096 : page * 4096 + 64] = random.bytes(64)
+        (folder / "data.mdb").write_bytes(content)
+        with suppress(UserError):  # the page may be one of an image
+            list(LsunReader(config("lsun", ["train"]), folder, tmp_path / "scratch").contents(0))
+
+
+def _used_bytes(folder: Path) -> int:
+    with lmdb.open(str(folder), readonly=True, lock=False) as database:
+        return int((database.info()["last_pgno"] + 1) * database.stat()["psize"])

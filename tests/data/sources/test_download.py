@@ -12,8 +12,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data.http_server import Server, cut, ignore_range, page, serving, stall, status, wrong
+from tests.data.http_server import (
+    Server,
+    cut,
+    drip,
+    drip_headers,
+    endless,
+    ignore_range,
+    page,
+    serving,
+    stall,
+    status,
+    unasked_range,
+    without_length,
+    wrong,
+)
 from transgan.data.sources import download as module
+from transgan.data.sources import http
 from transgan.data.sources.download import Digests, Unavailable, download
 from transgan.errors import UserError
 from transgan.utils import files
@@ -208,3 +223,46 @@ def test_a_download_resumes_after_sigkill(tmp_path: Path) -> None:
         assert server.ranges(NAME) == [None, "bytes=500000-"]
     assert (tmp_path / NAME).read_bytes() == CONTENT
     assert files_in(tmp_path) == [NAME]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("fault", [endless, wrong(CONTENT + b"x"), drip, drip_headers, unasked_range])
+@pytest.mark.parametrize("expected", [DIGEST, None])
+def test_a_server_without_end_or_haste_is_left_for_the_next_mirror(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: object, expected: str | None
+) -> None:
+    monkeypatch.setattr(http, "PERIOD_SECONDS", 0.5)
+    with serving({"a": CONTENT, "b": CONTENT}) as server:
+        server.faults["a"] = [fault] * module.ATTEMPTS  # type: ignore[list-item]
+        urls = [f"{server.url}/a", f"{server.url}/b"]
+        download(urls, tmp_path / NAME, expected, lambda count: None, limit=len(CONTENT))
+        assert [name for name, _ in server.requests] == ["a", "b"]
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert files_in(tmp_path) == [NAME]
+
+
+@pytest.mark.faults
+def test_without_a_digest_a_file_of_unknown_length_is_not_taken(tmp_path: Path) -> None:
+    """A cut connection looks like its end."""
+    with serving({NAME: CONTENT}) as server:
+        server.faults[NAME] = [without_length(CONTENT[:1000])]
+        with pytest.raises(Unavailable, match=r"does not say how long the file is.*SHA256SUMS"):
+            get(server, tmp_path / NAME, None)
+        server.faults[NAME] = [without_length(CONTENT)]
+        get(server, tmp_path / NAME, DIGEST)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("url", ["http://[::1/a", "nowhere", "", "http://"])
+def test_an_address_that_is_none_is_named(tmp_path: Path, url: str) -> None:
+    with pytest.raises(Unavailable):
+        download([url], tmp_path / NAME, DIGEST, lambda count: None)
+
+
+@pytest.mark.faults
+def test_a_small_file_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "PERIOD_SECONDS", 0.5)
+    with serving({NAME: CONTENT}) as server:
+        server.faults[NAME] = [drip]
+        assert module.read_small_file(f"{server.url}/{NAME}") is None

@@ -14,24 +14,30 @@ from typing import IO
 
 from transgan.data.archives import checks
 from transgan.data.archives.byte_ranges import ByteRange, damaged_archive
+from transgan.data.image_formats import HEAD_BYTES
 from transgan.errors import UserError
 
 ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 TAR_BLOCK = 512
+MAX_HEADER_BYTES = 2**20  # of a long name or of pax records
+READ_BYTES = 2**20
+MAX_TRAILING_BYTES = 64 * 2**20  # after the last member; writers pad to a few kilobytes
 MAX_PRELOADED_BYTES = 512 * 2**20  # of all members that a tar loads into memory
 
 
 class Container(ABC):
     """The files of a folder or an archive, in the order in which they stream fastest.
 
-    `names` are relative paths with forward slashes; `sizes` are in bytes.
+    `names` are relative paths with forward slashes; `sizes` are in bytes. `leftovers` counts the files of operating
+    systems and tools, which are left out.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.names: list[str] = []
+        self.leftovers = 0
         self.sizes: list[int] = []
 
     @abstractmethod
@@ -45,6 +51,10 @@ class Container(ABC):
         """Like `contents`, but yields ByteRanges for uncompressed members, so that workers can read in parallel."""
         return self.contents(wanted)
 
+    @abstractmethod
+    def beginnings(self, wanted: Sequence[int]) -> Iterator[bytes]:
+        """Yield the first HEAD_BYTES of each file in `wanted`, as `contents` does."""
+
     def close(self) -> None:  # noqa: B027  (a folder holds none open)
         """Close open files."""
 
@@ -54,14 +64,44 @@ class Folder(Container):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        listing = sorted(_walk(path, "", set()))
+        listing = sorted(self._walk(path, "", set()))
         self.names = [name for name, _ in listing]
         self.sizes = [size for _, size in listing]
+
+    def _walk(self, folder: Path, prefix: str, seen: set[Path]) -> Iterator[tuple[str, int]]:
+        """Yield the name and size of every file below `folder`. Pipes and devices are none."""
+        real = folder.resolve()
+        if real in seen:
+            return
+        seen.add(real)
+        try:
+            paths = list(folder.iterdir())
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be read ({error.strerror}); fix its permissions or remove it") from error
+        for path in paths:
+            name = prefix + path.name
+            if checks.is_leftover(path.name):
+                self.leftovers += 1
+            elif path.is_dir():
+                yield from self._walk(path, f"{name}/", seen)
+            elif path.is_file():
+                yield name, path.stat().st_size
+            elif path.is_symlink() and not path.exists():
+                yield name, 0  # reported when it is read
 
     def contents(self, wanted: Sequence[int]) -> Iterator[Path]:
         """Yield paths. Workers read the files when they decode them, in parallel."""
         for index in wanted:
             yield self.path / self.names[index]
+
+    def beginnings(self, wanted: Sequence[int]) -> Iterator[bytes]:
+        """Read the beginning of each file; of one that cannot be read, it is empty."""
+        for index in wanted:
+            try:
+                with (self.path / self.names[index]).open("rb") as file:
+                    yield file.read(HEAD_BYTES)
+            except OSError:
+                yield b""
 
 
 class Zip(Container):
@@ -73,9 +113,9 @@ class Zip(Container):
             self._file = zipfile.ZipFile(path)
         for info in self._file.infolist():
             checks.check_zip_member(path, info)
-        self._infos = [
-            info for info in self._file.infolist() if not info.is_dir() and not checks.is_system_file(info.filename)
-        ]
+        files = [info for info in self._file.infolist() if not info.is_dir()]
+        self._infos = [info for info in files if not checks.is_leftover(info.filename)]
+        self.leftovers = len(files) - len(self._infos)
         self._infos.sort(key=lambda info: info.header_offset)
         self.names = [info.filename for info in self._infos]
         self.sizes = [info.file_size for info in self._infos]
@@ -92,6 +132,12 @@ class Zip(Container):
                 yield ByteRange(self.path, info.header_offset, info.file_size, info.CRC, after_zip_header=True)
             else:
                 yield self._read(info)
+
+    def beginnings(self, wanted: Sequence[int]) -> Iterator[bytes]:
+        """Unpack the beginning of each member."""
+        for index in wanted:
+            with user_error_on_damage(self.path), self._file.open(self._infos[index]) as file:
+                yield file.read(HEAD_BYTES)
 
     def _read(self, info: zipfile.ZipInfo) -> bytes:
         with user_error_on_damage(self.path):
@@ -114,13 +160,22 @@ class Tar(Container):
         self.preloaded: dict[str, bytes] = {}
         self._offsets: list[int] = []
         self._open = _opener(path)
-        end = 0
-        with user_error_on_damage(path), tarfile.open(path) as archive:
+        length, end = path.stat().st_size, 0
+        with (
+            user_error_on_damage(path),
+            self._open(path) as stream,
+            tarfile.open(fileobj=stream, mode="r:", tarinfo=_BoundedTarInfo, encoding="utf-8") as archive,
+        ):
             while member := archive.next():
                 archive.members.clear()  # type: ignore[attr-defined] # tarfile would hold a kilobyte for each
                 checks.check_tar_member(path, member, limit)
                 end = member.offset_data + -(-member.size // TAR_BLOCK) * TAR_BLOCK
-                if member.isdir() or checks.is_system_file(member.name):
+                if self._open is _plain and end > length:
+                    raise damaged_archive(path, "it ends too early")
+                if member.isdir():
+                    continue
+                if checks.is_leftover(member.name):
+                    self.leftovers += 1
                     continue
                 if member.name.endswith(preload or "\0"):
                     total = member.size + sum(map(len, self.preloaded.values()))
@@ -130,6 +185,8 @@ class Tar(Container):
                 self.names.append(member.name.removeprefix("./"))
                 self.sizes.append(member.size)
                 self._offsets.append(member.offset_data)
+            if _read_to_end(path, stream) < end + TAR_BLOCK:
+                raise damaged_archive(path, "it ends too early")
         if self._open is _plain:
             self._check_end(end)
 
@@ -155,6 +212,12 @@ class Tar(Container):
             return self.contents(wanted)
         return (ByteRange(self.path, self._offsets[index], self.sizes[index]) for index in wanted)
 
+    def beginnings(self, wanted: Sequence[int]) -> Iterator[bytes]:
+        """Read the beginning of each member."""
+        with self._open(self.path) as file:
+            for index in wanted:
+                yield self._read(file, self._offsets[index], min(self.sizes[index], HEAD_BYTES))
+
     def stream(self, index: int, start: int, chunk: int) -> Iterator[bytes]:
         """Yield one member from byte `start` on, in chunks of `chunk` bytes."""
         with self._open(self.path) as file:
@@ -168,6 +231,16 @@ class Tar(Container):
         if len(content) < size:
             raise damaged_archive(self.path, "it ends too early")
         return content
+
+
+class _BoundedTarInfo(tarfile.TarInfo):
+    """A member whose headers are checked before tarfile reads them into memory: long names and pax records."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        """Read a member; tarfile documents this method as the one to override."""
+        if self.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) and self.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc, no-any-return]
 
 
 def open_container(path: Path) -> Container:
@@ -193,6 +266,20 @@ def user_error_on_damage(path: Path) -> Iterator[None]:
         raise damaged_archive(path, " ".join(str(error).split()) or type(error).__name__) from error
 
 
+def _read_to_end(path: Path, stream: IO[bytes]) -> int:
+    """Read the zeros that follow the last member, and return the position of their end.
+
+    A compressed stream compares its checksum there. Raises UserError when something else follows.
+    """
+    start = stream.tell()
+    while chunk := stream.read(READ_BYTES):
+        if chunk.strip(b"\0"):
+            raise damaged_archive(path, "more follows its end, as where archives were joined")
+        if stream.tell() - start > MAX_TRAILING_BYTES:
+            raise damaged_archive(path, f"more than {MAX_TRAILING_BYTES:,} bytes follow its end")
+    return stream.tell()
+
+
 def _opener(path: Path) -> Callable[[Path], IO[bytes]]:
     """Return a function that opens a tar for reading its uncompressed bytes. The first bytes tell the compression."""
     with path.open("rb") as file:
@@ -208,19 +295,3 @@ def _opener(path: Path) -> Callable[[Path], IO[bytes]]:
 
 def _plain(path: Path) -> IO[bytes]:
     return path.open("rb")
-
-
-def _walk(folder: Path, prefix: str, seen: set[Path]) -> Iterator[tuple[str, int]]:
-    """Yield the name and size of every file below `folder`."""
-    real = folder.resolve()
-    if real in seen:
-        return
-    seen.add(real)
-    for path in folder.iterdir():
-        name = prefix + path.name
-        if checks.is_system_file(path.name):
-            continue
-        if path.is_dir():
-            yield from _walk(path, f"{name}/", seen)
-        else:
-            yield name, path.stat().st_size if path.exists() else 0

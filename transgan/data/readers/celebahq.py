@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 
 from transgan.data.archives.byte_ranges import Content
 from transgan.data.archives.containers import open_container
+from transgan.data.image_files import select_images
 from transgan.data.readers.base import Entry, Reader, check_parts
-from transgan.data.transforms import IMAGE_SUFFIXES
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 
@@ -32,9 +32,8 @@ class CelebaHqReader(Reader):
         mask_edition = any(MASK_EDITION_IMAGES in PurePosixPath(name).parts for name in names)
         self._wanted = [
             index
-            for index, name in enumerate(names)
-            if PurePosixPath(name).suffix.lower() in {*IMAGE_SUFFIXES, ".npy"}
-            and (not mask_edition or MASK_EDITION_IMAGES in PurePosixPath(name).parts)
+            for index in select_images(self._container).indices
+            if not mask_edition or MASK_EDITION_IMAGES in PurePosixPath(names[index]).parts
         ]
         if not self._wanted:
             raise UserError(f"{path}: no images in it; place the faces of CelebA-HQ there")

@@ -1,32 +1,41 @@
-"""A user's own images: a folder, zip or tar of JPEG, PNG or WebP files, with optional split and class folders.
+"""A user's own images: a folder, zip or tar of image files, with optional split and class folders.
 
 Layout: [split/][class/]...image.jpg. The folders that `splits` names are splits; the first folder below is the class.
-Without split folders, all images belong to the one split. A single folder around the split folders is ignored.
+Without split folders, all images belong to the one split. A single folder around the split folders is ignored. Where
+StyleGAN's dataset_tool has written a dataset.json, the labels are those in it, and its numbered folders are no classes.
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from transgan.data.archives.byte_ranges import Content
 from transgan.data.archives.containers import open_container
+from transgan.data.image_files import select_images
 from transgan.data.readers.base import Entry, Reader, split_of_parts
+from transgan.data.readers.stylegan import listed_labels
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 
+logger = logging.getLogger(__name__)
+
 
 class FolderReader(Reader):
-    """Lists all files in the split folders, or all files where there are none."""
+    """Lists the images in the split folders, or all images where there are none."""
 
     def __init__(self, config: DatasetConfig, path: Path) -> None:
         super().__init__()
         self._container = open_container(path)
-        names = [PurePosixPath(name).parts for name in self._container.names]
-        if not names:
+        selection = select_images(self._container)
+        if not selection.indices:
             raise UserError(f"{path}: no images in it; correct `path` of the dataset in params.yaml")
+        if selection.note():
+            logger.info(f"{path}: {selection.note()}")
+        names = [PurePosixPath(self._container.names[index]).parts for index in selection.indices]
         split_of, depth = _split_folders(config, names, path)
         self._wanted: list[int] = []
         folders: list[str] = []
-        for index, parts in enumerate(names):
+        for index, parts in zip(selection.indices, names, strict=True):
             split = split_of[parts[depth]] if split_of and len(parts) > depth + 1 and parts[depth] in split_of else None
             if split_of and split is None:
                 continue
@@ -34,11 +43,16 @@ class FolderReader(Reader):
             self._wanted.append(index)
             folders.append(below[0] if len(below) > 1 else "")
             self.entries.append(Entry(self._container.names[index], split or config.splits[0].name))
-        self.classes = sorted(set(folders) - {""})
-        labels = {name: label for label, name in enumerate(self.classes)}
+        listed = listed_labels(self._container)
+        if listed is None:
+            self.classes = sorted(set(folders) - {""})
+            number = {name: label for label, name in enumerate(self.classes)}
+            labels = [number.get(folder, -1) for folder in folders]
+        else:
+            self.classes = [str(label) for label in range(max(listed.values(), default=-1) + 1)]
+            labels = [listed.get(entry.name, -1) for entry in self.entries]
         self.entries = [
-            Entry(entry.name, entry.split, labels.get(folder, -1))
-            for entry, folder in zip(self.entries, folders, strict=True)
+            Entry(entry.name, entry.split, label) for entry, label in zip(self.entries, labels, strict=True)
         ]
 
     def contents(self, start: int) -> Iterator[Content]:

@@ -16,6 +16,7 @@ import lmdb
 from transgan.data.archives import checks
 from transgan.data.archives.byte_ranges import Content
 from transgan.data.archives.containers import user_error_on_damage
+from transgan.data.lmdb_files import open_database, problem_of
 from transgan.data.readers.base import Entry, Reader, check_parts
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
@@ -37,6 +38,9 @@ class LsunReader(Reader):
         self._folder = path if path.is_dir() else _unpack(path, scratch)
         if not (self._folder / DATABASE).is_file():
             raise UserError(f"{self._folder}: has no {DATABASE}; place LSUN's lmdb folder there")
+        self._check_length()
+        if problem := problem_of(self._folder):
+            raise UserError(f"{self._path}: damaged database ({problem}); delete it and fetch it again")
         with self._open() as database, database.begin() as transaction, _user_error_on_damage(self._path):
             self._keys = list(transaction.cursor().iternext(keys=True, values=False))
         self.entries = [Entry(key.decode("ascii", "backslashreplace"), split) for key in self._keys]
@@ -51,18 +55,31 @@ class LsunReader(Reader):
     def _read_some(self, start: int) -> Iterator[bytes]:
         """Yield images from `start` on, about REOPEN_BYTES of them."""
         size = 0
-        with self._open() as database, database.begin() as transaction:
+        with self._open() as database, database.begin(buffers=True) as transaction:
             for key in self._keys[start:]:
                 with _user_error_on_damage(self._path):
-                    content = bytes(transaction.get(key) or b"")
+                    value = transaction.get(key) or b""
+                checks.check_size(self._path, key.decode("ascii", "backslashreplace"), len(value))
+                content = bytes(value)
                 size += len(content)
                 yield content
                 if size > REOPEN_BYTES:
                     return
 
+    def _check_length(self) -> None:
+        """Raise UserError when the file ends before the last page that the database names."""
+        with self._open() as database, _user_error_on_damage(self._path):
+            claimed = (database.info()["last_pgno"] + 1) * database.stat()["psize"]
+        length = (self._folder / DATABASE).stat().st_size
+        if claimed > length:
+            raise UserError(
+                f"{self._path}: damaged database (it ends after {length:,} of {claimed:,} bytes);"
+                " delete it and fetch it again"
+            )
+
     def _open(self) -> lmdb.Environment:
         with _user_error_on_damage(self._path):
-            return lmdb.open(str(self._folder), readonly=True, lock=False, readahead=False, max_readers=1)
+            return open_database(self._folder)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from transgan.data.readers.celebahq import CelebaHqReader
 from transgan.data.readers.cifar10 import Cifar10Reader
 from transgan.data.readers.digits import DigitsReader
 from transgan.data.readers.folder import FolderReader
+from transgan.data.readers.npz import NpzReader
 from transgan.data.readers.stl10 import Stl10Reader
 from transgan.data.sources import catalog
 from transgan.errors import UserError
@@ -22,14 +23,9 @@ def open_reader(config: DatasetConfig, scratch: Path) -> Reader:
     if config.source == "digits":
         return DigitsReader(config)
     if config.source == "folder":
-        return FolderReader(config, Path(str(config.path)))
-    paths = catalog.locate(config.source)
-    for file in catalog.CATALOG[config.source].files_for(config.crop):
-        if file.name not in paths:
-            raise UserError(
-                f"{catalog.ARCHIVES / config.source / file.name}: not there any more;"
-                " run `transgan fetch` for this dataset again"
-            )
+        path = Path(str(config.path))
+        return NpzReader(config, path) if path.suffix == ".npz" else FolderReader(config, path)
+    paths = catalog.require_files(config.source, config.crop)
     first = next(iter(paths.values()))
     match config.source:
         case "cifar10":

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from transgan.errors import UserError
+
 ARCHIVES = Path("data/archives")
 INCOMING = Path("data/incoming")
 
@@ -151,6 +153,17 @@ CATALOG: dict[str, Source] = {
 def candidate_paths(source: str, file: RemoteFile) -> Sequence[Path]:
     """Return where a file of a source may lie: the download first, then what a user placed."""
     return (ARCHIVES / source / file.name, *(INCOMING / name for name in file.names))
+
+
+def require_files(source: str, crop: str) -> dict[str, Path]:
+    """Return `locate` of a source. Raises UserError when a file is missing that a dataset with this `crop` needs."""
+    paths = locate(source)
+    for file in CATALOG[source].files_for(crop):
+        if file.name not in paths:
+            raise UserError(
+                f"{ARCHIVES / source / file.name}: not there any more; run `transgan fetch` for this dataset again"
+            )
+    return paths
 
 
 def locate(source: str) -> dict[str, Path]:

@@ -20,18 +20,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from transgan.data.sources.http import TooSlow, open_url
 from transgan.errors import UserError
 from transgan.utils import files
 
 logger = logging.getLogger(__name__)
 
 
-TIMEOUT_SECONDS = 30.0  # without a byte
+TIMEOUT_SECONDS = 30.0  # without a byte; transgan.data.sources.http limits how slowly bytes may arrive
 ATTEMPTS = 5  # at one address
 BACKOFF_SECONDS = 1.0  # before the second attempt; doubles with each further attempt
 LONGEST_BACKOFF_SECONDS = 30.0
 CHUNK_BYTES = 256 * 1024
 RETRIABLE_STATUSES = (408, 425, 429)  # of the 4xx statuses
+SMALL_FILE_SECONDS = 60.0
+MAX_FILE_BYTES = 2**40  # where no size is known
 
 
 class Unavailable(Exception):
@@ -74,17 +77,20 @@ class Digests:
 Advance = Callable[[int], None]
 
 
-def download(urls: Sequence[str], target: Path, expected: str | None, advance: Advance) -> Digests:
+def download(
+    urls: Sequence[str], target: Path, expected: str | None, advance: Advance, limit: int = MAX_FILE_BYTES
+) -> Digests:
     """Download `target` from the first of `urls` that provides the expected content; return its digests.
 
-    Resumes a partial download of an earlier call. Calls `advance` with the number of bytes received. Raises
-    Unavailable when every address fails, and UserError when the file cannot be written.
+    Resumes a partial download of an earlier call. Calls `advance` with the number of bytes received. An address that
+    sends more than `limit` bytes is left. Raises Unavailable when every address fails, and UserError when the file
+    cannot be written.
     """
     failures: list[str] = []
     for url in urls:
         for attempt in range(ATTEMPTS):
             try:
-                return _attempt(url, target, expected, advance)
+                return _attempt(url, target, expected, advance, limit)
             except _PermanentFailure as failure:
                 failures.append(f"{_host(url)}: {failure}")
                 break
@@ -100,17 +106,20 @@ def download(urls: Sequence[str], target: Path, expected: str | None, advance: A
 
 def read_small_file(url: str, limit: int = 2**20) -> bytes | None:
     """Return the first `limit` bytes of a file, or None when the server does not provide it."""
+    content, end = bytearray(), time.monotonic() + SMALL_FILE_SECONDS
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
-            return bytes(response.read(limit))
+        with open_url(url, TIMEOUT_SECONDS) as response:
+            while len(content) < limit and time.monotonic() < end and (chunk := response.read1(limit - len(content))):
+                content += chunk
     except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError):
         return None
+    return bytes(content)
 
 
-def _attempt(url: str, target: Path, expected: str | None, advance: Advance) -> Digests:
+def _attempt(url: str, target: Path, expected: str | None, advance: Advance, limit: int) -> Digests:
     """Download the file, verify it and rename it to `target`."""
     part = target.with_name(f".{target.name}.part")
-    _transfer(url, part, resumable=expected is not None, advance=advance)
+    _transfer(url, part, expected is not None, advance, limit)
     digests = Digests.of(part)
     if not digests.match(expected):
         _discard(part)
@@ -123,25 +132,29 @@ def _attempt(url: str, target: Path, expected: str | None, advance: Advance) -> 
     return digests
 
 
-def _transfer(url: str, part: Path, resumable: bool, advance: Advance) -> None:
+def _transfer(url: str, part: Path, resumable: bool, advance: Advance, limit: int) -> None:
     """Download the missing bytes of `part` from `url`.
 
     A partial download is resumed if a digest will verify the whole file (`resumable`), or if the same server confirms
-    (If-Range) that its file has not changed.
+    (If-Range) that its file has not changed. Without a digest, the server must say where the file ends.
     """
     with files.user_error_on_write(part):
         part.parent.mkdir(parents=True, exist_ok=True)
     origin = _read_origin(part)
     validator = origin.get("validator") if origin.get("url") == url else None
     start = part.stat().st_size if part.exists() and (resumable or validator) else 0
-    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "transgan"})
-    if start:
-        request.add_header("Range", f"bytes={start}-")
-        if not resumable and validator:
-            request.add_header("If-Range", validator)
+    if start > limit:
+        _discard(part)
+        start = 0
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-            _receive(response, url, part, start, advance)
+        request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "transgan"})
+        if start:
+            request.add_header("Range", f"bytes={start}-")
+            if not resumable and validator:
+                request.add_header("If-Range", validator)
+        with open_url(request, TIMEOUT_SECONDS) as response:
+            _check_response(response, start, resumable, limit)
+            _receive(response, url, part, start if response.status == 206 else 0, advance, limit)
     except urllib.error.HTTPError as error:
         if error.code == 416 and start:  # range not satisfiable: the part is as long as the file, or longer
             if error.headers.get("Content-Range") != f"bytes */{start}":
@@ -153,6 +166,8 @@ def _transfer(url: str, part: Path, resumable: bool, advance: Advance) -> None:
         raise failure(f"HTTP {error.code} {error.reason}") from error
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, TooSlow):  # another mirror may be faster
+            raise _PermanentFailure(str(reason)) from error
         if isinstance(reason, socket.gaierror):  # no such host, or no network: a few seconds will not change that
             raise _PermanentFailure(str(reason)) from error
         raise _TemporaryFailure(str(reason) or type(reason).__name__) from error
@@ -160,13 +175,32 @@ def _transfer(url: str, part: Path, resumable: bool, advance: Advance) -> None:
         raise _PermanentFailure(str(error)) from error
 
 
-def _receive(response: http.client.HTTPResponse, url: str, part: Path, start: int, advance: Advance) -> None:
-    """Append the response's body to `part`, or replace `part` when the server ignored the range."""
+def _check_response(response: http.client.HTTPResponse, start: int, verified: bool, limit: int) -> None:
+    """Raise _PermanentFailure for a response that cannot bring the file from byte `start`, or from its first byte.
+
+    `verified`: a digest will tell whether the file is complete.
+    """
     if response.headers.get_content_type() == "text/html":
         raise _PermanentFailure("answers with a web page (a login, a confirmation or a quota message)")
-    start = start if response.status == 206 else 0
-    if start and not str(response.headers.get("Content-Range", "")).startswith(f"bytes {start}-"):
+    resumed = response.status == 206
+    if resumed and not str(response.headers.get("Content-Range", "")).startswith(f"bytes {start}-"):
         raise _PermanentFailure("answers with another range than requested")
+    if resumed and not start:
+        raise _PermanentFailure("answers with a range, but the whole file was requested")
+    length = int(response.headers.get("Content-Length", 0))
+    if not length and not getattr(response, "chunked", False) and not verified:
+        raise _PermanentFailure(
+            "does not say how long the file is, so a cut connection would go unnoticed;"
+            " add the file's SHA-256 to SHA256SUMS of the mirror"
+        )
+    if (start if resumed else 0) + length > limit:
+        raise _PermanentFailure(f"announces a file of more than {limit:,} bytes, which it should have at most")
+
+
+def _receive(
+    response: http.client.HTTPResponse, url: str, part: Path, start: int, advance: Advance, limit: int
+) -> None:
+    """Write the response's body to `part`, from byte `start` on."""
     length = response.headers.get("Content-Length")
     files.write_text(_origin_path(part), json.dumps({"url": url, "validator": _validator(response.headers)}))
     with files.user_error_on_write(part):
@@ -175,6 +209,9 @@ def _receive(response: http.client.HTTPResponse, url: str, part: Path, start: in
     with target:
         target.seek(start)
         while chunk := _next(response):
+            if start + received + len(chunk) > limit:
+                _discard(part)
+                raise _PermanentFailure(f"sends more than {limit:,} bytes, which the file should have at most")
             _append(target, chunk, part)
             received += len(chunk)
             advance(len(chunk))
@@ -218,4 +255,7 @@ def _discard(part: Path) -> None:
 
 
 def _host(url: str) -> str:
-    return urllib.parse.urlsplit(url).netloc or url
+    try:
+        return urllib.parse.urlsplit(url).netloc or url
+    except ValueError:  # no URL, such as one with half a pair of brackets
+        return url

@@ -20,6 +20,7 @@ from transgan.utils import files
 logger = logging.getLogger(__name__)
 
 SHA256SUMS = "SHA256SUMS"
+REPACKED_SIZE_FACTOR = 4  # a mirror may repack an archive without compression
 
 
 class SourceFiles:
@@ -35,9 +36,7 @@ class SourceFiles:
         self._mirror = mirror
         self._mirror_sums = _mirror_sums(mirror)
         self._record_path = self.folder / "digests.json"
-        self._record: dict[str, dict[str, Any]] = (
-            files.read_json(self._record_path) if self._record_path.exists() else {}
-        )
+        self._record = _read_record(self._record_path)
         self._record_lock = threading.Lock()
 
     def expected_digest(self, file: RemoteFile) -> str | None:
@@ -46,6 +45,20 @@ class SourceFiles:
             return f"sha256:{self._mirror_sums[file.name]}"
         first = self._record.get(str(self.folder / file.name))
         return file.digest or (f"sha256:{first['sha256']}" if first else None)
+
+    def _is_published(self, file: RemoteFile) -> bool:
+        """Whether the expected digest is the published one."""
+        return file.digest is not None and file.name not in self._mirror_sums
+
+    def _most_bytes(self, file: RemoteFile) -> int:
+        """Return how many bytes a download may have: its published size, or far more than the approximate one."""
+        return file.size if self._is_published(file) else REPACKED_SIZE_FACTOR * file.size
+
+    def _way_back(self, file: RemoteFile) -> str:
+        """Return what to do if a first download was wrong whose digest is now expected; empty for other digests."""
+        if self._is_published(file) or file.name in self._mirror_sums or self.expected_digest(file) is None:
+            return ""
+        return f"; if the first download was wrong, delete {self._record_path}, which holds its digest"
 
     def find(self, file: RemoteFile) -> Path | None:
         """Return the path of a verified copy of the file, or None when it must be obtained.
@@ -62,7 +75,7 @@ class SourceFiles:
                 return path
             difference = f"{path}: is not {file.name} as published ({self.expected_digest(file)})"
             if path.parent == INCOMING:
-                raise UserError(f"{difference}; damaged? copy or download it again")
+                raise UserError(f"{difference}; damaged? copy or download it again{self._way_back(file)}")
             logger.warning(f"{difference}; fetched again")
         return None
 
@@ -92,9 +105,9 @@ class SourceFiles:
                 return failure
             logger.warning(f"{failure}; skipped")
         try:
-            digests = download(urls, target, self.expected_digest(file), advance)
+            digests = download(urls, target, self.expected_digest(file), advance, self._most_bytes(file))
         except Unavailable as error:
-            return f"{file.name} ({error})"
+            return f"{file.name} ({error}{self._way_back(file)})"
         self._record_digests(target, digests)
         return None
 
@@ -118,6 +131,23 @@ class SourceFiles:
                 "md5": digests.md5,
             }
             files.write_json(self._record_path, self._record)
+
+
+def _read_record(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the recorded digests; entries that are damaged are left out, and their files are read again."""
+    if not path.exists():
+        return {}
+    try:
+        record = files.read_object(path)
+    except UserError as error:
+        logger.warning(f"{error}; it is written again")
+        return {}
+    types = {"size": int, "mtime_ns": int, "sha256": str, "md5": str}
+    return {
+        name: entry
+        for name, entry in record.items()
+        if isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in types.items())
+    }
 
 
 def manual_download_message(source: Source, failures: list[str], then: str = "run the same command again") -> str:

@@ -4,6 +4,7 @@
 names and shapes, and this module builds the network.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,16 @@ from transgan.models.official_checkpoints.architecture import (
     generator_config,
 )
 from transgan.models.official_checkpoints.names import released_name
-from transgan.models.official_checkpoints.reading import GENERATOR_ENTRIES, generator_state, read_checkpoint
+from transgan.models.official_checkpoints.reading import (
+    GENERATOR_ENTRIES,
+    generator_state,
+    missing_average,
+    read_checkpoint,
+)
 from transgan.models.serialization import save_generator
 from transgan.utils import files
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["from_state_dict", "import_official"]
 
@@ -55,17 +63,22 @@ def from_state_dict(state: Mapping[str, Any], **known: Any) -> GeneratorNetwork 
 def import_official(file: Path, out: Path, **known: Any) -> Path:
     """Save the generator of a checkpoint published by the authors in this project's format at `out`, and return `out`.
 
-    Takes the moving average if the file has one. `known` is as for `from_state_dict`. Raises UserError in one line if
-    the file is missing or damaged, contains code, or contains no released generator.
+    Takes the moving average if the file has one; otherwise a warning and the metadata say what was taken. `known` is as
+    for `from_state_dict`. Raises UserError in one line if the file is missing or damaged, contains code, or contains no
+    released generator.
     """
-    entry, state = generator_state(read_checkpoint(file), file)
+    content = read_checkpoint(file)
+    entry, state = generator_state(content, file)
     try:
         module = from_state_dict(state, **known)
     except UserError as error:
         raise UserError(f"{file}: {entry}: {error}") from None
     if not isinstance(module, Generator):
         raise UserError(f"{file}: {entry} is a discriminator; give a checkpoint with {' or '.join(GENERATOR_ENTRIES)}")
-    metadata = {"imported": {"entry": entry, "file": file.name, "sha256": files.sha256(file)}}
+    metadata: dict[str, Any] = {"imported": {"entry": entry, "file": file.name, "sha256": files.sha256(file)}}
+    if caution := missing_average(content, entry):
+        metadata["caution"] = caution
+        logger.warning(f"{file}: {caution}")
     save_generator(out, module, module.config, metadata)
     return out
 

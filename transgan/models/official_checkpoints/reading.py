@@ -42,10 +42,24 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     return content
 
 
+def missing_average(content: dict[str, Any], entry: str) -> str:
+    """Why the weights under `entry`, as `generator_state` names it, may not be the moving average; empty if they are.
+
+    The paper's scores are those of the moving average.
+    """
+    average = GENERATOR_ENTRIES[0]
+    if entry == average:
+        return ""
+    if entry not in GENERATOR_ENTRIES:
+        return f"the file does not say whether its weights are the moving average ({average}) or the last ones"
+    reason = f"is {type(content[average]).__name__}" if content.get(average) else "is missing"
+    return f"the last weights ({entry}), not the moving average ({average} {reason}), which the paper's scores are of"
+
+
 def generator_state(content: dict[str, Any], file: Path) -> tuple[str, Mapping[str, Any]]:
     """Name and state dict of the generator in a checkpoint. A bare state dict is called "state". Raises UserError."""
     for entry in GENERATOR_ENTRIES:
-        if isinstance(content.get(entry), dict):
+        if isinstance(content.get(entry), dict) and content[entry]:
             return entry, content[entry]
     if any(isinstance(value, Tensor) for value in content.values()):
         return "state", content

@@ -9,6 +9,7 @@ import pandas as pd
 from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.metrics.score_file import read_scores
+from transgan.pipeline.run_files import check_trained
 from transgan.report.cells import metric_label
 from transgan.utils.npz import read_npz
 
@@ -58,7 +59,11 @@ def scores(plan: Plan, runs: Sequence[str], *metrics: str) -> pd.DataFrame:
 
 
 def existing(plan: Plan, path: Path, run: str) -> Path:
-    """`path` of an output of training. Raises UserError naming the run to train first if it is missing."""
+    """`path` of an output of training.
+
+    Raises UserError naming the run to train first if it is missing, or was changed after training wrote it.
+    """
     if not path.exists():
         raise UserError(f"{path}: not there; run `{plan.command('train', run)}` first")
+    check_trained(plan, run, path)
     return path
