@@ -7,11 +7,16 @@ not used: its hooks support neither a gradient that stays in D from one step to 
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+# How long a process waits for another one. The main process alone writes checkpoints and scores snapshots, while the
+# others wait. If a process has died, launch.py and torchrun end the others much earlier.
+TIMEOUT = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
@@ -74,5 +79,5 @@ def init_process_group(device_type: str) -> ProcessGroup:
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
         return ProcessGroup()
-    dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
-    return ProcessGroup(dist.get_rank(), world_size, dist.new_group(backend="gloo"))
+    dist.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=TIMEOUT)
+    return ProcessGroup(dist.get_rank(), world_size, dist.new_group(backend="gloo", timeout=TIMEOUT))
