@@ -1,5 +1,6 @@
 """The training step: the authors' recorded trajectories, whatever the micro-batch, kernels and precision."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,6 +53,28 @@ def test_bfloat16_keeps_weights_and_losses_in_float32():
     assert measured["d_loss"] == pytest.approx(float(recorded.arrays["d_loss"][0]), rel=0.02)
     for net in (trainer.generator, trainer.discriminator, trainer.generator_ema):
         assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("min_flops", [double_backward_attention.MIN_FLOPS, 0], ids=["products", "kernel"])
+def test_a_penalty_in_bfloat16_stays_near_the_recorded_trajectory(min_flops, monkeypatch):
+    """Losses and penalties within 0.2%; weights end within 5% of the distance that they moved."""
+    monkeypatch.setattr(double_backward_attention, "MIN_FLOPS", min_flops)
+    recorded = Recorded("clean")
+    trainer = recorded.trainer(penalty_precision="bfloat16")
+    rows = [recorded.advance(trainer) for _ in range(recorded.steps)]
+    for key in ("gradient_penalty", "d_loss"):
+        values = [row[key] for row in rows]
+        np.testing.assert_allclose(values, recorded.arrays[key], rtol=2e-3)
+        assert np.abs(values / recorded.arrays[key] - 1).max() > 1e-5  # it is not computed in float32
+    for name in ("generator", "discriminator"):
+        module = getattr(trainer, name)
+        state = module.state_dict()
+        initial, final = (recorded.state(when, name, module) for when in ("initial", "final"))
+        missed, moved = (
+            sum((other[key] - final[key]).square().sum() for key in final).sqrt() for other in (state, initial)
+        )
+        assert missed < 0.05 * moved
+        assert {value.dtype for value in state.values()} == {torch.float32}
 
 
 def test_linear_schedule_reaches_zero_at_the_end_of_training():

@@ -43,6 +43,7 @@ COUNTED = (
     "checkpoint_activations",
     "devices",
     "precision",
+    "penalty_precision",
 )
 
 

@@ -1,6 +1,5 @@
 """What every configuration class shares: frozen, and no unknown keys."""
 
-import operator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,9 +18,9 @@ class Strict(BaseModel):
         return self.model_dump(mode="json")
 
 
-def added_option(default: bool | tuple[()] | None, **declaration: Any) -> Any:
-    """A field added after results existed. `default` (False, (), None) means off, which is how those were computed.
+def added_option(default: bool | str | tuple[()] | None, **declaration: Any) -> Any:
+    """A field added after results existed, which were computed as `default` says.
 
-    While it is off, the field is left out of `plain()`, so that the fingerprints of finished results stay the same.
+    With this value the field is left out of `plain()`, so that the fingerprints of finished results stay the same.
     """
-    return Field(default, exclude_if=operator.not_, **declaration)
+    return Field(default, exclude_if=lambda value: value == default, **declaration)

@@ -146,6 +146,11 @@ class RecipeConfig(Strict):
         False, description="the generator divides z by its root mean square, in training and whenever it is used later"
     )
     precision: Precision = "float32"
+    penalty_precision: Literal["float32", "bfloat16"] = added_option(
+        "float32",
+        description="of D's passes in gradient_penalty and r1; bfloat16: by autocast, and the gradient's norm and the "
+        "loss stay in float32",
+    )
     compile: bool | Literal["auto"] = Field(False, description="compile the losses; auto: on a GPU, and not on a CPU")
     checkpoint_activations: bool = Field(
         False, description="recompute blocks in the backward pass: less memory, more time"

@@ -267,6 +267,7 @@ class Trainer:
             group=self.recipe.batch_group or batch,
             real_batch=self.recipe.batch,
             bfloat16=self.recipe.precision == "bfloat16",
+            bfloat16_penalty=self.recipe.penalty_precision == "bfloat16",
             compiled=self.compiled,
         )
 

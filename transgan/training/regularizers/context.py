@@ -31,6 +31,7 @@ class Context:
     group_means: Tensor | None = None
     real_batch: int = 0
     bfloat16: bool = False  # the recipe's forward passes use autocast to bfloat16
+    bfloat16_penalty: bool = False  # so do the passes of D that are differentiated twice
     compiled: bool = False  # the step is compiled: gradients that are differentiated again come from torch.func
     # Moving averages of the term's statistics before this step, by the names in STATISTICS.
     state: dict[str, Tensor] = field(default_factory=dict)
@@ -41,7 +42,7 @@ class Context:
         """Gradient (b, 3, H, W) of D(augmentation(images)) with respect to the images. Can be differentiated once more.
 
         `copy` selects the random inputs: REAL, FAKE or INTERPOLATED. `augmented`: with respect to the augmented images
-        instead. Always in float32, also under autocast.
+        instead. In float32, also under autocast; with `bfloat16_penalty` D itself is under autocast.
         """
         noise, augment = (
             None if numbers is None else numbers[copy] for numbers in (self.inputs.noise, self.inputs.augment)
@@ -55,13 +56,16 @@ class Context:
 
                 def total(images: Tensor) -> Tensor:
                     arguments = (self.augmentation(images, augment), noise)
-                    with double_backward():
+                    with double_backward(), self._penalty_autocast():
                         logits: Tensor = functional_call(self.discriminator, parameters, arguments)
-                    return logits.sum()
+                    return logits.float().sum()
 
                 gradient: Tensor = torch.func.grad(total)(images)
                 return gradient
             images.requires_grad_(True)
-            with double_backward():
+            with double_backward(), self._penalty_autocast():
                 logits = self.discriminator(self.augmentation(images, augment), noise)
-            return torch.autograd.grad(logits.sum(), images, create_graph=True)[0]
+            return torch.autograd.grad(logits.float().sum(), images, create_graph=True)[0]
+
+    def _penalty_autocast(self) -> torch.autocast:
+        return torch.autocast(self.inputs.z.device.type, torch.bfloat16, enabled=self.bfloat16_penalty)
