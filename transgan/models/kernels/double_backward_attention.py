@@ -10,8 +10,9 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 # Least FLOPs of one of its matrix products for one head of one image: those of 64 tokens with 64 channels.
 MIN_FLOPS = 2**19
 # Most bytes of attention weights that are stored for the backward passes. Larger ones are computed anew in every pass,
-# in parts of at most this size, or of one head of one image.
-MAX_BYTES = 2**29
+# which takes a third more FLOPs, in parts of at most PART_BYTES, or of one head of one image.
+MAX_STORED_BYTES = 2**32
+PART_BYTES = 2**29
 
 Part = tuple[slice, slice]  # images, heads
 
@@ -35,7 +36,7 @@ def double_backward_attention(query: Tensor, key: Tensor, value: Tensor, bias: T
     """
     query, key, value = (x.contiguous() for x in (query, key, value))
     with torch.autocast(query.device.type, enabled=False):
-        if query.shape[:2].numel() * query.shape[2] ** 2 * query.element_size() > MAX_BYTES:
+        if query.shape[:2].numel() * query.shape[2] ** 2 * query.element_size() > MAX_STORED_BYTES:
             bias = None if bias is None else bias.expand(query.shape[1], -1, -1)
             out: Tensor = _AttentionInParts.apply(query, key, value, bias)
         else:
@@ -94,7 +95,7 @@ class _Backward(torch.autograd.Function):
         # Without d_weights the sum over keys follows from the output.
         centred -= ((d_out * out) if d_weights is None else (weights * centred)).sum(-1, keepdim=True)
         d_logits = weights * centred
-        ctx.save_for_backward(d_out, query, key, value, weights, centred, d_logits)
+        ctx.save_for_backward(d_out, query, key, value, weights, centred)
         d_query, d_key = _operand_gradients(d_logits, query, key)
         return d_query, d_key, _product(d_out.mT, weights).mT, d_logits.sum(0) if with_bias else None
 
@@ -103,10 +104,10 @@ class _Backward(torch.autograd.Function):
     def backward(
         ctx: Any, dd_query: Tensor, dd_key: Tensor, dd_value: Tensor, _: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        d_out, query, key, value, weights, centred, d_logits = ctx.saved_tensors
+        d_out, query, key, value, weights, centred = ctx.saved_tensors
         dd_query, dd_key, dd_value = (x.contiguous() for x in (dd_query, dd_key, dd_value))
+        d_query, d_key = _operand_gradients(weights * centred, dd_query, dd_key)
         change, weights_change = _changes(query, key, weights, dd_query, dd_key)
-        d_query, d_key = _operand_gradients(d_logits, dd_query, dd_key)
         return (
             _product(weights, dd_value, onto=_product(weights_change, value)),
             weights_change if ctx.needs_input_grad[1] else None,
@@ -232,9 +233,9 @@ def _changes(query: Tensor, key: Tensor, weights: Tensor, dd_query: Tensor, dd_k
 
 
 def _parts(query: Tensor) -> Iterator[Part]:
-    """The images and heads of every part: as many images of one head as MAX_BYTES of attention weights allow."""
+    """The images and heads of every part: as many images of one head as PART_BYTES of attention weights allow."""
     batch, heads, tokens, _ = query.shape
-    size = max(1, MAX_BYTES // (tokens**2 * query.element_size()))
+    size = max(1, PART_BYTES // (tokens**2 * query.element_size()))
     for head in range(heads):
         for start in range(0, batch, size):
             yield slice(start, start + size), slice(head, head + 1)
