@@ -14,6 +14,12 @@ HEADER = (
     "|---|---|---|---|---|---|---|---|---|---|---|---|",
 )
 
+ROOFLINE_HEADER = (
+    "| run | arithmetic | step | ms, before / after | GB moved | kernels | peak GiB |",
+    "|---|---|---|---|---|---|---|",
+)
+ROOFLINE_COLUMNS = {"ms": ".3g", "gb": ".3g", "kernels": ",", "peak_gib": ".1f"}
+
 
 def page(folder: Path) -> str:
     """docs/performance.md from every result in a folder."""
@@ -23,7 +29,22 @@ def page(folder: Path) -> str:
     text = (HERE / "performance-page.md").read_text()
     text = text.replace("<!-- gpu -->", gpu_part(json.loads(session.read_text()) if session.exists() else None))
     text = text.replace("<!-- table -->", "\n".join([*HEADER, *map(_row, results)]))
+    text = text.replace("<!-- roofline -->", "\n".join([*ROOFLINE_HEADER, *_roofline_rows(folder)]))
     return text.replace("<!-- machines -->", "\n".join(f"Machine: {machine}" for machine in machines))
+
+
+def _roofline_rows(folder: Path) -> list[str]:
+    """What roofline.py counted, one row a step: every number before and after."""
+    before, after = (json.loads((folder / f"roofline-{when}.json").read_text())["rows"] for when in ("before", "after"))
+    known = {(row["run"], row["arithmetic"], row["step"]): row for row in before}
+    rows = []
+    for new in after:
+        # A penalty in bfloat16 did not exist before.
+        old = known[new["run"], new["arithmetic"].split(",")[0], new["step"]]
+        numbers = [f"{old[key]:{form}} / {new[key]:{form}}" for key, form in ROOFLINE_COLUMNS.items()]
+        step = f"{new['step']}, {new['images']} images"
+        rows.append(f"| {' | '.join([new['run'], new['arithmetic'], step, *numbers])} |")
+    return rows
 
 
 def _row(result: dict[str, Any]) -> str:
