@@ -141,3 +141,40 @@ def test_no_gpus_if_the_params_file_selects_the_cpu(project: Path, monkeypatch: 
     content["execution"]["device"] = "auto"
     Path("params.yaml").write_text(yaml.safe_dump(content))
     assert gpu_count(plans.load()) == 0
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [
+        (None, 4),
+        ("", 0),
+        ("-1", 0),
+        ("NoDevFiles", 0),
+        ("none", 0),
+        ("void", 0),
+        ("all", 0),
+        ("0", 1),
+        (" 0, 2 ", 2),
+        ("0,1,2,3", 4),
+        ("0,-1,1", 1),  # CUDA reads up to the first name that is no GPU's
+        ("1,7,0", 1),
+        ("0,0", 0),
+        ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6,GPU-0", 2),
+        ("MIG-GPU-8932f937/1/0", 1),
+    ],
+)
+def test_gpus_are_counted_as_cuda_reads_the_variable(
+    project: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, count: int
+) -> None:
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["execution"]["device"] = "auto"
+    content["scales"]["tiny"]["same_bytes"] = False
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    monkeypatch.setattr(
+        Path, "glob", lambda self, pattern: iter([self / f"nvidia{i}" for i in range(4)] + [self / "nvidiactl"])
+    )
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpu_count(plans.load()) == count

@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from transgan.config import plan as plans
+from transgan.config.params_file import PARAMS_FILE, parse, read
 from transgan.config.paths import StageName, StageSubject
 from transgan.config.plan import Plan
+from transgan.errors import UserError
+from transgan.pipeline import params_register
 from transgan.utils.console import say
 from transgan.utils.locks import try_lock
 
@@ -19,17 +21,22 @@ _STATE_STAGES: tuple[StageName, ...] = ("reference", "classifier", "train", "sco
 def clean(plan: Plan, delete: bool) -> None:
     """List the unused state folders with their sizes; with `delete`, remove them.
 
-    A folder is unused if its configuration is no longer in the params file at any scale, whether its work is finished
-    or not.
+    A folder is unused if its configuration is no longer in any known params file at any scale, whether its work is
+    finished or not. Known are the plan's own file, params.yaml, and those that the stores' registers name. Raises
+    UserError if one of them cannot be read: what it uses cannot be told.
     """
-    used = _used(plan)
-    unused = [folder for folder in _state_folders(plan) if folder not in used]
+    unused = []
+    for store, folders in _state_folders(plan).items():
+        used = {folder for file in _params_files(plan, store) for folder in _used(file)}
+        unused += [folder for folder in folders if folder not in used]
     for folder in unused:
         say(f"{_bytes(folder) / 2**20:10.1f} MiB  {folder}")
     if not unused:
         say("nothing to remove")
     elif delete:
-        say(f"{sum(_remove(folder) for folder in unused)} folders removed")
+        removed = sum(_remove(folder) for folder in unused)
+        kept = len(unused) - removed
+        say(f"{removed} folders removed" + (f", {kept} kept" if kept else ""))
     else:
         say(f"{len(unused)} folders are unused; `transgan clean --delete` removes them")
 
@@ -43,37 +50,60 @@ def _remove(folder: Path) -> bool:
         return False
     try:
         shutil.rmtree(folder)
+    except OSError as error:
+        logger.warning(f"{folder}: not removed ({error.strerror or error}: {error.filename})")
+        return False
     finally:
         held.release()
     lock.unlink(missing_ok=True)
     return True
 
 
-def _used(plan: Plan) -> set[Path]:
-    """The state folders of all scales of the params file; all count, because scales share packs."""
-    used = set()
-    for scale in plan.params.scales:
-        scaled = plans.load(plan.file, scale)
-        subjects: dict[StageName, Sequence[StageSubject]] = {
-            "prepare": list(scaled.datasets),
-            "reference": scaled.references,
-            "classifier": list(scaled.classifiers),
-            "train": list(scaled.runs),
-            "score": list(scaled.runs),
-        }
-        used |= {
-            scaled.paths.workspace(stage, subject, scaled.fingerprint(stage, subject))
-            for stage, subjects_of_stage in subjects.items()
-            for subject in subjects_of_stage
-        }
-    return used
+def _params_files(plan: Plan, store: Path) -> list[Path]:
+    """Every params file that is known to use a store."""
+    default = [PARAMS_FILE] if PARAMS_FILE.exists() else []
+    known = [plan.file, *default, *map(Path, params_register.registered(store))]
+    return list({file.resolve(): file for file in known}.values())
 
 
-def _state_folders(plan: Plan) -> list[Path]:
+def _used(file: Path) -> set[Path]:
+    """The state folders of all scales of a params file; all count, because scales share packs."""
+    try:
+        params = parse(read(file), file)
+        return {folder for scale in params.scales for folder in _used_at(Plan(params, scale, file))}
+    except UserError as error:
+        raise UserError(
+            f"{error}; nothing is removed, as what {file} uses cannot be told; if it is of no interest any more, "
+            f"delete its line from data/store/{params_register.NAME} and state/{params_register.NAME}"
+        ) from error
+
+
+def _used_at(plan: Plan) -> set[Path]:
+    """The state folders of the plan's scale."""
+    subjects: dict[StageName, Sequence[StageSubject]] = {
+        "prepare": list(plan.datasets),
+        "reference": plan.references,
+        "classifier": list(plan.classifiers),
+        "train": list(plan.runs),
+        "score": list(plan.runs),
+    }
+    return {
+        plan.paths.workspace(stage, subject, plan.fingerprint(stage, subject))
+        for stage, subjects_of_stage in subjects.items()
+        for subject in subjects_of_stage
+    }
+
+
+def _state_folders(plan: Plan) -> dict[Path, list[Path]]:
+    """The state folders of the plan's scale and all packs, by store."""
     folders = [
         folder for stage in _STATE_STAGES for folder in (plan.paths.state / stage).glob("*/*") if folder.is_dir()
     ]
-    return sorted(folders + [folder for folder in Path("data/store").glob("*") if folder.is_dir()])
+    packs = plan.paths.store("prepare")
+    return {
+        packs: sorted(folder for folder in packs.glob("*") if folder.is_dir()),
+        plan.paths.store("train"): sorted(folders),
+    }
 
 
 def _bytes(folder: Path) -> int:

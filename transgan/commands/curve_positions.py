@@ -1,5 +1,6 @@
 """The part of `transgan plan` that shows where runs stand on the authors' learning curve (docs/tables.md)."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,10 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from transgan.config.plan import Plan, Run
+from transgan.errors import UserError
 from transgan.metrics import training_fid
 from transgan.metrics.authors_curve import Position, authors_curve, is_held_against
 from transgan.metrics.score_file import read_scores
 from transgan.utils.units import short_number
+
+logger = logging.getLogger(__name__)
 
 _COLUMNS = ("run", "images", "FID", "authors'", "difference", "allowed", "place", "measured")
 
@@ -26,13 +30,26 @@ def of(plan: Plan, run: Run) -> list[dict[str, Any]] | None:
     """
     if not is_held_against(plan, run):
         return None
-    along = training_fid.positions(plan, run, training_fid.measured(plan, run))
-    entries = [_entry(position, "along training") for position in along]
-    scores = read_scores(plan, run.name)
-    if scores is not None and scores["train_fingerprint"] == plan.fingerprint("train", run.name):
-        scored = training_fid.scored_position(plan, run, scores)
-        entries += [_entry(scored, "scored")] if scored else []
+    entries: list[dict[str, Any]] = []
+    for read in (_along_training, _scored):
+        try:
+            entries += read(plan, run)
+        except UserError as error:  # one damaged file must not hide the plan of all runs
+            logger.warning(f"{run.name}: its place on the authors' curve is unknown: {error}")
     return entries if entries or run.name in plan.scheduled_runs else None
+
+
+def _along_training(plan: Plan, run: Run) -> list[dict[str, Any]]:
+    along = training_fid.positions(plan, run, training_fid.measured(plan, run))
+    return [_entry(position, "along training") for position in along]
+
+
+def _scored(plan: Plan, run: Run) -> list[dict[str, Any]]:
+    scores = read_scores(plan, run.name)
+    if scores is None or scores["train_fingerprint"] != plan.fingerprint("train", run.name):
+        return []
+    scored = training_fid.scored_position(plan, run, scores)
+    return [_entry(scored, "scored")] if scored else []
 
 
 def show(console: Console, rows: Sequence[dict[str, Any]]) -> None:

@@ -30,7 +30,7 @@ def doctor(plan: Plan) -> None:
         "git": _git_state(),
         "locks": _locks(),
         "scale": f"{plan.scale_name} of {plan.file}: {plan.scale.description}",
-        "mlflow": os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db in this folder"),
+        "mlflow": os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db in this folder",
         "browser": browser or "no Chromium: browser tests will be skipped",
     }
     for key, value in lines.items():

@@ -67,8 +67,12 @@ class Paths:
     def workspace(self, stage: StageName, subject: StageSubject, fingerprint: str) -> Path:
         """State folder, where a costly stage works and stores its finished result. All scales share those of packs."""
         if stage == "prepare":
-            return Path("data/store") / fingerprint
-        return self.state / stage / str(subject) / fingerprint
+            return self.store(stage) / fingerprint
+        return self.store(stage) / self.scale / stage / str(subject) / fingerprint
+
+    def store(self, stage: StageName) -> Path:
+        """The folder that contains a stage's state folders, for all scales and params files."""
+        return Path("data/store") if stage == "prepare" else self.state.parent
 
     def config(self, stage: StageName, name: str) -> Path:
         """The file that makes a changed fingerprint visible to Snakemake (workflow/rules/common.smk)."""

@@ -64,13 +64,19 @@ def counted(plan: Plan, run: Run) -> dict[str, Any]:
     """
     file = plan.paths.state / "counts" / f"{key(run)}.json"
     count = stored_counts().get(key(run)) or embedded_metadata(file)
-    if not isinstance(count.get("gflop_per_image"), float | int):  # none, or a damaged file
+    if not _is_complete(count):
         logger.info(f"counting {run.name} ...")
         from transgan.cost.estimate import estimate  # imports torch, which is needed only here
 
         count = asdict(estimate(run))
         files.write_json(file, count)
     return {**count, "total_eflop": count["gflop_per_image"] * run.recipe.images / 1e9}
+
+
+def _is_complete(count: dict[str, Any]) -> bool:
+    """Whether a count has every field; a file in state/ may be damaged, or of another version."""
+    fields = next(iter(stored_counts().values()))
+    return all(isinstance(count.get(name), int | float) for name in fields)
 
 
 def full_schedule(plan: Plan, run_name: str) -> Run | None:

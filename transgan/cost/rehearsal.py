@@ -37,6 +37,7 @@ from transgan.utils import files
 from transgan.utils.console import configure_logging
 from transgan.utils.exit_codes import one_line_exit
 from transgan.utils.random import RandomStreams
+from transgan.utils.secrets import mask_streams
 from transgan.utils.units import GIB
 
 logger = logging.getLogger(__name__)
@@ -300,5 +301,6 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    mask_streams()
     with one_line_exit():
         main(sys.argv[1:])

@@ -3,10 +3,13 @@
 Imports no torch, so that `transgan plan` starts quickly.
 """
 
+import logging
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from transgan.config.fingerprint import digest
 from transgan.config.plan import Plan, Run
@@ -14,6 +17,8 @@ from transgan.cost import counts
 from transgan.hardware.info import device_name
 from transgan.pipeline.freshness import embedded_metadata
 from transgan.utils import files
+
+logger = logging.getLogger(__name__)
 
 FITS, DOES_NOT_FIT, SHAPES = "fits", "does not fit", "shapes only"
 
@@ -69,5 +74,9 @@ def read(plan: Plan, run: Run, device: str | None = None) -> Rehearsal | None:
     entry: Any = recorded.get(run.name) if isinstance(recorded, dict) else None
     if not isinstance(entry, dict) or set(entry) != {field.name for field in fields(Rehearsal)}:
         return None  # none, or one of another version of this project
-    rehearsal = Rehearsal(**entry)
+    try:
+        rehearsal = TypeAdapter(Rehearsal).validate_python(entry, strict=True)
+    except ValidationError:
+        logger.warning(f"{path(plan)}: the entry of {run.name} is damaged; run `transgan rehearse {run.name}` again")
+        return None
     return rehearsal if rehearsal.key == key(run) else None

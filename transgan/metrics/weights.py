@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transgan.config.plan import Plan
+from transgan.data.sources import addresses
 from transgan.data.sources.catalog import ARCHIVES, INCOMING
 from transgan.data.sources.download import Unavailable, download
 from transgan.errors import UserError
@@ -100,7 +101,7 @@ def _locate_published(published: Published, mirror: str | None) -> tuple[Path, s
 def _download_published(published: Published, mirror: str | None) -> tuple[Path, str]:
     target, urls = ARCHIVES / published.name, [published.url]
     if mirror is not None and "://" in mirror:
-        urls.insert(0, f"{mirror.rstrip('/')}/{published.name}")
+        urls.insert(0, addresses.join(mirror, published.name))
     elif mirror is not None and (copy := Path(mirror) / published.name).is_file():
         if files.sha256(copy) == published.sha256:
             with files.atomic(target) as temporary:

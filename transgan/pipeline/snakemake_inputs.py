@@ -1,5 +1,6 @@
 """What the Snakefile needs of the plan: the stage graph, config files that make a new fingerprint visible, and GPUs."""
 
+import itertools
 import os
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from transgan.pipeline.stages import Stage, stages
 from transgan.utils import files
 
 _LONG_AGO = (0, 0)
+_UUID = ("GPU-", "MIG-")
 
 
 def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str], set[str]]:
@@ -47,4 +49,17 @@ def gpu_count(plan: Plan) -> int:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return len(present)
-    return min(len([device for device in visible.split(",") if device.strip() not in ("", "-1")]), len(present))
+    return min(len(_named_gpus(visible, len(present))), len(present))
+
+
+def _named_gpus(visible: str, present: int) -> list[str]:
+    """The GPUs that CUDA_VISIBLE_DEVICES names, as CUDA reads it: the names before the first that is no GPU's.
+
+    A GPU is named by its index, below `present`, or by its UUID. `NoDevFiles` (Slurm), `none` and `void` (containers)
+    and -1 name none.
+    """
+    names = [name.strip() for name in visible.split(",")]
+    named = list(
+        itertools.takewhile(lambda name: name.startswith(_UUID) or (name.isdecimal() and int(name) < present), names)
+    )
+    return named if len(set(named)) == len(named) else []  # CUDA refuses a list that names one twice

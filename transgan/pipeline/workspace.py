@@ -15,6 +15,7 @@ from typing import Any
 
 from transgan.config.plan import Plan
 from transgan.errors import UserError
+from transgan.pipeline import params_register
 from transgan.pipeline.stages import Stage
 from transgan.utils import files, locks
 
@@ -41,6 +42,7 @@ def run_stage(plan: Plan, stage: Stage, work: Work, inputs: Mapping[str, str] | 
     """
     folder = plan.paths.workspace(stage.verb, stage.subject, stage.fingerprint)
     title = f"{stage.verb} {stage.name}"
+    params_register.register(plan.file, plan.paths.store(stage.verb))
     # Several datasets may share one pack: the second process waits for the first.
     with locked(folder, title, wait=stage.verb == "prepare"):
         _claim(plan, stage, folder, dict(inputs or {}))

@@ -11,6 +11,7 @@ from transgan.schema.model import ModelConfig
 from transgan.schema.protocol import ClassifierConfig, ProtocolConfig
 from transgan.schema.recipe import RecipeConfig
 from transgan.schema.report import FigureConfig, TableConfig
+from transgan.utils.secrets import learn
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Change = dict[str, Any]
@@ -71,6 +72,7 @@ class DataConfig(Strict):
     @classmethod
     def _is_an_address(cls, mirror: str | None) -> str | None:
         if mirror is not None and "://" in mirror:
+            learn(mirror)
             try:
                 _ = urlsplit(mirror).port
             except ValueError as error:

@@ -1,4 +1,7 @@
-"""Opens the MLflow database. MLflow is imported only then, since that takes seconds."""
+"""Opens the MLflow database. MLflow is imported only then, since that takes seconds.
+
+Training waits for MLflow, so every wait has a limit, unless the user's own variables set another.
+"""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +13,15 @@ from transgan.utils import locks
 if TYPE_CHECKING:
     from transgan.tracking.store import Store
 
+LOCK_SECONDS = 30.0  # the longest wait for another process that opens the database
+# By default MLflow tries a server 7 times for up to 120 s, and a database may take as long as TCP to be given up.
+LIMITS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "PGCONNECT_TIMEOUT": "10",
+}
+
 
 def connect(scale: str) -> "Store":
     """Open the database and the experiment `transgan-<scale>`; create either if it does not exist.
@@ -18,9 +30,8 @@ def connect(scale: str) -> "Store":
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    # An unreachable server must not delay training for minutes: by default MLflow tries 7 times for up to 120 s.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
+    for name, value in LIMITS.items():
+        os.environ.setdefault(name, value)
     from transgan.tracking.store import Store  # MLflow reads these variables when it is imported
 
     uri = tracking_uri()
@@ -33,4 +44,4 @@ def _one_at_a_time(uri: str) -> AbstractContextManager[None]:
     database = database_file(uri)
     if database is None:
         return nullcontext()
-    return locks.lock(database.with_name(f"{database.name}.lock"), f"opening {database}", wait=True)
+    return locks.lock(database.with_name(f"{database.name}.lock"), f"opening {database}", True, LOCK_SECONDS)

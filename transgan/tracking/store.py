@@ -4,6 +4,8 @@ Every method may raise whatever MLflow raises; `tracker` and `sync` decide what 
 """
 
 import logging
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
+from transgan.errors import UserError
 from transgan.tracking.describe import METRICS_PER_CALL, Metric
 from transgan.tracking.uri import database_file
 from transgan.utils.escape import mlflow_filter_value
@@ -26,6 +29,7 @@ SYSTEM_METRICS_SECONDS = 30.0
 # Lets MLflow's page open on training runs instead of language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 DIGEST_CHARACTERS = 16
+DATABASE_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Store:
         """Open the database and the experiment of that name; create either if it does not exist."""
         for name in ("mlflow", "alembic"):  # their messages on migrations and monitors are of no use here
             logging.getLogger(name).setLevel(logging.ERROR)
+        if not uri.startswith(("http://", "https://")):
+            _limit_attempts()
         client = MlflowClient(tracking_uri=uri)
         return cls(client, uri, _experiment_id(client, experiment, uri))
 
@@ -133,6 +139,18 @@ class Store:
         return monitor
 
 
+def _limit_attempts() -> None:
+    """Give a database up after about a second that cannot be opened; MLflow's own ten attempts take 100 s."""
+    from mlflow.store.db import utils
+
+    utils.MAX_RETRY_COUNT = DATABASE_ATTEMPTS
+
+
+def _address(uri: str) -> str:
+    """What a command of MLflow's needs before it to find this database; nothing where the environment names it."""
+    return "" if os.environ.get("MLFLOW_TRACKING_URI") else f"MLFLOW_TRACKING_URI={shlex.quote(uri)} "
+
+
 def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
     """The id of the experiment `name`, created if necessary.
 
@@ -148,4 +166,10 @@ def _experiment_id(client: MlflowClient, name: str, uri: str) -> str:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
             experiment = client.get_experiment_by_name(name)
+    if experiment.lifecycle_stage != "active":
+        number = experiment.experiment_id
+        raise UserError(
+            f"MLflow: the experiment {name} was deleted; "
+            f"run `{_address(uri)}mlflow experiments restore --experiment-id {number}`, then `transgan sync`"
+        )
     return str(experiment.experiment_id)

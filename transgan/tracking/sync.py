@@ -15,10 +15,12 @@ from transgan.pipeline import provenance
 from transgan.pipeline.freshness import check_recorded
 from transgan.pipeline.run_files import check_trained, read_provenance, read_record
 from transgan.pipeline.stages import stage
+from transgan.tracking.advice import advice, explained, reason
 from transgan.tracking.connection import connect
-from transgan.tracking.tracker import Tracker, create, milliseconds, one_line
+from transgan.tracking.tracker import Tracker, create, milliseconds
 from transgan.tracking.uri import tracking_uri
 from transgan.utils import files
+from transgan.utils.secrets import mask
 
 if TYPE_CHECKING:
     from transgan.tracking.store import Store
@@ -42,7 +44,8 @@ def sync(plan: Plan) -> None:
         raise
     except Exception as error:
         raise UserError(
-            f"MLflow at {tracking_uri()} cannot be used ({one_line(error)}); fix it, then run `transgan sync` again"
+            f"MLflow at {mask(tracking_uri())} cannot be used ({reason(error)}); {advice(error)}, "
+            "then `transgan sync` again"
         ) from error
 
 
@@ -92,7 +95,7 @@ def _attempt(what: str, work: "Callable[[Store], None]", plan: Plan) -> None:
 
 
 def _warn(what: str, error: Exception) -> None:
-    logger.warning(f"MLflow: {what} could not be logged ({one_line(error)}); `transgan sync` logs them later")
+    logger.warning(f"MLflow: {what} could not be logged ({explained(error)}); `transgan sync` logs them later")
 
 
 def _sync_run(store: "Store", plan: Plan, run: Run) -> None:

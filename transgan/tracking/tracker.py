@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from transgan.config.plan import Plan, Run
 from transgan.metrics.authors_curve import Position
 from transgan.tracking import describe
+from transgan.tracking.advice import explained, reason
 from transgan.tracking.connection import connect
 from transgan.tracking.describe import METRICS_PER_CALL, Metric
 from transgan.utils import files
@@ -175,7 +176,7 @@ class Tracker:
         elif isinstance(error, KeyboardInterrupt | SystemExit):
             self.finish("KILLED", "interrupted")
         else:
-            self.finish("FAILED", one_line(error))
+            self.finish("FAILED", reason(error))
 
     def _flush(self) -> None:
         """Send the queue, except values that the database has already."""
@@ -223,7 +224,7 @@ class Tracker:
             self._paused_until = time.monotonic() + PAUSE_SECONDS
             if not self._warned:
                 logger.warning(
-                    f"MLflow: {doing} failed ({one_line(error)}); "
+                    f"MLflow: {doing} failed ({explained(error)}); "
                     "training continues, `transgan sync` logs what is missing"
                 )
             self._warned = True
@@ -252,9 +253,3 @@ def create(
 def milliseconds(moment: str | None) -> int | None:
     """An ISO 8601 time in milliseconds since 1970, the unit of MLflow."""
     return int(datetime.fromisoformat(moment).timestamp() * 1000) if moment else None
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's type and message in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

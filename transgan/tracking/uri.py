@@ -3,10 +3,22 @@
 import os
 from pathlib import Path
 
+# Below this folder of a project, DVC copies it for `dvc exp run --temp` and queued experiments; it deletes the copies.
+_COPIES = (".dvc", "tmp", "exps")
+
 
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, or the database in the project's root (the working directory)."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_root() / 'mlflow.db'}"
+
+
+def _root() -> Path:
+    """The project's root: the working directory, or where DVC copied it from, so that a run outlives the copy."""
+    here = Path.cwd()
+    for folder in here.parents:
+        if folder.parts[-len(_COPIES) :] == _COPIES:
+            return folder.parents[len(_COPIES) - 1]
+    return here
 
 
 def database_file(uri: str) -> Path | None:

@@ -258,11 +258,13 @@ class TrainingLoop:
     def _open_tracker(self) -> Tracker:
         """Open the run's entry in MLflow, after an interruption the same one, and send the rows that it lacks."""
         marker = self.folder / TRACKING
-        recorded = embedded_metadata(marker).get("run_id")  # a damaged file means a new entry
-        known = recorded if isinstance(recorded, str) else None
+        known = _tracked_run(marker)
         tracker = Tracker.open(self.plan, self.run, self.fingerprint, self.pack.sha256, known)
         if tracker.run_id is not None and tracker.run_id != known:
-            files.write_json(marker, {"run_id": tracker.run_id})
+            try:
+                files.write_json(marker, {"run_id": tracker.run_id})
+            except UserError as error:
+                logger.warning(f"{error}; until then, each continuation starts a new entry in MLflow")
         if self.history.rows:
             tracker.log_history(self.history.rows)
         if known is None:  # snapshots from before the entry existed
@@ -311,6 +313,16 @@ class TrainingLoop:
         }
         files.write_json(folder / "provenance.json", collect(self.started, self.tracker.run_id, {"training": speed}))
         self.tracker.log_image(folder / "samples.png", "samples.png")
+
+
+def _tracked_run(marker: Path) -> str | None:
+    """The id of the run's entry in MLflow; None where it has none, or where the file does not say which."""
+    run_id = embedded_metadata(marker).get("run_id")
+    if isinstance(run_id, str):
+        return run_id
+    if marker.exists():
+        logger.warning(f"{marker}: damaged; training continues with a new entry in MLflow")
+    return None
 
 
 def _check_processes(process_group: ProcessGroup, recipe: RecipeConfig, device: torch.device) -> None:

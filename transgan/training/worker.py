@@ -5,6 +5,7 @@ import sys
 from transgan.errors import Diverged, UserError
 from transgan.utils.console import configure_logging
 from transgan.utils.exit_codes import one_line_exit
+from transgan.utils.secrets import mask_streams
 
 
 def main(params: str, scale: str, run_name: str, folder: str, parent: str) -> None:
@@ -29,5 +30,6 @@ def main(params: str, scale: str, run_name: str, folder: str, parent: str) -> No
 
 
 if __name__ == "__main__":
+    mask_streams()
     with one_line_exit():
         main(*sys.argv[1:])

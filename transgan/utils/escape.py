@@ -6,6 +6,8 @@ escaped by Jinja (autoescape), shell words by `shlex`. Imports nothing that take
 
 import re
 
+from transgan.utils.secrets import mask
+
 # Control characters (C0 without tab and newline, DEL, C1), and characters that reorder, hide or break text.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\U000e0000-\U000e007f]"
@@ -17,7 +19,12 @@ _FORMULA = re.compile(r"[=@\t]|[+-](?! )")
 
 
 def terminal(text: str) -> str:
-    r"""`text` for a terminal or a log: characters that control, reorder or hide text as escapes such as \x1b."""
+    r"""`text` for a terminal or a log: control and hidden characters as escapes such as \x1b, credentials masked."""
+    return visible(mask(text))
+
+
+def visible(text: str) -> str:
+    r"""`text` with characters that control, reorder or hide text as escapes such as \x1b."""
     return _HIDDEN.sub(lambda found: _escape_sequence(ord(found[0])), text)
 
 
@@ -30,15 +37,19 @@ def one_line(text: str) -> str:
     return terminal(" ".join(text.split()))
 
 
+def _words(text: str) -> str:
+    return visible(" ".join(text.split()))
+
+
 def markdown(text: str) -> str:
     """`text` as words of a Markdown table or paragraph: no markup, HTML, cell or line of it takes effect."""
-    escaped = _MARKDOWN.sub(r"\\\1", one_line(text))
+    escaped = _MARKDOWN.sub(r"\\\1", _words(text))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def markdown_note(text: str) -> str:
     """`text` that may use Markdown's code and links (to pages, not to scripts), in one line, without HTML or images."""
-    linked = _ACTIVE.sub(lambda found: f"\\{found[0]}", one_line(text))
+    linked = _ACTIVE.sub(lambda found: f"\\{found[0]}", _words(text))
     return linked.replace("&", "&amp;").replace("<", "&lt;")
 
 
@@ -53,7 +64,7 @@ def csv_cell(text: str) -> str:
 
 def plot_text(text: str) -> str:
     r"""`text` in a figure: matplotlib would typeset what stands between two dollars, or fail to."""
-    return "\n".join(terminal(line) for line in text.split("\n")).replace("$", r"\$")
+    return "\n".join(visible(line) for line in text.split("\n")).replace("$", r"\$")
 
 
 _LATEX = str.maketrans(
@@ -82,7 +93,7 @@ _LATEX = str.maketrans(
 
 def latex(text: str) -> str:
     """`text` as words of a LaTeX document, in one paragraph."""
-    escaped = one_line(text).translate(_LATEX)
+    escaped = _words(text).translate(_LATEX)
     return f"{{*}}{escaped[1:]}" if escaped.startswith("*") else escaped  # `\\\\*` at a line's end is a command
 
 

@@ -7,6 +7,7 @@ file with the holder's process id and host beside it; another process of that ho
 import errno
 import fcntl
 import logging
+import math
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,18 +27,22 @@ _NO_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 @contextmanager
-def lock(path: Path, what: str, wait: bool = False) -> Iterator[None]:
+def lock(path: Path, what: str, wait: bool = False, longest: float = math.inf) -> Iterator[None]:
     """Hold the lock file `path`. If another process holds it, raise UserError, or with `wait` say so and wait.
 
-    `what` names the work in messages.
+    `what` names the work in messages. After `longest` seconds of waiting, raises UserError as well.
     """
     held = try_lock(path)
     if held is None:
         busy = f"{what}: {_owner(path)}"
         if not wait:
             raise UserError(f"{busy} is working on it (lock {path}); wait for it or stop it{_hint(path)}")
-        logger.info(f"{busy} holds {path}; waiting for it{_hint(path)}")
+        limit = "" if longest == math.inf else f" for up to {longest:.0f} s"
+        logger.info(f"{busy} holds {path}; waiting for it{limit}{_hint(path)}")
+        end = time.monotonic() + longest
         while (held := try_lock(path)) is None:
+            if time.monotonic() > end:
+                raise UserError(f"{busy} has held {path} for {longest:.0f} s; end it: `fuser -v {path}` shows it")
             time.sleep(POLL_SECONDS)
     try:
         yield

@@ -20,7 +20,7 @@ try:
         )
     GRAPH, CONFIGS, SETTLED = config_files(PLAN)
 except UserError as error:
-    raise WorkflowError(str(error))
+    raise WorkflowError(mask(str(error)))
 
 if workflow.is_main_process and remove_stale_lock():
     logger.warning("Removed the lock of a Snakemake that was killed.")

@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from transgan.data.sources import addresses
 from transgan.data.sources.http import TooSlow, open_url
 from transgan.errors import UserError
 from transgan.utils import files
+from transgan.utils.secrets import mask
 
 logger = logging.getLogger(__name__)
 
@@ -92,14 +94,14 @@ def download(
             try:
                 return _attempt(url, target, expected, advance, limit)
             except _PermanentFailure as failure:
-                failures.append(f"{_host(url)}: {failure}")
+                failures.append(f"{addresses.host(url)}: {failure}")
                 break
             except _TemporaryFailure as failure:
                 if attempt + 1 == ATTEMPTS:
-                    failures.append(f"{_host(url)}: {failure}, {ATTEMPTS} times")
+                    failures.append(f"{addresses.host(url)}: {failure}, {ATTEMPTS} times")
                     break
                 pause = min(BACKOFF_SECONDS * 2**attempt, LONGEST_BACKOFF_SECONDS)
-                logger.warning(f"{target.name}: {_host(url)}: {failure}; trying again in {pause:.0f} s")
+                logger.warning(f"{target.name}: {addresses.host(url)}: {failure}; trying again in {pause:.0f} s")
                 time.sleep(pause)
     raise Unavailable("; ".join(failures) or "no address known")
 
@@ -108,7 +110,7 @@ def read_small_file(url: str, limit: int = 2**20) -> bytes | None:
     """Return the first `limit` bytes of a file, or None when the server does not provide it."""
     content, end = bytearray(), time.monotonic() + SMALL_FILE_SECONDS
     try:
-        with open_url(url, TIMEOUT_SECONDS) as response:
+        with open_url(addresses.request(url), TIMEOUT_SECONDS) as response:
             while len(content) < limit and time.monotonic() < end and (chunk := response.read1(limit - len(content))):
                 content += chunk
     except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError):
@@ -141,13 +143,13 @@ def _transfer(url: str, part: Path, resumable: bool, advance: Advance, limit: in
     with files.user_error_on_write(part):
         part.parent.mkdir(parents=True, exist_ok=True)
     origin = _read_origin(part)
-    validator = origin.get("validator") if origin.get("url") == url else None
+    validator = origin.get("validator") if origin.get("url") == mask(url) else None
     start = part.stat().st_size if part.exists() and (resumable or validator) else 0
     if start > limit:
         _discard(part)
         start = 0
     try:
-        request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "transgan"})
+        request = addresses.request(url)
         if start:
             request.add_header("Range", f"bytes={start}-")
             if not resumable and validator:
@@ -202,7 +204,7 @@ def _receive(
 ) -> None:
     """Write the response's body to `part`, from byte `start` on."""
     length = response.headers.get("Content-Length")
-    files.write_text(_origin_path(part), json.dumps({"url": url, "validator": _validator(response.headers)}))
+    files.write_text(_origin_path(part), json.dumps({"url": mask(url), "validator": _validator(response.headers)}))
     with files.user_error_on_write(part):
         target = part.open("r+b" if start else "wb")
     received = 0
@@ -252,10 +254,3 @@ def _read_origin(part: Path) -> dict[str, str | None]:
 def _discard(part: Path) -> None:
     part.unlink(missing_ok=True)
     _origin_path(part).unlink(missing_ok=True)
-
-
-def _host(url: str) -> str:
-    try:
-        return urllib.parse.urlsplit(url).netloc or url
-    except ValueError:  # no URL, such as one with half a pair of brackets
-        return url

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from transgan.data.sources import addresses
 from transgan.data.sources.catalog import ARCHIVES, INCOMING, RemoteFile, Source, candidate_paths
 from transgan.data.sources.download import Digests, Unavailable, download, read_small_file
 from transgan.errors import UserError
@@ -98,7 +98,7 @@ class SourceFiles:
         target = self.folder / file.name
         urls = list(file.urls)
         if self._mirror is not None and "://" in self._mirror:
-            urls.insert(0, f"{self._mirror.rstrip('/')}/{quote(file.name)}")
+            urls.insert(0, addresses.join(self._mirror, file.name))
         elif self._mirror is not None and (copy := Path(self._mirror) / file.name).is_file():
             failure = self._copy_from_mirror(file, copy, target)
             if failure is None or not urls:
@@ -176,7 +176,7 @@ def _mirror_sums(mirror: str | None) -> dict[str, str]:
     if mirror is None:
         return {}
     if "://" in mirror:
-        content = read_small_file(f"{mirror.rstrip('/')}/{SHA256SUMS}")
+        content = read_small_file(addresses.join(mirror, SHA256SUMS))
     elif not Path(mirror).is_dir():
         raise UserError(f"params.yaml: data.mirror: {mirror} is neither a URL nor an existing folder")
     else:
