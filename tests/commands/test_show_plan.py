@@ -86,3 +86,40 @@ def test_a_running_run_stands_on_the_authors_curve_by_what_it_has_measured(
     show_plan.show(quick, as_json=False, device="H100")
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "above the authors' curve" in line]
     assert line.split()[:6] == ["transgan-cifar10", "4M", "35.00", "31.10", "+3.90", "±1.03"]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("content", [b"", b"images,fid\n1,x\n", b"\0\xff" * 50, b"[]", None])
+def test_a_damaged_record_hides_one_runs_position_and_nothing_else(
+    quick: Plan, capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    folder = quick.paths.workspace("train", "transgan-cifar10", quick.fingerprint("train", "transgan-cifar10"))
+    (folder / training_fid.FILE).mkdir(parents=True)
+    if content is not None:
+        (folder / training_fid.FILE).rmdir()
+        (folder / training_fid.FILE).write_bytes(content)
+    show_plan.show(quick, as_json=True, device="H100")
+    output = capsys.readouterr()
+    assert {row["run"]: row["authors_curve"] for row in json.loads(output.out)["runs"]}["transgan-cifar10"] == []
+    named = [line for line in output.err.splitlines() if "its place on the authors' curve is unknown" in line]
+    assert len(named) == (content not in (b"", b"[]"))  # nothing measured yet
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("content", ["", "[]", "null", "3", '{"images": "x"}', '{"images": null}', "{", None])
+def test_damaged_checkpoint_records_and_counts_do_not_hide_the_plan(
+    project: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    plan = plans.load()
+    folder = plan.paths.workspace("train", "one-cifar10", plan.fingerprint("train", "one-cifar10"))
+    marker = folder / "checkpoint-000000000032.json"
+    marker.mkdir(parents=True)
+    if content is not None:
+        marker.rmdir()
+        marker.write_text(content)
+    show_plan.show(plan, as_json=True)
+    for count in (plan.paths.state / "counts").glob("*.json"):
+        count.write_text(content or "{")
+    capsys.readouterr()
+    show_plan.show(plan, as_json=True)
+    assert {row["status"] for row in json.loads(capsys.readouterr().out)["runs"]} == {"missing"}

@@ -75,7 +75,7 @@ def read(plan: Plan, run: Run, device: str | None = None) -> Rehearsal | None:
     if not isinstance(entry, dict) or set(entry) != {field.name for field in fields(Rehearsal)}:
         return None  # none, or one of another version of this project
     try:
-        rehearsal = TypeAdapter(Rehearsal).validate_python(entry, strict=True)
+        rehearsal = TypeAdapter(Rehearsal).validate_python(entry)
     except ValidationError:
         logger.warning(f"{path(plan)}: the entry of {run.name} is damaged; run `transgan rehearse {run.name}` again")
         return None
