@@ -25,9 +25,9 @@ from transgan.models import build_generator
 from transgan.models.serialization import save_generator
 from transgan.training.checkpoint import Checkpoints
 from transgan.training.history import SPEED, History
-from transgan.training.signals import Stopped
 from transgan.training.train import train
 from transgan.utils.console import configure_logging
+from transgan.utils.exit_codes import Stopped
 
 START_SECONDS = 12.0  # until the first step, without compiling
 END_SECONDS = 20.0  # for a checkpoint, the outputs and the samples

@@ -1,6 +1,7 @@
 """A GPU session: its budget, steps that fail or hang, and a dry run of everything as users start it."""
 
 import argparse
+import importlib
 import json
 import os
 import subprocess
@@ -53,6 +54,11 @@ def test_each_step_gets_its_share_of_what_is_left(tmp_path: Path, monkeypatch: p
     assert limits["second"] == pytest.approx(98 * 20 / 90)
     assert limits["rest"] == pytest.approx(75 - 40)
     assert limits["last"] == pytest.approx(45)
+
+
+@pytest.mark.parametrize("step", gpu_session.STEPS, ids=lambda step: step.name)
+def test_every_step_finds_what_it_imports_of_the_product(step: Step) -> None:
+    assert callable(importlib.import_module(f"gpu.{step.name}").run)
 
 
 def test_the_page_tells_every_step_and_its_share_of_the_budget() -> None:
