@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from transgan.data.pack import content_digest
 from transgan.models import build_generator
 from transgan.models.attention_maps import attention_layers
 from transgan.models.serialization import save_generator
@@ -58,8 +59,9 @@ def test_neighbours_stand_right_of_their_sample(project):
     np.save(folder / "images.npy", images)
     np.save(folder / "labels.npy", np.zeros(50, np.int64))
     splits = {"train": [10, 50], "test": [0, 10]}
+    sha256 = content_digest({name: files.sha256(folder / name) for name in ("images.npy", "labels.npy")})
     files.write_json(
-        folder / "manifest.json", {"resolution": 8, "count": 50, "sha256": "0" * 64, "splits": splits, "classes": []}
+        folder / "manifest.json", {"resolution": 8, "count": 50, "sha256": sha256, "splits": splits, "classes": []}
     )
     samples = images[[0, 20]]  # the first is no training image, the second is a copy of one
     np.savez(results / "dynamics.npz", pictures=samples[None], images=np.array([100]))
