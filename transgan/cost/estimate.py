@@ -21,7 +21,8 @@ from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
 from transgan.config.plan import Run
-from transgan.models import build_discriminator, build_generator, double_backward
+from transgan.models import build_discriminator, build_generator
+from transgan.models.kernels.attention import plain_attention
 from transgan.schema import ModelConfig, RecipeConfig
 from transgan.schema.recipe import DynamicsConfig
 from transgan.training.distributed.process_group import ProcessGroup
@@ -148,7 +149,7 @@ def _count_step_once(model_json: str, resolution: int, recipe_json: str, plain: 
     with torch.device("meta"):
         networks = [build_generator(model.generator) for _ in range(2)]
         discriminator = build_discriminator(model.discriminator, resolution)
-    attention = double_backward() if plain else nullcontext()
+    attention = plain_attention() if plain else nullcontext()
     with FakeTensorMode(allow_non_fake_inputs=True), attention, Counter() as counter:
         for net in (*networks, discriminator):
             net.to_empty(device="cpu")

@@ -91,6 +91,19 @@ def test_a_loss_of_the_gradient_alone_has_its_derivative_too(inputs):
     torch.testing.assert_close(derivatives(double_backward_attention), derivatives(math_attention))
 
 
+def test_keys_may_be_of_another_number_than_queries():
+    """Cross-attention, as of the released CelebA-HQ generator."""
+    torch.manual_seed(0)
+    operands = [torch.randn(2, 3, tokens, 4, dtype=torch.float64, requires_grad=True) for tokens in (6, 5, 5)]
+
+    def derivatives(attention) -> tuple[Tensor, ...]:
+        out = attention(*operands, None)
+        gradients = torch.autograd.grad(out.square().sum(), operands, create_graph=True)
+        return out, *torch.autograd.grad(sum(gradient.square().sum() for gradient in gradients), operands)
+
+    torch.testing.assert_close(derivatives(double_backward_attention), derivatives(math_attention))
+
+
 def test_third_derivatives_are_refused_not_wrong(inputs):
     out = double_backward_attention(*inputs).square().sum()
     (gradient,) = torch.autograd.grad(out, inputs[0], create_graph=True)
@@ -145,15 +158,16 @@ LARGE = torch.empty(1, 4, 64, 64)
 
 
 def test_large_attention_suits():
-    assert suits_double_backward_attention(LARGE)
-    assert not suits_double_backward_attention(LARGE[..., :63].expand(64, -1, -1, -1))  # however many images there are
+    assert suits_double_backward_attention(LARGE, LARGE)
+    few = LARGE[..., :63].expand(64, -1, -1, -1)
+    assert not suits_double_backward_attention(few, few)  # however many images there are
     with FakeTensorMode():
-        assert suits_double_backward_attention(torch.empty(1, 4, 64, 64))
+        assert suits_double_backward_attention(*[torch.empty(1, 4, 64, 64)] * 2)
 
 
 def test_compiled_code_does_not_use_it():
     def chosen(x: Tensor) -> Tensor:
-        return x + 1 if suits_double_backward_attention(x) else x - 1
+        return x + 1 if suits_double_backward_attention(x, x) else x - 1
 
     compiled = torch.compile(chosen, backend="eager", fullgraph=True)
     assert compiled(torch.zeros(1, 4, 64, 64)).max() == -1

@@ -1,5 +1,8 @@
 """The attention function softmax(q k^T / sqrt(d) + bias) v, and the choice of the kernel that computes it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -9,6 +12,19 @@ from transgan.models.kernels.double_backward_attention import (
     suits_double_backward_attention,
 )
 
+_plain = False
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Inside, all attention is matrix products, as in the released code: to count what that would cost."""
+    global _plain
+    previous, _plain = _plain, True
+    try:
+        yield
+    finally:
+        _plain = previous
+
 
 def attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
     """softmax(q k^T / sqrt(d) + bias) v for queries, keys and values (B, heads, N, d); returns (B, heads, N, d).
@@ -17,8 +33,10 @@ def attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = N
     cannot inside `double_backward()`, because they have no second derivative, nor for a bias that is learnt on a CPU,
     because the CPU's kernel gives it no gradient.
     """
+    if _plain:
+        return math_attention(query, key, value, bias)
     if double_backward_enabled():
-        if suits_double_backward_attention(query):
+        if suits_double_backward_attention(query, key):
             return double_backward_attention(query, key, value, bias)
         return math_attention(query, key, value, bias)
     if bias is not None and bias.requires_grad and bias.device.type == "cpu":

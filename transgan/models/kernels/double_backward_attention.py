@@ -17,16 +17,18 @@ PART_BYTES = 2**29
 Part = tuple[slice, slice]  # images, heads
 
 
-def suits_double_backward_attention(query: Tensor) -> bool:
-    """Whether `double_backward_attention` is the faster one for queries (B, heads, N, d): large ones in eager mode.
+def suits_double_backward_attention(query: Tensor, key: Tensor) -> bool:
+    """Whether `double_backward_attention` is the faster one for (B, heads, N, d): large ones in eager mode.
 
     torch.compile fuses passes over the weights itself.
     """
-    return not torch.compiler.is_compiling() and 2 * query.shape[2] ** 2 * query.shape[3] >= MIN_FLOPS
+    return not torch.compiler.is_compiling() and 2 * query.shape[2] * key.shape[2] * query.shape[3] >= MIN_FLOPS
 
 
 def double_backward_attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
     """softmax(q k^T / sqrt(d) + bias) v for (B, heads, N, d) and a bias (heads, N, N); twice differentiable.
+
+    Keys and values may be of another number than queries, as in cross-attention.
 
     Gradients that are differentiated again (`create_graph=True`) leave the bias out: with respect to it they are None.
     Under autocast the weights have the type of the queries. Its gradients must be computed outside autocast.
@@ -36,7 +38,7 @@ def double_backward_attention(query: Tensor, key: Tensor, value: Tensor, bias: T
     """
     query, key, value = (x.contiguous() for x in (query, key, value))
     with torch.autocast(query.device.type, enabled=False):
-        if query.shape[:2].numel() * query.shape[2] ** 2 * query.element_size() > MAX_STORED_BYTES:
+        if query.shape[:3].numel() * key.shape[2] * query.element_size() > MAX_STORED_BYTES:
             bias = None if bias is None else bias.expand(query.shape[1], -1, -1)
             out: Tensor = _AttentionInParts.apply(query, key, value, bias)
         else:
@@ -126,8 +128,8 @@ class _AttentionInParts(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
-        out = torch.empty_like(value)
-        for part in _parts(query):
+        out = torch.empty_like(query)
+        for part in _parts(query, key):
             out[part] = _product(_part_of_weights(part, query, key, bias), value[part])
         ctx.save_for_backward(query, key, value, bias, out)
         return out
@@ -162,7 +164,7 @@ class _BackwardInParts(torch.autograd.Function):
         ctx.save_for_backward(d_out, query, key, value, bias, out)
         d_query, d_key, d_value = (torch.empty_like(x) for x in (query, key, value))
         d_bias = torch.zeros_like(bias) if with_bias and bias is not None else None
-        for part in _parts(query):
+        for part in _parts(query, key):
             weights = _part_of_weights(part, query, key, bias)
             d_value[part] = _product(d_out[part].mT, weights).mT
             d_logits = weights.mul_(_centred(d_out[part], value[part], out[part]))
@@ -180,7 +182,7 @@ class _BackwardInParts(torch.autograd.Function):
         dd_query, dd_key, dd_value = (x.contiguous() for x in (dd_query, dd_key, dd_value))
         through_out, d_query, d_key, d_value = (torch.empty_like(x) for x in (d_out, query, key, value))
         d_bias = torch.zeros_like(bias) if bias is not None and ctx.needs_input_grad[4] else None
-        for part in _parts(query):
+        for part in _parts(query, key):
             weights = _part_of_weights(part, query, key, bias)
             change, weights_change = _changes(query[part], key[part], weights, dd_query[part], dd_key[part])
             through_out[part] = _product(weights, dd_value[part], onto=_product(weights_change, value[part]))
@@ -232,10 +234,10 @@ def _changes(query: Tensor, key: Tensor, weights: Tensor, dd_query: Tensor, dd_k
     return change, weights * change
 
 
-def _parts(query: Tensor) -> Iterator[Part]:
+def _parts(query: Tensor, key: Tensor) -> Iterator[Part]:
     """The images and heads of every part: as many images of one head as PART_BYTES of attention weights allow."""
     batch, heads, tokens, _ = query.shape
-    size = max(1, PART_BYTES // (tokens**2 * query.element_size()))
+    size = max(1, PART_BYTES // (tokens * key.shape[2] * query.element_size()))
     for head in range(heads):
         for start in range(0, batch, size):
             yield slice(start, start + size), slice(head, head + 1)
