@@ -41,8 +41,9 @@ def run(step: Step) -> None:
         step.record(groups=groups)
     totals = {name: sum(group.get(name, 0) for group in groups.values()) for name in ("tests", "failed", "skipped")}
     stopped = any(group["stopped"] for group in groups.values())
+    broken = any(group["exit_code"] for group in groups.values())  # failures, or pytest could not start
     step.record(
-        status="partial" if stopped or totals["failed"] else "ok",
+        status="partial" if stopped or broken else "ok",
         summary=f"{totals['tests']} tests, {totals['failed']} failed, {totals['skipped']} skipped"
         + ("; stopped before the end" if stopped else ""),
     )

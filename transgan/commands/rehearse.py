@@ -35,8 +35,8 @@ def rehearse(plan: Plan, names: Sequence[str], where: str, again: bool) -> None:
     """Rehearse runs, by default all scheduled ones, and print a table.
 
     `where`: "auto" (`execution.device`), "cpu", "cuda", or "meta", which counts shapes and FLOPs without a device and
-    stores nothing. Runs that were rehearsed on this device are not rehearsed `again` unless asked. Raises UserError for
-    an unknown run or device, and at the end if a run does not fit or a later stage failed.
+    stores nothing. Runs that were rehearsed on this device with success are not rehearsed `again` unless asked. Raises
+    UserError for an unknown run or device, and at the end if a run does not fit or a later stage failed.
     """
     if where not in get_args(Where):
         raise UserError(f"--device {where}: unknown; choose {', '.join(get_args(Where))}")
@@ -50,7 +50,7 @@ def rehearse(plan: Plan, names: Sequence[str], where: str, again: bool) -> None:
         results = {}
         for number, run in enumerate(runs, 1):
             known = None if again else rehearsal_file.read(plan, run, device)
-            if known is None:
+            if known is None or not known.conclusive:
                 logger.info(f"rehearse {run.name} ({number} of {len(runs)}) ...")
                 known = _in_process(plan, run, chosen)
                 rehearsal_file.write(plan, run, known, device)
@@ -74,7 +74,9 @@ def _in_process(plan: Plan, run: Run, where: str) -> Rehearsal:
         ended = subprocess.run(command, check=False, start_new_session=True)
         if file.exists():
             return Rehearsal(**files.read_json(file))
-    if ended.returncode in (-signal.SIGINT, 130):
+    if ended.returncode == UserError.exit_code:  # it has said what is wrong
+        raise UserError(f"rehearse {run.name}: not done, for the reason above; run the same command afterwards")
+    if ended.returncode in (-signal.SIGINT, -signal.SIGTERM, 129, 130, 143):
         raise KeyboardInterrupt
     reason = f"its process ended with exit code {ended.returncode}"
     if ended.returncode == -signal.SIGKILL:

@@ -43,6 +43,11 @@ class Rehearsal:
     stages: dict[str, str]
 
     @property
+    def conclusive(self) -> bool:
+        """Whether all was tried and worked. Anything else is tried again, since the cause may be gone."""
+        return not self.failed and not any(result.startswith("not tried") for result in self.stages.values())
+
+    @property
     def failed(self) -> list[str]:
         """What went wrong, a line each."""
         later = [f"{stage}: {result}" for stage, result in self.stages.items() if result.startswith("failed")]
@@ -51,7 +56,9 @@ class Rehearsal:
 
 def key(run: Run) -> str:
     """What a measurement depends on besides the device: the run's operations, precision, compilation and PyTorch."""
-    return digest({"counts": counts.key(run), "compile": run.recipe.compile, "torch": version("torch")})
+    recipe = run.recipe
+    precision = {"precision": recipe.precision, "compile": recipe.compile}
+    return digest({"counts": counts.key(run), **precision, "torch": version("torch")})
 
 
 def path(plan: Plan) -> Path:

@@ -46,7 +46,8 @@ def _resampled(x: Tensor, side: int, matrix: Tensor) -> Tensor:
     """(B, side^2, C) -> (B, out^2, C): both directions of the map, one after the other, by `matrix` (out, side).
 
     Torch's bicubic kernel for GPUs uses a thread for each position of the map, which then goes through images and
-    channels alone, and its backward pass adds atomically. Not under autocast, so that the map keeps its precision.
+    channels alone, and its backward pass adds atomically. Not under autocast, so that the map keeps its type; on a GPU
+    with TF32 the products round to 10 bits of mantissa.
     """
     batch, out = len(x), len(matrix)
     matrix = matrix.to(x.dtype)

@@ -12,7 +12,7 @@ from transgan.config.paths import StageName, StageSubject
 from transgan.config.plan import Plan
 from transgan.config.reference_key import ReferenceKey
 from transgan.errors import UserError
-from transgan.pipeline.stages import CLASSIFIER, SCORES, STATISTICS, Stage
+from transgan.pipeline.stages import CLASSIFIER, PROVENANCE, SCORES, STATISTICS, Stage
 from transgan.pipeline.workspace import FINISHED, OUTPUTS, SIZES
 from transgan.utils import files
 
@@ -34,7 +34,8 @@ def check_unchanged(plan: Plan, verb: StageName, subject: StageSubject, path: Pa
     if known and files.sha256(path) not in known:
         command = plan.command(verb, *(subject if isinstance(subject, ReferenceKey) else (str(subject),)))
         raise UserError(
-            f"{path}: was changed or damaged after it was computed (its SHA-256 is not that in {folder / FINISHED}); "
+            f"{path}: was changed or damaged after it was computed, or is from elsewhere (its SHA-256 is not that in "
+            f"{folder / FINISHED}); "
             f"run `{command}` to restore it, or delete {folder} to keep it as it is"
         )
 
@@ -49,6 +50,8 @@ def looks_unchanged(plan: Plan, stage: Stage) -> bool:
 def _fits(stage: Stage, record: dict[str, Any]) -> bool:
     sizes = record.get(SIZES)
     for name, path in stage.files.items():
+        if name == PROVENANCE:  # differs whenever and wherever a result is computed
+            continue
         size, digest = path.stat().st_size, record[OUTPUTS].get(name)
         if isinstance(sizes, dict) and size != sizes.get(name, size):
             return False

@@ -8,9 +8,10 @@ from pydantic import BaseModel, ValidationError
 from transgan.config.plan import Plan
 from transgan.pipeline.freshness import embedded_metadata
 from transgan.pipeline.recorded_digests import check_unchanged
+from transgan.pipeline.stages import PROVENANCE
 from transgan.utils import files
 
-RECORD, PROVENANCE = "run.json", "provenance.json"
+RECORD = "run.json"
 
 
 class _Record(BaseModel):

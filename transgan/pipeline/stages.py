@@ -13,7 +13,8 @@ from transgan.config.plan import Plan
 from transgan.config.reference_key import ReferenceKey
 
 PACK_FILES = (IMAGES, LABELS, MANIFEST)
-RUN_FILES = ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz", "provenance.json")
+PROVENANCE = "provenance.json"
+RUN_FILES = ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz", PROVENANCE)
 
 # Names in the state folder of outputs whose declared names differ.
 CLASSIFIER = "classifier.safetensors"

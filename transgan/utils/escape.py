@@ -58,7 +58,7 @@ def csv_cell(text: str) -> str:
 
     A carriage return would end the line for some readers.
     """
-    plain = terminal(text)
+    plain = visible(text)
     return f"'{plain}" if _FORMULA.match(plain) else plain
 
 

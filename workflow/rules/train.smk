@@ -44,4 +44,4 @@ rule rehearse:
     params:
         options=OPTIONS,
     shell:
-        "transgan rehearse {params.options} 2>&1 | keep {log}"
+        "transgan rehearse {params.options} 2>&1 | keep {log:q}"
