@@ -2,8 +2,10 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from transgan.utils.console import configure_logging
@@ -15,6 +17,14 @@ configure_logging()  # messages on standard error, as the command line shows the
 
 ROOT = Path(__file__).parent.parent
 TINY = ROOT / "tests" / "workflow" / "params.yaml"
+
+
+def with_flipped_bit(whole: bytes, count: int) -> Iterator[bytes]:
+    """`whole` with one bit flipped, at `count` random places."""
+    for position in np.random.default_rng(1).integers(0, len(whole), count):
+        content = bytearray(whole)
+        content[position] ^= 1 << int(position) % 8
+        yield bytes(content)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

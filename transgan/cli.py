@@ -1,7 +1,6 @@
 """The command line: one verb per stage, and tools. It turns errors into one line and an exit code.
 
-Each verb imports what it needs itself, so that `--help` answers in under a second and finished stages do not import
-torch.
+Each verb imports what it needs itself, so that `--help` answers in under a second and finished stages need no torch.
 """
 
 import signal
@@ -18,7 +17,9 @@ from transgan.commands.options import (
     FeatureLayer,
     FigureName,
     GeneratorSource,
+    HeadCount,
     Metrics,
+    NormName,
     ParamsFile,
     ProtocolName,
     ResizeFilter,
@@ -27,6 +28,7 @@ from transgan.commands.options import (
     Scale,
     TableName,
     WeightsFile,
+    WindowSide,
 )
 from transgan.errors import UserError
 from transgan.utils.console import configure_logging, say
@@ -385,16 +387,9 @@ def import_official(
     out: Annotated[
         Path | None, typer.Option("--out", help="The output file. Default: FILE with the suffix .safetensors.")
     ] = None,
-    norm: Annotated[
-        str | None, typer.Option("--norm", help="layer, pixel or none; needed if the file does not determine it.")
-    ] = None,
-    window: Annotated[
-        int | None,
-        typer.Option("--window", help="Side of the tiles of grid attention; needed if the file does not determine it."),
-    ] = None,
-    heads: Annotated[
-        int | None, typer.Option("--heads", help="Number of attention heads; needed if the file does not determine it.")
-    ] = None,
+    norm: NormName = None,
+    window: WindowSide = None,
+    heads: HeadCount = None,
 ) -> None:
     """Convert a checkpoint of the authors into a generator file for sample, score and evaluate."""
     from transgan.models import official_checkpoints

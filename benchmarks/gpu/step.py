@@ -145,15 +145,6 @@ def main(run: Callable[[Step], None]) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--deadline", type=float, required=True)
     parser.add_argument("--result", type=Path, required=True)
-    given = parser.parse_args()
-    step = Step(
-        device=given.device,
-        dry_run=given.dry_run,
-        packed=given.packed,
-        work=given.work,
-        out=given.out,
-        deadline=given.deadline,
-        result=given.result,
-    )
+    step = Step(**vars(parser.parse_args()))
     run(step)
     step.record(status=step.recorded.get("status", "ok"))

@@ -1,6 +1,5 @@
 """One params.yaml and three readers: the command line, Snakemake (JSON schema) and DVC give the same answer."""
 
-import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import yaml
 
 from tests.conftest import ROOT, TINY
 from tests.faults.conftest import Transgan, assert_one_line
+from tests.workflow.test_agreement import with_leaf
 from transgan.config import params_file, plan
 from transgan.errors import UserError
 
@@ -26,15 +26,6 @@ def leaves(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield from leaves(inner, (*at, key))
     else:
         yield at
-
-
-def changed(content: Any, at: tuple[Any, ...], value: Any) -> Any:
-    content = copy.deepcopy(content)
-    inside = content
-    for key in at[:-1]:
-        inside = inside[key]
-    inside[at[-1]] = value
-    return content
 
 
 def refusal(content: Any) -> str | None:
@@ -56,7 +47,7 @@ def test_what_snakemakes_schema_refuses_the_command_line_refuses_too() -> None:
         if at[0] == "scales" and len(at) > 3 and at[2] != "runs":
             continue  # free values for the schema, checked where they are merged
         for value in OF_ANOTHER_KIND:
-            mutated = changed(content, at, value)
+            mutated = with_leaf(content, at, value)
             if not validator.is_valid(mutated):
                 refused += 1
                 message = refusal(mutated)

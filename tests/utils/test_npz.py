@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import with_flipped_bit
 from transgan.errors import UserError
 from transgan.utils.npz import read_npz, write_npz
 
@@ -83,9 +84,7 @@ def test_no_flipped_bit_gives_other_numbers(tmp_path: Path, save: object) -> Non
     save(path, array)  # type: ignore[operator]
     whole = path.read_bytes()
     damaged = 0
-    for position in np.random.default_rng(1).integers(0, len(whole), 60):
-        content = bytearray(whole)
-        content[position] ^= 1 << int(position) % 8
+    for content in with_flipped_bit(whole, 60):
         path.write_bytes(content)
         try:
             read = read_npz(path).get("arr_0")

@@ -98,7 +98,7 @@ def altered(value: Any) -> Iterator[Any]:
         yield from (1, "x")
 
 
-def with_leaf(content: dict[str, Any], where: tuple[str, ...], value: Any) -> dict[str, Any]:
+def with_leaf(content: dict[str, Any], where: tuple[Any, ...], value: Any) -> dict[str, Any]:
     changed = copy.deepcopy(content)
     inner = changed
     for key in where[:-1]:

@@ -43,3 +43,15 @@ ResizeFilter = Annotated[
     str | None,
     typer.Option("--resize", help="Filter for images of another size: lanczos, bicubic, bilinear or box."),
 ]
+
+# Of `import-official`: what a checkpoint may not determine.
+NormName = Annotated[
+    str | None, typer.Option("--norm", help="layer, pixel or none; needed if the file does not determine it.")
+]
+WindowSide = Annotated[
+    int | None,
+    typer.Option("--window", help="Side of the tiles of grid attention; needed if the file does not determine it."),
+]
+HeadCount = Annotated[
+    int | None, typer.Option("--heads", help="Number of attention heads; needed if the file does not determine it.")
+]

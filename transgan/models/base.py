@@ -35,7 +35,7 @@ class GeneratorNetwork(nn.Module):
 
     def super_resolve(self, images: Tensor) -> Tensor:
         """Small images (B, 3, image_side, image_side) -> (B, 3, resolution, resolution), if `image_side` is not 0."""
-        raise NotImplementedError("this generator takes no images")
+        raise TypeError("this generator takes no images")
 
 
 class StyledGenerator(GeneratorNetwork, ABC):

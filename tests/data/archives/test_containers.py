@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import with_flipped_bit
 from tests.data.conftest import MakePlan
 from tests.data.readers.helpers import pack_source, png_files
 from tests.data.sample_archives import encode, pixels, tar_bytes, zip_bytes
@@ -81,9 +82,7 @@ def test_no_flipped_bit_of_a_compressed_tar_gives_other_images(tmp_path: Path, k
     members, path = noise(12), tmp_path / f"source.{kind}"
     whole = COMPRESS[kind](tar_bytes(members, "w"))
     damaged = 0
-    for position in np.random.default_rng(1).integers(0, len(whole), 40):
-        content = bytearray(whole)
-        content[position] ^= 1 << int(position) % 8
+    for content in with_flipped_bit(whole, 40):
         path.write_bytes(content)
         try:
             archive = Tar(path)
