@@ -7,9 +7,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from transgan.cost.estimate import Counter
-from transgan.models import double_backward
 from transgan.models.attention import SelfAttention
 from transgan.models.grid_attention import attention_patterns
+from transgan.models.kernels.attention import plain_attention
 from transgan.schema.model import Attention, Blocks
 
 SIDES = (64, 128, 256)
@@ -20,7 +20,7 @@ def cost(side: int, **attention: object) -> tuple[int, int]:
     config = Attention.model_validate(attention)
     pattern = attention_patterns((Blocks(depth=1, attention="wide"),), config, side)[0]
     module = SelfAttention(16, 4, pattern, relative_position=False, noise=False)
-    with FakeTensorMode(allow_non_fake_inputs=True), double_backward(), Counter() as counter:
+    with FakeTensorMode(allow_non_fake_inputs=True), plain_attention(), Counter() as counter:
         module.to_empty(device="cpu")
         x = torch.empty(1, side * side, 16, requires_grad=True)
         output: list[torch.Tensor] = []

@@ -188,13 +188,13 @@ def test_a_missing_run_is_named_in_its_cell(project):
 def test_a_run_that_the_scale_skips_is_named_in_its_cell(project):
     plan = project("demo")
     lines, markdown, _ = tables_of(plan, "ablation")
-    line = lines["(A) Standard self-attention", "church256", "fid"]
-    assert (line["verdict"], line["note"]) == ("not run", "standard-church256 is skipped at scale demo")
-    row = next(row for row in markdown.splitlines() if row.startswith("| (A)"))
+    line = lines["(D) + Multi-scale discriminator", "church256", "fid"]
+    assert (line["verdict"], line["note"]) == ("not run", "multiscale-church256 is skipped at scale demo")
+    row = next(row for row in markdown.splitlines() if row.startswith("| (D) + Multi-scale"))
     assert row.count("not run at demo; ") == 2
     assert row.count("| not run; ") == 1
     assert row.count(" EFLOP |") == 3
-    assert float(line["would_cost_eflop"]) == pytest.approx(counts.eflop(plan, "standard-church256"))
+    assert float(line["would_cost_eflop"]) == pytest.approx(counts.eflop(plan, "multiscale-church256"))
     assert "hours of an A100 in float32" in markdown
 
 

@@ -4,11 +4,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.scoring.conftest import REFERENCE, RUN, write_params
 from transgan.config import plan
 from transgan.config.fingerprint import REFERENCE_FIELDS
+from transgan.data.pack import content_digest
+from transgan.errors import UserError
 from transgan.metrics.reference_statistics import load_reference
 from transgan.schema import ProtocolConfig
 from transgan.scoring import classifier, reference, score
@@ -76,16 +79,19 @@ def test_another_pack_under_the_same_fingerprint_recomputes_the_reference(projec
     path = current.paths.reference(REFERENCE)
     before = path.read_bytes()
     folder = current.paths.data("cifar10")
-    manifest = files.read_json(folder / "manifest.json")
-    manifest["sha256"] = "0" * 64
     shutil.copytree(folder, "other")
     shutil.rmtree(folder)
     shutil.move("other", folder)  # no longer the same files as the store's
-    (folder / "manifest.json").unlink()
-    files.write_json(folder / "manifest.json", manifest)
+    images = np.load(folder / "images.npy")
+    np.save(folder / "images.npy", 255 - images)
+    digest = content_digest({name: files.sha256(folder / name) for name in ("images.npy", "labels.npy")})
+    files.write_json(folder / "manifest.json", files.read_json(folder / "manifest.json") | {"sha256": digest})
+    with pytest.raises(UserError, match="changed or damaged"):
+        reference.compute(current, REFERENCE)
+    shutil.rmtree(current.paths.store("prepare"))  # the record of the pack that was made here; a pulled pack comes without one
     reference.compute(current, REFERENCE)
     assert path.read_bytes() != before
-    assert load_reference(path).about["data"] == "0" * 64
+    assert load_reference(path).about["data"] == digest
 
 
 def test_another_classifier_under_the_same_fingerprint_recomputes_reference_and_score(project: Path) -> None:

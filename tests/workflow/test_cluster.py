@@ -1,5 +1,6 @@
 """What only a cluster or a terminal shows: resources of every costly rule, and logs that signals do not cut off."""
 
+import ast
 import signal
 import subprocess
 import time
@@ -34,7 +35,7 @@ def test_a_log_holds_what_a_stage_says_after_the_signal_that_ends_it(tmp_path: P
     """Ctrl-C goes to the whole pipeline: a plain `tee` would be gone before training has said how to go on."""
     text = (ROOT / "workflow/rules/common.smk").read_text()
     keep = (
-        next(line.strip().strip('"') for line in text.splitlines() if line.strip().startswith('"keep()'))
+        next(ast.literal_eval(line.strip()) for line in text.splitlines() if line.strip().startswith('"keep()'))
         .replace("{{", "{")
         .replace("}}", "}")
     )

@@ -33,7 +33,7 @@ def read_scores(plan: Plan, run: str) -> dict[str, Any] | None:
     path: Path = plan.paths.score(run)
     if not path.exists():
         return None
-    content = files.read_object(path)
+    content: dict[str, Any] = files.read_json(path)
     try:
         _Scores.model_validate(content)
     except ValidationError as error:

@@ -300,18 +300,21 @@ def _full_schedules(plan: Plan, table: str) -> tuple[str, ...]:
 
 def _skipped_runs(plan: Plan, runs: tuple[str, ...]) -> tuple[str, ...]:
     """Parameters that decide which of `runs` the scale skips, and what these would cost, which their cells show."""
+    skipped = [run for run in map(plan.run, runs) if run.name not in plan.scheduled_runs]
+    costs = [
+        f"runs.{run.name}.{field}"
+        for run in skipped
+        for field in ("dataset", "model", "recipe", "changes")
+        if field in plan.params.runs[run.name].model_fields_set
+    ]
+    scale = [f"scales.{plan.scale_name}.runs.{run.name}" for run in skipped]
     entries = [
         entry
-        for run in map(plan.run, runs)
-        if run.name not in plan.scheduled_runs
-        for entry in (
-            ("runs", run.name),
-            ("datasets", run.dataset_name),
-            ("models", run.model_name),
-            ("recipes", run.recipe_name),
-        )
+        for run in skipped
+        for entry in (("datasets", run.dataset_name), ("models", run.model_name), ("recipes", run.recipe_name))
     ]
-    return tuple(dict.fromkeys(parameter for kind, name in entries for parameter in _tracked(plan, kind, name)))
+    tracked = [parameter for kind, name in entries for parameter in _tracked(plan, kind, name)]
+    return tuple(dict.fromkeys((*costs, *scale, *tracked)))
 
 
 def _pack(plan: Plan, dataset: str) -> tuple[Path, ...]:
