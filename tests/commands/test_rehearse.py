@@ -23,7 +23,7 @@ def transgan(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.slow
 def test_a_rehearsal_is_stored_and_not_repeated(project: Path) -> None:
-    for command in (("fetch", "cifar10"), ("prepare", "cifar10"), ("classifier", "digits")):  # so that scoring is tried
+    for command in (("fetch", "digits"), ("prepare", "digits"), ("classifier", "digits")):  # so that scoring is tried
         assert transgan(*command).returncode == 0
     first = transgan("rehearse", "one-cifar10")
     assert first.returncode == 0, first.stderr

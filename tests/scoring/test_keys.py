@@ -88,7 +88,7 @@ def test_another_pack_under_the_same_fingerprint_recomputes_the_reference(projec
     files.write_json(folder / "manifest.json", files.read_json(folder / "manifest.json") | {"sha256": digest})
     with pytest.raises(UserError, match="changed or damaged"):
         reference.compute(current, REFERENCE)
-    shutil.rmtree(current.paths.store("prepare"))  # the record of the pack that was made here; a pulled pack comes without one
+    shutil.rmtree(current.paths.store("prepare"))  # with the record of this pack; a pulled pack comes without one
     reference.compute(current, REFERENCE)
     assert path.read_bytes() != before
     assert load_reference(path).about["data"] == digest
