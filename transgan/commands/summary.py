@@ -33,7 +33,9 @@ def summary(plan: Plan) -> None:
         console.print(f"{plan.params.tables[first].title}: scale {plan.scale_name}{note}")
         console.print(_headline(plan, written[first]))
         if any(line["std_training"] for line in written[first]):
-            console.print("±: standard deviation over training seeds. In the table's files, that of an IS is over splits.")
+            console.print(
+                "±: standard deviation over training seeds. In the table's files, that of an IS is over splits."
+            )
         console.print("Cells of every table")
         console.print(_overview(plan, written))
     else:
