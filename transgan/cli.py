@@ -12,15 +12,19 @@ import typer
 
 from transgan.commands.options import (
     AsJson,
+    Calibrate,
     ClassifierName,
     DatasetName,
     FeatureLayer,
     FigureName,
     GeneratorSource,
+    GpuCounts,
     HeadCount,
+    KnownDevice,
     Metrics,
     NormName,
     ParamsFile,
+    Price,
     ProtocolName,
     ResizeFilter,
     RunName,
@@ -223,19 +227,15 @@ def show_plan(
     scale: Scale = None,
     params: ParamsFile = None,
     as_json: AsJson = False,
-    device: Annotated[
-        str | None, typer.Option("--device", help="Hours on an H200, H100, A100, RTX 4090 or V100.", metavar="NAME")
-    ] = None,
-    calibrate: Annotated[
-        bool,
-        typer.Option("--calibrate", help="First measure this machine's device, in about a minute. Stored for later."),
-    ] = False,
+    device: KnownDevice = None,
+    calibrate: Calibrate = False,
+    gpus: GpuCounts = None,
+    price: Price = None,
 ) -> None:
     """List every run of a scale with its size, cost, memory, hours, disk space and status, and the sums by table."""
     from transgan.commands import show_plan
 
-    plan = _plan(params, scale)
-    show_plan.show(plan, as_json, device, calibrate)
+    show_plan.show(_plan(params, scale), as_json, device, calibrate, gpus, price)
 
 
 @app.command(rich_help_panel=TOOLS)

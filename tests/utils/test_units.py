@@ -1,6 +1,6 @@
 import pytest
 
-from transgan.utils.units import duration, short_number
+from transgan.utils.units import duration, plain_number, short_number
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12600, "3.5 h"), (181440, "2.1 days")])
@@ -23,3 +23,10 @@ def test_a_duration_is_written_in_a_unit_that_suits_it(seconds: float, text: str
 )
 def test_a_short_number_has_three_digits_and_a_unit_prefix(number: float, text: str) -> None:
     assert short_number(number) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0"), (1.1e-5, "1.1e-05"), (0.1174, "0.117"), (64.12, "64.1"), (1447.6, "1448")]
+)
+def test_a_plain_number_has_three_digits_and_all_before_the_point(number: float, text: str) -> None:
+    assert plain_number(number) == text

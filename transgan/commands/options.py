@@ -28,6 +28,24 @@ GeneratorSource = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+# Of `plan`: for which devices.
+KnownDevice = Annotated[
+    str | None, typer.Option("--device", help="Hours on an H200, H100, A100, RTX 4090 or V100.", metavar="NAME")
+]
+Calibrate = Annotated[
+    bool,
+    typer.Option("--calibrate", help="First measure this machine's device, in about a minute. Stored for later."),
+]
+GpuCounts = Annotated[
+    str | None,
+    typer.Option(
+        "--gpus", help="How long all of it takes on so many GPUs: 32, or several numbers: 4,32,256.", metavar="N[,N...]"
+    ),
+]
+Price = Annotated[
+    float | None, typer.Option("--price", help="With --gpus: the price of a GPU for an hour, in any currency.")
+]
+
 # Of `evaluate`: changes to a protocol.
 ProtocolName = Annotated[
     str | None,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from rich import box
 from rich.table import Table
 
-from transgan.commands import curve_positions
+from transgan.commands import curve_positions, show_schedule
 from transgan.config.plan import Plan, Run
 from transgan.cost import budget, counts, rehearsal_file
 from transgan.errors import UserError
@@ -19,7 +19,7 @@ from transgan.hardware.info import device_bytes
 from transgan.pipeline.freshness import embedded_metadata, freshness
 from transgan.pipeline.stages import stages
 from transgan.utils.console import table_console
-from transgan.utils.units import GIB, short_number
+from transgan.utils.units import GIB, plain_number, short_number
 
 WIDTH = 150  # of the printed tables where the output is not a terminal
 _RUN_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
@@ -38,13 +38,24 @@ _RUN_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
 )
 
 
-def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool = False) -> None:
+def show(
+    plan: Plan,
+    as_json: bool,
+    device: str | None = None,
+    calibrate: bool = False,
+    gpus: str | None = None,
+    price: float | None = None,
+) -> None:
     """Print the plan as tables, or as JSON: {scale, description, device, runs: [...], tables: [...], total: {...}}.
+
+    With `gpus` (4 or 4,32,256) it prints when all is done on so many devices instead of the tables, and what that costs
+    at `price` per device-hour; JSON then also has `schedule`.
 
     Hours are those of `device`, a name in budget.DEVICES, or by default of this machine's device; they are unknown
     (null) if it was never calibrated. With `calibrate`, it is measured first. Raises UserError for an unknown device,
-    or for both options.
+    for both options, or for numbers that make no sense.
     """
+    asked = show_schedule.question(gpus, price)
     if calibrate and device is not None:
         raise UserError("--calibrate measures this machine's device; leave --device out")
     costs = {name: counts.counted(plan, run) for name, run in plan.runs.items()}
@@ -72,8 +83,12 @@ def show(plan: Plan, as_json: bool, device: str | None = None, calibrate: bool =
         "tables": tables,
         "total": total,
     }
+    if asked is not None:
+        content["schedule"] = show_schedule.of(plan, scheduled, asked)
     if as_json:
         print(json.dumps(content, indent=1))
+    elif asked is not None:
+        show_schedule.show(table_console(), content)
     else:
         _print(plan, content)
 
@@ -166,13 +181,13 @@ def _print(plan: Plan, content: dict[str, Any]) -> None:
             f"{row['dataset']} {row['resolution']}",
             short_number(row["generator_parameters"]),
             short_number(row["discriminator_parameters"]),
-            _number(row["gflop_per_image"]),
+            plain_number(row["gflop_per_image"]),
             short_number(row["images"]),
-            _number(row["total_eflop"]),
-            _number(row["memory_gib"]) + ("" if row["fits"] else " !"),
-            _number(row["plain_memory_gib"]),
+            plain_number(row["total_eflop"]),
+            plain_number(row["memory_gib"]) + ("" if row["fits"] else " !"),
+            plain_number(row["plain_memory_gib"]),
             _hours(row["hours"]) + ("*" if row["rehearsed"] else ""),
-            _number(row["disk_gib"]),
+            plain_number(row["disk_gib"]),
             row["status"],
         )
     console.print(runs)
@@ -180,8 +195,8 @@ def _print(plan: Plan, content: dict[str, Any]) -> None:
     for column in ("table", "runs", "images", "EFLOP", "hours", "GiB on disk"):
         tables.add_column(column, justify="left" if column == "table" else "right")
     for row in [*content["tables"], {"table": "total", **content["total"]}]:
-        sizes = short_number(row["images"]), _number(row["eflop"]), _hours(row["hours"]), _number(row["disk_gib"])
-        tables.add_row(row["table"], str(row["runs"]), *sizes)
+        eflop, disk = plain_number(row["eflop"]), plain_number(row["disk_gib"])
+        tables.add_row(row["table"], str(row["runs"]), short_number(row["images"]), eflop, _hours(row["hours"]), disk)
     console.print(tables)
     curve_positions.show(console, content["runs"])
     for line in _notes(content):
@@ -201,7 +216,7 @@ def _notes(content: dict[str, Any]) -> list[str]:
     else:
         hours = f"on one {device['name']}, training only (without preparing and scoring); {device['basis']}"
     rehearsed = any(row["rehearsed"] for row in content["runs"])
-    sizes = ", ".join(f"{part} {_number(size)}" for part, size in parts.items())
+    sizes = ", ".join(f"{part} {plain_number(size)}" for part, size in parts.items())
     return [
         "Counted on the real networks and training step: parameters, FLOPs, and memory of one device "
         "(!: does not fit; plain: without fused attention).",
@@ -212,9 +227,4 @@ def _notes(content: dict[str, Any]) -> list[str]:
 
 
 def _hours(hours: float | None) -> str:
-    return "?" if hours is None else "<0.01" if 0 < hours < 0.01 else _number(hours)
-
-
-def _number(value: float) -> str:
-    """Three significant digits, and no exponent for large values: 1448, 64.1, 0.117, 1.1e-05."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return "?" if hours is None else "<0.01" if 0 < hours < 0.01 else plain_number(hours)

@@ -12,6 +12,11 @@ def short_number(number: float) -> str:
     return f"{rounded:.3g}"
 
 
+def plain_number(value: float) -> str:
+    """A number in three significant digits, and without an exponent if it is large: 1448, 64.1, 0.117, 1.1e-05."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def duration(seconds: float) -> str:
     """A length of time in the largest unit that suits it: 45 s, 12 min, 3.5 h, 2.1 days."""
     if seconds < 90:
