@@ -96,8 +96,10 @@ def _on(jobs: list[Job], gpus: int, price: float | None) -> dict[str, Any]:
 def show(console: Console, content: dict[str, Any]) -> None:
     """Print a plan's `schedule`: a line for each number of GPUs, the critical path, and what the hours are."""
     found, rows = content["schedule"], [row for row in content["runs"] if row["status"] != "skipped"]
-    title = f"Scale {content['scale']}: {len(rows)} runs, {plain_number(found['gpu_hours'])} GPU-hours of training"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    console.print(
+        f"Scale {content['scale']}: {len(rows)} runs, {plain_number(found['gpu_hours'])} GPU-hours of training"
+    )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     priced = found["price"] is not None
     columns = ("GPUs", "all done after", "utilization", *(("cost, used", "cost, held") if priced else ()))
     for column in columns:
