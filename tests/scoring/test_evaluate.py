@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+import transgan
 from tests.scoring.conftest import REFERENCE, RUN
 from transgan.config import plan
 from transgan.data.pack import Pack
@@ -115,11 +116,13 @@ def test_the_order_of_an_archive_changes_no_score(project: Path) -> None:
     in_folder, in_zip = (
         evaluate(plan.load(), target, "cifar10", **options)["metrics"] for target in ("images", "images.zip")
     )
-    assert in_zip == in_folder
+    # Not the same bits: on some processors a kernel rounds differently by an image's place in its batch.
+    for metric, found in in_zip.items():
+        assert found["values"] == pytest.approx(in_folder[metric]["values"], rel=1e-4)
     by_folder, by_zip = (
         evaluate(plan.load(), RUN, name, metrics=["kid"])["metrics"] for name in ("images", "images.zip")
     )
-    assert by_zip == by_folder
+    assert by_zip["kid"]["values"] == pytest.approx(by_folder["kid"]["values"], rel=1e-4)
 
 
 def test_a_reference_of_images_is_stored_and_recomputed_when_anything_changes(project: Path) -> None:
@@ -310,3 +313,20 @@ def test_a_generator_without_its_average_carries_that_in_its_scores(project: Pat
     assert "the last weights" in evaluate(current, "last.safetensors", "cifar10", metrics=["fid"])["warnings"]
     scores = json.loads(score.score_file(current, Path("last.safetensors"), RUN).read_text())
     assert "the last weights" in scores["warnings"]["few"]
+
+
+def test_a_module_or_a_function_scores_as_the_run_that_it_is(project: Path) -> None:
+    expected = transgan.evaluate(RUN, "cifar10")["metrics"]
+    generator = transgan.load_generator(RUN)
+    assert transgan.evaluate(generator, "cifar10")["metrics"] == expected
+    module = generator.module
+    if module.noise_width == 0:
+        assert transgan.evaluate(module, "cifar10", "few", latent=module.latent)["metrics"] == expected
+        result = transgan.evaluate(lambda z: module(z), "cifar10", "few", latent=module.latent, metrics=["fid"])
+        assert (result["target"], list(result["metrics"])) == ("<lambda>", ["fid"])
+        assert result["metrics"]["fid"] == expected["fid"]
+
+
+def test_images_of_a_function_must_be_square_and_have_three_channels(project: Path) -> None:
+    with pytest.raises(UserError, match=r"\(1, 16\); they must be float"):
+        transgan.evaluate(torch.nn.Identity(), "cifar10", latent=16)

@@ -27,6 +27,7 @@ from transgan.metrics.generator_files import open_generator
 from transgan.metrics.image_sources import ImageSource
 from transgan.metrics.reference_statistics import Reference, compute_reference, load_reference
 from transgan.metrics.subsets import evenly_spaced
+from transgan.models.base import GeneratorNetwork
 from transgan.pipeline.stages import STATISTICS
 from transgan.pipeline.workspace import is_finished, locked, mark_finished
 from transgan.schema import ProtocolConfig
@@ -39,31 +40,39 @@ logger = logging.getLogger(__name__)
 
 def evaluate(
     plan: Plan,
-    target: str,
+    target: str | GeneratorNetwork,
     reference: str,
     protocol: str | None = None,
     metrics: Sequence[str] = (),
     changes: Mapping[str, Any] | None = None,
+    name: str | None = None,
 ) -> dict[str, Any]:
     """Evaluate `target` against `reference`.
 
-    `protocol` is a name of the params file; by default that of the target if it is a run, otherwise that of the runs on
-    the reference's dataset. `metrics` replace the protocol's, and `changes` its other keys (samples, feature_layer,
-    weights, resize ...). Writes the result to state/<scale>/evaluations/ and returns it: target, reference, protocol,
-    changes, metrics (as in scores/<run>.json), summary (metric -> mean, and std over evaluation seeds or None),
-    settings and warnings. Raises UserError.
+    `target` is a name as the module describes, or a generator that is called `name`. `protocol` is a name of the params
+    file; by default that of the target if it is a run, otherwise that of the runs on the reference's dataset. `metrics`
+    replace the protocol's, and `changes` its other keys (samples, feature_layer, weights, resize ...). Writes the
+    result to state/<scale>/evaluations/ and returns it: target, reference, protocol, changes, metrics (as in
+    scores/<run>.json), summary (metric -> mean, and std over evaluation seeds or None), settings and warnings. Raises
+    UserError.
     """
-    name = protocol or _default_protocol(plan, target, reference)
-    config = _changed(plan, name, {**(changes or {}), **({"metrics": list(metrics)} if metrics else {})})
+    called = name or str(target)
+    protocol = protocol or _default_protocol(plan, called, reference)
+    config = _changed(plan, protocol, {**(changes or {}), **({"metrics": list(metrics)} if metrics else {})})
     weights_file, weights_digest = weights.locate(plan, config)
     device = prepare_compute(config.threads, plan.device)
-    statistics = _reference(plan, reference, name, config, weights_file, weights_digest, device)
-    sources, notes = _sources(plan, target, config, statistics.about.get("resolution"))
-    measured = evaluate_sources(sources, statistics, config, weights_file, device, f"evaluate {target}")
+    statistics = _reference(plan, reference, protocol, config, weights_file, weights_digest, device)
+    resolution = statistics.about.get("resolution")
+    generator = open_generator(plan, target) if isinstance(target, str) else target
+    if generator is None:
+        sources, notes = _image_sources(plan, called, config, resolution)
+    else:
+        sources, notes = _samples(called, generator, config, resolution)
+    measured = evaluate_sources(sources, statistics, config, weights_file, device, f"evaluate {called}")
     result = {
-        "target": target,
+        "target": called,
         "reference": reference,
-        "protocol": name,
+        "protocol": protocol,
         "changes": dict(changes or {}),
         "summary": {metric: _summary(values["values"]) for metric, values in measured["metrics"].items()},
         **measured,
@@ -129,18 +138,22 @@ def _summary(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else None}
 
 
-def _sources(
+def _samples(
+    name: str, generator: GeneratorNetwork, config: ProtocolConfig, resolution: int | None
+) -> tuple[list[EvaluationSource], list[str]]:
+    """A generator's images, one source per evaluation seed, and warnings about them."""
+    if resolution not in (None, generator.resolution):
+        raise UserError(
+            f"{name}: generates {generator.resolution} pixels, but the reference has {resolution}; "
+            "name another reference"
+        )
+    return generator_sources(generator, config), [generator.caution] if generator.caution else []
+
+
+def _image_sources(
     plan: Plan, target: str, config: ProtocolConfig, resolution: int | None
 ) -> tuple[list[EvaluationSource], list[str]]:
-    """The target's images, one source per evaluation seed of a generator, and warnings about them."""
-    generator = open_generator(plan, target)
-    if generator is not None:
-        if resolution not in (None, generator.resolution):
-            raise UserError(
-                f"{target}: generates {generator.resolution} pixels, but the reference has {resolution}; "
-                "name another reference"
-            )
-        return generator_sources(generator, config), [generator.caution] if generator.caution else []
+    """The target's images as one source, and warnings about them."""
     images = _images(plan, target, None, config.samples, resolution, config.resize)
     if images.count < 2:
         raise UserError(
