@@ -96,7 +96,7 @@ def test_evaluate_wants_the_width_of_latents_of_a_function(project: Path) -> Non
 
 
 def test_the_examples_of_the_page_run(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (ROOT / "docs" / "python.md").read_text()
+    page = (ROOT / "docs/python.md").read_text()
     files, params, _ = [block.split("```")[0] for block in page.split("```python\n")[1:]]  # the last needs CIFAR-10
     monkeypatch.chdir(saved.parent)
     names: dict[str, object] = {}
