@@ -1,5 +1,7 @@
 """The kernel for large attention under double backward: the same numbers and derivatives as by matrix products."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor
@@ -188,3 +190,17 @@ def test_memory_of_the_weights_is_bounded(images, live):
         _, peak = counter.count(penalty)
     bias, operand = 4 * 4 * 4096**2, images * 4 * 4096 * 24 * 4
     assert peak < live + 3 * bias + 24 * operand
+
+
+@pytest.mark.parametrize("images_per_part", [None], indirect=True)
+@pytest.mark.parametrize(
+    ("gib", "images"),
+    [(79.1, 16), (139.8, 16), (39.4, 9), (23.6, 5), (11.0, 2)],  # of a GPU, and of 256 x 256 pixels that are stored
+)
+def test_a_smaller_gpu_stores_less(gib, images, monkeypatch):
+    properties = SimpleNamespace(total_memory=int(gib * 2**30))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    one = 4 * 4096**2 * 4
+    assert kernel.most_stored_bytes(torch.device("cuda", 0)) // one == images
+    assert kernel.most_stored_bytes(torch.device("cpu")) // one == 16
+    assert 5 * images * one < gib * 2**30 / 2  # alive at once

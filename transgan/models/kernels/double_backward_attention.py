@@ -9,9 +9,11 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 # Least FLOPs of one of its matrix products for one head of one image: those of 64 tokens with 64 channels.
 MIN_FLOPS = 2**19
-# Most bytes of attention weights that are stored for the backward passes. Larger ones are computed anew in every pass,
-# which takes a third more FLOPs, in parts of at most PART_BYTES, or of one head of one image.
+# Most bytes of attention weights that are stored for the backward passes, and the most of a GPU's memory: five tensors
+# of this size are alive at once. Larger ones are computed anew in every pass, which takes a third more FLOPs, in parts
+# of at most PART_BYTES, or of one head of one image.
 MAX_STORED_BYTES = 2**32
+MAX_STORED_SHARE = 1 / 16  # 1.5 GiB of 24 GiB
 PART_BYTES = 2**29
 
 Part = tuple[slice, slice]  # images, heads
@@ -38,12 +40,19 @@ def double_backward_attention(query: Tensor, key: Tensor, value: Tensor, bias: T
     """
     query, key, value = (x.contiguous() for x in (query, key, value))
     with torch.autocast(query.device.type, enabled=False):
-        if query.shape[:3].numel() * key.shape[2] * query.element_size() > MAX_STORED_BYTES:
+        if query.shape[:3].numel() * key.shape[2] * query.element_size() > most_stored_bytes(query.device):
             bias = None if bias is None else bias.expand(query.shape[1], -1, -1)
             out: Tensor = _AttentionInParts.apply(query, key, value, bias)
         else:
             out = _Attention.apply(query, key, value, bias)[0]
     return out
+
+
+def most_stored_bytes(device: torch.device) -> int:
+    """Most bytes of attention weights that are stored on a device, whatever else is on it."""
+    if device.type != "cuda":
+        return MAX_STORED_BYTES
+    return min(MAX_STORED_BYTES, int(MAX_STORED_SHARE * torch.cuda.get_device_properties(device).total_memory))
 
 
 class _Attention(torch.autograd.Function):
