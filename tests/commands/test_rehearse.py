@@ -1,13 +1,18 @@
 """`transgan rehearse`, and what `transgan plan` makes of it."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.conftest import ROOT
 from transgan.commands import rehearse, show_plan
 from transgan.config import plan as plans
 from transgan.cost import rehearsal_file
@@ -46,16 +51,102 @@ def test_on_meta_nothing_is_stored(project: Path, capsys: pytest.CaptureFixture[
 
 
 def test_a_killed_process_is_a_run_that_does_not_fit(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(*_: object, **__: object) -> "subprocess.CompletedProcess[bytes]":
-        return subprocess.CompletedProcess([], -9)
-
-    monkeypatch.setattr(subprocess, "run", killed)
+    monkeypatch.setattr(rehearse, "_exit_code", lambda _: -9)
     plan = plans.load()
     with pytest.raises(UserError, match=r"1 of 1 runs have problems \(one-cifar10\)"):
         rehearse.rehearse(plan, ["one-cifar10"], "cpu", again=False)
     stored = rehearsal_file.read(plan, plan.run("one-cifar10"))
     assert stored is not None
     assert stored.failed == ["its process was killed, probably because the machine's memory was exhausted"]
+
+
+# In the process of a run, writing the checkpoint takes a minute.
+SLOW_CHECKPOINT = """
+import sys
+if "transgan.cost.rehearsal" in sys.orig_argv:
+    import time
+    from pathlib import Path
+    from transgan.training.checkpoint import Checkpoints
+    def save(checkpoints, images, state):
+        Path("begun").write_text(str(checkpoints.folder))
+        time.sleep(60)
+        Path("finished").touch()
+    Checkpoints.save = save
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_in_progress_with_one_line_and_leaves_nothing(
+    signum: signal.Signals, project: Path
+) -> None:
+    temporary = project / "tmp"
+    temporary.mkdir()
+    (project / "sitecustomize.py").write_text(SLOW_CHECKPOINT)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "transgan", "rehearse", "one-cifar10", "--device", "cpu"],
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": f"{project}:{ROOT}"},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    begun = project / "begun"
+    while not begun.exists() or not begun.read_text():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    folder = Path(begun.read_text())
+    assert folder.is_relative_to(temporary)
+    assert folder.exists()
+    process.send_signal(signum)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum
+    assert errors.splitlines()[1:] == [f"transgan: stopped by {signum.name}"]  # after "rehearse one-cifar10 ..."
+    assert not folder.parent.exists()
+    assert not (project / "finished").exists()
+    assert not rehearsal_file.path(plans.load()).exists()
+
+
+def test_a_process_that_ignores_signals_is_killed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearse, "GRACE_SECONDS", 0.5)
+    parent = os.getpid()
+    loop = "while true; do sleep 0.1; done"
+    stubborn = ["bash", "-c", f"trap '' TERM; echo $$ > pid; sleep 2; kill -INT {parent}; {loop}"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            rehearse._exit_code(stubborn)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not Path(f"/proc/{Path('pid').read_text().strip()}").exists()
+
+
+def test_rehearsals_at_the_same_time_keep_each_others_entries(project: Path) -> None:
+    code = (
+        "import sys; from transgan.config import plan as plans; from transgan.cost import rehearsal_file as f\n"
+        "plan = plans.load(); run = plan.run(sys.argv[1])\n"
+        "for i in range(50):\n"
+        "    f.write(plan, run, f.Rehearsal(f.key(run), i, 'fits', 1, None, None, None, None, {}), 'device')\n"
+    )
+    names = ["one-cifar10", "two-cifar10"]
+    processes = [subprocess.Popen([sys.executable, "-c", code, name]) for name in names]
+    assert [process.wait() for process in processes] == [0, 0]
+    plan = plans.load()
+    found = [rehearsal_file.read(plan, plan.run(name), "device") for name in names]
+    assert [rehearsal and rehearsal.batch for rehearsal in found] == [49, 49]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_cuda_is_refused_in_one_line(project: Path) -> None:
+    ended = transgan("rehearse", "one-cifar10", "--device", "cuda")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "transgan: rehearse: --device cuda, but torch sees no GPU here; choose --device cpu or meta\n"
+    )
+    params = Path("params.yaml")
+    text = params.read_text().replace("device: cpu", "device: cuda").replace("same_bytes: true", "same_bytes: false")
+    params.write_text(text)
+    with pytest.raises(UserError, match=r"params\.yaml: execution\.device is cuda, but torch sees no GPU here"):
+        rehearse.rehearse(plans.load(), ["one-cifar10"], "auto", again=False)
 
 
 def test_an_unknown_device_is_named(project: Path) -> None:

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 Where = Literal["auto", "cpu", "cuda", "meta"]
 META = "meta (shapes and FLOPs only)"
+GRACE_SECONDS = 20.0  # for a process to end after a signal; one that is compiling may notice it late
 WIDTH = 150  # of the printed table where the output is not a terminal
 
 
@@ -46,6 +47,8 @@ def rehearse(plan: Plan, names: Sequence[str], where: str, again: bool) -> None:
         device = META
     else:
         chosen = plan.device if where == "auto" else where
+        if chosen == "cuda":
+            _require_gpu("--device cuda" if where == "cuda" else f"{plan.file}: execution.device is cuda")
         device = device_name(cpu=chosen == "cpu")
         results = {}
         for number, run in enumerate(runs, 1):
@@ -70,20 +73,45 @@ def _in_process(plan: Plan, run: Run, where: str) -> Rehearsal:
         file = Path(folder) / "rehearsal.json"
         arguments = [str(plan.file), plan.scale_name, run.name, where, str(file)]
         command = [sys.executable, "-m", "transgan.cost.rehearsal", *arguments]
-        # In a session of its own, so that Ctrl-C reaches this process alone, which then ends that one.
-        ended = subprocess.run(command, check=False, start_new_session=True)
+        code = _exit_code(command)
         if file.exists():
             return Rehearsal(**files.read_json(file))
-    if ended.returncode == UserError.exit_code:  # it has said what is wrong
+    if code == UserError.exit_code:  # it has said what is wrong
         raise UserError(f"rehearse {run.name}: not done, for the reason above; run the same command afterwards")
-    if ended.returncode in (-signal.SIGINT, -signal.SIGTERM, 129, 130, 143):
+    if code in (-signal.SIGINT, -signal.SIGTERM, 129, 130, 143):
         raise KeyboardInterrupt
-    reason = f"its process ended with exit code {ended.returncode}"
-    if ended.returncode == -signal.SIGKILL:
+    reason = f"its process ended with exit code {code}"
+    if code == -signal.SIGKILL:
         reason = "its process was killed, probably because the machine's memory was exhausted"
-    elif ended.returncode < 0:
-        reason = f"its process was ended by signal {-ended.returncode}"
+    elif code < 0:
+        reason = f"its process was ended by signal {-code}"
     return Rehearsal(rehearsal_file.key(run), 0, DOES_NOT_FIT, 0, None, None, None, reason, {})
+
+
+def _exit_code(command: Sequence[str]) -> int:
+    """The exit code of a process; minus the number of the signal that ended it.
+
+    It is in a session of its own, so that Ctrl-C reaches this process alone, which then ends that one. The device is
+    free again when this process ends.
+    """
+    process = subprocess.Popen(command, start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+
+
+def _require_gpu(reason: str) -> None:
+    import torch  # takes seconds, and is needed only here
+
+    if not torch.cuda.is_available():
+        raise UserError(f"rehearse: {reason}, but torch sees no GPU here; choose --device cpu or meta")
 
 
 def _on_meta(run: Run) -> Rehearsal:

@@ -35,7 +35,7 @@ from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils import files
 from transgan.utils.console import configure_logging
-from transgan.utils.exit_codes import one_line_exit
+from transgan.utils.exit_codes import Interrupted, Stopped, one_line_exit
 from transgan.utils.random import RandomStreams
 from transgan.utils.secrets import mask_streams
 from transgan.utils.units import GIB
@@ -49,8 +49,8 @@ IMAGES_CPU = 4
 OUT_OF_MEMORY = "out of memory"
 
 
-def rehearse(plan: Plan, run: Run, where: Where) -> Rehearsal:
-    """Rehearse a run on this machine's device.
+def rehearse(plan: Plan, run: Run, where: Where, folder: Path | None = None) -> Rehearsal:
+    """Rehearse a run on this machine's device. Temporary files are in `folder` (default: the system's).
 
     On a GPU the batch is a device's share of the recipe's, and larger and smaller micro-batches are tried, too. On a
     CPU the batch is the smallest possible one, which shows only that the shapes fit together. Raises UserError when the
@@ -61,12 +61,12 @@ def rehearse(plan: Plan, run: Run, where: Where) -> Rehearsal:
     group = build_group(run)
     recipe = _on_one_device(run.recipe, group, device)
     micro_batch = _pass_size(recipe)
-    trial = _Trial(run, recipe, device)
+    trial = _Trial(run, recipe, device, folder)
     error = trial.measure(timed=device.type == "cuda")
     largest = None
     if device.type == "cuda" and (error is None or error.startswith(OUT_OF_MEMORY)):
         largest = _largest_micro_batch(run, recipe, device, group, micro_batch if error is None else None)
-    stages = later_stages(plan, run, trial.generator(), device)
+    stages = later_stages(plan, run, trial.generator(), device, folder)
     fits = FITS if device.type == "cuda" else SHAPES
     return Rehearsal(
         key=key(run),
@@ -90,8 +90,8 @@ def build_group(run: Run) -> int:
 class _Trial:
     """Training steps of a recipe on random images."""
 
-    def __init__(self, run: Run, recipe: RecipeConfig, device: torch.device) -> None:
-        self.run, self.recipe, self.device = run, recipe, device
+    def __init__(self, run: Run, recipe: RecipeConfig, device: torch.device, folder: Path | None) -> None:
+        self.run, self.recipe, self.device, self.folder = run, recipe, device, folder
         self.peak = 0  # bytes
         self.seconds = math.nan  # of a discriminator step, with its share of generator steps
         self._generator: GeneratorNetwork | None = None
@@ -147,27 +147,29 @@ class _Trial:
                 rounds.append(elapsed_seconds(lambda: steps(cycle), device))
             self.seconds = statistics.median(rounds) / cycle
         self.peak = _peak(device)
-        _round_trip(trainer)
+        _round_trip(trainer, self.folder)
         self._generator = copy.deepcopy(trainer.generator_ema).cpu()
 
 
-def _round_trip(trainer: Trainer) -> None:
+def _round_trip(trainer: Trainer, folder: Path | None) -> None:
     """Write a checkpoint of this size, and read it again."""
     from transgan.training.checkpoint import Checkpoints
 
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoints = Checkpoints(Path(folder), "rehearsal", 1)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        checkpoints = Checkpoints(Path(temporary), "rehearsal", 1)
         checkpoints.save(0, {"trainer": trainer.state()})
         state = checkpoints.load()
         assert state is not None
         trainer.restore(state["trainer"])
 
 
-def later_stages(plan: Plan, run: Run, generator: GeneratorNetwork, device: torch.device) -> dict[str, str]:
+def later_stages(
+    plan: Plan, run: Run, generator: GeneratorNetwork, device: torch.device, folder: Path | None
+) -> dict[str, str]:
     """Each later step on a few images: "ok", "failed: ..." or "not tried: ..." with the reason."""
     images = IMAGES if device.type == "cuda" else IMAGES_CPU
     steps: dict[str, Callable[[], None]] = {
-        "snapshot": lambda: _snapshot(run, generator.to(device), images, device),
+        "snapshot": lambda: _snapshot(run, generator.to(device), images, device, folder),
         "score": lambda: _score(plan, run, generator, images, device),
     }
     return {name: _attempt(step, device) for name, step in steps.items()}
@@ -185,7 +187,7 @@ def _attempt(step: Callable[[], None], device: torch.device) -> str:
         _free(device)
 
 
-def _snapshot(run: Run, generator: GeneratorNetwork, images: int, device: torch.device) -> None:
+def _snapshot(run: Run, generator: GeneratorNetwork, images: int, device: torch.device, folder: Path | None) -> None:
     """A snapshot for dynamics.npz, and the generator's file."""
     from transgan.metrics import generator_files
     from transgan.models.serialization import save_generator
@@ -196,9 +198,9 @@ def _snapshot(run: Run, generator: GeneratorNetwork, images: int, device: torch.
     )
     dynamics = Dynamics.of(recipe, generator, RandomStreams(0, device))
     dynamics.record(generator, 0)
-    with tempfile.TemporaryDirectory() as folder:
-        dynamics.save(Path(folder) / "dynamics.npz", generator)
-        file = Path(folder) / "generator.safetensors"
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        dynamics.save(Path(temporary) / "dynamics.npz", generator)
+        file = Path(temporary) / "generator.safetensors"
         save_generator(file, generator, run.model.generator, {"run": run.name})
         generator_files.load(file)
 
@@ -238,7 +240,7 @@ def _largest_micro_batch(
 
     def possible(size: int) -> bool:
         # Not compiled, which would take minutes for every size and needs no more memory.
-        trial = _Trial(run, recipe.model_copy(update={"micro_batch": size, "compile": False}), device)
+        trial = _Trial(run, recipe.model_copy(update={"micro_batch": size, "compile": False}), device, None)
         return trial.measure(timed=False) is None
 
     if fits is None:
@@ -292,15 +294,21 @@ def _line(error: BaseException) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """PARAMS SCALE RUN WHERE FILE: rehearse a run and write the measurement to FILE, as JSON."""
+    """PARAMS SCALE RUN WHERE FILE: rehearse a run and write the measurement to FILE, as JSON.
+
+    Temporary files are in FILE's folder. Who has created that removes it even if this process is killed.
+    """
     params, scale, name, where, file = arguments
     configure_logging()
     plan = plans.load(Path(params), scale)
     chosen: Where = next(choice for choice in get_args(Where) if choice == where)
-    files.write_json(Path(file), asdict(rehearse(plan, plan.run(name), chosen)))
+    files.write_json(Path(file), asdict(rehearse(plan, plan.run(name), chosen, Path(file).parent)))
 
 
 if __name__ == "__main__":
     mask_streams()
     with one_line_exit():
-        main(sys.argv[1:])
+        try:
+            main(sys.argv[1:])
+        except Interrupted as stop:  # the process that has started this one says so
+            raise Stopped(stop.signum) from None

@@ -17,6 +17,7 @@ from transgan.cost import counts
 from transgan.hardware.info import device_name
 from transgan.pipeline.freshness import embedded_metadata
 from transgan.utils import files
+from transgan.utils.locks import lock
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +69,12 @@ def path(plan: Plan) -> Path:
 
 def write(plan: Plan, run: Run, rehearsal: Rehearsal, device: str) -> None:
     """Record a run's rehearsal on a device, in place of an earlier one."""
-    content = embedded_metadata(path(plan))
-    recorded = content.get(device)
-    others = recorded if isinstance(recorded, dict) else {}
-    files.write_json(path(plan), {**content, device: {**others, run.name: asdict(rehearsal)}})
+    # Another rehearsal, of other runs, may be writing to the file as well.
+    with lock(path(plan).with_name(".rehearsal.lock"), "rehearsal.json", wait=True):
+        content = embedded_metadata(path(plan))
+        recorded = content.get(device)
+        others = recorded if isinstance(recorded, dict) else {}
+        files.write_json(path(plan), {**content, device: {**others, run.name: asdict(rehearsal)}})
 
 
 def read(plan: Plan, run: Run, device: str | None = None) -> Rehearsal | None:
