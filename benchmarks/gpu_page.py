@@ -22,6 +22,7 @@ def gpu_part(session: Json | None) -> str:
         ("Operations", _probes),
         ("Tests", _tests),
         ("Training step, CIFAR-10 pair", _training),
+        ("CUDA graphs, CIFAR-10 pair in bfloat16", _graphs),
         ("Kernels", _kernels),
         ("256 pixels, one micro-batch", _large_images),
         ("A run on JPEG images", _run),
@@ -118,6 +119,23 @@ def _training(steps: Json) -> str:
     if text and "compile_seconds" in compiled.get("compiled", {}):
         text += f"\n\nCompiling took {compiled['compiled']['compile_seconds']:.0f} s."
     return text
+
+
+def _graphs(steps: Json) -> str:
+    compared = {f"eager, {name}": value for name, value in _results(steps, "cuda_graphs").items()}
+    compiled = _results(steps, "compiled_step").get("compiled", {})
+    if "with_graphs" in compiled:
+        compared["compiled, the recipe's batch"] = {"without": compiled, "with": compiled["with_graphs"]}
+    rows = [
+        (
+            name,
+            *(f"{value[which]['images_per_second']:,.0f}" for which in ("without", "with")),
+            *(_number(value[which].get("peak_gib"), ".1f") for which in ("without", "with")),
+        )
+        for name, value in compared.items()
+        if "with" in value
+    ]
+    return _table(("step", "images/s without", "with", "peak GiB without", "with"), rows)
 
 
 def _kernels(steps: Json) -> str:

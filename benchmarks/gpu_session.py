@@ -51,12 +51,13 @@ class Step:
 STEPS = (
     Step("environment", 45),
     Step("ceilings", 25),
-    Step("probes", 75),
+    Step("probes", 65),
     Step("product_tests", 60),
     Step("eager_step", 60),
-    Step("compiled_step", 135),  # compiling alone may take minutes
+    Step("cuda_graphs", 40),
+    Step("compiled_step", 125),  # compiling alone may take minutes
     Step("large_images", 50),
-    Step("real_run", 80, least=40, rest=True, needs_images=True),
+    Step("real_run", 60, least=40, rest=True, needs_images=True),
     Step("scoring", 40, least=25, needs_images=True),
 )
 

@@ -11,6 +11,7 @@ from unittest import mock
 import torch
 from train_step import Pair
 
+from gpu.cuda_graphs import use_graphs
 from gpu.runs import named_run
 from gpu.step import Part, Results, Step, main
 from gpu.timing import device_of, seconds_of
@@ -41,7 +42,10 @@ def run(step: Step) -> None:
 
 
 def compiled(kind: str, dry_run: bool, ceiling: float | None) -> Results:
-    """Seconds to compile, losses beside those of an eager step on the same random numbers, rate, memory, kernels."""
+    """Seconds to compile, losses beside those of an eager step on the same random numbers, rate, memory, kernels.
+
+    Last the rate with CUDA graphs of the compiled losses.
+    """
     device, run = device_of(kind), named_run(CIFAR10, dry_run)
     eager = new_step(run, changed_recipe(run, precision="bfloat16", compile=False), device)
     eager.step()
@@ -57,6 +61,10 @@ def compiled(kind: str, dry_run: bool, ceiling: float | None) -> Results:
         step.step()
     yield from rate(step, run, device, dry_run, ceiling)
     yield "profile", profile(step, device)
+    for _ in range(run.recipe.n_critic - 1):  # to the end of the iteration that the profile began
+        step.step()
+    use_graphs(step)
+    yield "with_graphs", dict(rate(step, run, device, dry_run, ceiling))
 
 
 def plain_loop(kind: str, dry_run: bool) -> Results:

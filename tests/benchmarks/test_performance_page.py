@@ -14,7 +14,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 
 def session(dry_run: bool) -> dict[str, object]:
-    """A session of three steps, of which one failed."""
+    """A session of some steps, of which one failed."""
     patch = {
         "convolution": {"error": "RuntimeError: unable to find an engine"},
         "linear": {"ms": 1.25, "first_ms": 30.0, "peak_gib": 0.5, "relative_error": {"values": 1e-7, "d_weight": 2e-6}},
@@ -46,6 +46,17 @@ def session(dry_run: bool) -> dict[str, object]:
                 "summary": "fast",
                 "parts": {"bfloat16": {"status": "ok", "results": rates}},
             },
+            "cuda_graphs": {
+                "status": "partial",
+                "seconds": 30.0,
+                "parts": {
+                    "8 images": {
+                        "status": "ok",
+                        "results": {"without": rates, "with": {**rates, "images_per_second": 4000.0}, "replays": 12},
+                    },
+                    "the recipe's batch": {"status": "timeout", "results": {"without": rates}},
+                },
+            },
             "compiled_step": {"status": "failed", "seconds": 3.0},
         },
     }
@@ -74,6 +85,8 @@ def test_a_session_is_shown_with_its_device_and_its_failures() -> None:
     assert "| patch | 64 images | convolution | RuntimeError: unable to find an engine |" in text
     assert "| patch | 64 images | linear | 1.25 | 30 | 0.50 | 2.0e-06 (d_weight) |" in text
     assert "| bfloat16, eager | 1,540 | 166 | 98.6 |  | 7.2 |" in text
+    assert "| eager, 8 images | 1,540 | 4,000 | 7.2 | 7.2 |" in text
+    assert "| eager, the recipe's batch |" not in text  # its time was over before there was something to compare
 
 
 def test_a_dry_run_is_marked_before_anything_else() -> None:

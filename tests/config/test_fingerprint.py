@@ -42,7 +42,7 @@ def test_an_option_that_is_off_is_not_in_the_configuration_that_fingerprints_are
 
 def test_execution_changes_no_fingerprint(content: dict[str, Any], tmp_path: Path) -> None:
     before = plans.load(write(tmp_path, content)).fingerprint("score", "one-cifar10")
-    content["execution"] = {"device": "auto", "checkpoint_minutes": 7, "keep_checkpoints": 5}
+    content["execution"] = {"device": "auto", "checkpoint_minutes": 7, "keep_checkpoints": 5, "cuda_graphs": False}
     assert plans.load(write(tmp_path, content)).fingerprint("score", "one-cifar10") == before
 
 

@@ -1,5 +1,6 @@
 """Training on a GPU: the recorded trajectories in every precision, no synchronization in a step, and whole runs."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from transgan.config import plan as plans
 from transgan.data.pack import Pack
 from transgan.hardware.device import set_precision
 from transgan.models import build_discriminator, build_generator
+from transgan.training.cuda_graphs import step_graphs
 from transgan.training.data_loader import ImageLoader
 from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.random_inputs import RandomInputs
@@ -61,11 +63,38 @@ def test_lower_precision_stays_near(precision, tolerance, compile):
     } == {torch.float32}
 
 
+def use_graphs(trainer: Trainer) -> None:
+    networks = (trainer.generator, trainer.discriminator)
+    trainer.graphs = step_graphs(True, trainer.recipe, networks, trainer.generator.resolution, 1)
+
+
+@pytest.mark.parametrize("changes", [{}, {"micro_batch": 4}, {"checkpoint_activations": True}])
+@pytest.mark.parametrize("name", NAMES)
+def test_graphs_give_the_recorded_trajectory(name, changes, caplog):
+    recorded = Recorded(name, DEVICE)
+    trainer = recorded.trainer(**changes)
+    use_graphs(trainer)
+    recorded.check(trainer, outliers=OUTLIERS)
+    assert trainer.graphs.replays > 0
+    assert not caplog.records
+
+
+@pytest.mark.slow
+def test_graphs_of_compiled_losses_give_the_recorded_trajectory(caplog):
+    recorded = Recorded("released", DEVICE)
+    trainer = recorded.trainer(compile=True)
+    use_graphs(trainer)
+    recorded.check(trainer, outliers=OUTLIERS)
+    assert trainer.graphs.replays > 0
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("graphs", [False, True])
 @pytest.mark.parametrize("resident", [False, True])
 @pytest.mark.parametrize(
     "name", ["transgan-cifar10", "released-celebahq256", "wgan-gp-cifar10", "autogan-cifar10", "stylegan2-cifar10"]
 )
-def test_no_step_synchronizes(name, resident):
+def test_no_step_synchronizes(name, resident, graphs, caplog):
     run = plans.load(scale="demo").run(name)
     streams, side = RandomStreams(0, DEVICE), run.dataset.resolution
     generator, average = (build_generator(run.model.generator).to(DEVICE) for _ in range(2))
@@ -75,16 +104,22 @@ def test_no_step_synchronizes(name, resident):
     images = np.random.default_rng(0).integers(0, 256, (200, side, side, 3), dtype=np.uint8)
     pack = Pack(images, np.full(200, -1), {"splits": {"train": [0, 200]}})
     loader = ImageLoader(pack, ("train",), run.recipe.batch, True, streams, ProcessGroup(), resident)
-    for step in range(2 * run.recipe.n_critic):
-        torch.cuda.set_sync_debug_mode(
-            "error" if step > 1 else "default"
-        )  # the first steps allocate memory, which may synchronize
+    # The first steps allocate memory, or record and check graphs, which may synchronize. In a cycle every kind of step
+    # comes, but for the very first, which has no leaked gradient.
+    cycle = math.lcm(run.recipe.n_critic, *(term.interval for term in run.recipe.regularizers.values()))
+    first = 3 * cycle + 1 if graphs else 2
+    if graphs:
+        use_graphs(trainer)
+    for step in range(first + run.recipe.n_critic):
+        torch.cuda.set_sync_debug_mode("error" if step >= first else "default")
         try:
             trainer.training_step(loader.batch(step), random_inputs)
         finally:
             torch.cuda.set_sync_debug_mode("default")
     loader.close()
     assert all(np.isfinite(value) for value in trainer.meter.means().values())
+    assert not caplog.records
+    assert not graphs or trainer.graphs.replays >= run.recipe.n_critic
 
 
 @pytest.mark.parametrize("resident", [False, True])
@@ -112,9 +147,11 @@ def test_a_state_saved_on_a_gpu_is_restored_on_a_cpu(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_crashed_run_resumes_on_a_gpu(project, monkeypatch):
+@pytest.mark.parametrize("graphs", ["true", "false"])
+def test_a_crashed_run_resumes_on_a_gpu(graphs, project, monkeypatch):
     params = Path("params.yaml")
-    params.write_text(params.read_text().replace("device: cpu", f"device: {DEVICE}"))
+    execution = f"device: {DEVICE}\n  cuda_graphs: {graphs}"
+    params.write_text(params.read_text().replace("device: cpu", execution))
     crash_at_step(monkeypatch, 3)
     train(plans.load(), RUN)
     results = project / "results/tiny/runs" / RUN

@@ -30,6 +30,7 @@ from transgan.errors import UserError
 from transgan.hardware.device import float32_precision, prepare_compute, set_precision
 from transgan.models import GeneratorNetwork, build_discriminator, build_generator
 from transgan.schema import RecipeConfig
+from transgan.training.cuda_graphs import CALLS_TO_RECORD, step_graphs
 from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
@@ -61,7 +62,7 @@ def rehearse(plan: Plan, run: Run, where: Where, folder: Path | None = None) -> 
     group = build_group(run)
     recipe = _on_one_device(run.recipe, group, device)
     micro_batch = _pass_size(recipe)
-    trial = _Trial(run, recipe, device, folder)
+    trial = _Trial(run, recipe, device, folder, plan.params.execution.cuda_graphs)
     error = trial.measure(timed=device.type == "cuda")
     largest = None
     if device.type == "cuda" and (error is None or error.startswith(OUT_OF_MEMORY)):
@@ -88,10 +89,17 @@ def build_group(run: Run) -> int:
 
 
 class _Trial:
-    """Training steps of a recipe on random images."""
+    """Training steps of a recipe on random images, by default without CUDA graphs."""
 
-    def __init__(self, run: Run, recipe: RecipeConfig, device: torch.device, folder: Path | None) -> None:
-        self.run, self.recipe, self.device, self.folder = run, recipe, device, folder
+    def __init__(
+        self,
+        run: Run,
+        recipe: RecipeConfig,
+        device: torch.device,
+        folder: Path | None = None,
+        graphs: bool | Literal["auto"] = False,
+    ) -> None:
+        self.run, self.recipe, self.device, self.folder, self.graphs = run, recipe, device, folder, graphs
         self.peak = 0  # bytes
         self.seconds = math.nan  # of a discriminator step, with its share of generator steps
         self._generator: GeneratorNetwork | None = None
@@ -122,7 +130,8 @@ class _Trial:
         generator = build_generator(self.run.model.generator).to(device)
         generator.normalize_latent = recipe.normalize_latent
         discriminator = build_discriminator(self.run.model.discriminator, resolution).to(device)
-        trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), ProcessGroup())
+        graphs = step_graphs(self.graphs, recipe, (generator, discriminator), resolution, devices=1)
+        trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), ProcessGroup(), graphs)
         streams = RandomStreams(0, device)
         random_inputs = RandomInputs(streams, recipe, trainer.augmentation, generator, discriminator)
         real = streams.uniform("real", 0, recipe.batch, 3, resolution, resolution) * 2 - 1
@@ -139,8 +148,9 @@ class _Trial:
             for _ in range(count):
                 trainer.training_step(real, random_inputs)
 
-        # Every regularizer is due at step 0, so this is the step that needs most memory. Later ones only take time.
-        steps(cycle if timed else 1)
+        # Every regularizer is due at step 0, so this is the step that needs most memory. Later ones only take time, but
+        # for graphs, which are recorded and checked in the second and the third cycle.
+        steps(1 if not timed else cycle if graphs is None else CALLS_TO_RECORD * cycle)
         if timed:
             rounds: list[float] = []
             while sum(rounds) < SECONDS and len(rounds) < ROUNDS:
@@ -240,7 +250,7 @@ def _largest_micro_batch(
 
     def possible(size: int) -> bool:
         # Not compiled, which would take minutes for every size and needs no more memory.
-        trial = _Trial(run, recipe.model_copy(update={"micro_batch": size, "compile": False}), device, None)
+        trial = _Trial(run, recipe.model_copy(update={"micro_batch": size, "compile": False}), device)
         return trial.measure(timed=False) is None
 
     if fits is None:

@@ -14,13 +14,15 @@ class GeneratorNetwork(nn.Module):
 
     Pixel values are around [-1, 1] but may be unbounded. `noise_width` is the number of standard normal numbers that an
     image uses in a forward pass (0: none). The network samples them if they are not given. With
-    `checkpoint_activations`, blocks recompute their activations in the backward pass. `image_side` is the side in
-    pixels of the images that `super_resolve` takes (0: it takes none).
+    `checkpoint_activations`, blocks recompute their activations in the backward pass. `has_band` is whether a locality
+    band limits attention now. `image_side` is the side in pixels of the images that `super_resolve` takes (0: it takes
+    none).
     """
 
     latent: int
     resolution: int
     noise_width: int = 0
+    has_band: bool = False
     image_side: int = 0
     checkpoint_activations: bool = False
     normalize_latent: bool = False  # the forward pass first divides z by its root mean square

@@ -59,7 +59,7 @@ class Generator(GeneratorNetwork):
     def set_progress(self, images: int) -> None:
         """Choose the locality band for the time when the discriminator has been shown `images` real images."""
         width = next((step.width for step in self.config.locality_band if images < step.until), None)
-        self._has_band = width is not None
+        self.has_band = width is not None
         if self.band_width is not None and width is not None:
             self.band_width.fill_(width)
 
@@ -88,7 +88,7 @@ class Generator(GeneratorNetwork):
     def _grow(self, x: Tensor, inputs: BlockInputs) -> Tensor:
         """Tokens of the first stage (B, bottom_width^2, width) -> images (B, 3, H, W)."""
         side = self.config.bottom_width
-        band = self.band_width if self._has_band else None
+        band = self.band_width if self.has_band else None
         for i, (config, stage) in enumerate(zip(self.config.stages, self.stages, strict=True)):
             if i:
                 x = blur(x, side) if config.blur else x

@@ -86,6 +86,10 @@ class ExecutionConfig(Strict):
     device: Device = "auto"
     checkpoint_minutes: float = Field(5.0, gt=0, description="most minutes of training that an interruption can cost")
     keep_checkpoints: int = Field(2, ge=1)
+    cuda_graphs: bool | Literal["auto"] = Field(
+        "auto",
+        description="start all kernels of a loss and its gradient at once, on a GPU; auto: if forward passes are small",
+    )
 
 
 class Params(Strict):

@@ -30,6 +30,7 @@ from transgan.pipeline.provenance import collect, unknown_commit
 from transgan.schema import RecipeConfig
 from transgan.tracking.tracker import Tracker
 from transgan.training.checkpoint import Checkpoints
+from transgan.training.cuda_graphs import step_graphs
 from transgan.training.data_loader import ImageLoader
 from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.dynamics import Dynamics
@@ -88,7 +89,14 @@ class TrainingLoop:
         discriminator = _initialized(
             streams, "discriminator", lambda: build_discriminator(run.model.discriminator, run.dataset.resolution)
         ).to(device)
-        self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), self.process_group)
+        graphs = step_graphs(
+            plan.params.execution.cuda_graphs,
+            recipe,
+            (generator, discriminator),
+            run.dataset.resolution,
+            self.process_group.world_size,
+        )
+        self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), self.process_group, graphs)
 
         # Real images and random inputs.
         self.pack = Pack.open(plan.paths.data(run.dataset_name))

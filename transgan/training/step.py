@@ -4,6 +4,8 @@
 arguments, so training, the tests on the authors' recorded trajectories and the benchmarks run the same code.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from transgan.models import DiscriminatorNetwork, GeneratorNetwork
 from transgan.schema import OptimizerConfig, RecipeConfig
 from transgan.schema.recipe import Net
 from transgan.training.augmentation import Augmentation
+from transgan.training.cuda_graphs import StepGraphs
 from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.ema import ema_beta, update_ema
 from transgan.training.losses import LOSSES
@@ -44,9 +47,14 @@ class Trainer:
         discriminator: DiscriminatorNetwork,
         generator_ema: GeneratorNetwork,
         process_group: ProcessGroup,
+        graphs: StepGraphs | None = None,
     ) -> None:
-        """`generator_ema` is a copy of the generator, which becomes its moving average. All three are on one device."""
+        """`generator_ema` is a copy of the generator, which becomes its moving average. All three are on one device.
+
+        `graphs`: of the generator and the discriminator; None to work without.
+        """
         self.recipe = recipe
+        self.graphs = graphs
         self.generator, self.discriminator, self.generator_ema = generator, discriminator, generator_ema
         self.process_group = process_group
         self.device = next(generator.parameters()).device
@@ -105,15 +113,9 @@ class Trainer:
         for adversarial, terms in self._updates("discriminator", self.step):
             # The drift of a batch group that is split needs D's mean over the whole group.
             group_means = self._group_means(real, inputs) if self._has_term(terms, "drift") else None
-            # Loss and gradient, accumulated over micro-batches.
-            measured = []
-            for rows in self._micro_batches(len(real)):
-                means = None if group_means is None else group_means[rows]
-                loss, values = self._d_loss(real[rows], inputs.rows(rows), adversarial, terms, means)
-                torch.autograd.backward(loss)
-                measured.append(values)
-            # Clipping and Adam.
-            self._optimizer_step("discriminator", measured, adversarial, terms)
+            gradient = partial(self._discriminator_gradient, adversarial, terms)
+            total = self._run(("discriminator", adversarial, terms), gradient, real, inputs, group_means)
+            self._optimizer_step("discriminator", total, adversarial, terms)
 
     def generator_step(self, inputs: GeneratorInputs, real: Tensor) -> None:
         """Update G on this process's latents of a generator batch, then its moving average.
@@ -124,16 +126,10 @@ class Trainer:
         # In the released loop the gradient of G's loss also accumulates in D. Otherwise D needs none here.
         self.discriminator.requires_grad_(leak)
         for adversarial, terms in self._updates("generator", self.step // recipe.n_critic):
-            # Loss and gradient, accumulated over micro-batches.
-            measured = []
-            uses_real = self._has_term(terms, "super_resolution")
-            for rows in self._micro_batches(len(inputs.z)):
-                part = real[_share(rows, len(inputs.z), len(real))] if uses_real else None
-                loss, values = self._g_loss(inputs.rows(rows), adversarial, terms, part)
-                torch.autograd.backward(loss)
-                measured.append(values)
-            # Clipping and Adam.
-            self._optimizer_step("generator", measured, adversarial, terms)
+            images = real if self._has_term(terms, "super_resolution") else None
+            gradient = partial(self._generator_gradient, adversarial, terms)
+            total = self._run(("generator", adversarial, terms), gradient, inputs, images)
+            self._optimizer_step("generator", total, adversarial, terms)
         self.discriminator.requires_grad_(True)
         if leak:
             self._share_leaked_gradient()
@@ -141,6 +137,36 @@ class Trainer:
         beta = ema_beta(recipe.ema, recipe.batch, recipe.n_critic, self.images)
         update_ema(self.generator_ema, self.generator, beta)
         self.meter.add(("ema_beta",), torch.full((1,), beta, device=self.device))
+
+    def _run(self, kind: tuple[Any, ...], work: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        """`work(*inputs)`, with a CUDA graph if there are any. Its operators depend on `kind` and the band alone."""
+        if self.graphs is None:
+            return work(*inputs)
+        return self.graphs.run((*kind, self.generator.has_band), work, inputs)
+
+    def _discriminator_gradient(
+        self, adversarial: bool, terms: Terms, real: Tensor, inputs: DiscriminatorInputs, group_means: Tensor | None
+    ) -> Tensor:
+        """Add the gradient of D's loss to D's parameters, by micro-batches; returns the sum of what they measured."""
+        measured = []
+        for rows in self._micro_batches(len(real)):
+            means = None if group_means is None else group_means[rows]
+            loss, values = self._d_loss(real[rows], inputs.rows(rows), adversarial, terms, means)
+            torch.autograd.backward(loss)
+            measured.append(values)
+        return sum(measured[1:], measured[0])
+
+    def _generator_gradient(
+        self, adversarial: bool, terms: Terms, inputs: GeneratorInputs, real: Tensor | None
+    ) -> Tensor:
+        """Add the gradient of G's loss to G's parameters, as `_discriminator_gradient` does for D."""
+        measured = []
+        for rows in self._micro_batches(len(inputs.z)):
+            part = None if real is None else real[_share(rows, len(inputs.z), len(real))]
+            loss, values = self._g_loss(inputs.rows(rows), adversarial, terms, part)
+            torch.autograd.backward(loss)
+            measured.append(values)
+        return sum(measured[1:], measured[0])
 
     def _discriminator_loss(
         self, real: Tensor, inputs: DiscriminatorInputs, adversarial: bool, terms: Terms, group_means: Tensor | None
@@ -212,14 +238,13 @@ class Trainer:
             values += [value, *(context.statistics[key] for key in STATISTICS.get(config.kind, ()))]
         return loss, values
 
-    def _optimizer_step(self, net: Net, measured: list[Tensor], adversarial: bool, terms: Terms) -> None:
-        """Update a network with the gradient accumulated in it, and record what its micro-batches measured."""
+    def _optimizer_step(self, net: Net, total: Tensor, adversarial: bool, terms: Terms) -> None:
+        """Update a network with the gradient accumulated in it, and record `total`, what its micro-batches measured."""
         network: nn.Module = self.discriminator if net == "discriminator" else self.generator
         optimizer = self.d_optimizer if net == "discriminator" else self.g_optimizer
         config = self._adam[net]
 
         # Sum gradients and measurements over processes.
-        total = sum(measured[1:], measured[0])
         self.process_group.all_reduce_sum([*_gradients(network), total])
 
         # Clip the gradient norm.
@@ -280,14 +305,19 @@ class Trainer:
         group = self.recipe.batch_group or self.recipe.batch
         if all((rows.stop - rows.start) % group == 0 for rows in self._micro_batches(len(real))):
             return None
+        logits = self._run(("group means",), self._real_logits, real, inputs)
+        means = self.process_group.all_gather_rows(logits).view(-1, group).mean(1)
+        return means.repeat_interleave(group)[self.process_group.rows(self.recipe.batch)]
+
+    def _real_logits(self, real: Tensor, inputs: DiscriminatorInputs) -> Tensor:
+        """D of this process's real images, augmented: (b,). Without a gradient."""
+        logits = []
         with torch.no_grad(), self._autocast():
-            logits = []
             for rows in self._micro_batches(len(real)):
                 part = inputs.rows(rows)
                 augmented = self.augmentation(real[rows], None if part.augment is None else part.augment[REAL])
                 logits.append(self.discriminator(augmented, None if part.noise is None else part.noise[REAL]).float())
-        means = self.process_group.all_gather_rows(torch.cat(logits)).view(-1, group).mean(1)
-        return means.repeat_interleave(group)[self.process_group.rows(self.recipe.batch)]
+        return torch.cat(logits)
 
     def _micro_batches(self, length: int) -> list[slice]:
         """The rows of every micro-batch of `length` images. Raises UserError if one splits a group of D's."""
@@ -332,6 +362,8 @@ class Trainer:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state()` returned, with any number of processes."""
+        if self.graphs is not None:
+            self.graphs.clear()  # they read tensors that are replaced here
         self.step = state["step"]
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
