@@ -15,8 +15,10 @@ from transgan.commands.options import (
     Calibrate,
     ClassifierName,
     DatasetName,
+    Extend,
     FeatureLayer,
     FigureName,
+    GeneratorLike,
     GeneratorSource,
     GpuCounts,
     HeadCount,
@@ -127,23 +129,18 @@ def reference(
 
 
 @app.command(rich_help_panel=STAGES)
-def train(run: RunName, scale: Scale = None, params: ParamsFile = None) -> None:
+def train(run: RunName, extend: Extend = False, scale: Scale = None, params: ParamsFile = None) -> None:
     """Train a run. An interrupted run resumes from its newest checkpoint."""
     plan = _plan(params, scale)
     from transgan.training import train as stage
 
-    stage.train(plan, run)
+    stage.train(plan, run, extend)
 
 
 @app.command(rich_help_panel=STAGES)
 def score(
     target: GeneratorSource,
-    like: Annotated[
-        str | None,
-        typer.Option(
-            "--like", metavar="RUN", help="For a file: the run whose data and protocol apply. Default: by resolution."
-        ),
-    ] = None,
+    like: GeneratorLike = None,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:

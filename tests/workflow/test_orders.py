@@ -118,3 +118,19 @@ def test_dvc_first_then_snakemake(tmp_path: Path, checkout: Project) -> None:
     assert "Nothing to be done" in other.snakemake()
     assert other.work("train") == work
     assert other.bytes() == checkout.bytes()
+
+
+def test_a_finished_run_is_extended_once_and_both_front_ends_take_it(checkout: Project) -> None:
+    """`transgan train RUN --extend` after an edit of `images`; then only what follows from the run is computed."""
+    checkout.edit("seed: 1}", "seed: 1, changes: {recipe: {images: 640}}}")
+    work, scores = checkout.work("train"), checkout.work("score")
+    output = checkout.run("transgan", "train", "two-cifar10", "--extend")
+    assert "continues the run of 512 images" in output
+    extended = checkout.work("train")
+    assert len(set(extended.items()) - set(work.items())) == 1
+    assert " train" not in checkout.snakemake("--dry-run", "--quiet", "rules").replace("transgan train", "")
+    checkout.snakemake()
+    checkout.dvc("repro")
+    assert checkout.work("train") == extended
+    assert len(set(checkout.work("score").items()) - set(scores.items())) == 1
+    assert "Nothing to be done" in checkout.snakemake()

@@ -26,6 +26,15 @@ GeneratorSource = Annotated[
         help="A run, or a generator file: saved by this project (.safetensors) or by the authors (.pth).",
     ),
 ]
+GeneratorLike = Annotated[
+    str | None,
+    typer.Option(
+        "--like", metavar="RUN", help="For a file: the run whose data and protocol apply. Default: by resolution."
+    ),
+]
+Extend = Annotated[
+    bool, typer.Option("--extend", help="Continue the same run's shorter training, after `images` was raised.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # Of `plan`: for which devices.

@@ -34,6 +34,7 @@ from transgan.training.cuda_graphs import step_graphs
 from transgan.training.data_loader import ImageLoader
 from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.dynamics import Dynamics
+from transgan.training.extension import BEFORE_LAST_ROW
 from transgan.training.history import History
 from transgan.training.random_inputs import RandomInputs
 from transgan.training.signals import StopRequest, stop_request
@@ -111,6 +112,7 @@ class TrainingLoop:
         self.checkpoints = Checkpoints(folder, self.fingerprint, plan.params.execution.keep_checkpoints)
         self.tracker = Tracker()
         self.tracked = False  # whether `tracker` was opened; it stays without a store where MLflow cannot be used
+        self.before_last_row: list[dict[str, Any]] = []
         self.earlier_seconds = 0.0
         self.saved_step = -1
         self.saved_at = time.monotonic()
@@ -127,7 +129,7 @@ class TrainingLoop:
             self._resume()
             if self.process_group.is_main:
                 if reason := unknown_commit():
-                    logger.warning(f"train {self.run.name}: its commit is not known ({reason}); provenance names none")
+                    logger.warning(f"train {self.run.name}: provenance names no commit, as it is not known: {reason}")
                 stack.push(self._end_tracking)
                 if (self.folder / TRACKING).exists():
                     self._start_tracking()
@@ -169,6 +171,7 @@ class TrainingLoop:
     def _log(self, bar: Progress) -> None:
         """Add a row to the history. Raises Diverged before a diverged state is saved."""
         trainer = self.trainer
+        self.before_last_row = trainer.meter.state()
         row = self.history.add(trainer.images, trainer.step, trainer.meter.means())
         trainer.meter.clear()
         self._check_divergence(row)
@@ -222,6 +225,8 @@ class TrainingLoop:
                 "history": self.history.rows,
                 "dynamics": self.dynamics.records,
                 "seconds": self._seconds(),
+                # For `--extend`: a longer run may have no row here, and its next one is of these steps too.
+                BEFORE_LAST_ROW: self.before_last_row if self.trainer.step == self.recipe.steps else None,
             }
             self.checkpoints.save(self.trainer.images, state)
 

@@ -365,6 +365,8 @@ class Trainer:
         if self.graphs is not None:
             self.graphs.clear()  # they read tensors that are replaced here
         self.step = state["step"]
+        for network in (self.generator, self.generator_ema):  # as in the last step
+            network.set_progress(max(self.images - self.recipe.batch, 0))
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         self.generator_ema.load_state_dict(state["average"])

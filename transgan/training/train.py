@@ -13,18 +13,20 @@ from transgan.config.plan import Plan
 from transgan.pipeline.freshness import require, require_reference
 from transgan.pipeline.stages import stage
 from transgan.pipeline.workspace import Work, run_stage
+from transgan.training import extension
 from transgan.utils import files
 
 NOTHING_TO_DO, TRAIN = 1, 2  # the main process's message to the others under torchrun
 
 
-def train(plan: Plan, run_name: str) -> None:
+def train(plan: Plan, run_name: str, extend: bool = False) -> None:
     """Train a run of the plan to its end and publish results/<scale>/runs/<run>/.
 
-    Raises UserError for a mistake of the user's, Diverged if training diverges, and Stopped after a stop signal.
+    With `extend`, training that has no checkpoint yet continues from the last one of a run that differs in its length
+    only. Raises UserError for a mistake of the user's, Diverged if training diverges, and Stopped after a stop signal.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        _train_under_torchrun(plan, run_name)
+        _train_under_torchrun(plan, run_name, extend)
         return
 
     def work(folder: Path) -> None:
@@ -36,10 +38,10 @@ def train(plan: Plan, run_name: str) -> None:
         else:
             TrainingLoop(plan, run_name, folder).train()
 
-    _run_stage(plan, run_name, work)
+    _run_stage(plan, run_name, work, extend)
 
 
-def _train_under_torchrun(plan: Plan, run_name: str) -> None:
+def _train_under_torchrun(plan: Plan, run_name: str, extend: bool) -> None:
     """Train as one of the processes that torchrun has started. The main process runs the stage; the others join it."""
     from transgan.training.distributed.launch import device_type
     from transgan.training.distributed.process_group import init_process_group
@@ -63,19 +65,19 @@ def _train_under_torchrun(plan: Plan, run_name: str) -> None:
         TrainingLoop(plan, run_name, folder, process_group).train()
 
     try:
-        _run_stage(plan, run_name, work)
+        _run_stage(plan, run_name, work, extend)
     finally:
         if not announced:  # the run is finished, or an input is missing: release the other processes
             process_group.all_reduce_max(NOTHING_TO_DO)
             process_group.close()
 
 
-def _run_stage(plan: Plan, run_name: str, work: Work) -> None:
+def _run_stage(plan: Plan, run_name: str, work: Work, extend: bool) -> None:
     """Check the inputs and publish the outputs, which `work(folder)` computes unless they are finished."""
     run = plan.run(run_name)
     pack = plan.paths.data(run.dataset_name)
     require(plan, "prepare", run.dataset_name, pack / MANIFEST, "prepare", run.dataset_name)
-    manifest = files.read_object(pack / MANIFEST, sha256=str)
+    manifest = files.read_object(pack / MANIFEST, plan.command("prepare", run.dataset_name), sha256=str)
     inputs = {"data": manifest["sha256"]}
     if run.recipe.dynamics.fid_samples:
         inputs["reference"] = files.sha256(require_reference(plan, run))
@@ -84,6 +86,7 @@ def _run_stage(plan: Plan, run_name: str, work: Work) -> None:
         from transgan.data.pack import Pack
 
         Pack.open(pack, verify=True)
+        (extension.continue_shorter if extend else extension.hint)(plan, run_name, folder, inputs)
         return work(folder)
 
     run_stage(plan, stage(plan, "train", run_name), work_on_verified_data, inputs)
