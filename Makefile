@@ -62,7 +62,8 @@ generate: $(STAMP) ## Update generated files: the JSON schema, dvc.yaml's lower 
 	uv export --frozen --no-hashes --no-emit-project --no-dev --quiet -o constraints.txt
 
 restore: $(STAMP) ## Restore results with `dvc pull`, or `dvc checkout` without a remote; Snakemake then has nothing to do
-	@if [ -n "$$(dvc remote list)" ]; then dvc pull; else dvc checkout; fi
+	@{ if [ -n "$$(dvc remote list)" ]; then dvc pull; else dvc checkout; fi; } || { \
+	  echo "restore: DVC has not restored every result: 'dvc status' lists those that are missing, 'make reproduce' computes them" >&2; exit 1; }
 	@snakemake --cores 1 --touch --quiet all -- reproduce_tables
 
 verify: $(STAMP) ## Run the demo with Snakemake and with DVC in fresh clones and compare all bytes (KEEP=FOLDER keeps them)

@@ -7,6 +7,7 @@ differs.
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -14,8 +15,10 @@ import time
 from pathlib import Path
 
 from transgan.config.plan import load
+from transgan.errors import UserError
 from transgan.pipeline.stages import stages
 from transgan.utils import files
+from transgan.utils.exit_codes import one_line_exit
 
 # Contains times and the machine, so it differs; no train, score or table stage reads it.
 EXEMPT = "provenance.json"
@@ -27,7 +30,7 @@ COMMANDS = {
 
 def run_demo(name: str, folder: Path) -> float:
     """Clone HEAD into `folder` and run the demo there through one front-end; returns the seconds it took."""
-    subprocess.run(["git", "clone", "--quiet", str(Path.cwd()), str(folder)], check=True)
+    _run(["git", "clone", "--quiet", str(Path.cwd()), str(folder)], Path.cwd(), dict(os.environ))
     environment = {
         **os.environ,
         "PYTHONPATH": str(folder),
@@ -35,8 +38,16 @@ def run_demo(name: str, folder: Path) -> float:
     }
     environment.pop("MLFLOW_TRACKING_URI", None)
     started = time.monotonic()
-    subprocess.run(COMMANDS[name], cwd=folder, env=environment, check=True)
+    _run(COMMANDS[name], folder, environment)
     return time.monotonic() - started
+
+
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    """Run a command, whose own messages are printed. Raises UserError if it fails."""
+    code = subprocess.run(command, cwd=folder, env=environment, check=False).returncode
+    if code:
+        again = f"cd {shlex.quote(str(folder))} && {shlex.join(command)}"
+        raise UserError(f"{shlex.join(command)}: exit code {code}; run `{again}` (with --keep) to see it by itself")
 
 
 def main() -> None:
@@ -60,4 +71,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_exit():
+        main()

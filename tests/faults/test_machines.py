@@ -75,9 +75,12 @@ def test_why_the_commit_is_not_known(monkeypatch: pytest.MonkeyPatch, project: P
     assert reason is not None
     assert reason.startswith("detected dubious ownership in repository at")
     assert "\n" not in reason
+    assert reason.endswith(f"run `git config --global --add safe.directory {ROOT}`")
     assert provenance.source() == {"commit": None, "dirty": None}
     monkeypatch.setenv("PATH", str(project))
-    assert provenance.unknown_commit() == "git is not installed"
+    reason = provenance.unknown_commit()
+    assert reason is not None
+    assert reason.startswith("git is not installed; install git")
 
 
 def test_training_says_that_its_commit_is_not_known(project: Path, transgan: Transgan) -> None:
@@ -90,7 +93,7 @@ def test_training_says_that_its_commit_is_not_known(project: Path, transgan: Tra
     prepare(plan, "cifar10")
     done = transgan("train", "one-cifar10", **ANOTHER_OWNER)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("its commit is not known (detected dubious ownership") == 1
+    assert done.stderr.count("names no commit, as it is not known: detected dubious ownership") == 1
 
 
 def test_a_folder_in_place_of_a_file_is_one_line(project: Path, transgan: Transgan) -> None:

@@ -67,7 +67,8 @@ def test_an_exit_code_is_never_lost(handler):
 
 @pytest.mark.parametrize("event", [None, LogEvent.ERROR])
 def test_every_other_error_and_warning_passes(handler, event):
-    assert send(handler, "WorkflowError: no such rule", logging.ERROR, event=event) == "WorkflowError: no such rule\n"
+    text = send(handler, "WorkflowError: no such rule", logging.ERROR, event=event)
+    assert text.startswith("WorkflowError: no such rule\n  next: ")
     assert send(handler, "Complete log is lost", logging.WARNING) == "Complete log is lost\n"
 
 

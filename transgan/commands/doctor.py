@@ -44,7 +44,7 @@ def _git_state() -> str:
         return described.output
     if NO_REPOSITORY in described.reason or shutil.which("git") is None:
         return f"{described.reason}: provenance has no commit, and DVC needs `dvc config core.no_scm true`"
-    return f"cannot be read: {described.reason}; until then, provenance has no commit and DVC fails"
+    return f"cannot be read, so provenance has no commit and DVC fails: {described.explained}"
 
 
 def _locks() -> str:

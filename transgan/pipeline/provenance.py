@@ -57,12 +57,12 @@ def source() -> dict[str, Any]:
 
 
 def unknown_commit() -> str | None:
-    """Why the commit of the running sources is not known, in git's words; None if it is known."""
+    """Why the commit of the running sources is not known, in git's words, and what to type; None if it is known."""
     root = _clone()
     if not isinstance(root, Path):
         return root
     head = git(root, "rev-parse", "HEAD")
-    return None if head.output else head.reason
+    return None if head.output else head.explained
 
 
 @cache
@@ -106,7 +106,8 @@ def _clone() -> Path | str:
         listed = git(folder, "ls-files", "transgan/__init__.py")
         if listed.output:
             return folder
-        reasons.append(listed.reason or f"{NO_REPOSITORY} of this package: {folder}")
+        no_clone = f"{NO_REPOSITORY} of this package: {folder}; work in a clone of the project (`git clone`)"
+        reasons.append(listed.explained if listed.reason else no_clone)
     return next((reason for reason in reasons if NO_REPOSITORY not in reason), reasons[0])
 
 

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from transgan.pipeline.snakemake_advice import advice, job_advice
 from transgan.utils.escape import terminal
 from transgan.utils.units import duration
 
@@ -50,6 +51,11 @@ HIDDEN = (
     LogEvent.DEBUG_DAG,
 )
 EXIT_STATUS = re.compile(r"returned non-zero exit status (\d+)")
+
+
+def _with_advice(message: str) -> str:
+    what = advice(message)
+    return f"{message}\n  next: {what}" if what else message
 
 
 class Estimate:
@@ -137,12 +143,13 @@ class LogHandler(LogHandlerBase):
                 # For a failed command. JOB_ERROR follows and names the job, but has no exit code.
                 found = EXIT_STATUS.search(record.getMessage())
                 if found is None:
-                    return record.getMessage()
+                    return _with_advice(record.getMessage())
                 self.exit_code = found[1]
                 return None
         if event in HIDDEN or (record.levelno < logging.WARNING and record.getMessage().startswith(ROUTINE)):
             return None
-        return self.format(record)
+        text = self.format(record)
+        return _with_advice(text) if record.levelno >= logging.ERROR else text
 
     def _begin(self, stats: Mapping[str, int]) -> str:
         jobs = {rule: number for rule, number in stats.items() if rule != "total"}
@@ -174,8 +181,8 @@ class LogHandler(LogHandlerBase):
         if self.estimate:
             self.estimate.left[rule] -= 1
         self.failed += 1
-        lines = [f"FAILED: {title}" + (f", exit code {self.exit_code}" if self.exit_code else "")]
-        self.exit_code = None
+        code, self.exit_code = self.exit_code, None
+        lines = [f"FAILED: {title}" + (f", exit code {code}" if code else "")]
         if fields.get("shellcmd"):
             lines.append(f"  command: {fields['shellcmd'].strip()}")
         for log in map(str, fields.get("log") or ()):
@@ -185,6 +192,7 @@ class LogHandler(LogHandlerBase):
                 lines += [f"    {line}" for line in path.read_text(errors="replace").splitlines()[-LOG_LINES:]]
         if fields.get("rule_msg"):
             lines.append(f"  message: {fields['rule_msg']}")
+        lines.append(f"  next: {job_advice(code, fields.get('shellcmd') or '')}")
         return "\n".join(lines)
 
     @property
