@@ -89,19 +89,45 @@ def test_prepare_and_evaluate_take_the_same_images_and_say_what_is_left_out(
         assert "leftovers of operating systems and tools" in text
 
 
-@pytest.mark.parametrize("kind", ["GIF", "AVIF", "JPEG2000", "ICO"])
-def test_an_image_of_a_format_that_is_not_read_is_named_by_both(make_plan: MakePlan, tmp_path: Path, kind: str) -> None:
+# First bytes of images that this Pillow may not write.
+UNREAD = {
+    "HEIF or AVIF": b"\0\0\0\x18ftypheic" + bytes(100),
+    "Photoshop": b"8BPS" + bytes(100),
+    "JPEG XL": b"\xff\x0a" + bytes(100),
+}
+
+
+@pytest.mark.parametrize("kind", ["GIF", "AVIF", "JPEG2000", "ICO", *UNREAD])
+def test_an_image_of_a_format_that_is_not_read_is_left_out_and_counted_by_both(
+    make_plan: MakePlan, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     try:
-        content = encode(pixels(1, 16, 16), kind)
+        content = UNREAD.get(kind) or encode(pixels(1, 16, 16), kind)
     except (OSError, KeyError):
         pytest.skip(f"this Pillow does not write {kind}")
     path = write_tree(tmp_path / "mine", {"a.png": encode(pixels(1, SIDE, SIDE), "PNG"), "b.other": content})
     if image_format(content[:HEAD_BYTES]) is None:  # an icon of a web page
         assert select_images(open_container(path)).left_out == {".other": 1}
         return
-    with pytest.raises(UserError, match=r"b\.other: .*which is not read; convert it"):
+    assert pack_source(make_plan, path).manifest["count"] == 1
+    packing = capsys.readouterr().err
+    assert image_sources.from_path(path, None, None, "none").count == 1
+    for text in (packing, capsys.readouterr().err):
+        assert "1 images; left out 1 images of formats that are not read (1 " in text
+        assert "; convert them to PNG)" in text
+    (path / "a.png").unlink()
+    with pytest.raises(UserError, match=r"no images that are read \(1 .*; convert them to PNG\)"):
         pack_source(make_plan, path)
-    with pytest.raises(UserError, match=r"b\.other: .*which is not read; convert it"):
+    with pytest.raises(UserError, match=r"no images that are read \(1 .*; convert them to PNG\)"):
+        image_sources.from_path(path, None, None, "none")
+
+
+def test_another_format_under_the_suffix_of_an_image_is_named(make_plan: MakePlan, tmp_path: Path) -> None:
+    gif = encode(pixels(1, 16, 16), "GIF")
+    path = write_tree(tmp_path / "mine", {"a.png": encode(pixels(1, SIDE, SIDE), "PNG"), "b.jpg": gif})
+    with pytest.raises(UserError, match=r"b\.jpg: a GIF image, which is not read; convert it"):
+        pack_source(make_plan, path)
+    with pytest.raises(UserError, match=r"b\.jpg: a GIF image, which is not read; convert it"):
         list(image_sources.from_path(path, None, None, "none").batches(2))
 
 

@@ -6,10 +6,11 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM")  # Pillow's names of those that are read
+PIXEL_ARRAY = "NPY"  # read as well: one RGB image as Progressive GAN's tools write it
 LOSSY = ("JPEG", "WEBP")
 HEAD_BYTES = 160  # that `image_format` needs, at most: the shape in the header of a .npy file
 
-# Other formats are recognized, so that their images are refused by name and not left out.
+# Other formats are recognized, so that their images are named when they are left out.
 _BEGINNINGS = (
     ("JPEG", rb"\xff\xd8\xff"),
     ("PNG", rb"\x89PNG\r\n\x1a\n"),
@@ -22,8 +23,8 @@ _BEGINNINGS = (
     ("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
     ("JPEG XL", rb"\0\0\0\x0cJXL |\xff\x0a"),
     ("Photoshop", rb"8BPS"),
-    # One RGB image as Progressive GAN's tools write it; an array of another shape holds labels or features.
-    ("NPY", rb"\x93NUMPY.{4,6}\{'descr': '\|u1',.*'shape': \(((1, )?3, \d+, \d+|\d+, \d+, 3)\)"),
+    # An array of another shape holds labels or features.
+    (PIXEL_ARRAY, rb"\x93NUMPY.{4,6}\{'descr': '\|u1',.*'shape': \(((1, )?3, \d+, \d+|\d+, \d+, 3)\)"),
 )
 _PATTERNS = tuple((name, re.compile(pattern, re.DOTALL)) for name, pattern in _BEGINNINGS)
 

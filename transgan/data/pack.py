@@ -32,7 +32,8 @@ class Pack:
 
         With `verify`, all of it is read and compared with the digest in the manifest.
         """
-        manifest = files.read_object(folder / MANIFEST, resolution=int, count=int, splits=dict, sha256=str)
+        command = _prepare_command(folder)
+        manifest = files.read_object(folder / MANIFEST, command, resolution=int, count=int, splits=dict, sha256=str)
         images, labels = _load(folder / IMAGES), np.array(_load(folder / LABELS))
         side, count = manifest["resolution"], manifest["count"]
         images_fit = images.dtype == np.uint8 and images.shape == (count, side, side, 3)
@@ -41,7 +42,7 @@ class Pack:
         if not (images_fit and labels_fit and splits_fit):
             raise UserError(
                 f"{folder}: {IMAGES} and {LABELS} do not fit {MANIFEST};"
-                f" delete that folder and run {_prepare_command(folder)}"
+                f" delete that folder and run `{_prepare_command(folder)}`"
             )
         if (
             verify
@@ -49,7 +50,7 @@ class Pack:
         ):
             raise UserError(
                 f"{folder}: {IMAGES} or {LABELS} was changed or damaged after it was packed (its SHA-256 is not the one"
-                f" in {MANIFEST}); run {_prepare_command(folder)} to restore it"
+                f" in {MANIFEST}); run `{_prepare_command(folder)}` to restore it"
             )
         return Pack(images, labels, manifest)
 
@@ -76,7 +77,7 @@ class Pack:
 
 def _prepare_command(folder: Path) -> str:
     """Return the command that builds data/<scale>/<dataset>."""
-    return f"`{shlex.join(('transgan', 'prepare', folder.name, '--scale', folder.parent.name))}`"
+    return shlex.join(("transgan", "prepare", folder.name, "--scale", folder.parent.name))
 
 
 def content_digest(digests: Mapping[str, str]) -> str:
@@ -98,6 +99,6 @@ def _load(path: Path) -> np.ndarray:
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
-        raise UserError(f"{path}: not there; run {_prepare_command(path.parent)}") from None
+        raise UserError(f"{path}: not there; run `{_prepare_command(path.parent)}`") from None
     except (ValueError, OSError, EOFError, OverflowError) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it and run {_prepare_command(path.parent)}") from error
+        raise UserError(f"{path}: damaged ({error}); delete it and run `{_prepare_command(path.parent)}`") from error

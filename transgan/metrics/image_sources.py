@@ -102,7 +102,8 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
     selection = select_images(container)
     members = selection.indices
     if not members:
-        raise UserError(f"{path}: contains no images; name a folder, an archive or an .npz of images")
+        found = f" that are read ({selection.formats})" if selection.unread else ""
+        raise UserError(f"{path}: contains no images{found}; name a folder, an archive or an .npz of images")
     if selection.note():
         logger.info(f"{path}: {selection.note()}")
     members.sort(key=lambda index: container.names[index])

@@ -163,14 +163,27 @@ def test_labels_of_stylegans_dataset_tool(make_plan: MakePlan, tmp_path: Path, k
 
 @pytest.mark.faults
 @pytest.mark.parametrize(
-    "labels", [{"a": 1}, [["a"]], [["a", "b"]], [["a", -1]], [["a", 10**12]], [[1, 1]], [["a", True]]]
+    "labels",
+    [
+        [["00000/a.png", [0.0, 1.0]]],  # a vector
+        [["00000/a.png", "a caption"]],
+        {"00000/a.png": 1},
+        [["a"]],
+        [["a", -1]],
+        [["a", 10**12]],
+        [[1, 1]],
+        [["a", True]],
+        "none",
+        3,
+    ],
 )
-def test_damaged_labels_of_stylegans_dataset_tool_are_one_line(
-    make_plan: MakePlan, tmp_path: Path, labels: object
+def test_labels_that_are_no_classes_are_one_line_and_no_labels(
+    make_plan: MakePlan, tmp_path: Path, labels: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_tree(tmp_path / "mine", png_files({"00000/a.png": 1}) | dataset_json(labels))
-    with pytest.raises(UserError, match=r"`labels` of dataset\.json must be pairs"):
-        pack_source(make_plan, path)
+    packed = pack_source(make_plan, path)
+    assert (packed.labels.tolist(), packed.manifest["classes"]) == ([-1], [])
+    assert capsys.readouterr().err.count("the images get no labels") == 1
 
 
 @pytest.mark.faults

@@ -28,7 +28,8 @@ class FolderReader(Reader):
         self._container = open_container(path)
         selection = select_images(self._container)
         if not selection.indices:
-            raise UserError(f"{path}: no images in it; correct `path` of the dataset in params.yaml")
+            found = f" that are read ({selection.formats})" if selection.unread else ""
+            raise UserError(f"{path}: no images{found} in it; correct `path` of the dataset in params.yaml")
         if selection.note():
             logger.info(f"{path}: {selection.note()}")
         names = [PurePosixPath(self._container.names[index]).parts for index in selection.indices]

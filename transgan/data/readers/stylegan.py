@@ -5,11 +5,14 @@ Content: {"labels": [["00000/img00000000.png", 6], ...]}, or {"labels": null} wi
 """
 
 import json
+import logging
 from pathlib import Path
 
 from transgan.data.archives import checks
 from transgan.data.archives.containers import Container
 from transgan.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 NAME = "dataset.json"
 MAX_CLASSES = 100_000
@@ -18,7 +21,8 @@ MAX_CLASSES = 100_000
 def listed_labels(container: Container) -> dict[str, int] | None:
     """Return {image: label} of the dataset.json at the root of a container, None where there is none.
 
-    Empty where it lists no labels. Raises UserError when it is damaged.
+    Empty where it lists no labels, or labels that are no classes (vectors, captions), which one line reports. Raises
+    UserError when it is damaged.
     """
     if NAME not in container.names:
         return None
@@ -33,10 +37,11 @@ def listed_labels(container: Container) -> dict[str, int] | None:
         return None  # of another tool
     labels = listing["labels"] or []
     if not isinstance(labels, list) or not all(_is_label(entry) for entry in labels):
-        raise UserError(
-            f"{container.path}: `labels` of {NAME} must be pairs of a name and a class from 0 to {MAX_CLASSES:,};"
-            " correct or remove it"
+        logger.warning(
+            f"{container.path}: `labels` of {NAME} are not pairs of a name and a class from 0 to {MAX_CLASSES:,}; "
+            "the images get no labels"
         )
+        return {}
     return dict(labels)
 
 
