@@ -1,5 +1,8 @@
 """Declared files are compared with the digests of the state folders."""
 
+import hashlib
+import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from transgan.config import plan as plans
 from transgan.errors import UserError
 from transgan.pipeline.recorded_digests import check_unchanged, looks_unchanged
 from transgan.pipeline.stages import Stage, stage
-from transgan.pipeline.workspace import run_stage
+from transgan.pipeline.workspace import mark_finished, run_stage
 from transgan.utils import files
 
 RUN = "one-cifar10"
@@ -75,6 +78,51 @@ def test_a_result_of_other_data_under_the_same_configuration_is_accepted(finishe
     files.write_bytes(Path("out/small.csv"), before)  # as `dvc checkout` does
     check(finished, "small.csv")
     assert looks_unchanged(plans.load(), finished)
+
+
+@pytest.mark.parametrize("pulled", [True, False])
+def test_another_machines_result_is_named_and_either_is_one_command_away(
+    finished: Stage, pulled: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`dvc pull` brings what another machine computed under the same configuration: dvc.lock has its digest."""
+    path = Path("out/small.csv")
+    files.write_text(path, "fid,of another machine\n")
+    digest = hashlib.md5(path.read_bytes()).hexdigest()
+    if pulled:
+        entry = f"    - path: {path}\n      hash: md5\n      md5: {digest}\n      size: 3\n"
+        Path("dvc.lock").write_text(f"stages:\n  train@x:\n    outs:\n{entry}")
+    what = "is another machine's result .* whole as dvc.lock records it" if pulled else "was changed or damaged"
+    with pytest.raises(UserError, match=rf"out/small\.csv: {what}.* or `mv (\S+) (\S+)` to accept it") as refused:
+        check(finished, "small.csv")
+    assert f"run `transgan train {RUN}` to restore this machine's own" in str(refused.value)
+
+    # Restore this machine's own: what is replaced is named.
+    _run(finished)
+    assert path.read_text() == "fid,00\n"
+    assert "out/small.csv changed or another machine's; replaced by this machine's own" in capsys.readouterr().err
+    _run(finished)
+    assert "replaced" not in capsys.readouterr().err
+
+    # Accept the other one.
+    files.write_text(path, "fid,of another machine\n")
+    commands = re.findall(r"`(mv [^`]+)`", str(refused.value))
+    subprocess.run(commands[0], shell=True, check=True)
+    check(finished, "small.csv")
+    assert looks_unchanged(plans.load(), finished)
+
+
+def test_a_return_to_an_earlier_configuration_replaces_without_a_word(
+    finished: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = replace(finished, fingerprint="f" * 16)
+    folder = plans.load().paths.workspace("train", RUN, other.fingerprint)
+    for name in ("small.csv", "large.bin"):
+        files.write_text(folder / name, "of another configuration")
+        files.link_or_copy(folder / name, Path("out") / name)
+    mark_finished(folder, ("small.csv", "large.bin"))
+    _run(finished)
+    assert Path("out/small.csv").read_text() == "fid,00\n"
+    assert "replaced" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"outputs": []}', None])

@@ -7,16 +7,17 @@ deletes them, they are back in seconds.
 """
 
 import logging
+import shlex
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.pipeline import params_register
-from transgan.pipeline.stages import Stage
+from transgan.pipeline.stages import PROVENANCE, Stage
 from transgan.utils import files, locks
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 FINISHED = "finished.json"
 OUTPUTS, SIZES = "outputs", "sizes"  # its keys: file name -> SHA-256, file name -> bytes
 INGREDIENTS = "ingredients.json"
+
+# Larger files are compared by size where many are looked at, and by digest only where one is used.
+SMALL_BYTES = 2**18
 
 Work = Callable[[Path], Mapping[str, str] | None]
 
@@ -56,9 +60,35 @@ def run_stage(plan: Plan, stage: Stage, work: Work, inputs: Mapping[str, str] | 
             logger.info(f"{title}: has the same data and settings as the pack in {folder}, and uses it")
         else:
             logger.info(f"{title}: already finished ({folder})")
+            _report_replaced(stage, folder, title)
         for name, declared in stage.files.items():
             files.link_or_copy(folder / name, declared)
     return must_work
+
+
+def _report_replaced(stage: Stage, folder: Path, title: str) -> None:
+    """Log which declared outputs no state folder of this machine has, such as those of `dvc pull`, before the stage's
+    own replace them. Large files are not looked at.
+    """
+    small = {
+        path: files.sha256(path)
+        for name, path in stage.files.items()
+        if name != PROVENANCE and path.is_file() and path.stat().st_size <= SMALL_BYTES
+    }
+    known = {digest for record in _finished(folder.parent) for digest in record.values()}
+    if others := [str(path) for path, digest in small.items() if digest not in known]:
+        aside = shlex.join(("mv", str(folder), str(folder.with_name(f"own-{folder.name}"))))
+        logger.warning(
+            f"{title}: {', '.join(others)} changed or another machine's; replaced by this machine's own result; "
+            f"to accept another machine's, run `{aside}` and restore its files"
+        )
+
+
+def _finished(parent: Path) -> Iterator[dict[str, Any]]:
+    """The digests of all finished work in the state folders below `parent`."""
+    for marker in parent.glob(f"*/{FINISHED}"):
+        with suppress(UserError):
+            yield files.read_object(marker, **{OUTPUTS: dict})[OUTPUTS]
 
 
 def locked(folder: Path, title: str, wait: bool = False) -> AbstractContextManager[None]:
@@ -141,7 +171,7 @@ def _log_changes(stage: Stage, folder: Path, ingredients: dict[str, Any]) -> Non
         newest = others[-1]
         changes = _summary(differences(files.read_object(newest, ingredients=dict)["ingredients"], ingredients))
         logger.info(
-            f"{stage.verb} {stage.name}: starting from scratch in {folder.name}; "
+            f"{stage.verb} {stage.name}: works in a new state folder, {folder.name}; "
             f"changed since {newest.parent.name}: {changes}"
         )
 
