@@ -37,7 +37,7 @@ from transgan.commands.options import (
     WindowSide,
 )
 from transgan.errors import UserError
-from transgan.utils.console import configure_logging, say
+from transgan.utils.console import configure_logging, say, say_json
 from transgan.utils.exit_codes import fail, one_line_exit
 
 if TYPE_CHECKING:
@@ -342,8 +342,6 @@ def evaluate(
     params: ParamsFile = None,
 ) -> None:
     """Compute the metrics of a generator or of images with respect to a reference."""
-    import json
-
     plan = _plan(params, scale)
     from transgan.scoring import evaluate as scoring
 
@@ -351,7 +349,10 @@ def evaluate(
     changes = {key: value for key, value in options if value is not None}
     requested = [metric.strip() for metric in metrics.split(",")] if metrics else []
     result = scoring.evaluate(plan, target, reference, protocol, requested, changes)
-    say(json.dumps(result, indent=1) if as_json else scoring.render(result))
+    if as_json:
+        say_json(result)
+    else:
+        say(scoring.render(result))
 
 
 @app.command(rich_help_panel=TOOLS)

@@ -1,5 +1,6 @@
 """Passwords and tokens in addresses and in the environment: nothing that a run prints or writes contains one."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,17 @@ def test_doctor_and_sync_name_the_server_without_its_password(project: Path, tra
     assert "***@127.0.0.1:9" in sync.stderr
     assert "start the server of" in sync.stderr
     assert_no_secret(project, doctor, sync)
+
+
+def test_json_is_the_same_whatever_a_password_is(project: Path, transgan: Transgan) -> None:
+    """A password may equal a key, a number or a part of one; in a text it is hidden."""
+    whole = json.loads(transgan("plan", "--json").stdout)
+    number = next(str(value) for value in whole["runs"][0].values() if isinstance(value, float) and len(str(value)) > 4)
+    passwords = {"MLFLOW_TRACKING_PASSWORD": "total", "MLFLOW_TRACKING_TOKEN": number, "HF_TOKEN": "seconds on one"}
+    hiding = transgan("plan", "--json", **passwords)
+    assert hiding.returncode == 0, hiding.stderr
+    assert json.loads(hiding.stdout) == {**whole, "description": "*** core, for tests"}
+    assert isinstance(json.loads(transgan("data", "--json", **passwords).stdout)["datasets"], list)
 
 
 @pytest.mark.slow

@@ -47,3 +47,38 @@ def test_a_damaged_calibration_is_named(project: Path, calibration: object) -> N
     write(plan.paths.state / "calibration.json", json.dumps({device_name(cpu=True): calibration}))
     with pytest.raises(UserError, match=r"calibration\.json: damaged .* delete it"):
         show_plan.show(plan, as_json=True)
+
+
+@pytest.mark.parametrize("content", ['{"protocols": {"few": {"fid": {"val', "", "[]", '{"fingerprint": 3}'])
+def test_a_damaged_result_names_the_command_that_writes_it(project: Path, content: str) -> None:
+    from transgan.metrics.score_file import read_scores
+    from transgan.pipeline.run_files import read_provenance, read_record
+
+    plan = plans.load()
+    for path in (plan.paths.score(RUN), *(plan.paths.run(RUN) / name for name in ("run.json", "provenance.json"))):
+        write(path, content)
+    for read, verb in ((read_scores, "score"), (read_record, "train"), (read_provenance, "train")):
+        with pytest.raises(UserError, match=rf"damaged .*delete it \(`rm results/\S+`\).* `transgan {verb} {RUN}`"):
+            read(plan, RUN)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_manifest_names_its_dataset(project: Path, content: str) -> None:
+    from transgan.data.pack import Pack
+
+    write(plans.load().paths.data("cifar10") / "manifest.json", content)
+    with pytest.raises(UserError, match=r"manifest\.json: damaged .*`transgan prepare cifar10 --scale tiny` again"):
+        Pack.open(plans.load().paths.data("cifar10"))
+
+
+def test_a_damaged_generator_and_classifier_name_their_commands(project: Path) -> None:
+    from transgan.metrics import digit_classifier
+    from transgan.metrics.generator_files import open_generator
+
+    plan = plans.load()
+    write(plan.paths.run(RUN) / "generator.safetensors", "cut")
+    with pytest.raises(UserError, match=rf"generator\.safetensors: damaged .*; run `transgan train {RUN}`"):
+        open_generator(plan, RUN)
+    write(plan.paths.classifier("digits"), "cut")
+    with pytest.raises(UserError, match=r"digits\.safetensors: damaged .*`transgan classifier digits --scale tiny`"):
+        digit_classifier.load(plan.paths.classifier("digits"))

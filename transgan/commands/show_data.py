@@ -13,7 +13,7 @@ from transgan.data.sources.local_files import manual_download_message
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 from transgan.utils import files
-from transgan.utils.console import table_console
+from transgan.utils.console import say_json, table_console
 
 OWN_TERMS = {
     "digits": "CC BY 4.0 (UCI, Alpaydin and Kaynak 1998); comes with scikit-learn",
@@ -35,7 +35,7 @@ def show(plan: Plan, as_json: bool = False) -> None:
     """Print `status` as a table, or as JSON: an object whose `datasets` is a list."""
     rows = status(plan)
     if as_json:
-        print(files.dumps({"datasets": rows}), end="")
+        say_json({"datasets": rows})
         return
     table = Table(
         "dataset",

@@ -4,7 +4,6 @@ Costs are counted on the real networks (transgan.cost.estimate). The counts of t
 repository (transgan.cost.counts), those of other runs in state/.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from transgan.errors import UserError
 from transgan.hardware.info import device_bytes
 from transgan.pipeline.freshness import embedded_metadata, freshness
 from transgan.pipeline.stages import stages
-from transgan.utils.console import table_console
+from transgan.utils.console import say_json, table_console
 from transgan.utils.units import GIB, plain_number, short_number
 
 WIDTH = 150  # of the printed tables where the output is not a terminal
@@ -86,7 +85,7 @@ def show(
     if asked is not None:
         content["schedule"] = show_schedule.of(plan, scheduled, asked)
     if as_json:
-        print(json.dumps(content, indent=1))
+        say_json(content)
     elif asked is not None:
         show_schedule.show(table_console(), content)
     else:

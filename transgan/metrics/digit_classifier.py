@@ -1,6 +1,7 @@
 """The digit classifier, which replaces Inception at the demo scale: network, training and loading."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def load(path: Path) -> DigitNet:
     scoring/classifier.py).
     """
     if not path.exists():
-        raise UserError(f"{path}: no such file; create it with `transgan classifier`")
+        raise UserError(f"{path}: no such file; create it with `{_command(path)}`")
     try:
         with safe_open(path, "pt") as file:
             metadata = json.loads((file.metadata() or {}).get("transgan", "{}"))
@@ -129,8 +130,14 @@ def load(path: Path) -> DigitNet:
 def _damaged(path: Path, reason: object) -> UserError:
     return UserError(
         f"{path}: damaged ({' '.join(str(reason).split())[:200]});"
-        " delete it and create it again with `transgan classifier`"
+        f" delete it and create it again with `{_command(path)}`"
     )
+
+
+def _command(path: Path) -> str:
+    """The command that writes the classifier in results/<scale>/classifiers/<name>.safetensors."""
+    scale = ("--scale", path.parent.parent.name) if path.parent.name == "classifiers" else ()
+    return shlex.join(("transgan", "classifier", path.stem, *scale))
 
 
 def _shift(images: Tensor, shifts: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transgan.config.plan import Plan
+from transgan.errors import UserError
 from transgan.pipeline.run_files import check_trained
 
 if TYPE_CHECKING:
@@ -25,11 +26,19 @@ def open_generator(plan: Plan, target: str) -> "GeneratorNetwork | None":
     """The generator of a run of the plan, or in a generator file; None if `target` names neither. See `load`."""
     path = Path(target)
     if target in plan.runs and not path.exists():
-        generator = plan.paths.run(target) / "generator.safetensors"
-        if generator.exists():
-            check_trained(plan, target, generator)
-        return load(generator)
+        return load_trained(plan, target)
     return load(path) if path.suffix in SUFFIXES else None
+
+
+def load_trained(plan: Plan, run: str) -> "GeneratorNetwork":
+    """The generator of a run. Raises UserError, which names the command to type, when it is missing or damaged."""
+    path = plan.paths.run(run) / "generator.safetensors"
+    if path.exists():
+        check_trained(plan, run, path)
+    try:
+        return load(path)
+    except UserError as error:
+        raise UserError(f"{error}; run `{plan.command('train', run)}`") from error
 
 
 def load(path: Path) -> "GeneratorNetwork":

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from transgan.config.plan import Plan
-from transgan.errors import UserError
 from transgan.pipeline.recorded_digests import check_unchanged
 from transgan.utils import files
 
@@ -33,12 +32,12 @@ def read_scores(plan: Plan, run: str) -> dict[str, Any] | None:
     path: Path = plan.paths.score(run)
     if not path.exists():
         return None
-    content: dict[str, Any] = files.read_json(path)
+    content: dict[str, Any] = files.read_json(path, plan.command("score", run))
     try:
         _Scores.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}".removeprefix(": ")
-        raise UserError(f"{path}: damaged ({what}); delete it and run `{plan.command('score', run)}` again") from None
+        raise files.damaged_json(path, what, plan.command("score", run)) from None
     check_unchanged(plan, "score", run, path, content["fingerprint"])
     return content

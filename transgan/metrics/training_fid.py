@@ -47,7 +47,8 @@ def measured(plan: Plan, run: Run) -> list[Point]:
         with path.open(newline="", encoding="utf-8") as file:
             return [(int(row["images"]), float(row["fid"])) for row in csv.DictReader(file)]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it, training writes it again") from error
+        command = plan.command("train", run.name)
+        raise UserError(f"{path}: damaged ({error}); delete it and run `{command}` to write it again") from error
 
 
 def measured_in(path: Path) -> list[Point]:

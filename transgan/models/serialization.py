@@ -83,9 +83,9 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], str]:
             metadata = (file.metadata() or {}).get(METADATA_KEY)
             state = {key: file.get_tensor(key) for key in list(file.keys())}
     except FileNotFoundError:
-        raise UserError(f"{path}: not there; train the run first, or name another file") from None
+        raise UserError(f"{path}: not there; name another file, or train the run that writes it") from None
     except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(f"{path}: damaged or not a safetensors file ({error}); save it again") from error
+        raise UserError(f"{path}: damaged or not a safetensors file ({error}); delete it and write it again") from error
     if metadata is None:
         raise UserError(
             f"{path}: not a generator saved by this project (no metadata key {METADATA_KEY!r}); "

@@ -64,11 +64,12 @@ def _read(plan: Plan, run: str, name: str, model: type[BaseModel]) -> dict[str, 
     path = plan.paths.run(run) / name
     if not path.exists():
         return None
-    content = files.read_object(path)
+    content = files.read_object(path, plan.command("train", run))
     try:
         model.model_validate(content, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        raise files.damaged_json(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise files.damaged_json(path, reason, plan.command("train", run)) from None
     check_trained(plan, run, path)
     return content

@@ -36,7 +36,8 @@ def train(plan: Plan, name: str) -> None:
     data = plan.paths.data(config.dataset)
     if needed:
         require(plan, "prepare", config.dataset, data / MANIFEST, "prepare", config.dataset)
-    inputs = {"data": files.read_object(data / MANIFEST, sha256=str)["sha256"]} if needed else {}
+    prepare = plan.command("prepare", config.dataset)
+    inputs = {"data": files.read_object(data / MANIFEST, prepare, sha256=str)["sha256"]} if needed else {}
 
     def work(folder: Path) -> None:
         from safetensors.torch import save

@@ -52,7 +52,7 @@ def compute(plan: Plan, key: ReferenceKey) -> None:
         )
     data = plan.paths.data(key.dataset)
     require(plan, "prepare", key.dataset, data / MANIFEST, "prepare", key.dataset)
-    manifest = files.read_object(data / MANIFEST, sha256=str, resolution=int)
+    manifest = files.read_object(data / MANIFEST, plan.command("prepare", key.dataset), sha256=str, resolution=int)
     weights_file, weights_digest = weights.locate(plan, protocol)
 
     def work(folder: Path) -> None:

@@ -41,8 +41,9 @@ def score(plan: Plan, run_name: str) -> None:
         check_trained(plan, run_name, trained / "generator.safetensors")
 
     def work(folder: Path) -> None:
-        history = files.read_object(trained / "run.json", fingerprint=str, images=int, data=str)
-        generator = generator_files.load(trained / "generator.safetensors")
+        train = plan.command("train", run_name)
+        history = files.read_object(trained / "run.json", train, fingerprint=str, images=int, data=str)
+        generator = generator_files.load_trained(plan, run_name)
         scores = _scores(plan, run, generator, weights_file, weights_digest, f"score {run_name}")
         content = {
             "run": run_name,

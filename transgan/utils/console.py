@@ -6,6 +6,7 @@ which is the default of Python's logging.
 """
 
 import io
+import json
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from transgan.utils.escape import terminal
+from transgan.utils.secrets import mask_values, write_exactly
 from transgan.utils.units import duration
 
 if TYPE_CHECKING:
@@ -78,6 +80,14 @@ def configure_logging() -> None:
 def say(text: str) -> None:
     """Print `text`, the result of a tool, on standard output."""
     print(terminal(text))
+
+
+def say_json(value: Any) -> None:
+    """Print `value` on standard output as JSON, with credentials masked in its text and nowhere else.
+
+    What masks the stream would also change a key or a number that equals a short password.
+    """
+    write_exactly(sys.stdout, json.dumps(mask_values(value), indent=1) + "\n")
 
 
 def table_console(width: int = 100, stderr: bool = False) -> "Console":

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -105,34 +106,39 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) 
     write_text(path, buffer.getvalue())
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON. Raises UserError naming the file if it is missing, damaged or a folder."""
+def read_json(path: Path, command: str | None = None) -> Any:
+    """Read JSON. Raises UserError naming the file if it is missing, damaged or a folder.
+
+    `command` is the one that writes the file; None: the one that reads it writes it again.
+    """
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{path}: not there; run the stage that writes it first") from None
+        raise UserError(f"{path}: not there; {f'run `{command}` first' if command else 'name another file'}") from None
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror or error}); remove it or fix its permissions"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise damaged_json(path, str(error)) from error
+        raise damaged_json(path, str(error), command) from error
 
 
-def read_object(path: Path, **types: type) -> dict[str, Any]:
+def read_object(path: Path, command: str | None = None, /, **types: type) -> dict[str, Any]:
     """Read a JSON object whose keys `types` are there and of these types. Raises UserError as `read_json` does."""
-    content = read_json(path)
+    content = read_json(path, command)
     if not isinstance(content, dict):
-        raise damaged_json(path, f"a JSON {type(content).__name__} where an object is expected")
+        raise damaged_json(path, f"a JSON {type(content).__name__} where an object is expected", command)
     for key, kind in types.items():
         if not isinstance(content.get(key), kind):
-            raise damaged_json(path, f"its {key} is no {kind.__name__}" if key in content else f"it has no {key}")
+            reason = f"its {key} is no {kind.__name__}" if key in content else f"it has no {key}"
+            raise damaged_json(path, reason, command)
     return content
 
 
-def damaged_json(path: Path, reason: str) -> UserError:
-    """Return the error to raise for a JSON file of this project that is damaged."""
-    return UserError(f"{path}: damaged ({reason}); delete it and run the stage that writes it again")
+def damaged_json(path: Path, reason: str, command: str | None) -> UserError:
+    """Return the error to raise for a JSON file of this project that is damaged; `command` is that of `read_json`."""
+    again = f"run `{command}` again" if command else "run the same command again"
+    return UserError(f"{path}: damaged ({reason}); delete it (`rm {shlex.quote(str(path))}`), then {again}")
 
 
 def sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from typing import TextIO
+from typing import Any, TextIO
 from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
@@ -64,6 +64,18 @@ def mask(text: str) -> str:
     return _ASSIGNED.sub(rf"\g<name>\g<quote>{MASK}", text)
 
 
+def mask_values(value: Any) -> Any:
+    """JSON-compatible data with credentials masked in its text. Keys, numbers and the structure stay as they are."""
+    match value:
+        case str():
+            return mask(value)
+        case dict():
+            return {key: mask_values(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [mask_values(inner) for inner in value]
+    return value
+
+
 def learn(address: str) -> None:
     """Hide the credentials of an address from now on, also where a message has only a part of it."""
     _learned.update(_credentials(address))
@@ -78,6 +90,14 @@ class _MaskedStream(io.TextIOWrapper):
     def write(self, text: str) -> int:
         super().write(mask(text))
         return len(text)
+
+
+def write_exactly(stream: TextIO, text: str) -> None:
+    """Write `text`, in which credentials are masked already, also where the stream would mask it again."""
+    if isinstance(stream, _MaskedStream):
+        io.TextIOWrapper.write(stream, text)
+    else:
+        stream.write(text)
 
 
 def _masked(stream: TextIO) -> TextIO:
