@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # With this variable, each of a hundred short processes would compile all its imports again, which takes ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup reproduce test test-fast test-faults lint format generate restore verify bench docs clean
+.PHONY: help setup reproduce test test-fast test-faults test-newest lint format generate restore verify bench docs clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,14 @@ test-fast: $(STAMP) ## All but the slow tests
 
 test-faults: $(STAMP) ## Awkward input, failing machines and hostile files, as users meet them
 	pytest -q -n 2 --dist loadfile -m faults
+
+NEWEST := .venv-newest
+test-newest: $(STAMP) ## The fast tests with the newest releases that pyproject.toml allows (BEYOND=1: with any), in .venv-newest
+	"$(PYTHON)" -m venv --clear $(NEWEST)
+	$(BIN)/python -m tests.dependencies > $(NEWEST)/unbounded.txt
+	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python $(if $(BEYOND),--override $(NEWEST)/unbounded.txt) -e . --group dev
+	$(BIN)/uv pip list --python $(NEWEST)/bin/python --outdated
+	PATH="$(CURDIR)/$(NEWEST)/bin:$$PATH" $(NEWEST)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 lint: $(STAMP) ## ruff, mypy --strict, snakefmt, and the directions of imports
 	ruff check .

@@ -17,7 +17,6 @@ from time import perf_counter, process_time
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from transgan.config import plan
 from transgan.cost.estimate import Counter
@@ -26,6 +25,7 @@ from transgan.hardware.info import device_bytes
 from transgan.models import build_generator, double_backward
 from transgan.schema.model import TransformerGenerator
 from transgan.utils import files
+from transgan.utils.torch_private import FakeTensorMode
 
 MODEL = "church256"
 ROUNDS = 3

@@ -16,8 +16,6 @@ from typing import Any
 import torch
 from performance_page import PAGE, page
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from transgan.config import plan as plans
@@ -31,6 +29,7 @@ from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils import files
+from transgan.utils.torch_private import FakeTensorMode, tree_leaves
 from transgan.utils.units import GIB
 
 RESULTS = Path(__file__).parent / "results"

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-import torch._dynamo  # optimizers import it when they are built: seconds in each part, if not before it is forked
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 from train_step import ProductStep, peak_memory
@@ -18,6 +17,9 @@ from transgan.config.plan import Run
 from transgan.cost import counts
 from transgan.hardware.device import set_precision
 from transgan.schema import RecipeConfig
+from transgan.utils.torch_private import load_dynamo
+
+load_dynamo()  # seconds in each part of the session, if not before it is forked
 
 ITERATIONS, DRY_ITERATIONS = 5, 1
 KERNELS = 25  # listed of a profile

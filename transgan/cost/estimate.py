@@ -14,9 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -29,6 +26,7 @@ from transgan.training.distributed.process_group import ProcessGroup
 from transgan.training.random_inputs import RandomInputs
 from transgan.training.step import Trainer
 from transgan.utils.random import RandomStreams
+from transgan.utils.torch_private import FakeTensorMode, TorchDispatchMode, tree_leaves
 from transgan.utils.units import GIB
 
 

@@ -10,7 +10,8 @@ import socket
 from pathlib import Path
 from typing import TextIO
 
-MARKS = Path(".snakemake/locks")
+from transgan.pipeline.snakemake_internals import LOCKS
+
 RUNNING = Path(".snakemake/transgan-running")  # held as long as a Snakemake runs; contains the names of its hosts
 
 _held: list[TextIO] = []  # until the process ends
@@ -34,10 +35,10 @@ def remove_stale_lock() -> bool:
             alone = False
         file.seek(0)
         hosts = set(file.read().split())
-        stale = alone and hosts == {host} and any(MARKS.glob("*.lock"))
+        stale = alone and hosts == {host} and any(LOCKS.glob("*.lock"))
         if stale:
-            shutil.rmtree(MARKS)
-        if alone and not any(MARKS.glob("*.lock")):
+            shutil.rmtree(LOCKS)
+        if alone and not any(LOCKS.glob("*.lock")):
             file.truncate(0)
             hosts = set()
         if host not in hosts:

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from transgan.schema.recipe import EmaConfig
+from transgan.utils import torch_private
 
 
 def ema_beta(config: EmaConfig, batch: int, n_critic: int, images: int) -> float:
@@ -25,7 +26,7 @@ def ema_beta(config: EmaConfig, batch: int, n_critic: int, images: int) -> float
 @torch.no_grad()
 def update_ema(ema: nn.Module, module: nn.Module, beta: float) -> None:
     """ema <- beta * ema + (1 - beta) * module, for parameters; buffers are copied."""
-    torch._foreach_lerp_(list(ema.parameters()), list(module.parameters()), 1 - beta)
+    torch_private.lerp_(list(ema.parameters()), list(module.parameters()), 1 - beta)
     buffers = list(ema.buffers())
     if buffers:
-        torch._foreach_copy_(buffers, list(module.buffers()))
+        torch_private.copy_(buffers, list(module.buffers()))

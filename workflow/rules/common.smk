@@ -6,10 +6,10 @@
 import shlex
 
 from snakemake.logging import logger
-from snakemake.resources import Resource
 
 from transgan.config import plan as plans
 from transgan.pipeline.snakemake_inputs import config_files, gpu_count
+from transgan.pipeline.snakemake_internals import is_main_process, limit_gpu_jobs
 from transgan.pipeline.snakemake_lock import remove_stale_lock
 
 try:
@@ -22,7 +22,7 @@ try:
 except UserError as error:
     raise WorkflowError(mask(str(error)))
 
-if workflow.is_main_process and remove_stale_lock():
+if is_main_process(workflow) and remove_stale_lock():
     logger.warning("Removed the lock of a Snakemake that was killed.")
 
 # The `transgan` script next to the Python that runs Snakemake, so that the environment need not be activated; and
@@ -37,13 +37,7 @@ shell.prefix(
     "keep() {{ trap '' INT TERM; exec tee \"$1\"; }}; "
 )
 
-# By default, as many GPU jobs run at once as this machine has GPUs. `--resources gpu=N` overrides this without a check,
-# because a cluster's GPUs are not on the node that submits the jobs.
-GPUS = gpu_count(PLAN)
-if "gpu" in workflow.global_resources:
-    GPUS = workflow.global_resources["gpu"].value
-else:
-    workflow.global_resources["gpu"] = Resource("gpu", max(GPUS, 1))
+GPUS = limit_gpu_jobs(workflow, gpu_count(PLAN))
 
 TABLES_AND_FIGURES = [
     path

@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from transgan.utils import torch_private
+
 # How long a process waits for another one. The main process alone writes checkpoints and scores snapshots, while the
 # others wait. If a process has died, launch.py and torchrun end the others much earlier.
 TIMEOUT = timedelta(hours=6)
@@ -43,7 +45,7 @@ class ProcessGroup:
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(flat)
         sums = torch.split(flat, [tensor.numel() for tensor in tensors])
-        torch._foreach_copy_(tensors, [part.view_as(tensor) for part, tensor in zip(sums, tensors, strict=True)])
+        torch_private.copy_(tensors, [part.view_as(tensor) for part, tensor in zip(sums, tensors, strict=True)])
 
     def all_gather_rows(self, local: Tensor) -> Tensor:
         """The rows of all processes, concatenated in the order of ranks."""

@@ -1,0 +1,35 @@
+"""What this project uses of Snakemake beyond its documented interfaces. Tested with the release named in `TESTED`.
+
+The rules and the Snakefile call these functions with Snakemake's object `workflow`. tests/workflow/dags.py has the
+private calls of the tests.
+"""
+
+from pathlib import Path
+from typing import Any
+
+TESTED = "9.27"
+
+LOCKS = Path(".snakemake/locks")  # a file for each set of paths that a Snakemake works on; they name no process
+
+
+def named_params_file(workflow: Any) -> Path | None:
+    """The file of `--configfile`, if the command line has one."""
+    return next(map(Path, workflow.overwrite_configfiles or ()), None)
+
+
+def is_main_process(workflow: Any) -> bool:
+    """Whether this is the Snakemake that a user has started, and not one that it has started for a job."""
+    return bool(workflow.is_main_process)
+
+
+def limit_gpu_jobs(workflow: Any, here: int) -> int:
+    """Let as many GPU jobs run at once as this machine has GPUs, `here`, unless `--resources gpu=N` says otherwise.
+
+    Returns the number that counts. N is not checked: a cluster's GPUs are not on the node that submits the jobs.
+    """
+    from snakemake.resources import Resource
+
+    if "gpu" in workflow.global_resources:
+        return int(workflow.global_resources["gpu"].value)
+    workflow.global_resources["gpu"] = Resource("gpu", max(here, 1))
+    return here
