@@ -71,7 +71,7 @@ def test_divergence_is_exit_3(
 ) -> None:
     from transgan.training import train
 
-    def diverge(plan: object, run: str) -> None:
+    def diverge(plan: object, run: str, *_: object) -> None:
         raise Diverged(f"train {run}: d_loss is not finite after 640 images;\nlast good checkpoint kept")
 
     monkeypatch.setattr(train, "train", diverge)
@@ -83,7 +83,7 @@ def test_divergence_is_exit_3(
 def test_a_bug_shows_its_traceback(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transgan.training import train
 
-    def bug(plan: object, run: str) -> None:
+    def bug(plan: object, run: str, *_: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(train, "train", bug)

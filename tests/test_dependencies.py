@@ -1,4 +1,4 @@
-"""Bounds of dependencies; private interfaces of others are used in one module each, and the release is that of uv.lock."""
+"""Bounds of dependencies; private interfaces of others are used in one module each, tested with a named release."""
 
 import ast
 import subprocess
