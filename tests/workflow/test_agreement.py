@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from transgan.pipeline import dvc_yaml
 from transgan.pipeline.stages import Stage, stages
 
 from ..conftest import ROOT, TINY
+from .conftest import make_project
 from .dags import Seen, dvc_stages, snakemake_stages
 
 NAMES = ("dataset", "model", "recipe", "protocol")  # keys of a run; no other word is a name of the same kind
@@ -25,7 +27,7 @@ NAMES = ("dataset", "model", "recipe", "protocol")  # keys of a run; no other wo
 def expected(plan: Plan) -> dict[frozenset[str], Seen]:
     return {
         frozenset(map(str, stage.outputs)): Seen(
-            command=f"{stage.command} --scale {plan.scale_name}",
+            command=stage.command,
             inputs=frozenset(map(str, stage.inputs)),
             outputs=frozenset(map(str, stage.outputs)),
             parameters=frozenset(stage.parameters),
@@ -214,3 +216,36 @@ def _has(layer: Any, keys: list[str]) -> bool:
             return False
         layer = layer[key]
     return True
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_dvc_runs_no_text_of_params_yaml(tmp_path: Path) -> None:
+    """DVC does not quote what it interpolates into a command, and reads params.yaml before this project checks it."""
+    project = make_project(tmp_path / "project")
+    text = (project.root / "params.yaml").read_text()
+    for changes, stage in (
+        (
+            [
+                ("cifar10: *digits", "$(touch pwned): *digits"),
+                ("digits: {}, cifar10: {}", "digits: {}, $(touch pwned): {}"),
+            ],
+            "fetch@$(touch pwned)",
+        ),
+        ([("scale: tiny", "scale: $(touch pwned)"), ("  tiny:\n", "  $(touch pwned):\n")], "fetch@digits"),
+    ):
+        for old, new in changes:
+            project.edit(old, new)
+        project.run("dvc", "repro", "--single-item", stage, check=False)
+        assert not (project.root / "pwned").exists(), stage
+        (project.root / "params.yaml").write_text(text)
+
+
+def test_no_command_of_dvc_contains_a_parameter() -> None:
+    """Only names that `make generate` has checked: those of `foreach`."""
+    content = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    names = {name for entry in content["vars"] for name in entry}
+    for stage in content["stages"].values():
+        command, each = stage.get("do", stage)["cmd"], stage.get("foreach", "")
+        assert not each or each.removeprefix("${").removesuffix("}") in names
+        assert set(re.findall(r"\$\{[^}]*\}", command)) <= {"${key}", "${item}"}

@@ -1,11 +1,15 @@
 """Writes the generated part of dvc.yaml: `python -m transgan.pipeline.dvc_yaml`, which `make generate` calls.
 
 DVC cannot interpolate stages whose inputs depend on lists in params.yaml, so these stages are written out. It cannot
-leave entries out of a `foreach` either, so the scheduled runs are written out as `vars`. Run it again after an edit of
-`scale`, of a list, or of a run's names.
+leave entries out of a `foreach` either, so the scheduled runs are written out as `vars`; and as its commands go to a
+shell unquoted, so are the names of datasets and classifiers, which are checked here. Run it again after an edit of
+`scale`, of a list, or of a name.
 """
 
+import re
 from pathlib import Path
+
+import yaml
 
 from transgan.config.plan import Plan, load
 from transgan.pipeline.stages import Stage, stages
@@ -29,8 +33,14 @@ def render(text: str) -> str:
 
 
 def _vars(plan: Plan) -> str:
-    """The entries of `foreach` for the stages train and score: run -> the names it refers to."""
-    lines = ["vars:", "  - scheduled_runs:"]
+    """The entries of `foreach`: names of datasets; classifier -> its dataset; run -> the names it refers to."""
+    classifiers = ", ".join(f"{_word(name)}: {_word(config.dataset)}" for name, config in plan.classifiers.items())
+    lines = [
+        "vars:",
+        f"  - dataset_names: [{', '.join(map(_word, plan.datasets))}]",
+        f"  - classifier_datasets: {{{classifiers}}}",
+        "  - scheduled_runs:",
+    ]
     for name, run in plan.scheduled_runs.items():
         names = {
             "dataset": run.dataset_name,
@@ -38,8 +48,13 @@ def _vars(plan: Plan) -> str:
             "recipe": run.recipe_name,
             "protocol": run.protocol_name,
         }
-        lines.append(f"      {name}: {{{', '.join(f'{key}: {value}' for key, value in names.items())}}}")
+        lines.append(f"      {_word(name)}: {{{', '.join(f'{key}: {_word(value)}' for key, value in names.items())}}}")
     return "\n".join(lines) + "\n"
+
+
+def _word(name: str) -> str:
+    """A name as YAML text: quoted where YAML would read a number or a truth value."""
+    return name if re.fullmatch("[a-z][a-z0-9-]{5,}", name) or yaml.safe_load(name) == name else f'"{name}"'
 
 
 def _stage(scale: str, stage: Stage) -> str:
@@ -49,7 +64,7 @@ def _stage(scale: str, stage: Stage) -> str:
     others = tuple(path for path in stage.outputs if path not in plots)
     lines = [
         f"  {stage.verb}-{stage.name}:",
-        f"    cmd: {stage.command} --scale ${{scale}}",
+        f"    cmd: {stage.command}",
     ]
     for key, values in (("deps", stage.inputs), ("params", stage.parameters), ("outs", others), ("plots", plots)):
         if values:  # DVC refuses an empty list, and a table that only quotes the paper depends on no run
