@@ -39,8 +39,8 @@ test: $(STAMP) ## All tests, slow ones included, and the linters
 test-fast: $(STAMP) ## All but the slow tests
 	pytest -q -n 2 --dist loadfile -m "not slow"
 
-test-faults: $(STAMP) ## Awkward input, failing machines and hostile files, as users meet them
-	pytest -q -n 2 --dist loadfile -m faults
+test-faults: $(STAMP) ## Every fault that is tested, counted: kills of stages, damaged files, bad inputs, secrets
+	FAULTS=all pytest -q -n 2 --dist loadfile -m faults
 
 NEWEST := .venv-newest
 test-newest: $(STAMP) ## The fast tests with the newest releases that pyproject.toml allows (BEYOND=1: with any), in .venv-newest

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.faults.counts import count, pytest_runtest_logreport, pytest_terminal_summary
 from transgan.utils.console import configure_logging
+
+__all__ = ["count", "pytest_runtest_logreport", "pytest_terminal_summary"]
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.data.http_server import serving
+from tests.faults import counts
 from tests.faults.conftest import Transgan, environment
 from transgan.config import plan as plans
 
@@ -38,15 +41,29 @@ def with_mirror(project: Path, mirror: str) -> None:
     (project / "params.yaml").write_text(yaml.safe_dump(content))
 
 
+searched: Counter[bool] = Counter()  # messages and files with a secret and without
+
+
+@pytest.fixture(autouse=True)
+def count_searched(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Report what `assert_no_secret` has searched to `make test-faults`."""
+    searched.clear()
+    yield
+    if searched:
+        request.node.user_properties.append((counts.SECRETS, [searched[False], searched.total()]))
+
+
 def assert_no_secret(project: Path, *ended: "subprocess.CompletedProcess[str]") -> None:
     """Neither output nor any file but params.yaml, the user's own, has a secret."""
-    for done in ended:
-        for secret in SECRETS:
-            assert secret.decode() not in done.stdout + done.stderr, done.stdout + done.stderr
+    texts: dict[str, bytes] = {}
+    for number, done in enumerate(ended):
+        texts[f"message {number}"] = (done.stdout + done.stderr).encode()
     for path in project.rglob("*"):
         if path.is_file() and path != project / "params.yaml":
-            content = path.read_bytes()
-            assert not [secret for secret in SECRETS if secret in content], path
+            texts[str(path)] = path.read_bytes()
+    found = {where for where, content in texts.items() if any(secret in content for secret in SECRETS)}
+    searched.update(where in found for where in texts)
+    assert not found, [texts[where] for where in found if where.startswith("message")]
 
 
 def test_doctor_and_sync_name_the_server_without_its_password(project: Path, transgan: Transgan) -> None:
