@@ -25,6 +25,11 @@ def test_snakemakes_own_messages(message: str, expected: str) -> None:
     assert re.search(r"`[^`]+`", advice(message))
 
 
+def test_what_follows_a_failed_job_needs_no_advice() -> None:
+    assert advice("Exiting because a job execution failed. Look above for error messages") == ""
+    assert "resumes" in advice("Cancelling snakemake on user request.")
+
+
 def test_this_projects_messages_stay_as_they_are() -> None:
     assert advice("WorkflowError in file Snakefile, line 23:\nparams.yaml: recipes.x.lr: ...; write 1.0e-4") == ""
 
