@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from transgan.schema import RecipeConfig
+from transgan.utils import torch_private
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +198,7 @@ class StepGraphs:
 
         def keep() -> None:
             if new:
-                torch._foreach_copy_([self._gradients[p] for p in new], [p.grad for p in new if p.grad is not None])
+                torch_private.copy_([self._gradients[p] for p in new], [p.grad for p in new if p.grad is not None])
 
         def recorded() -> Tensor:
             output = once()
@@ -209,7 +210,7 @@ class StepGraphs:
         return _Graph(copies, output, exist, replay)
 
     def _replay(self, graph: _Graph, inputs: tuple[Any, ...]) -> Tensor:
-        torch._foreach_copy_(list(_tensors(graph.inputs)), list(_tensors(inputs)))
+        torch_private.copy_(list(_tensors(graph.inputs)), list(_tensors(inputs)))
         self._to_fixed_places(parameter for parameter in self._all_parameters if parameter.grad is not None)
         graph.replay()
         for parameter, exists in zip(self._all_parameters, graph.gradients, strict=True):
