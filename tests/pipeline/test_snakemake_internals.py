@@ -50,3 +50,11 @@ def test_the_command_line_sets_the_limit(workflow: Any) -> None:
 
     workflow.global_resources["gpu"] = Resource("gpu", 8)
     assert internals.limit_gpu_jobs(workflow, 0) == 8, RELEASE
+
+
+def test_a_number_for_all_jobs(workflow: Any) -> None:
+    from snakemake.resources import Resource
+
+    assert internals.global_resource(workflow, "max_runtime") is None, RELEASE
+    workflow.global_resources["max_runtime"] = Resource("max_runtime", 90)
+    assert internals.global_resource(workflow, "max_runtime") == 90, RELEASE

@@ -77,6 +77,11 @@ def write(plan: Plan, run: Run, rehearsal: Rehearsal, device: str) -> None:
         files.write_json(path(plan), {**content, device: {**others, run.name: asdict(rehearsal)}})
 
 
+def devices(plan: Plan) -> list[str]:
+    """Names of the devices on which runs of a scale were rehearsed."""
+    return list(embedded_metadata(path(plan)))
+
+
 def read(plan: Plan, run: Run, device: str | None = None) -> Rehearsal | None:
     """The rehearsal of a run as it now is, on `device` or this machine's; None without one."""
     name = device or device_name(cpu=plan.params.execution.device == "cpu")

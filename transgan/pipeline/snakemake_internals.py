@@ -25,11 +25,19 @@ def is_main_process(workflow: Any) -> bool:
 def limit_gpu_jobs(workflow: Any, here: int) -> int:
     """Let as many GPU jobs run at once as this machine has GPUs, `here`, unless `--resources gpu=N` says otherwise.
 
-    Returns the number that counts. N is not checked: a cluster's GPUs are not on the node that submits the jobs.
+    Returns the number that counts. N is not checked: a cluster's GPUs are not on the node that submits the jobs. The
+    Snakemake inside of a job is not limited: a run on several nodes has more GPUs than it sees.
     """
     from snakemake.resources import Resource
 
-    if "gpu" in workflow.global_resources:
-        return int(workflow.global_resources["gpu"].value)
-    workflow.global_resources["gpu"] = Resource("gpu", max(here, 1))
+    limit = global_resource(workflow, "gpu")
+    if limit is not None:
+        return limit
+    if is_main_process(workflow):
+        workflow.global_resources["gpu"] = Resource("gpu", max(here, 1))
     return here
+
+
+def global_resource(workflow: Any, name: str) -> int | None:
+    """The number that `--resources` or a profile gives for all jobs together; None without one."""
+    return int(workflow.global_resources[name].value) if name in workflow.global_resources else None

@@ -41,6 +41,8 @@ ROUTINE = (
     "Finished jobid: ",
     "Complete log",
     "Elapsed time: ",
+    "SLURM run ID: ",
+    "Cleaning up SLURM log files",
 )
 HIDDEN = (
     LogEvent.SHELLCMD,

@@ -1,19 +1,23 @@
 """The stage `train`: publishes a finished run at once; otherwise trains it, starting from its newest checkpoint.
 
-One process trains alone, or starts one process per device of the recipe, or is one of those that torchrun has started.
+One process trains alone, or starts one process per device of the recipe, or is one of those that torchrun or srun has
+started.
 Torch is imported only if there is something to train.
 """
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from transgan.config.paths import MANIFEST
 from transgan.config.plan import Plan
+from transgan.errors import Diverged, UserError
 from transgan.pipeline.freshness import require, require_reference
 from transgan.pipeline.stages import stage
 from transgan.pipeline.workspace import Work, run_stage
 from transgan.training import extension
+from transgan.training.distributed import slurm_step
 from transgan.utils import files
 
 NOTHING_TO_DO, TRAIN = 1, 2  # the main process's message to the others under torchrun
@@ -25,8 +29,14 @@ def train(plan: Plan, run_name: str, extend: bool = False) -> None:
     With `extend`, training that has no checkpoint yet continues from the last one of a run that differs in its length
     only. Raises UserError for a mistake of the user's, Diverged if training diverges, and Stopped after a stop signal.
     """
+    slurm_step.meet()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        _train_under_torchrun(plan, run_name, extend)
+        try:
+            _train_under_torchrun(plan, run_name, extend)
+        except (UserError, Diverged) as error:
+            if os.environ["RANK"] == "0":
+                raise
+            sys.exit(error.exit_code)  # the first process says why
         return
 
     def work(folder: Path) -> None:
@@ -42,7 +52,7 @@ def train(plan: Plan, run_name: str, extend: bool = False) -> None:
 
 
 def _train_under_torchrun(plan: Plan, run_name: str, extend: bool) -> None:
-    """Train as one of the processes that torchrun has started. The main process runs the stage; the others join it."""
+    """Train as one of the processes of torchrun or srun. The main process runs the stage; the others join it."""
     from transgan.training.distributed.launch import device_type
     from transgan.training.distributed.process_group import init_process_group
     from transgan.training.loop import TrainingLoop

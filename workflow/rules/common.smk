@@ -3,13 +3,20 @@
 # A result is up to date if it carries the plan's fingerprint. File times do not decide, because DVC, git and copying
 # change them. If a result is up to date, its inputs from other rules are marked `ancient`. If it is not, the stage's
 # config file is touched, so that it is newer than the outputs and the stage runs again.
+import os
 import shlex
 
 from snakemake.logging import logger
 
 from transgan.config import plan as plans
+from transgan.cost import job_resources
 from transgan.pipeline.snakemake_inputs import config_files, gpu_count
-from transgan.pipeline.snakemake_internals import is_main_process, limit_gpu_jobs
+from transgan.pipeline.slurm_jobs import EXIT_CODES
+from transgan.pipeline.snakemake_internals import (
+    global_resource,
+    is_main_process,
+    limit_gpu_jobs,
+)
 from transgan.pipeline.snakemake_lock import remove_stale_lock
 
 try:
@@ -27,7 +34,8 @@ if is_main_process(workflow) and remove_stale_lock():
 
 # The `transgan` script next to the Python that runs Snakemake, so that the environment need not be activated; and
 # `keep LOG`, a `tee` that ignores signals, so that the log contains the last messages of an interrupted stage. A prefix
-# replaces Snakemake's own, which is `set -euo pipefail`: without that, the exit code would be that of `keep`.
+# replaces Snakemake's own, which is `set -euo pipefail`: without that, the exit code would be that of `keep`. In a Slurm
+# job, the shell waits for its stage after a signal, and writes the exit code down for transgan/pipeline/slurm_jobs.py.
 TOOLS = (
     shlex.quote(str(Path(sys.executable).parent)).replace("{", "{{").replace("}", "}}")
 )
@@ -35,9 +43,25 @@ shell.prefix(
     "set -euo pipefail; "
     f'export PATH={TOOLS}:"$PATH"; '
     "keep() {{ trap '' INT TERM; exec tee \"$1\"; }}; "
+    'if [ -n "${{SLURM_JOB_ID:-}}" ]; then '
+    f'mkdir -p {EXIT_CODES}; trap : TERM; trap "echo \\$? >> {EXIT_CODES}/$SLURM_JOB_ID" EXIT; '
+    "fi; "
 )
 
-GPUS = limit_gpu_jobs(workflow, gpu_count(PLAN))
+GPUS = limit_gpu_jobs(workflow, gpu_count(PLAN)) if PLAN.device != "cpu" else 0
+
+
+def of_the_cluster(name):
+    """A number from `resources:` of a cluster's profile, or None. Jobs get it through the environment."""
+    variable = f"TRANSGAN_{name.upper()}"
+    number = global_resource(workflow, name)
+    if number is not None:
+        os.environ[variable] = str(number)
+    return int(os.environ[variable]) if variable in os.environ else None
+
+
+MAX_RUNTIME = of_the_cluster("max_runtime")
+DEVICES_PER_NODE = of_the_cluster("devices_per_node")
 
 TABLES_AND_FIGURES = [
     path
@@ -81,3 +105,34 @@ def config_of(verb, name):
 def gpus(verb, name):
     """Number of GPUs that a stage requests: 0 on a machine without any."""
     return GRAPH[f"{verb}@{name}"].devices if GPUS else 0
+
+
+def asks(verb, name):
+    """What a cluster needs to know about the jobs of a rule; `name` maps wildcards to the stage's name."""
+
+    def stage(wildcards):
+        return GRAPH[f"{verb}@{name(wildcards)}"]
+
+    def gpu(wildcards):
+        return gpus(verb, name(wildcards))
+
+    return {
+        "gpu": gpu,
+        "mem_mb": lambda w: job_resources.memory_mib(PLAN, stage(w), gpu(w) > 0),
+        "runtime": lambda w, attempt: job_resources.minutes(
+            PLAN, stage(w), attempt, MAX_RUNTIME
+        ),
+        "cpus_per_task": lambda w: job_resources.cpus(
+            stage(w), gpu(w) > 0, DEVICES_PER_NODE
+        ),
+    }
+
+
+def spread(run):
+    """How a run's processes are spread over nodes; None on one node."""
+    return job_resources.nodes(GRAPH[f"train@{run}"], DEVICES_PER_NODE)
+
+
+def if_spread(value):
+    """A resource that only the jobs on several nodes have: `value` of their Nodes."""
+    return lambda w: value(spread(w.run)) if spread(w.run) else None

@@ -1,5 +1,10 @@
-# fetch and prepare: from a source to packed arrays.
+# fetch and prepare: from a source to packed arrays. On a cluster, fetch runs beside Snakemake, on the node that has the
+# network.
 DATA = f"data/{PLAN.scale_name}"
+
+
+localrules:
+    fetch,
 
 
 rule fetch:
@@ -9,6 +14,7 @@ rule fetch:
         f"{DATA}/{{dataset}}/source.json",
     log:
         f"{LOGS}/fetch/{{dataset}}.log",
+    retries: 0
     params:
         options=OPTIONS,
     shell:
@@ -27,6 +33,8 @@ rule prepare:
     log:
         f"{LOGS}/prepare/{{dataset}}.log",
     threads: lambda w: GRAPH[f"prepare@{w.dataset}"].threads
+    resources:
+        **asks("prepare", lambda w: w.dataset),
     params:
         options=OPTIONS,
     shell:

@@ -1,5 +1,12 @@
 # Tables, figures, and all cells of the tables in one file: the paper's results next to this project's.
-# `snakemake --report` includes the outputs marked `report`.
+# `snakemake --report` includes the outputs marked `report`. On a cluster, tables, which take a second, are made beside
+# Snakemake: a job would wait longer than it runs.
+localrules:
+    table,
+    cells,
+    report_page,
+
+
 rule table:
     input:
         inputs=lambda w: inputs_of("table", w.table),
@@ -23,6 +30,7 @@ rule table:
         f"{RESULTS}/tables/{{table}}.tex",
     log:
         f"{LOGS}/table/{{table}}.log",
+    retries: 0
     params:
         options=OPTIONS,
     shell:
@@ -45,6 +53,7 @@ rule cells:
         ),
     log:
         f"{LOGS}/cells/all.log",
+    retries: 0
     params:
         options=OPTIONS,
     shell:
@@ -65,6 +74,8 @@ rule figure:
         f"{RESULTS}/figures/{{figure}}.pdf",
     log:
         f"{LOGS}/figure/{{figure}}.log",
+    resources:
+        **asks("figure", lambda w: w.figure),
     params:
         options=OPTIONS,
     shell:
@@ -87,6 +98,7 @@ rule report_page:
         f"{RESULTS}/cost_measured.csv",
     log:
         f"{LOGS}/report.log",
+    retries: 0
     params:
         options=OPTIONS,
     shell:

@@ -8,6 +8,8 @@ rule classifier:
     log:
         f"{LOGS}/classifier/{{classifier}}.log",
     threads: lambda w: GRAPH[f"classifier@{w.classifier}"].threads
+    resources:
+        **asks("classifier", lambda w: w.classifier),
     params:
         options=OPTIONS,
     shell:
@@ -24,7 +26,7 @@ rule reference:
         f"{LOGS}/reference/{{dataset}}-{{protocol}}.log",
     threads: lambda w: GRAPH[f"reference@{w.dataset}-{w.protocol}"].threads
     resources:
-        gpu=lambda w: gpus("reference", f"{w.dataset}-{w.protocol}"),
+        **asks("reference", lambda w: f"{w.dataset}-{w.protocol}"),
     params:
         options=OPTIONS,
     shell:
@@ -42,7 +44,7 @@ rule score:
         f"{LOGS}/score/{{run}}.log",
     threads: lambda w: GRAPH[f"score@{w.run}"].threads
     resources:
-        gpu=lambda w: gpus("score", w.run),
+        **asks("score", lambda w: w.run),
     params:
         options=OPTIONS,
     shell:

@@ -15,11 +15,18 @@ rule train:
         f"{LOGS}/train/{{run}}.log",
     threads: lambda w: GRAPH[f"train@{w.run}"].threads
     resources:
-        gpu=lambda w: gpus("train", w.run),
+        **asks("train", lambda w: w.run),
+        nodes=if_spread(lambda spread: spread.nodes),
+        tasks=if_spread(lambda spread: spread.tasks),
+        tasks_per_gpu=if_spread(lambda spread: 1),
+        mpi=if_spread(lambda spread: "srun"),
     params:
         options=OPTIONS,
+        launcher=lambda w, resources: (
+            spread(w.run).launcher(resources.cpus_per_task) if spread(w.run) else ""
+        ),
     shell:
-        "transgan train {wildcards.run:q} {params.options} 2>&1 | keep {log:q}"
+        "{params.launcher}transgan train {wildcards.run:q} {params.options} 2>&1 | keep {log:q}"
 
 
 # The longest run has a rule of its own with a higher priority, so that it starts first and shorter runs fill the other
@@ -41,6 +48,8 @@ rule rehearse:
         f"{LOGS}/rehearse.log",
     resources:
         gpu=1 if GPUS else 0,
+        mem_mb=16000,
+        runtime=240,
     params:
         options=OPTIONS,
     shell:
