@@ -58,3 +58,9 @@ def test_a_number_for_all_jobs(workflow: Any) -> None:
     assert internals.global_resource(workflow, "max_runtime") is None, RELEASE
     workflow.global_resources["max_runtime"] = Resource("max_runtime", 90)
     assert internals.global_resource(workflow, "max_runtime") == 90, RELEASE
+
+
+def test_without_options_no_containers_and_one_file_system(workflow: Any) -> None:
+    """The options are tested in tests/workflow: test_apptainer.py and test_no_shared_files.py."""
+    assert not internals.uses_containers(workflow), RELEASE
+    assert internals.shares_files(workflow), RELEASE

@@ -41,3 +41,17 @@ def limit_gpu_jobs(workflow: Any, here: int) -> int:
 def global_resource(workflow: Any, name: str) -> int | None:
     """The number that `--resources` or a profile gives for all jobs together; None without one."""
     return int(workflow.global_resources[name].value) if name in workflow.global_resources else None
+
+
+def uses_containers(workflow: Any) -> bool:
+    """Whether the rules run in containers, by `--sdm apptainer`."""
+    from snakemake.settings.types import DeploymentMethod
+
+    return bool(DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method)
+
+
+def shares_files(workflow: Any) -> bool:
+    """Whether all jobs see the same input and output files; not so with `--shared-fs-usage none`."""
+    from snakemake.settings.types import SharedFSUsage
+
+    return bool(SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage)

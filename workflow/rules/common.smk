@@ -16,6 +16,8 @@ from transgan.pipeline.snakemake_internals import (
     global_resource,
     is_main_process,
     limit_gpu_jobs,
+    shares_files,
+    uses_containers,
 )
 from transgan.pipeline.snakemake_lock import remove_stale_lock
 
@@ -32,21 +34,37 @@ except UserError as error:
 if is_main_process(workflow) and remove_stale_lock():
     logger.warning("Removed the lock of a Snakemake that was killed.")
 
-# The `transgan` script next to the Python that runs Snakemake, so that the environment need not be activated; and
-# `keep LOG`, a `tee` that ignores signals, so that the log contains the last messages of an interrupted stage. A prefix
-# replaces Snakemake's own, which is `set -euo pipefail`: without that, the exit code would be that of `keep`. In a Slurm
-# job, the shell waits for its stage after a signal, and writes the exit code down for transgan/pipeline/slurm_jobs.py.
-TOOLS = (
-    shlex.quote(str(Path(sys.executable).parent)).replace("{", "{{").replace("}", "}}")
-)
+
+# The `transgan` script next to the Python that runs Snakemake, so that the environment need not be activated, or that of
+# the container; this checkout's code, which Snakemake runs, too; and `keep LOG`, a `tee` that ignores signals, so that
+# the log contains the last messages of an interrupted stage. A prefix replaces Snakemake's own, which is `set -euo
+# pipefail`: without that, the exit code would be that of `keep`. In a Slurm job, the shell waits for its stage after a
+# signal, and writes the exit code down for transgan/pipeline/slurm_jobs.py.
+def in_prefix(path):
+    """A path for the shell, in a text that Snakemake formats."""
+    return shlex.quote(str(path)).replace("{", "{{").replace("}", "}}")
+
+
+IN_CONTAINER = uses_containers(workflow)
+if IN_CONTAINER and "://" not in CONTAINER and not Path(CONTAINER).is_file():
+    raise WorkflowError(
+        f"{CONTAINER}: not there; `apptainer build --fakeroot {CONTAINER} containers/transgan.def` builds it "
+        "(docs/containers.md)"
+    )
+TOOLS = in_prefix(Path(sys.executable).parent)
+CODE = in_prefix(Path(workflow.basedir).parent)
 shell.prefix(
     "set -euo pipefail; "
-    f'export PATH={TOOLS}:"$PATH"; '
+    + ("" if IN_CONTAINER else f'export PATH={TOOLS}:"$PATH"; ')
+    + f'export PYTHONPATH={CODE}"${{{{PYTHONPATH:+:$PYTHONPATH}}}}"; '
     "keep() {{ trap '' INT TERM; exec tee \"$1\"; }}; "
     'if [ -n "${{SLURM_JOB_ID:-}}" ]; then '
     f'mkdir -p {EXIT_CODES}; trap : TERM; trap "echo \\$? >> {EXIT_CODES}/$SLURM_JOB_ID" EXIT; '
     "fi; "
 )
+
+# Without a shared file system (Kubernetes, batch services), the profile says `shared-fs-usage: none`.
+SHARED = shares_files(workflow)
 
 GPUS = limit_gpu_jobs(workflow, gpu_count(PLAN)) if PLAN.device != "cpu" else 0
 
@@ -98,8 +116,16 @@ def inputs_of(verb, name):
 
 
 def config_of(verb, name):
-    """A stage's config file, which is newer than its outputs only if they belong to another fingerprint."""
-    return CONFIGS[f"{verb}@{name}"]
+    """A stage's config file, which is newer than its outputs only if they belong to another fingerprint.
+
+    Where nodes share no file system, none: every input would then come from a remote storage.
+    """
+    return CONFIGS[f"{verb}@{name}"] if SHARED else []
+
+
+def fingerprint_of(verb, name):
+    """What the config file tells Snakemake, for `rerun-triggers: [params]` where there is no shared file system."""
+    return GRAPH[f"{verb}@{name}"].fingerprint
 
 
 def gpus(verb, name):

@@ -17,6 +17,7 @@ rule fetch:
     retries: 0
     params:
         options=OPTIONS,
+        fingerprint=lambda w: fingerprint_of("fetch", w.dataset),
     shell:
         "transgan fetch {wildcards.dataset:q} {params.options} 2>&1 | keep {log:q}"
 
@@ -37,5 +38,6 @@ rule prepare:
         **asks("prepare", lambda w: w.dataset),
     params:
         options=OPTIONS,
+        fingerprint=lambda w: fingerprint_of("prepare", w.dataset),
     shell:
         "transgan prepare {wildcards.dataset:q} {params.options} 2>&1 | keep {log:q}"

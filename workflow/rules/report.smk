@@ -33,6 +33,7 @@ rule table:
     retries: 0
     params:
         options=OPTIONS,
+        fingerprint=lambda w: fingerprint_of("table", w.table),
     shell:
         "transgan table {wildcards.table:q} {params.options} 2>&1 | keep {log:q}"
 
@@ -56,6 +57,7 @@ rule cells:
     retries: 0
     params:
         options=OPTIONS,
+        fingerprint=lambda w: fingerprint_of("cells", "all"),
     shell:
         "transgan cells {params.options} 2>&1 | keep {log:q}"
 
@@ -78,6 +80,7 @@ rule figure:
         **asks("figure", lambda w: w.figure),
     params:
         options=OPTIONS,
+        fingerprint=lambda w: fingerprint_of("figure", w.figure),
     shell:
         "transgan figure {wildcards.figure:q} {params.options} 2>&1 | keep {log:q}"
 

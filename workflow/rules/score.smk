@@ -12,6 +12,7 @@ rule classifier:
         **asks("classifier", lambda w: w.classifier),
     params:
         options=OPTIONS,
+        fingerprint=lambda w: fingerprint_of("classifier", w.classifier),
     shell:
         "transgan classifier {wildcards.classifier:q} {params.options} 2>&1 | keep {log:q}"
 
@@ -29,6 +30,7 @@ rule reference:
         **asks("reference", lambda w: f"{w.dataset}-{w.protocol}"),
     params:
         options=OPTIONS,
+        fingerprint=lambda w: fingerprint_of("reference", f"{w.dataset}-{w.protocol}"),
     shell:
         "transgan reference {wildcards.dataset:q} {wildcards.protocol:q} {params.options} 2>&1 | keep {log:q}"
 
@@ -47,5 +49,6 @@ rule score:
         **asks("score", lambda w: w.run),
     params:
         options=OPTIONS,
+        fingerprint=lambda w: fingerprint_of("score", w.run),
     shell:
         "transgan score {wildcards.run:q} {params.options} 2>&1 | keep {log:q}"

@@ -22,6 +22,7 @@ rule train:
         mpi=if_spread(lambda spread: "srun"),
     params:
         options=OPTIONS,
+        fingerprint=lambda w: fingerprint_of("train", w.run),
         launcher=lambda w, resources: (
             spread(w.run).launcher(resources.cpus_per_task) if spread(w.run) else ""
         ),
