@@ -30,12 +30,14 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && git config --system --add safe.directory '*' \
     && useradd --uid 1000 --create-home transgan \
+    && chmod 1777 /home/transgan \
     && install --directory --owner transgan --group transgan /work
 COPY --from=build /opt/venv /opt/venv
 # PYTHONPATH: the code of a checkout mounted on /work takes precedence over the image's.
-# USER: torch asks for the user's name, which `docker run --user` may leave unknown.
+# HOME and USER: with `docker run --user` neither is known, and torch wants a name and a folder for compiled kernels.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/work \
+    HOME=/home/transgan \
     USER=transgan \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
