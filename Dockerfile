@@ -19,6 +19,7 @@ COPY containers/install.sh containers/
 RUN sh containers/install.sh "${TORCH}" "${TORCH_INDEX}"
 COPY README.md LICENSE ./
 COPY transgan transgan
+COPY snakemake_executor_plugin_transgan_slurm snakemake_executor_plugin_transgan_slurm
 COPY snakemake_logger_plugin_transgan snakemake_logger_plugin_transgan
 RUN uv pip install --no-cache --compile-bytecode --python /opt/venv --no-deps .
 
