@@ -128,3 +128,76 @@ def test_fid_along_training_and_its_place_on_the_authors_curve_are_logged_once(d
     assert history(tracker.run_id, "curve_difference") == [(4_000_000, pytest.approx(1.9))]
     tags = connect("demo").client.get_run(tracker.run_id).data.tags
     assert tags["authors_curve"].startswith("above the authors' curve at 4M images: FID 33.00")
+
+
+def test_the_pauses_between_tries_grow_and_a_success_resets_them(demo, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(tracker_module, "monotonic", lambda: clock[0])
+    with opened(demo) as tracker:
+        store, tries = tracker._open_store, []
+
+        def away(*_, **__):
+            tries.append(clock[0] / 60)
+            raise OSError("connection refused")
+
+        real = store.client.log_batch
+        monkeypatch.setattr(store.client, "log_batch", away)
+        for minute in range(200):
+            clock[0] = minute * 60.0
+            tracker.log_history(rows(minute + 1))
+        assert tries == [1, 6, 16, 36, 76, 136, 196]  # after 5, 10, 20, 40, 60 minutes
+        monkeypatch.setattr(store.client, "log_batch", real)
+        clock[0] += 3600
+        tracker.log_history(rows(300))
+        assert len(history(tracker.run_id, "gap")) == 201
+        monkeypatch.setattr(store.client, "log_batch", away)
+        clock[0] += 60
+        tracker.log_history(rows(301))
+        clock[0] += 300
+        tracker.log_history(rows(302))
+        assert len(tries) == 9
+        monkeypatch.setattr(store.client, "log_batch", real)
+
+
+def test_a_slow_server_gets_at_most_a_tenth_of_the_time(demo, monkeypatch):
+    clock, sent = [0.0], []
+    monkeypatch.setattr(tracker_module, "monotonic", lambda: clock[0])
+    with opened(demo) as tracker:
+
+        def slow(*_, **__):
+            sent.append(clock[0])
+            clock[0] += 7.0
+
+        monkeypatch.setattr(tracker._open_store.client, "log_batch", slow)
+        for second in range(1, 1000):
+            clock[0] += 1.0
+            tracker.log_history(rows(second))
+        assert 0.08 < 7.0 * len(sent) / clock[0] < 0.11
+        assert tracker.seconds == pytest.approx(7.0 * len(sent))
+
+
+def test_the_values_of_a_new_run_are_not_read_back_before_they_are_sent(demo, monkeypatch):
+    with opened(demo) as tracker:
+        store = tracker._open_store
+        monkeypatch.setattr(type(store), "values", lambda *_: pytest.fail("the run is new"))
+        monkeypatch.setattr(tracker_module, "FLUSH_SECONDS", 0.0)
+        tracker.log_history(rows(32, 64))
+    assert [step for step, _ in history(tracker.run_id, "gap")] == [32, 64]
+
+
+def test_a_run_ends_after_one_failure_of_a_server_that_does_not_answer(demo, monkeypatch):
+    tracker = opened(demo)
+    calls = []
+
+    def away(*arguments, **_):
+        calls.append(arguments)
+        raise OSError("timed out")
+
+    for name in ("log_batch", "set_tag", "set_terminated"):
+        monkeypatch.setattr(tracker._open_store.client, name, away)
+    waits = []
+    monkeypatch.setattr(tracker._monitor, "stop", lambda wait: waits.append(wait))
+    tracker.log_history(rows(32))
+    tracker.finish("KILLED", "signal 15")
+    assert len(calls) == 1
+    assert waits == [False]

@@ -5,7 +5,7 @@ import pytest
 from tests.training.conftest import RUN
 from transgan.config import plan as plans
 from transgan.errors import Diverged
-from transgan.tracking import record_scores, record_short_runs
+from transgan.tracking import record_scores, record_short_runs, tracker
 from transgan.tracking.connection import connect
 from transgan.training import loop
 from transgan.training.train import train
@@ -71,3 +71,23 @@ def test_a_short_run_that_fails_is_logged_with_the_reason(project, monkeypatch):
     _, (run,) = recorded()
     assert run.info.status == "FAILED"
     assert "critic gap" in run.data.tags["reason"]
+
+
+def test_a_run_whose_database_was_away_at_first_is_logged_as_soon_as_it_is_back(project, monkeypatch, capsys):
+    monkeypatch.setattr(loop, "LIVE_SECONDS", -1.0)
+    monkeypatch.setattr(tracker, "PAUSE_SECONDS", 0.0)
+    tries = []
+
+    def away_twice(scale):
+        tries.append(scale)
+        if len(tries) < 3:
+            raise OSError("connection refused")
+        return connect(scale)
+
+    monkeypatch.setattr(tracker, "connect", away_twice)
+    train(plans.load(), RUN)
+    store, (run,) = recorded()
+    assert len(tries) == 3
+    assert provenance()["mlflow_run_id"] == run.info.run_id
+    assert [point.step for point in store.client.get_metric_history(run.info.run_id, "d_loss")] == [32, 64, 96, 128]
+    assert capsys.readouterr().err.count("connection refused") == 1

@@ -18,9 +18,10 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"No module named '?([\w.]+)", r"run `pip install \1`"),
     (r"not a database|malformed|disk image|no such table|no such column", "run `mv '{file}' '{file}.damaged'`"),
     (r"database is locked|has held", "end the process that `fuser -v '{file}'` shows"),
+    (r"\b403\b|Forbidden|PERMISSION_DENIED", "ask the administrator of {uri} for the permission EDIT"),
     (r"readonly database|unable to open database|[Pp]ermission denied", "run `chmod u+rw '{file}'`"),
     (r"No space left|disk is full|database or disk is full", "run `df -h .` and free disk space"),
-    (r"\b401\b|\b403\b|Unauthorized|Forbidden|authentication failed", "export MLFLOW_TRACKING_USERNAME and "
+    (r"\b401\b|Unauthorized|not authenticated|authentication failed", "export MLFLOW_TRACKING_USERNAME and "
      "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"),
     (r"certificate|SSLError", "export MLFLOW_TRACKING_SERVER_CERT_PATH=FILE with the server's certificate"),
     (r"refused|timed out|Max retries|resolve|unreachable|RemoteDisconnected|could not connect|\b50[0-9]\b",

@@ -30,6 +30,7 @@ def connect(scale: str) -> "Store":
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # at the end of each run on a server
     for name, value in LIMITS.items():
         os.environ.setdefault(name, value)
     from transgan.tracking.store import Store  # MLflow reads these variables when it is imported

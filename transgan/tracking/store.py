@@ -6,6 +6,7 @@ Every method may raise whatever MLflow raises; `tracker` and `sync` decide what 
 import logging
 import os
 import shlex
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,13 +131,33 @@ class Store:
         """Names of the files and folders at the top level of a run's artifacts."""
         return {item.path for item in self.client.list_artifacts(run_id)}
 
-    def monitor_system(self, run_id: str) -> SystemMetricsMonitor:
-        """Start logging the machine's load to a run, until `finish` of the result is called."""
-        monitor = SystemMetricsMonitor(
-            run_id, sampling_interval=SYSTEM_METRICS_SECONDS, resume_logging=True, tracking_uri=self.uri
-        )
+    def monitor_system(self, run_id: str) -> "SystemMonitor":
+        """Start logging the machine's load to a run, until `stop` of the result is called."""
+        monitor = SystemMonitor(run_id, self.uri)
         monitor.start()
         return monitor
+
+
+class SystemMonitor(SystemMetricsMonitor):  # type: ignore[misc]
+    """Logs the machine's load in a thread. MLflow's own monitor ends at its first failure; this one starts over."""
+
+    def __init__(self, run_id: str, uri: str) -> None:
+        self._stopped = threading.Event()
+        super().__init__(run_id, sampling_interval=SYSTEM_METRICS_SECONDS, resume_logging=True, tracking_uri=uri)
+
+    def monitor(self) -> None:
+        """Log until `stop`, whatever fails. Called in the thread."""
+        while not self._stopped.is_set():
+            super().monitor()
+            self._stopped.wait(SYSTEM_METRICS_SECONDS)
+
+    def stop(self, wait: bool) -> None:
+        """Send what there is and end the thread; without `wait`, in the background."""
+        self._stopped.set()
+        if wait:
+            self.finish()
+        else:
+            threading.Thread(target=self.finish, daemon=True).start()
 
 
 def _limit_attempts() -> None:

@@ -109,8 +109,9 @@ def _sync_run(store: "Store", plan: Plan, run: Run) -> None:
         if (folder / name).exists():
             check_trained(plan, run.name, folder / name)
     origin = read_provenance(plan, run.name)
-    run_id = _find_run(store, record, origin) or create(store, plan, run, record["fingerprint"], record["data"], origin)
-    tracker = Tracker(store, run_id, strict=True)
+    found = _find_run(store, record, origin)
+    run_id = found or create(store, plan, run, record["fingerprint"], record["data"], origin)
+    tracker = Tracker(store, run_id, strict=True, is_new=found is None)
     tracker.log_history(_read_history(folder / "history.csv"))
     if (folder / "dynamics.npz").exists():
         points = training_fid.measured_in(folder / "dynamics.npz")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -26,8 +27,10 @@ logger = logging.getLogger(__name__)
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 FLUSH_SECONDS = 15.0
-# How long to wait after a failure before the database is tried again.
-PAUSE_SECONDS = 300.0
+# How long to wait after a failure before the database is tried again; twice as long after each further one.
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 300.0, 3600.0
+# Sending takes at most one part in this many of the time: a slow server gets its values in fewer, larger batches.
+SHARE = 10
 # Columns of history.csv that are not metrics.
 AXES = ("images", "step")
 
@@ -39,22 +42,35 @@ class Tracker:
     which the tag `reason` names).
     """
 
-    def __init__(self, store: "Store | None" = None, run_id: str | None = None, strict: bool = False) -> None:
-        """With `strict`, failures of MLflow are raised, as `transgan sync` needs it."""
+    def __init__(
+        self, store: "Store | None" = None, run_id: str | None = None, strict: bool = False, is_new: bool = False
+    ) -> None:
+        """With `strict`, failures of MLflow are raised, as `transgan sync` needs it.
+
+        With `is_new`, this process has just created the run: its values are not read back before they are sent.
+        """
         self.run_id = run_id
         self._store = store
         self._strict = strict
         self._queue: list[Metric] = []  # not sent yet
         self._stored: dict[str, dict[int, float]] = {}  # metric -> step -> value, as in the database
-        self._flushed = time.monotonic()
+        self._is_new = is_new
+        self._next_flush = monotonic() + FLUSH_SECONDS
+        self._pause = PAUSE_SECONDS
         self._paused_until = 0.0
         self._warned = False
         self._monitor: Any = None
+        self.seconds = 0.0  # time that was spent waiting for MLflow
 
     @property
     def usable(self) -> bool:
         """Whether there is a run to write to, and no pause after a failure."""
-        return self._store is not None and time.monotonic() >= self._paused_until
+        return self._store is not None and monotonic() >= self._paused_until
+
+    @property
+    def may_reopen(self) -> bool:
+        """Whether MLflow could not be opened, and the pause after that is over."""
+        return self.run_id is None and self._warned and monotonic() >= self._paused_until
 
     @property
     def _open_store(self) -> "Store":
@@ -67,19 +83,30 @@ class Tracker:
         return self.run_id
 
     @classmethod
-    def open(cls, plan: Plan, run: Run, fingerprint: str, data: str, run_id: str | None) -> "Tracker":
+    def open(
+        cls,
+        plan: Plan,
+        run: Run,
+        fingerprint: str,
+        data: str,
+        run_id: str | None,
+        earlier: "Tracker | None" = None,
+    ) -> "Tracker":
         """Continue the MLflow run `run_id`, or start a new one if it is None or not in the database.
 
         `fingerprint` is that of the train stage, `data` the content digest of the pack. The result's `run_id` is None
-        if MLflow cannot be used.
+        if MLflow cannot be used. `earlier` is the tracker of an earlier try, whose failure has been printed.
         """
         tracker = cls()
+        if earlier is not None:
+            tracker._warned, tracker._pause, tracker.seconds = earlier._warned, earlier._pause, earlier.seconds
         with tracker._guarded("opening the database"):
             store = connect(plan.scale_name)
             if run_id and store.has(run_id):
                 store.reopen(run_id)
             else:
                 run_id = create(store, plan, run, fingerprint, data)
+                tracker._is_new = True
             tracker._store, tracker.run_id = store, run_id
             tracker._monitor = store.monitor_system(run_id)
         return tracker
@@ -93,7 +120,7 @@ class Tracker:
         self._queue += [
             Metric(key, float(row[key]), int(row["images"]), now) for row in rows for key in row if key not in AXES
         ]
-        if len(self._queue) >= METRICS_PER_CALL or time.monotonic() - self._flushed >= FLUSH_SECONDS:
+        if monotonic() >= self._next_flush:
             self._flush()
 
     def log_fid(self, points: Sequence[tuple[int, float]], positions: Sequence[Position]) -> None:
@@ -142,17 +169,21 @@ class Tracker:
             self._open_store.client.log_dict(self._open_run, dict(scores), "scores.json")
 
     def finish(self, status: Status = "FINISHED", reason: str | None = None) -> None:
-        """Send the queue and end the run; `reason` is why it did not finish. A second call does nothing."""
+        """Send the queue and end the run; `reason` is why it did not finish. A second call does nothing.
+
+        A server that does not answer is asked once: after a failure, the rest is left to `transgan sync`.
+        """
         if self._store is None:
             return
         self._paused_until = 0.0
         self._flush()
-        with self._guarded("ending the run"):
-            if self._monitor is not None:
-                self._monitor.finish()
-            if reason:
-                self._store.set_reason(self._open_run, reason)
-            self._store.end(self._open_run, status)
+        if self.usable:
+            with self._guarded("ending the run"):
+                if reason:
+                    self._store.set_reason(self._open_run, reason)
+                self._store.end(self._open_run, status)
+        if self._monitor is not None:
+            self._monitor.stop(wait=self.usable)
         self._store = None
 
     def mark_finished(self, ended: int | None = None) -> None:
@@ -182,7 +213,7 @@ class Tracker:
         """Send the queue, except values that the database has already."""
         if not self.usable:
             return
-        self._flushed = time.monotonic()
+        begun = monotonic()
         with self._guarded("logging metrics"):
             self._queue = [metric for metric in self._queue if not self._is_stored(metric)]
             while self._queue:
@@ -191,6 +222,8 @@ class Tracker:
                 for metric in batch:
                     self._stored[metric.key][metric.step] = metric.value
                 self._queue = self._queue[METRICS_PER_CALL:]
+        ended = monotonic()
+        self._next_flush = ended + max(FLUSH_SECONDS, (ended - begun) * (SHARE - 1))
 
     def _tag_position(self, position: Position) -> None:
         if self.usable:
@@ -200,7 +233,8 @@ class Tracker:
     def _is_stored(self, metric: Metric) -> bool:
         """Whether the database has this value. MLflow would store the steps of a resumed run twice."""
         if metric.key not in self._stored:
-            self._stored[metric.key] = self._open_store.values(self._open_run, metric.key)
+            known = {} if self._is_new else self._open_store.values(self._open_run, metric.key)
+            self._stored[metric.key] = known
         stored = self._stored[metric.key]
         # A score (its key has a slash) may change when the run is scored again; a value of the history does not change.
         return metric.step in stored and ("/" not in metric.key or stored[metric.step] == metric.value)
@@ -216,18 +250,23 @@ class Tracker:
     @contextmanager
     def _guarded(self, doing: str) -> Iterator[None]:
         """After a failure, warn once, and pause, so that an unreachable server does not slow training down."""
+        begun = monotonic()
         try:
             yield
+            self._pause = PAUSE_SECONDS
         except Exception as error:
             if self._strict:
                 raise
-            self._paused_until = time.monotonic() + PAUSE_SECONDS
+            self._paused_until = monotonic() + self._pause
+            self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
             if not self._warned:
                 logger.warning(
                     f"MLflow: {doing} failed ({explained(error)}); "
                     "training continues, `transgan sync` logs what is missing"
                 )
             self._warned = True
+        finally:
+            self.seconds += monotonic() - begun
 
 
 def create(

@@ -178,7 +178,7 @@ class TrainingLoop:
         if self.process_group.is_main:
             self.tracker.log_history([{**row, **self.history.speed(self.folder, trainer.images, trainer.device)}])
             bar.note(f"d_loss {row['d_loss']:.3g}, g_loss {row.get('g_loss', math.nan):.3g}")
-            if not self.tracked and self._seconds() >= LIVE_SECONDS:
+            if self.tracker.may_reopen or (not self.tracked and self._seconds() >= LIVE_SECONDS):
                 self._start_tracking()
 
     def _check_divergence(self, means: dict[str, float]) -> None:
@@ -272,7 +272,7 @@ class TrainingLoop:
         """Open the run's entry in MLflow, after an interruption the same one, and send the rows that it lacks."""
         marker = self.folder / TRACKING
         known = _tracked_run(marker)
-        tracker = Tracker.open(self.plan, self.run, self.fingerprint, self.pack.sha256, known)
+        tracker = Tracker.open(self.plan, self.run, self.fingerprint, self.pack.sha256, known, self.tracker)
         if tracker.run_id is not None and tracker.run_id != known:
             try:
                 files.write_json(marker, {"run_id": tracker.run_id})
