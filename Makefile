@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # With this variable, each of a hundred short processes would compile all its imports again, which takes ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup reproduce test test-fast test-faults test-newest lint format generate restore verify bench docs clean
+.PHONY: help setup reproduce test test-fast test-faults test-cluster test-newest lint format generate restore verify bench docs clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ test-newest: $(STAMP) ## The fast tests with the newest releases that pyproject.
 	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python $(if $(BEYOND),--override $(NEWEST)/unbounded.txt) -e . --group dev
 	$(BIN)/uv pip list --python $(NEWEST)/bin/python --outdated
 	PATH="$(CURDIR)/$(NEWEST)/bin:$$PATH" $(NEWEST)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+
+test-cluster: $(STAMP) ## A real Slurm in a temporary folder, and kills at ten random moments each (as root, with Debian's slurmd)
+	CLUSTER_KILLS=10 pytest -q -n 0 tests/cluster
 
 lint: $(STAMP) ## ruff, mypy --strict, snakefmt, and the directions of imports
 	ruff check .
