@@ -74,7 +74,7 @@ def test_a_file_needs_no_params_file(saved: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_run_that_is_not_trained_is_a_user_error(project: Path) -> None:
-    with pytest.raises(transgan.UserError, match="train the run first"):
+    with pytest.raises(transgan.UserError, match="`transgan train one-cifar10`"):
         transgan.load_generator("one-cifar10")
 
 
