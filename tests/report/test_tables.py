@@ -325,7 +325,7 @@ def test_a_damaged_score_file_is_one_line(project, scored, content):
         scores["protocols"]["fid50k-train"]["fid"] = content
     path.write_text(json.dumps(scores if content == {"values": []} else content))
     with pytest.raises(
-        UserError, match=r"transgan-cifar10.json: damaged .*; delete it and run `transgan score transgan-cifar10"
+        UserError, match=r"transgan-cifar10.json: damaged .*; delete it .*, then run `transgan score transgan-cifar10"
     ):
         tables.make(plan, "unconditional")
 
