@@ -74,6 +74,7 @@ def test_a_file_needs_no_params_file(saved: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_run_that_is_not_trained_is_a_user_error(project: Path) -> None:
+    (project / "one-cifar10").mkdir()  # a name that is no file of a generator is that of a run
     with pytest.raises(transgan.UserError, match="`transgan train one-cifar10`"):
         transgan.load_generator("one-cifar10")
 

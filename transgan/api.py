@@ -89,16 +89,14 @@ def load_generator(source: PathLike, scale: str | None = None, *, params: PathLi
 
     A file needs no params file. Raises UserError if `source` is neither, or the file is missing or damaged.
     """
-    from transgan.metrics.generator_files import SUFFIXES, load, open_generator
+    from transgan.metrics.generator_files import SUFFIXES, load, load_trained
 
     path = Path(source)
     if path.suffix in SUFFIXES:
         return TrainedGenerator(load(path))
     of = plan(scale, params=params)
     of.run(str(source))  # raises UserError for an unknown name
-    module = open_generator(of, str(source))
-    assert module is not None
-    return TrainedGenerator(module)
+    return TrainedGenerator(load_trained(of, str(source)))
 
 
 def evaluate(

@@ -23,6 +23,7 @@ from transgan.errors import UserError
 from transgan.hardware.info import device_name
 from transgan.utils import files
 from transgan.utils.console import table_console
+from transgan.utils.units import plain_number
 
 logger = logging.getLogger(__name__)
 
@@ -166,4 +167,4 @@ def _print(plan: Plan, device: str, results: dict[str, Rehearsal]) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+    return "–" if value is None else plain_number(value)

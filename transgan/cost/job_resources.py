@@ -14,14 +14,14 @@ from transgan.cost import counts, rehearsal_file
 from transgan.cost.budget import assumed_rate
 from transgan.pipeline.stages import Stage
 from transgan.schema import ProtocolConfig
+from transgan.utils.units import GIB
 
 ASSUMED_DEVICE = "A100"
 ASSUMED_CPU_FLOPS = 5e9  # of one thread; a CPU with AVX2 reaches several times that
 # The share by which a limit exceeds the expected time.
 MEASURED_MARGIN, ASSUMED_MARGIN = 1.5, 3.0
-STARTING_MINUTES = (
-    15  # a start with cold libraries on a busy file system, compilation, snapshots and the last checkpoint
-)
+# A start with cold libraries on a busy file system, compilation, snapshots and the last checkpoint.
+STARTING_MINUTES = 15
 SHORTEST_MINUTES = 30
 # Without a time of its own: what is short anyway, and what depends on a download or on the images.
 USUAL_MINUTES = {"prepare": 480, "classifier": 60, "reference": 240, "score": 240, "figure": 60}
@@ -112,7 +112,7 @@ def _training_gib(run: Run, gpu: bool) -> float:
     if count is None:
         return 0.0
     parameters = count["generator_parameters"] + count["discriminator_parameters"]
-    checkpoint: float = 2.0 * CHECKPOINT_BYTES * parameters / 2**30
+    checkpoint: float = 2.0 * CHECKPOINT_BYTES * parameters / GIB
     return checkpoint if gpu else checkpoint + float(count["memory_gib"]) * run.recipe.devices
 
 
@@ -120,7 +120,7 @@ def _features_gib(protocol: ProtocolConfig) -> float:
     """Features of the samples and of the reference, whose number is about the same or smaller."""
     width = int(protocol.feature_layer) if protocol.feature_layer.isdigit() else 4096  # the widest layer of VGG-16
     images = max(protocol.samples, protocol.reference_samples or 0)
-    return FEATURE_COPIES * FEATURE_BYTES * width * images / 2**30
+    return FEATURE_COPIES * FEATURE_BYTES * width * images / GIB
 
 
 def cpus(stage: Stage, gpu: bool, devices_per_node: int | None = None) -> int:
