@@ -1,5 +1,5 @@
 # fetch and prepare: from a source to packed arrays. On a cluster, fetch runs beside Snakemake, on the node that has the
-# network.
+# network. Priorities: what many runs wait for comes first (2), then the longest run (1), then the rest.
 DATA = f"data/{PLAN.scale_name}"
 
 
@@ -14,6 +14,7 @@ rule fetch:
         f"{DATA}/{{dataset}}/source.json",
     log:
         f"{LOGS}/fetch/{{dataset}}.log",
+    priority: 2
     retries: 0
     params:
         options=OPTIONS,
@@ -33,6 +34,7 @@ rule prepare:
         f"{DATA}/{{dataset}}/contact.png",
     log:
         f"{LOGS}/prepare/{{dataset}}.log",
+    priority: 2
     threads: lambda w: GRAPH[f"prepare@{w.dataset}"].threads
     resources:
         **asks("prepare", lambda w: w.dataset),

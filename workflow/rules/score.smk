@@ -7,6 +7,7 @@ rule classifier:
         f"{RESULTS}/classifiers/{{classifier}}.safetensors",
     log:
         f"{LOGS}/classifier/{{classifier}}.log",
+    priority: 2
     threads: lambda w: GRAPH[f"classifier@{w.classifier}"].threads
     resources:
         **asks("classifier", lambda w: w.classifier),
@@ -25,6 +26,7 @@ rule reference:
         f"{RESULTS}/reference/{{dataset}}-{{protocol}}.npz",
     log:
         f"{LOGS}/reference/{{dataset}}-{{protocol}}.log",
+    priority: 2
     threads: lambda w: GRAPH[f"reference@{w.dataset}-{w.protocol}"].threads
     resources:
         **asks("reference", lambda w: f"{w.dataset}-{w.protocol}"),
