@@ -51,7 +51,7 @@ def test_snakemake_runs_the_stage_graph(scale: str, tmp_path: Path, monkeypatch:
     found, wanted = snakemake_stages(tmp_path, scale), expected(plans.load(None, scale))
     assert set(found) == set(wanted)
     for outputs, stage in wanted.items():
-        assert found[outputs].command == stage.command
+        assert found[outputs].command == f"{stage.command} --scale {scale}"
         assert found[outputs].inputs == stage.inputs
 
 

@@ -1,10 +1,13 @@
 # fetch and prepare: from a source to packed arrays. On a cluster, fetch runs beside Snakemake, on the node that has the
-# network. Priorities: what many runs wait for comes first (2), then the longest run (1), then the rest.
+# network; without a shared file system it is a job as any other, because its folder must be prepared as theirs.
+# Priorities: what many runs wait for comes first (2), then the longest run (1), then the rest.
 DATA = f"data/{PLAN.scale_name}"
 
 
-localrules:
-    fetch,
+if SHARED:
+
+    localrules:
+        fetch,
 
 
 rule fetch:
