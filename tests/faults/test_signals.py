@@ -46,8 +46,9 @@ STAGES = {
 
 
 def as_in_a_terminal() -> None:
-    """A shell's background job, as CI's may be, ignores SIGINT."""
+    """A shell's background job, as CI's may be, ignores SIGINT; one under nohup ignores SIGHUP."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def stop(command: list[str], project: Path, signum: signal.Signals, ready: str = "begun") -> tuple[int, str]:
