@@ -14,10 +14,10 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # With this variable, each of a hundred short processes would compile all its imports again, which takes ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup reproduce test test-fast test-faults test-cluster test-newest lint format generate restore verify bench docs clean
+.PHONY: help setup setup-servers reproduce test test-fast test-faults test-cluster test-newest lint format generate restore verify bench docs clean
 
 help: ## List the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Create .venv with the versions of uv.lock (other targets do this if it is missing)
 
@@ -27,6 +27,9 @@ $(STAMP): pyproject.toml uv.lock
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --frozen --quiet --inexact
 	@touch $(STAMP)
+
+setup-servers: $(STAMP) ## Add what an MLflow server on PostgreSQL needs to .venv (docs/mlflow.md)
+	UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --frozen --quiet --inexact --group servers
 
 reproduce: $(STAMP) ## The main job at demo scale: every table and figure, offline, on a CPU, in minutes
 	@snakemake --cores all --config scale=demo -- reproduce_tables
