@@ -134,15 +134,22 @@ def load_yaml(text: str) -> Any:
 
 def _check_depth(text: str) -> None:
     """Raise if collections are nested too deeply. Events are parsed without recursion, unlike nodes."""
-    depth = 0
-    for event in yaml.parse(text, yaml.CSafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MOST_LEVELS:
-                place = f"line {event.start_mark.line + 1}" if event.start_mark else "?"
-                raise yaml.YAMLError(f"{place}: nested more than {MOST_LEVELS} levels deep, which no key needs")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+    depth, line = 0, 0
+    too_deep = f"nested more than {MOST_LEVELS} levels deep, which no key needs"
+    try:
+        for event in yaml.parse(text, yaml.CSafeLoader):
+            line = event.start_mark.line + 1 if event.start_mark else line
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MOST_LEVELS:
+                    raise yaml.YAMLError(f"line {line}: {too_deep}")
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    except yaml.scanner.ScannerError as error:
+        # Newer releases of libyaml have a limit of their own, which their scanner meets before it gives an event.
+        if "nesting depth" not in str(error):
+            raise
+        raise yaml.YAMLError(f"line {line}: {too_deep}") from error
 
 
 def _check_keys(node: yaml.Node | None, seen: set[int]) -> None:
