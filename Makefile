@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # With this variable, each of a hundred short processes would compile all its imports again, which takes ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup setup-servers reproduce test test-fast test-faults test-cluster test-newest lint format generate restore verify bench docs clean
+.PHONY: help setup setup-servers reproduce test test-fast test-faults test-cluster test-servers test-newest lint format generate restore verify bench docs clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -55,6 +55,10 @@ test-newest: $(STAMP) ## The fast tests with the newest releases that pyproject.
 
 test-cluster: $(STAMP) ## A real Slurm in a temporary folder, and kills at ten random moments each (as root, with Debian's slurmd)
 	CLUSTER_KILLS=10 pytest -q -n 0 tests/cluster
+
+test-servers: $(STAMP) ## A real MLflow server on PostgreSQL: 16 writers, 100,000 points, kill -9 (with Debian's postgresql)
+	@$(MAKE) --no-print-directory setup-servers
+	SERVER_WRITERS=16 SERVER_ROWS=782 pytest -q -n 0 tests/tracking/server
 
 lint: $(STAMP) ## ruff, mypy --strict, snakefmt, and the directions of imports
 	ruff check .

@@ -12,13 +12,15 @@ from packaging.version import Version
 from tests.conftest import ROOT
 from tests.dependencies import Dependency, dependencies
 from transgan.pipeline import snakemake_internals
+from transgan.tracking import mlflow_internals
 from transgan.utils import torch_private
 
 COUPLED = {"torchvision": "torch"}  # whose releases come with another package's
-PACKAGES = ("torch", "snakemake", "dvc")
+PACKAGES = ("torch", "snakemake", "dvc", "mlflow")
 PRIVATE = {Path("transgan/utils/torch_private.py")}
 # Snakemake's own objects, which are no plugin interface.
 OF_SNAKEMAKE = {Path("transgan/pipeline/snakemake_internals.py")}
+OF_MLFLOW = {Path("transgan/tracking/store.py"), Path("transgan/tracking/mlflow_internals.py")}
 
 
 @pytest.mark.parametrize("dependency", dependencies().values(), ids=dependencies())
@@ -46,7 +48,12 @@ def test_the_lock_file_is_of_these_bounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "tested"), [("torch", torch_private.TESTED), ("snakemake", snakemake_internals.TESTED)]
+    ("package", "tested"),
+    [
+        ("torch", torch_private.TESTED),
+        ("snakemake", snakemake_internals.TESTED),
+        ("mlflow", mlflow_internals.TESTED),
+    ],
 )
 def test_the_release_whose_private_interfaces_were_tested_is_that_of_the_lock_file(package: str, tested: str) -> None:
     """After an update of uv.lock: run the tests that use them, then name the new release in the module."""
@@ -55,7 +62,7 @@ def test_the_release_whose_private_interfaces_were_tested_is_that_of_the_lock_fi
 
 
 def private_uses(tree: ast.AST) -> Iterator[str]:
-    """Names with an underscore that a module takes from PyTorch, Snakemake or DVC."""
+    """Names with an underscore that a module takes from PyTorch, Snakemake, DVC or MLflow."""
     bound: set[str] = set()
     for node in ast.walk(tree):
         names: list[str] = []
@@ -104,9 +111,9 @@ def test_the_search_finds_every_way_to_use_one() -> None:
     assert list(private_uses(ast.parse(text))) == ["torch._dynamo", "torch.utils._pytree.tree_leaves", "t..._x"]
 
 
-def test_nothing_imports_snakemake_or_dvc_but_the_module_for_it() -> None:
-    """Plugin interfaces (snakemake_interface_...) are documented, and may be used."""
-    importing = {
+def importing(*packages: str) -> set[Path]:
+    """The modules that import one of these packages."""
+    return {
         path.relative_to(ROOT)
         for path in sources()
         for node in ast.walk(ast.parse(path.read_text()))
@@ -117,6 +124,14 @@ def test_nothing_imports_snakemake_or_dvc_but_the_module_for_it() -> None:
             if isinstance(node, ast.ImportFrom)
             else []
         )
-        if module.split(".")[0] in ("snakemake", "dvc")
+        if module.split(".")[0] in packages
     }
-    assert importing <= OF_SNAKEMAKE
+
+
+def test_nothing_imports_snakemake_or_dvc_but_the_module_for_it() -> None:
+    """Plugin interfaces (snakemake_interface_...) are documented, and may be used."""
+    assert importing("snakemake", "dvc") <= OF_SNAKEMAKE
+
+
+def test_nothing_imports_mlflow_but_the_modules_for_it() -> None:
+    assert {path for path in importing("mlflow") if path.parts[0] == "transgan"} == OF_MLFLOW

@@ -1,4 +1,4 @@
-"""Reads and writes the runs of one MLflow experiment. The only module that imports MLflow.
+"""Reads and writes the runs of one MLflow experiment. Only this module and `mlflow_internals` import MLflow.
 
 Every method may raise whatever MLflow raises; `tracker` and `sync` decide what to do about it.
 """
@@ -6,7 +6,6 @@ Every method may raise whatever MLflow raises; `tracker` and `sync` decide what 
 import logging
 import os
 import shlex
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +15,19 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import DatasetInput, InputTag, Param
 from mlflow.exceptions import MlflowException
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
 from transgan.errors import UserError
 from transgan.tracking.describe import METRICS_PER_CALL, Metric
+from transgan.tracking.mlflow_internals import SystemMonitor, limit_attempts
 from transgan.tracking.uri import database_file
 from transgan.utils.escape import mlflow_filter_value
 
 PARAMETERS_PER_CALL = 100  # MLflow's limit
-SYSTEM_METRICS_SECONDS = 30.0
 # Lets MLflow's page open on training runs instead of language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 DIGEST_CHARACTERS = 16
-DATABASE_ATTEMPTS = 4
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Store:
         for name in ("mlflow", "alembic"):  # their messages on migrations and monitors are of no use here
             logging.getLogger(name).setLevel(logging.ERROR)
         if not uri.startswith(("http://", "https://")):
-            _limit_attempts()
+            limit_attempts()
         client = MlflowClient(tracking_uri=uri)
         return cls(client, uri, _experiment_id(client, experiment, uri))
 
@@ -58,13 +55,16 @@ class Store:
         return run_id
 
     def has(self, run_id: str | None) -> bool:
-        """Whether the run exists in this experiment and is not deleted."""
+        """Whether the run exists in this experiment and is not deleted.
+
+        A server with passwords answers "permission denied" to all but its administrators where there is no such run.
+        """
         if not run_id:
             return False
         try:
             info = self.client.get_run(run_id).info
         except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED"):
                 return False
             raise
         return bool(info.lifecycle_stage == "active" and info.experiment_id == self.experiment)
@@ -115,7 +115,7 @@ class Store:
         """Log the name and content digest of the training data, without loading the data."""
         dataset = MetaDataset(CodeDatasetSource(dict(source)), name=name, digest=digest[:DIGEST_CHARACTERS])
         tag = InputTag("mlflow.data.context", "training")
-        self.client.log_inputs(run_id, datasets=[DatasetInput(dataset._to_mlflow_entity(), [tag])])
+        self.client.log_inputs(run_id, datasets=[DatasetInput(mlflow.entities.Dataset(**dataset.to_dict()), [tag])])
 
     def log_image(self, run_id: str, path: Path, key: str, step: int) -> None:
         """Add one image to the image series `key`."""
@@ -131,40 +131,11 @@ class Store:
         """Names of the files and folders at the top level of a run's artifacts."""
         return {item.path for item in self.client.list_artifacts(run_id)}
 
-    def monitor_system(self, run_id: str) -> "SystemMonitor":
+    def monitor_system(self, run_id: str) -> SystemMonitor:
         """Start logging the machine's load to a run, until `stop` of the result is called."""
         monitor = SystemMonitor(run_id, self.uri)
         monitor.start()
         return monitor
-
-
-class SystemMonitor(SystemMetricsMonitor):  # type: ignore[misc]
-    """Logs the machine's load in a thread. MLflow's own monitor ends at its first failure; this one starts over."""
-
-    def __init__(self, run_id: str, uri: str) -> None:
-        self._stopped = threading.Event()
-        super().__init__(run_id, sampling_interval=SYSTEM_METRICS_SECONDS, resume_logging=True, tracking_uri=uri)
-
-    def monitor(self) -> None:
-        """Log until `stop`, whatever fails. Called in the thread."""
-        while not self._stopped.is_set():
-            super().monitor()
-            self._stopped.wait(SYSTEM_METRICS_SECONDS)
-
-    def stop(self, wait: bool) -> None:
-        """Send what there is and end the thread; without `wait`, in the background."""
-        self._stopped.set()
-        if wait:
-            self.finish()
-        else:
-            threading.Thread(target=self.finish, daemon=True).start()
-
-
-def _limit_attempts() -> None:
-    """Give a database up after about a second that cannot be opened; MLflow's own ten attempts take 100 s."""
-    from mlflow.store.db import utils
-
-    utils.MAX_RETRY_COUNT = DATABASE_ATTEMPTS
 
 
 def _address(uri: str) -> str:

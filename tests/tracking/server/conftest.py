@@ -1,0 +1,34 @@
+"""One PostgreSQL and one MLflow server for all tests of this folder, and what the load test measured."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .loading import Load
+from .servers import Servers, why_not
+
+LOADS: list[Load] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured."""
+    for load in LOADS:
+        terminalreporter.write_line(str(load))
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The servers, started."""
+    if reason := why_not():
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="mlflow-"))  # short, because a socket's path may have 108 characters
+    started = Servers(folder)
+    try:
+        started.start()
+        yield started
+    finally:
+        started.stop()
+        shutil.rmtree(folder)

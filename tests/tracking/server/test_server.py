@@ -1,0 +1,244 @@
+"""A server on PostgreSQL, with artifacts by proxy and passwords, as docs/mlflow.md sets it up."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.tracking.runs import RUN, finished_run, history, opened, rows
+from tests.tracking.server.conftest import LOADS
+from tests.tracking.server.loading import load
+from tests.tracking.server.servers import ADMIN, ADMIN_PASSWORD, DATABASE_PASSWORD, PASSWORD, USER, Servers
+from transgan.config import plan as plans
+from transgan.config.plan import Plan
+from transgan.pipeline.provenance import source
+from transgan.tracking import sync
+from transgan.tracking import tracker as tracker_module
+from transgan.tracking.connection import connect
+
+pytestmark = pytest.mark.slow
+
+# `make test-servers` sets the full size: 16 writers, 100,000 points. A row has 8 points.
+WRITERS, ROWS = (int(os.environ.get(f"SERVER_{name}", default)) for name, default in (("WRITERS", 8), ("ROWS", 64)))
+PACE = 0.2  # seconds from row to row; training takes longer
+STAGES = "fetch cifar10, prepare cifar10, train one-cifar10, sync, report"
+# What docs/mlflow.md says about moving a database: pgloader's file, and where the artifacts are then.
+MOVE = """\
+LOAD DATABASE
+  FROM sqlite://{file}
+  INTO postgresql://mlflow@127.0.0.1:{port}/{name}
+  WITH data only, truncate, reset sequences
+  EXCLUDING TABLE NAMES LIKE 'alembic_version';
+"""
+NEW_PLACE = """\
+UPDATE experiments SET artifact_location =
+  regexp_replace(artifact_location, '^(file://)?/.*/mlruns/', 'mlflow-artifacts:/');
+UPDATE runs SET artifact_uri =
+  regexp_replace(artifact_uri, '^(file://)?/.*/mlruns/', 'mlflow-artifacts:/');
+"""
+
+
+@pytest.fixture
+def server_demo(servers: Servers, demo: Plan, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """The demo's plan in an empty project, logged to the server."""
+    for name, value in servers.environment.items():
+        monkeypatch.setenv(name, value)
+    return demo
+
+
+def test_points_and_images_of_a_run_reach_database_and_artifacts(
+    servers: Servers, server_demo: Plan, tmp_path: Path
+) -> None:
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "grid.png")
+    with opened(server_demo) as tracker:
+        tracker.log_history(rows(1600, 3200))
+        tracker.log_image(tmp_path / "grid.png", "samples.png")
+        tracker.log_image(tmp_path / "grid.png", "samples", images=1600)
+    points = servers.query(f"select key, step, value from metrics where run_uuid = '{tracker.run_id}'")
+    assert {point for point in points if not point[0].startswith("system/")} == {
+        ("d_loss", 1600, -1600.0),
+        ("d_loss", 3200, -3200.0),
+        ("gap", 1600, 800.0),
+        ("gap", 3200, 1600.0),
+    }
+    (run,) = servers.query(f"select status, artifact_uri from runs where run_uuid = '{tracker.run_id}'")
+    assert run[0] == "FINISHED"
+    assert run[1].startswith("mlflow-artifacts:/")
+    (stored,) = servers.artifacts.rglob(f"{tracker.run_id}/artifacts/samples.png")
+    assert stored.read_bytes() == (tmp_path / "grid.png").read_bytes()
+    downloaded = connect("demo").client.download_artifacts(str(tracker.run_id), "samples.png", str(tmp_path / "new"))
+    assert Path(downloaded).read_bytes() == stored.read_bytes()
+    assert len(list(stored.parent.glob("images/samples*.png"))) == 1
+
+
+def test_a_wrong_password_gives_one_line_with_what_to_export(
+    server_demo: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wr0ng-Bb.31")
+    with opened(server_demo) as tracker:
+        assert tracker.run_id is None
+        tracker.log_history(rows(32))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "export MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in line
+    assert "training continues" in line
+
+
+def test_a_server_that_falls_silent_delays_training_twice_by_its_limit(
+    servers: Servers, server_demo: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once when a row is sent, and once at the end; not with each row. `transgan sync` then logs what is missing."""
+    limit, tries = 3.0, 2
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(limit)))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(tries - 1))
+    monkeypatch.setattr(tracker_module, "FLUSH_SECONDS", 0.0)
+    tracker = opened(server_demo)
+    servers.pause_mlflow()
+    try:
+        begun = time.monotonic()
+        tracker.log_history(rows(32))
+        sent = time.monotonic() - begun
+        for images in range(64, 6464, 64):
+            tracker.log_history(rows(images))
+        rest = time.monotonic() - begun - sent
+        tracker.finish()
+        delay = time.monotonic() - begun
+    finally:
+        servers.resume_mlflow()
+    assert tries * limit <= sent < 4 * tries * limit  # the limits, a pause between them, and a busy machine
+    assert rest < limit
+    assert delay < 8 * tries * limit
+    finished_run(server_demo, tracker.run_id, images=(32, *range(64, 6464, 64)))
+    sync(server_demo)
+    steps = [step for step, _ in history(tracker.run_id, "gap")]
+    assert sorted(steps) == [32, *range(64, 6464, 64)]
+
+
+def test_sync_rebuilds_on_a_server_what_a_file_had(
+    servers: Servers, demo: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(demo) as tracker:
+        tracker.log_history(rows(1600))
+    finished_run(demo, tracker.run_id)
+    path = demo.paths.run(RUN) / "provenance.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **source()}))
+    demo.paths.table("t").parent.mkdir(parents=True)
+    demo.paths.table("t").with_suffix(".csv").write_text("a\n1\n")
+    sync(demo)
+    before = contents(demo, str(tracker.run_id))
+    for name, value in servers.environment.items():
+        monkeypatch.setenv(name, value)
+    sync(demo)
+    store = connect("demo")
+    assert not store.has(tracker.run_id)  # a run of its own, with the same content
+    found = store.find({"stage": "train", "fingerprint": demo.fingerprint("train", RUN)})
+    assert contents(demo, str(found)) == before
+    assert store.find({"stage": "tables"})
+
+
+def contents(plan: Plan, run_id: str) -> dict[str, object]:
+    """What a run has in the database that the environment names."""
+    store = connect(plan.scale_name)
+    run = store.client.get_run(run_id)
+    curves = {key: sorted(history(run_id, key)) for key in run.data.metrics if not key.startswith("system/")}
+    data = [(item.dataset.name, item.dataset.digest, item.dataset.source) for item in run.inputs.dataset_inputs]
+    return {
+        "parameters": run.data.params,
+        "tags": run.data.tags,
+        "curves": curves,
+        "data": data,
+        "status": run.info.status,
+        "artifacts": store.artifacts(run_id),
+    }
+
+
+def test_gc_removes_a_deleted_run_and_its_artifacts_and_no_other(
+    servers: Servers, server_demo: Plan, tmp_path: Path
+) -> None:
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "grid.png")
+    ids = []
+    for _ in range(2):
+        with opened(server_demo) as tracker:
+            tracker.log_history(rows(1600))
+            tracker.log_image(tmp_path / "grid.png", "samples.png")
+        ids.append(str(tracker.run_id))
+    connect("demo").client.delete_run(ids[0])
+    administrator = {"MLFLOW_TRACKING_USERNAME": ADMIN, "MLFLOW_TRACKING_PASSWORD": ADMIN_PASSWORD}
+    command = ("mlflow", "gc", "--backend-store-uri", servers.database("mlflow", password=False))
+    done = servers.run(tmp_path, *command, PGPASSWORD=DATABASE_PASSWORD, **administrator)
+    assert done.returncode == 0, done.stderr
+    left = {run_id for (run_id,) in servers.query("select run_uuid from runs")}
+    assert ids[0] not in left
+    assert ids[1] in left
+    assert len(history(ids[1], "gap")) == 1
+    assert not list(servers.artifacts.rglob(f"{ids[0]}/artifacts/samples.png"))
+    assert list(servers.artifacts.rglob(f"{ids[1]}/artifacts/samples.png"))
+
+
+def test_pgloader_moves_a_file_with_all_its_runs(servers: Servers, demo: Plan, tmp_path: Path) -> None:
+    if shutil.which("pgloader") is None:
+        pytest.skip("no pgloader: apt-get install --no-install-recommends pgloader")
+    with opened(demo) as tracker:
+        tracker.log_history(rows(1600))
+    finished_run(demo, tracker.run_id)
+    sync(demo)
+    before = contents(demo, str(tracker.run_id))
+    name = "moved"
+    servers.create_database(name)
+    password = {"PGPASSWORD": DATABASE_PASSWORD}
+    done = servers.run(tmp_path, "mlflow", "db", "upgrade", servers.database(name, password=False), **password)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "move.load").write_text(MOVE.format(file=tmp_path / "mlflow.db", port=servers.database_port, name=name))
+    moved = subprocess.run(
+        ["pgloader", str(tmp_path / "move.load")],
+        env=os.environ | password,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert moved.returncode == 0, moved.stdout + moved.stderr
+    servers.query(f"{NEW_PLACE} select 1", name, commit=True)
+    shutil.copytree(tmp_path / "mlruns", servers.artifacts, dirs_exist_ok=True)
+    (tmp_path / "mlflow.db").unlink()
+    shutil.rmtree(tmp_path / "mlruns")
+    with servers.serving(name), pytest.MonkeyPatch.context() as patch:
+        for variable, value in servers.environment.items():
+            patch.setenv(variable, value)
+        assert contents(demo, str(tracker.run_id)) == before
+        sync(demo)  # and new runs may follow
+        assert contents(demo, str(tracker.run_id)) == before
+        with opened(demo) as another:
+            another.log_history(rows(1600))
+        assert another.run_id
+
+
+def test_passwords_are_in_nothing_that_a_run_writes_or_stores(servers: Servers, project: Path) -> None:
+    plan = plans.load()
+    folder = plan.paths.workspace("train", "one-cifar10", plan.fingerprint("train", "one-cifar10"))
+    folder.mkdir(parents=True)
+    (folder / "tracking.json").write_text("{}")  # a run that is tracked opens MLflow at once
+    ended = [servers.run(project, "transgan", *stage.split()) for stage in STAGES.split(", ")]
+    assert [done.returncode for done in ended] == [0] * len(ended), [done.stderr for done in ended]
+    wrong = servers.run(project, "transgan", "sync", MLFLOW_TRACKING_USERNAME="another")
+    assert wrong.returncode == 2
+    assert servers.query("select status from runs where name = 'one-cifar10'") == [("FINISHED",)]
+    texts = {f"message {number}": (done.stdout + done.stderr).encode() for number, done in enumerate([*ended, wrong])}
+    texts |= {str(path): path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    texts |= {str(path): path.read_bytes() for path in servers.artifacts.rglob("*") if path.is_file()}
+    texts |= {f"database {name}": servers.dump(name) for name in ("mlflow", "mlflow_auth")}
+    texts["the server's log"] = (servers.folder / "mlflow.log").read_bytes()
+    assert b"one-cifar10" in texts["database mlflow"]
+    assert USER.encode() in texts["database mlflow_auth"]
+    header = base64.b64encode(f"{USER}:{PASSWORD}".encode())
+    secrets = [PASSWORD.encode(), header, ADMIN_PASSWORD.encode(), DATABASE_PASSWORD.encode()]
+    assert {where for where, content in texts.items() if any(secret in content for secret in secrets)} == set()
+
+
+def test_every_point_is_stored_once_although_the_server_is_killed(servers: Servers, project: Path) -> None:
+    LOADS.append(load(servers, project, WRITERS, ROWS, PACE))
