@@ -17,7 +17,9 @@ WORKDIR /src
 COPY pyproject.toml uv.lock ./
 COPY containers/install.sh containers/
 RUN sh containers/install.sh "${TORCH}" "${TORCH_INDEX}"
-COPY README.md LICENSE ./
+COPY README.md LICENSE hatch_build.py params.yaml dvc.yaml .gitignore .dvcignore ./
+COPY .dvc/config .dvc/.gitignore .dvc/
+COPY workflow workflow
 COPY transgan transgan
 COPY snakemake_executor_plugin_transgan_slurm snakemake_executor_plugin_transgan_slurm
 COPY snakemake_logger_plugin_transgan snakemake_logger_plugin_transgan

@@ -1,8 +1,8 @@
-# The commands of this project; `make` alone lists them. They need Python 3.11 or newer, make and git. The first one that
+# The commands of this project; `make` alone lists them. They need Python 3.11 to 3.13, make and git. The first one that
 # needs an environment creates it in .venv.
 
 SHELL := /bin/bash
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.synced
@@ -22,7 +22,7 @@ help: ## List the commands
 setup: $(STAMP) ## Create .venv with the versions of uv.lock (other targets do this if it is missing)
 
 $(STAMP): pyproject.toml uv.lock
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with make PYTHON=..." >&2; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "Python 3.11 to 3.13 is needed; name one with make PYTHON=..." >&2; exit 2; }
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --frozen --quiet --inexact
@@ -49,7 +49,7 @@ NEWEST := .venv-newest
 test-newest: $(STAMP) ## The fast tests with the newest releases that pyproject.toml allows (BEYOND=1: with any), in .venv-newest
 	"$(PYTHON)" -m venv --clear $(NEWEST)
 	$(BIN)/python -m tests.dependencies > $(NEWEST)/unbounded.txt
-	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python $(if $(BEYOND),--override $(NEWEST)/unbounded.txt) -e . --group dev
+	$(BIN)/uv pip install --quiet --python $(NEWEST)/bin/python $(if $(BEYOND),--override $(NEWEST)/unbounded.txt) -e '.[all]' --group dev
 	$(BIN)/uv pip list --python $(NEWEST)/bin/python --outdated
 	PATH="$(CURDIR)/$(NEWEST)/bin:$$PATH" $(NEWEST)/bin/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 

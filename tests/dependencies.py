@@ -27,8 +27,10 @@ class Dependency:
 
 
 def dependencies() -> dict[str, Dependency]:
-    """The packages that are installed with this project, by name; not those of its extras and of developers."""
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    """The packages that this project and its extras need, by name; not those of developers."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [name for names in project["optional-dependencies"].values() for name in names]
+    wanted = [name for name in project["dependencies"] + extras if Requirement(name).name != project["name"]]
     locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     found = {}
     for requirement in map(Requirement, wanted):

@@ -1,7 +1,8 @@
 """The Python interface: what `import transgan` offers.
 
 Every function takes `scale` (a scale of the params file, by default the one that is set there) and `params` (the params
-file, by default params.yaml in the current directory), as the command line does, and raises `UserError`, whose text is
+file, by default params.yaml in the current directory or, where there is none, the one that comes with this package, at
+scale `paper`), as the command line does, and raises `UserError`, whose text is
 one line with what to do. Stages write their results through the command line only; nothing here changes them.
 """
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from transgan.config import plan as plans
 from transgan.config.plan import Plan
 from transgan.errors import UserError
+from transgan.utils import extras
 
 if TYPE_CHECKING:  # imported by the functions that need them, so that `import transgan` stays light
     import numpy as np
@@ -141,9 +143,13 @@ def evaluate(
 def cells(scale: str | None = None, *, params: PathLike | None = None) -> "pd.DataFrame":
     """All cells of the tables of scores as a tidy frame, a line per table, row, column, metric and training seed.
 
-    docs/tables.md explains its columns. Reads the scores that are there; cells without one say so in `note`.
+    docs/tables.md explains its columns. Reads the scores that are there; cells without one say so in `note`. Needs the
+    extra `report`; raises UserError without it.
     """
-    from transgan.report.cells_frame import cells_frame
+    try:
+        from transgan.report.cells_frame import cells_frame
+    except ModuleNotFoundError as error:
+        raise UserError(extras.explained(error) or str(error)) from error
 
     return cells_frame(plan(scale, params=params))
 

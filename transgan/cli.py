@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from transgan.commands import stage_verbs
+from transgan.commands.init import init
 from transgan.commands.loading import load_plan
 from transgan.commands.options import (
     AsJson,
@@ -121,7 +122,7 @@ def show_plan(
     """List every run of a scale with its size, cost, memory, hours, disk space and status, and the sums by table."""
     from transgan.commands import show_plan
 
-    show_plan.show(load_plan(params, scale), as_json, device, calibrate, gpus, price)
+    show_plan.show(load_plan(params, scale, anywhere=True), as_json, device, calibrate, gpus, price)
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -147,7 +148,7 @@ def show_data(
     """List every dataset of a scale with its state, size, terms and next step."""
     from transgan.commands import show_data
 
-    show_data.show(load_plan(params, scale), as_json)
+    show_data.show(load_plan(params, scale, anywhere=True), as_json)
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -175,7 +176,7 @@ def doctor(scale: Scale = None, params: ParamsFile = None) -> None:
     """Show what this machine has, and what is missing."""
     from transgan.commands import doctor as tool
 
-    tool.doctor(load_plan(params, scale))
+    tool.doctor(load_plan(params, scale, anywhere=True))
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -196,7 +197,7 @@ def sample(
     params: ParamsFile = None,
 ) -> None:
     """Generate images."""
-    plan = load_plan(params, scale)
+    plan = load_plan(params, scale, anywhere=True)
     from transgan.scoring import sample
 
     sample.sample(plan, target, out, count, seed)
@@ -217,7 +218,7 @@ def evaluate(
     params: ParamsFile = None,
 ) -> None:
     """Compute the metrics of a generator or of images with respect to a reference."""
-    plan = load_plan(params, scale)
+    plan = load_plan(params, scale, anywhere=True)
     from transgan.scoring import evaluate as scoring
 
     options = (("samples", samples), ("weights", weights), ("feature_layer", layer), ("resize", resize))
@@ -241,7 +242,7 @@ def references(
     """List the stored reference statistics, remove them, or export them for other FID programs."""
     from transgan.commands import references as tool
 
-    plan = load_plan(params, scale)
+    plan = load_plan(params, scale, anywhere=True)
     if remove is not None:
         tool.remove(plan, remove)
     elif export is not None:
@@ -265,3 +266,6 @@ def import_official(
         file, out or file.with_suffix(".safetensors"), norm=norm, window=window, heads=heads
     )
     say(str(written))
+
+
+app.command(rich_help_panel=TOOLS)(init)

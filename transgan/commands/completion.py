@@ -27,6 +27,6 @@ def _content(ctx: typer.Context) -> dict[str, Any]:
     from transgan.errors import UserError
 
     try:
-        return params_file.read(Path(ctx.params.get("params") or params_file.PARAMS_FILE))
+        return params_file.read(Path(ctx.params.get("params") or params_file.default_file()))
     except UserError:
         return {}

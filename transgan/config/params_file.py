@@ -4,11 +4,13 @@ Snakemake and DVC read the same file with readers of their own. What these would
 all three give the same answer.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from transgan.config import project_files
 from transgan.config.validation import lookup, validated
 from transgan.errors import UserError
 from transgan.schema import Params
@@ -18,12 +20,21 @@ MOST_LEVELS = 50  # of nesting; libyaml's recursion ends the process at some ten
 LARGEST_INTEGER = 2**63 - 1
 
 
+def default_file() -> Path:
+    """params.yaml of the current folder or, where there is none, the one that comes with this package."""
+    shipped = project_files.shipped(PARAMS_FILE)
+    return PARAMS_FILE if os.path.lexists(PARAMS_FILE) or not shipped.is_file() else shipped
+
+
 def read(file: Path) -> dict[str, Any]:
     """The content of a params file as plain data. Raises UserError if it is not readable or not a mapping."""
     try:
         content = load_yaml(file.read_text())
     except FileNotFoundError:
-        raise UserError(f"{file}: not there; run this in the project's root or name a file with --params") from None
+        raise UserError(
+            f"{file}: not there; run this in a project's folder (`transgan init DIR` lays one out), "
+            "or name a file with --params"
+        ) from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}); name another file with --params") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: text that is not UTF-8, impossible dates, huge integers

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from transgan.config import fingerprint as fingerprints
-from transgan.config.params_file import PARAMS_FILE, parse, read
+from transgan.config.params_file import PARAMS_FILE, default_file, parse, read
 from transgan.config.paths import Paths, StageName, StageSubject
 from transgan.config.reference_key import ReferenceKey
 from transgan.config.validation import lookup, validated
@@ -36,6 +36,8 @@ from transgan.schema.base import Strict
 from transgan.schema.params import Device, Scale
 
 Config = TypeVar("Config", bound=Strict)
+
+OUTSIDE_A_PROJECT = "paper"  # the scale where there is no project
 
 
 class Run(Strict):
@@ -81,6 +83,7 @@ class Plan:
     params: Params
     scale_name: str
     file: Path
+    outside_a_project: bool = False  # `file` is the one that comes with this package, as no other was there or named
 
     @property
     def scale(self) -> Scale:
@@ -236,7 +239,7 @@ class Plan:
     def command(self, *words: str) -> str:
         """The command line for `words` at this scale, quoted for a shell: `transgan train NAME --scale paper`."""
         scale = () if self.scale_name == self.params.scale else ("--scale", self.scale_name)
-        file = () if self.file == PARAMS_FILE else ("--params", str(self.file))
+        file = () if self.file == PARAMS_FILE or self.outside_a_project else ("--params", str(self.file))
         return shlex.join(("transgan", *words, *scale, *file))
 
     @property
@@ -307,17 +310,21 @@ class Plan:
 
 
 def load(file: Path | None = None, scale: str | None = None) -> Plan:
-    """Read a params file (params.yaml by default) and return its plan at `scale` (by default the file's own `scale`).
+    """Read a params file and return its plan at `scale`, by default the file's own `scale`.
+
+    The default is params.yaml or, where there is none, the one that comes with this package, at scale `paper`: what its
+    own scale `demo` scores with is computed in a project.
 
     Resolves every scale of the file, so that a mistake in any of them is reported at once. Raises UserError in one
     line: file, key, what is wrong, and the nearest valid name.
     """
-    file = file or PARAMS_FILE
+    outside = file is None and default_file() != PARAMS_FILE
+    file = file or default_file()
     params = parse(read(file), file)
-    plans = {name: Plan(params, name, file) for name in params.scales}
+    plans = {name: Plan(params, name, file, outside) for name in params.scales}
     for plan in plans.values():
         _resolve_all(plan)
-    plan = lookup(plans, scale or params.scale, "scale", file)
+    plan = lookup(plans, scale or (OUTSIDE_A_PROJECT if outside else params.scale), "scale", file)
     _check_scale_is_its_own(plan)
     return plan
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from transgan.config.params_file import PARAMS_FILE
 from transgan.config.plan import Plan, load
 from transgan.pipeline.stages import Stage, stages
 from transgan.utils import files
@@ -22,7 +23,7 @@ LINE = "  # --- below this line: written by `make generate` from params.yaml; do
 
 def render(text: str) -> str:
     """`text`, the content of dvc.yaml, with the part below the line replaced."""
-    plan = load()
+    plan = load(PARAMS_FILE)
     head = text.split(LINE)[0]
     generated = [
         _stage(plan.scale_name, stage)

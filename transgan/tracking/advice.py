@@ -15,6 +15,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"out-of-date database schema|Can't locate revision", "run `mlflow db upgrade '{uri}'`"),
     (r"No module named '(?:psycopg2|psycopg)'", "run `pip install psycopg2-binary`"),
     (r"No module named '(?:MySQLdb|pymysql)'", "run `pip install pymysql` and write mysql+pymysql:// in the address"),
+    (r"No module named '?mlflow", "run `pip install 'transgan[tracking]'`"),
     (r"No module named '?([\w.]+)", r"run `pip install \1`"),
     (r"not a database|malformed|disk image|no such table|no such column", "run `mv '{file}' '{file}.damaged'`"),
     (r"database is locked|has held", "end the process that `fuser -v '{file}'` shows"),

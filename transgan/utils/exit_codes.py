@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from transgan.errors import Diverged, UserError
+from transgan.utils import extras
 from transgan.utils.escape import one_line
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -66,6 +67,10 @@ def one_line_exit() -> Iterator[None]:
             _stop(stop.signum)
         except KeyboardInterrupt:
             _stop(signal.SIGINT)
+        except ModuleNotFoundError as error:
+            if (advice := extras.explained(error)) is None:
+                raise
+            fail(advice, UserError.exit_code)
         except OSError as error:
             if error.errno not in _ERRORS_OF_FILES or error.filename is None:
                 raise
