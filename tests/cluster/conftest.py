@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ import pytest
 from tests.conftest import TINY
 from tests.workflow.conftest import Project, make_project
 
+from . import accounting
 from .slurm import Slurm, why_not
 
 # How many random moments each kind of kill is tried at: 1 in CI, 10 with `make test-cluster`.
 KILLS = int(os.environ.get("CLUSTER_KILLS", "1"))
+# These tests take minutes; a few of them are a sample that is always tried.
+thorough = pytest.mark.skipif("CLUSTER_KILLS" not in os.environ, reason="only with `make test-cluster`")
 LONGER = 2_000  # images of the run that is interrupted, some seconds
 RUN = "one-cifar10"
 # The tiny project without these lines has one run, which is enough here.
@@ -28,7 +32,7 @@ OTHER_RUNS = (
 )
 TARGET = f"results/tiny/runs/{RUN}/run.json"
 
-COUNTS: dict[str, list[int]] = {}  # what was tried -> how often it came back the same, how often it was tried
+COUNTS: dict[str, list[int]] = {}  # what was tried -> how often all was as it must be, how often it was tried
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -37,14 +41,40 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{what}: {same} of {tried}")
 
 
+@contextmanager
+def counted(what: str) -> Iterator[None]:
+    """Count a try, which succeeds if the block does."""
+    counts = COUNTS.setdefault(what, [0, 0])
+    counts[1] += 1
+    yield
+    counts[0] += 1
+
+
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Slurm]:
     """The cluster. Its variables are in the environment of every command."""
     reason = why_not()
     if reason:
         pytest.skip(reason)
+    with running(accounts=False) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm_with_accounts() -> Iterator[Slurm]:
+    """Another cluster, which keeps accounts in a database."""
+    reason = why_not() or accounting.why_not()
+    if reason:
+        pytest.skip(reason)
+    with running(accounts=True) as cluster:
+        yield cluster
+
+
+@contextmanager
+def running(accounts: bool) -> Iterator[Slurm]:
+    """A cluster that runs, with its variables in the environment. A test is skipped where it does not start."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # short, because a socket's path may have 108 characters
-    cluster = Slurm(folder)
+    cluster = Slurm(folder, accounts)
     with pytest.MonkeyPatch.context() as environment:
         for name in ("PATH", "SLURM_CONF"):
             environment.setenv(name, cluster.environment[name])

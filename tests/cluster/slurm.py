@@ -1,6 +1,7 @@
 """A real Slurm in a temporary folder: munged, slurmctld, and a slurmd for each of its nodes, all on this machine.
 
-Nothing is read from or written to /etc. There is no accounting. The daemons end with the context.
+Nothing is read from or written to /etc. There is accounting only where a test asks for it (accounting.py). The daemons
+end with the tests.
 """
 
 import ctypes
@@ -16,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import psutil
+
+from . import accounting
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "srun")
 NODES = ("n1", "n2")
@@ -46,8 +49,11 @@ SlurmdTimeout=6
 MessageTimeout=5
 KillWait=10
 MinJobAge=20000
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 {nodes}
-PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10
 """
 
 
@@ -65,8 +71,9 @@ def why_not() -> str | None:
 class Slurm:
     """The daemons, and commands that talk to them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, accounts: bool = False) -> None:
         self.folder = folder
+        self.accounts = accounts
         self.environment = {
             **os.environ,
             "PATH": f"{folder}/bin:{os.environ['PATH']}:/usr/sbin:/sbin",
@@ -86,15 +93,16 @@ class Slurm:
         srun.chmod(0o755)
         for name in ("state", *(f"spool-{node}" for node in NODES)):
             (self.folder / name).mkdir()
-        ports = free_ports(1 + len(NODES))
+        ports = free_ports(3 + len(NODES))
+        host = socket.gethostname()
         nodes = "\n".join(
-            f"NodeName={node} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} "
-            "CPUs=16 RealMemory=64000 State=UNKNOWN"
-            for node, port in zip(NODES, ports[1:], strict=True)
+            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=16 RealMemory=64000 State=UNKNOWN"
+            for node, port in zip(NODES, ports[3:], strict=True)
         )
-        (self.folder / "slurm.conf").write_text(
-            CONFIG.format(host=socket.gethostname(), port=ports[0], folder=self.folder, nodes=nodes)
-        )
+        config = CONFIG.format(host=host, port=ports[0], folder=self.folder, nodes=nodes)
+        if self.accounts:
+            config += accounting.SLURM_CONFIG.format(folder=self.folder, port=ports[1])
+        (self.folder / "slurm.conf").write_text(config)
         (self.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         self._daemon(
             "munged",
@@ -103,22 +111,47 @@ class Slurm:
             *(f"--{name}={self.folder}/munge.{name}" for name in ("socket", "seed-file", "log-file", "pid-file")),
         )
         self._wait(lambda: (self.folder / "munge.socket").exists(), "munged")
+        if self.accounts:
+            self._start_accounting(host, *ports[1:3])
         self._daemon("slurmctld", "-D")
         for node in NODES:
             self.start_node(node)
         self.wait_for_nodes(NODES)
 
+    def _start_accounting(self, host: str, port: int, database_port: int) -> None:
+        server, *options = accounting.database_command(self.folder, database_port)
+        self._daemon(server, *options)
+        self._wait((self.folder / "mariadb.socket").exists, server)
+        accounting.write_config(self.folder, host, port, database_port)
+        self._daemon("slurmdbd", "-D")
+        self._wait(lambda: "root" in self.ask("sacctmgr", "--noheader", "list", "user"), "slurmdbd")
+        self.ask("sacctmgr", "--immediate", "add", "cluster", "test")
+        self.ask("sacctmgr", "--immediate", "add", "account", accounting.ACCOUNT)
+        self.ask("sacctmgr", "--immediate", "add", "user", "root", f"account={accounting.ACCOUNT}")
+
     def start_node(self, node: str) -> None:
         """Start a node's slurmd."""
         self._daemon(node, "-D", "-N", node, program="slurmd")
 
-    def wait_for_nodes(self, nodes: Sequence[str]) -> None:
-        """Wait until nodes can take jobs."""
+    def kill_node(self, node: str) -> None:
+        """As if the power of a node failed: its slurmd and everything of its jobs end, and nothing of it reports."""
+        daemon = self.daemons.pop(node)
+        daemon.kill()
+        daemon.wait()
+        while processes := list(self._processes_on(node)):
+            for send in (psutil.Process.suspend, psutil.Process.kill):  # none is left to see the others end
+                for process in processes:
+                    with suppress(*GONE):
+                        send(process)
+            time.sleep(0.1)
+
+    def wait_for_nodes(self, nodes: Sequence[str], states: Sequence[str] = ("idle", "mixed", "allocated")) -> None:
+        """Wait until nodes are in one of these states; without `states`, until they can take jobs."""
 
         def ready() -> bool:
-            lines = self.ask("sinfo", "--noheader", "--Node", "--format=%N %T").splitlines()
-            states = dict(line.split() for line in lines)
-            return all(states.get(node) in ("idle", "mixed", "allocated") for node in nodes)
+            lines = self.ask("sinfo", "--noheader", "--Node", "--partition=all", "--format=%N %T").splitlines()
+            found = dict(line.split() for line in lines)
+            return all(found.get(node) in states for node in nodes)
 
         self._wait(ready, "the nodes")
 
@@ -147,20 +180,26 @@ class Slurm:
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
-        for process in self._processes():
+        for process in self.processes():
             with suppress(*GONE):
                 process.kill()
 
-    def _processes(self) -> Iterator[psutil.Process]:
-        """The processes of this Slurm and of its jobs."""
+    def processes(self, **variables: str) -> Iterator[psutil.Process]:
+        """The processes of this Slurm and of its jobs that have these variables in their environment."""
+        wanted = {"SLURM_CONF": self.environment["SLURM_CONF"], **variables}
         for process in psutil.process_iter():
-            if process.pid != os.getpid() and self._is_ours(process):
-                yield process
+            with suppress(*GONE):
+                if process.pid != os.getpid() and wanted.items() <= process.environ().items():
+                    yield process
 
-    def _is_ours(self, process: psutil.Process) -> bool:
-        with suppress(*GONE):
-            return process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]
-        return False
+    def _processes_on(self, node: str) -> Iterator[psutil.Process]:
+        """What runs of the jobs on a node: the programs, and the slurmstepd that has started each."""
+        for process in self.processes(SLURMD_NODENAME=node):
+            yield process
+            with suppress(*GONE):
+                parent = process.parent()
+                if parent is not None and "slurmstepd" in parent.name():
+                    yield parent
 
     def _daemon(self, name: str, *options: str, program: str | None = None) -> None:
         with (self.folder / f"{name}.out").open("ab") as out:
@@ -175,12 +214,13 @@ class Slurm:
 
     def _wait(self, ready: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + 60
+        said = ""
         while True:
             try:
                 if ready():
                     return
-            except AssertionError:  # slurmctld does not answer yet
-                pass
+            except AssertionError as error:  # the daemon does not answer yet
+                said = str(error).strip()
             ended = [name for name, daemon in self.daemons.items() if daemon.poll() is not None]
             if ended or time.monotonic() > end:
                 logs = "\n".join(
@@ -188,7 +228,7 @@ class Slurm:
                     for path in sorted(self.folder.iterdir())
                     if path.suffix in (".out", ".log")
                 )
-                raise RuntimeError(f"{what} did not start ({', '.join(ended) or 'all run'})\n{logs}")
+                raise RuntimeError(f"{what} did not start ({', '.join(ended) or 'all run'}). {said}\n{logs}")
             time.sleep(0.1)
 
 
