@@ -22,6 +22,7 @@ from . import accounting
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "srun")
 NODES = ("n1", "n2")
+SRUN = shutil.which("srun")  # the program, found before a cluster puts its own first into PATH
 GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
 CONFIG = """\
 ClusterName=test
@@ -89,7 +90,7 @@ class Slurm:
         (self.folder / "bin").mkdir()
         srun = self.folder / "bin" / "srun"
         # Snakemake takes SLURM_CONF from the environment of `srun`, since a cluster has its configuration in /etc.
-        srun.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {shutil.which("srun")} "$@"\n')
+        srun.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {SRUN} "$@"\n')
         srun.chmod(0o755)
         for name in ("state", *(f"spool-{node}" for node in NODES)):
             (self.folder / name).mkdir()
