@@ -33,6 +33,8 @@ from transgan.commands.options import (
     NormName,
     OfficialFile,
     ParamsFile,
+    PlannedRuns,
+    PlannedTables,
     Price,
     ProtocolName,
     ReferenceSource,
@@ -100,13 +102,14 @@ def report(scale: Scale = None, params: ParamsFile = None) -> None:
 def trace(
     table: TableName,
     row: RowName,
+    as_json: AsJson = False,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
     """Show where the numbers in a table's row come from: runs, commits, data, machines, MLflow."""
     from transgan.report import trace as tracing
 
-    tracing.trace(load_plan(params, scale), table, row)
+    tracing.trace(load_plan(params, scale), table, row, as_json)
 
 
 @app.command(name="plan", rich_help_panel=TOOLS)
@@ -118,11 +121,14 @@ def show_plan(
     calibrate: Calibrate = False,
     gpus: GpuCounts = None,
     price: Price = None,
+    runs: PlannedRuns = None,
+    tables: PlannedTables = None,
 ) -> None:
     """List every run of a scale with its size, cost, memory, hours, disk space and status, and the sums by table."""
     from transgan.commands import show_plan
 
-    show_plan.show(load_plan(params, scale, anywhere=True), as_json, device, calibrate, gpus, price)
+    plan = load_plan(params, scale, anywhere=True)
+    show_plan.show(plan, as_json, device, calibrate, gpus, price, runs or (), tables or ())
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -162,29 +168,30 @@ def sync(scale: Scale = None, params: ParamsFile = None) -> None:
 @app.command(rich_help_panel=TOOLS)
 def clean(
     delete: Delete = False,
+    as_json: AsJson = False,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
     """List or remove state folders that no run of the plan uses any more."""
     from transgan.commands import clean as tool
 
-    tool.clean(load_plan(params, scale), delete)
+    tool.clean(load_plan(params, scale), delete, as_json)
 
 
 @app.command(rich_help_panel=TOOLS)
-def doctor(scale: Scale = None, params: ParamsFile = None) -> None:
+def doctor(as_json: AsJson = False, scale: Scale = None, params: ParamsFile = None) -> None:
     """Show what this machine has, and what is missing."""
     from transgan.commands import doctor as tool
 
-    tool.doctor(load_plan(params, scale, anywhere=True))
+    tool.doctor(load_plan(params, scale, anywhere=True), as_json)
 
 
 @app.command(rich_help_panel=TOOLS)
-def summary(scale: Scale = None, params: ParamsFile = None) -> None:
+def summary(as_json: AsJson = False, scale: Scale = None, params: ParamsFile = None) -> None:
     """Print the first table's numbers, how far all tables are, and where to find everything else."""
     from transgan.commands import summary as tool
 
-    tool.summary(load_plan(params, scale))
+    tool.summary(load_plan(params, scale), as_json)
 
 
 @app.command(rich_help_panel=TOOLS)
@@ -236,6 +243,7 @@ def references(
     remove: RemovedReference = None,
     export: ExportedReference = None,
     to: ExportFile = Path("statistics.npz"),
+    as_json: AsJson = False,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
@@ -248,7 +256,7 @@ def references(
     elif export is not None:
         tool.export(plan, export, to)
     else:
-        tool.show(plan)
+        tool.show(plan, as_json)
 
 
 @app.command(name="import-official", rich_help_panel=TOOLS)

@@ -101,6 +101,6 @@ def test_the_table_shows_every_dataset_with_its_terms_and_next_step(
     text = " ".join(capsys.readouterr().out.split())
     for dataset in plan.datasets:
         assert f"{dataset}: " in text
-    assert "next: transgan fetch stl10" in text
+    assert "next for stl10: transgan fetch stl10" in text
     show(plan, as_json=True)
     assert json.loads(capsys.readouterr().out)["datasets"] == status(plan)

@@ -10,6 +10,7 @@ from tests.conftest import ROOT
 from transgan.commands import show_plan
 from transgan.config import plan as plans
 from transgan.config.plan import Plan
+from transgan.errors import UserError
 from transgan.metrics import training_fid
 from transgan.utils import files
 
@@ -50,12 +51,51 @@ def test_a_checkpoint_makes_a_run_resumable(project: Path, capsys: pytest.Captur
     assert listed(capsys)["one-cifar10"]["status"] == "resumable at 50%"
 
 
-def test_the_printed_table_fits_150_columns(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_tables_fit_the_width_without_cutting_a_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", str(width))
+    plan = plans.load(ROOT / "params.yaml", "demo")
+    show_plan.show(plan, as_json=False, device="H100")
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= width
+    assert "…" not in out
+    lines = [line.split() for line in out.splitlines()]
+    for run in plan.scheduled_runs:  # the name and the status of each stay
+        assert [run, "missing"] in [[line[0], line[-1]] for line in lines if line], run
+    assert ("No room for: " in out) == (width < 200)
+    skipped = len(plan.runs) - len(plan.scheduled_runs)
+    assert f"{skipped} more runs are skipped" in out
+
+
+def test_a_pipe_has_all_columns_but_those_that_are_unknown(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     show_plan.show(plans.load(), as_json=False)
     out = capsys.readouterr().out
-    assert "one-cifar10" in out
-    assert "missing" in out
-    assert max(map(len, out.splitlines())) <= 150
+    (head,) = [line.split() for line in out.splitlines() if "GFLOP/image" in line]
+    assert {"run", "images", "operations", "disk", "status"} <= set(head)
+    assert "hours" not in head  # this device was not measured
+    assert "No room for" not in out
+    show_plan.show(plans.load(), as_json=False, device="H100")
+    assert "hours" in capsys.readouterr().out.splitlines()[2].split()
+
+
+def test_run_and_table_select(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_plan.show(plans.load(), as_json=True, runs=["two-cifar10"])
+    content = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in content["runs"]] == ["two-cifar10"]
+    assert (content["tables"], content["total"]["runs"]) == ([], 1)
+    show_plan.show(plans.load(), as_json=True, tables=["small"])
+    content = json.loads(capsys.readouterr().out)
+    assert len(content["runs"]) == 3
+    assert [row["table"] for row in content["tables"]] == ["small"]
+    for wrong in ({"runs": ["four"]}, {"tables": ["large"]}, {"runs": ["two-cifar10"], "gpus": "4", "device": "H100"}):
+        with pytest.raises(UserError):
+            show_plan.show(plans.load(), as_json=True, **wrong)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from transgan.utils.units import duration, plain_number, short_number
+from transgan.utils.units import duration, flop, plain_number, short_number
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12600, "3.5 h"), (181440, "2.1 days")])
@@ -30,3 +30,19 @@ def test_a_short_number_has_three_digits_and_a_unit_prefix(number: float, text: 
 )
 def test_a_plain_number_has_three_digits_and_all_before_the_point(number: float, text: str) -> None:
     assert plain_number(number) == text
+
+
+@pytest.mark.parametrize(
+    ("eflop", "text"),
+    [
+        (0, "0"),
+        (3.25e-06, "3.25 TFLOP"),
+        (2.66e-07, "266 GFLOP"),
+        (0.3784, "378 PFLOP"),
+        (0.99996, "1 EFLOP"),
+        (572.4, "572 EFLOP"),
+        (1e-15, "0.001 MFLOP"),
+    ],
+)
+def test_operations_are_written_in_a_unit_that_suits_them(eflop: float, text: str) -> None:
+    assert flop(eflop) == text

@@ -10,7 +10,7 @@ from transgan.config.paths import StageName, StageSubject
 from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.pipeline import params_register
-from transgan.utils.console import say
+from transgan.utils.console import say, say_json
 from transgan.utils.locks import try_lock
 
 logger = logging.getLogger(__name__)
@@ -18,8 +18,10 @@ logger = logging.getLogger(__name__)
 _STATE_STAGES: tuple[StageName, ...] = ("reference", "classifier", "train", "score")
 
 
-def clean(plan: Plan, delete: bool) -> None:
+def clean(plan: Plan, delete: bool, as_json: bool = False) -> None:
     """List the unused state folders with their sizes; with `delete`, remove them.
+
+    As JSON: {unused: [{folder, bytes, removed}]}.
 
     A folder is unused if its configuration is no longer in any known params file at any scale, whether its work is
     finished or not. Known are the plan's own file, params.yaml, and those that the stores' registers name. Raises
@@ -29,8 +31,13 @@ def clean(plan: Plan, delete: bool) -> None:
     for store, folders in _state_folders(plan).items():
         used = {folder for file in _params_files(plan, store) for folder in _used(file)}
         unused += [folder for folder in folders if folder not in used]
-    for folder in unused:
-        say(f"{_bytes(folder) / 2**20:10.1f} MiB  {folder}")
+    sizes = {folder: _bytes(folder) for folder in unused}
+    if as_json:
+        rows = [{"folder": str(folder), "bytes": size} for folder, size in sizes.items()]
+        say_json({"unused": [{**row, "removed": delete and _remove(Path(str(row["folder"])))} for row in rows]})
+        return
+    for folder, size in sizes.items():
+        say(f"{size / 2**20:10.1f} MiB  {folder}")
     if not unused:
         say("nothing to remove")
     elif delete:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transgan.config.plan import Plan
 from transgan.pipeline.snakemake_inputs import gpu_count
-from transgan.utils.console import say
+from transgan.utils.console import say, say_json
 from transgan.utils.extras import EXTRAS, to_install
 from transgan.utils.git import NO_REPOSITORY, git
 from transgan.utils.locks import flock_error
@@ -18,8 +18,11 @@ from transgan.utils.units import GIB
 _PACKAGES = ("torch", "torchvision", "torch-fidelity", "snakemake", "dvc", "mlflow", "pandas", "seaborn", "numpy")
 
 
-def doctor(plan: Plan) -> None:
-    """Print a line each on Python, packages, hardware, git, locks, the project, its scale, MLflow and the browser."""
+def doctor(plan: Plan, as_json: bool = False) -> None:
+    """Print a line each on Python, packages, hardware, git, locks, the project, its scale, MLflow and the browser.
+
+    As JSON: an object with these lines.
+    """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
     free = shutil.disk_usage(".").free / GIB
     browser = shutil.which("chromium") or shutil.which("google-chrome")
@@ -36,6 +39,9 @@ def doctor(plan: Plan) -> None:
         "mlflow": os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db in this folder",
         "browser": browser or "no Chromium: browser tests will be skipped",
     }
+    if as_json:
+        say_json(lines)
+        return
     for key, value in lines.items():
         say(f"{key:9} {value}")
 

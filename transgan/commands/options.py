@@ -133,7 +133,20 @@ RehearsedDevice = Annotated[
 ]
 RehearseAgain = Annotated[bool, typer.Option("--again", help="Also those already rehearsed on this device.")]
 
-# Of `plan`: for which devices.
+# Of `plan`: which runs, and for which devices.
+PlannedRuns = Annotated[
+    list[str] | None,
+    typer.Option("--run", metavar="RUN", help="Only this run. Repeatable.", autocompletion=completion.names("runs")),
+]
+PlannedTables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table",
+        metavar="TABLE",
+        help="Only the runs of this table. Repeatable.",
+        autocompletion=completion.names("tables"),
+    ),
+]
 KnownDevice = Annotated[
     str | None, typer.Option("--device", help="Hours on an H200, H100, A100, RTX 4090 or V100.", metavar="NAME")
 ]

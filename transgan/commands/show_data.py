@@ -54,10 +54,12 @@ def show(plan: Plan, as_json: bool = False) -> None:
         )
     console = table_console()
     console.print(table)
+    for licence in dict.fromkeys(row["licence"] for row in rows):
+        of_it = ", ".join(row["dataset"] for row in rows if row["licence"] == licence)
+        console.print(f"{of_it}: {licence}")
     for row in rows:
-        console.print(f"{row['dataset']}: {row['licence']}")
         if row["next"]:
-            console.print(f"  next: {row['next']}", soft_wrap=True)
+            console.print(f"next for {row['dataset']}: {row['next']}", soft_wrap=True)
 
 
 def _row(plan: Plan, dataset: str) -> dict[str, Any]:

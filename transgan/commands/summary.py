@@ -6,6 +6,7 @@ It reads the tables' csv files and draws for a terminal; the complete tables, wi
 import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -15,7 +16,7 @@ from transgan.errors import UserError
 from transgan.pipeline.freshness import check_recorded
 from transgan.pipeline.stages import stage
 from transgan.report.verdict import Verdict
-from transgan.utils.console import table_console
+from transgan.utils.console import say_json, table_console
 
 NOTHING = "–"
 USED = ("row", "column", "metric", "measured", "paper", "paper_text", "mean", "std_training", "run", "verdict")
@@ -23,10 +24,16 @@ USED = ("row", "column", "metric", "measured", "paper", "paper_text", "mean", "s
 Line = Mapping[str, str]  # a line of a table's csv: docs/tables.md explains the columns
 
 
-def summary(plan: Plan) -> None:
-    """Print the first table of scores, a line for each of the others, and where everything is."""
-    console = table_console()
+def summary(plan: Plan, as_json: bool = False) -> None:
+    """Print the first table of scores, a line for each of the others, and where everything is.
+
+    As JSON: {scale, comparable, tables: [{table, title, cells: {verdict: count}}]}; the numbers are in cells.csv.
+    """
     written = {name: lines for name in plan.score_tables if (lines := _lines(plan, name))}
+    if as_json:
+        say_json(_plain(plan, written))
+        return
+    console = table_console()
     if written:
         first = next(iter(written))
         note = "; the paper's numbers in parentheses" if plan.scale.comparable else ""
@@ -106,12 +113,7 @@ def _overview(plan: Plan, written: Mapping[str, Sequence[Line]]) -> Table:
     """How many cells each table has, by verdict."""
     table = Table(box=box.SIMPLE, pad_edge=False)
     verdicts = [verdict.value for verdict in Verdict]
-    counts = {
-        name: Counter(
-            {(line["row"], line["column"], line["metric"]): line["verdict"] for line in lines}.values()  # not by seed
-        )
-        for name, lines in written.items()
-    }
+    counts = {name: _verdicts(lines) for name, lines in written.items()}
     shown = [verdict for verdict in verdicts if any(count[verdict] for count in counts.values())]
     table.add_column("table")
     for verdict in shown:
@@ -120,6 +122,22 @@ def _overview(plan: Plan, written: Mapping[str, Sequence[Line]]) -> Table:
     for name, count in counts.items():
         table.add_row(name, *(str(count[verdict] or NOTHING) for verdict in shown))
     return table
+
+
+def _verdicts(lines: Sequence[Line]) -> Counter[str]:
+    """Number of cells by verdict; a cell has a line for each training seed."""
+    return Counter({(line["row"], line["column"], line["metric"]): line["verdict"] for line in lines}.values())
+
+
+def _plain(plan: Plan, written: Mapping[str, Sequence[Line]]) -> dict[str, Any]:
+    return {
+        "scale": plan.scale_name,
+        "comparable": plan.scale.comparable,
+        "tables": [
+            {"table": name, "title": plan.params.tables[name].title, "cells": dict(_verdicts(lines))}
+            for name, lines in written.items()
+        ],
+    }
 
 
 def _places(plan: Plan) -> list[tuple[str, str]]:

@@ -17,6 +17,11 @@ FAMILY = "family"
 # A number that YAML 1.1 reads as text, because it has no point or no sign.
 _EXPONENT = re.compile(r"\s*([+-]?\d+)\.?(\d*)[eE]([+-]?\d+)\s*")
 
+_FEW = 12  # names that an error message may list
+
+# The verb that lists the names of a kind.
+_LISTED_BY = {"run": "transgan plan", "table": "transgan plan", "dataset": "transgan data"}
+
 Config = TypeVar("Config", bound=Strict)
 Value = TypeVar("Value")
 
@@ -118,13 +123,18 @@ def _has_family(member: Any) -> bool:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    """The end of an error message: the nearest valid name, or all of them."""
+    """The end of an error message: the nearest valid name, or all of them, or three of many."""
     close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}" if known else ""
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    if len(known) > _FEW:
+        return f"; the nearest of {len(known)}: {', '.join(difflib.get_close_matches(name, known, n=3, cutoff=0.0))}"
+    return f"; known: {', '.join(known)}" if known else ""
 
 
 def lookup(entries: Mapping[str, Value], name: str, kind: str, file: Path, where: str = "") -> Value:
     """The entry `name`. Raises UserError in one line: file, place `where`, and the nearest valid name."""
     if name in entries:
         return entries[name]
-    raise UserError(f"{file}: {where}no {kind} {name!r}{_nearest(name, list(entries))}")
+    listed = f"; `{_LISTED_BY[kind]}` lists all" if kind in _LISTED_BY and len(entries) > _FEW else ""
+    raise UserError(f"{file}: {where}no {kind} {name!r}{_nearest(name, list(entries))}{listed}")

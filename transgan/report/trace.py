@@ -14,7 +14,7 @@ from transgan.metrics.score_file import read_scores
 from transgan.pipeline.run_files import read_provenance
 from transgan.report.cells import Cell, cells
 from transgan.utils import files
-from transgan.utils.console import say
+from transgan.utils.console import say, say_json
 
 UNKNOWN = "unknown"
 
@@ -124,12 +124,19 @@ def write(plan: Plan) -> dict[str, Any]:
     return content
 
 
-def trace(plan: Plan, table: str, row: str) -> None:
-    """Print where the numbers of one row came from. Raises UserError naming the rows if there is no such row."""
+def trace(plan: Plan, table: str, row: str, as_json: bool = False) -> None:
+    """Print where the numbers of one row came from, or as JSON: {table, row, cells: [...]}, as in provenance.json.
+
+    Raises UserError naming the rows if there is no such row.
+    """
     config = plan.table(table)
     names = [each.name for each in config.rows]
     if row not in names:
         raise UserError(f"{plan.file}: tables.{table}: no row {row!r}; the rows are: {', '.join(names)}")
+    if as_json:
+        of_row = [Traced(cell, _origins(plan, cell)) for cell in cells(plan, table) if cell.row == row]
+        say_json({"table": table, "row": row, "cells": [each.plain() for each in of_row]})
+        return
     measured = [each for each in traced(plan, table) if each.cell.row == row]
     quoted = [cell for cell in cells(plan, table) if cell.row == row and not cell.run_names]
     say("\n\n".join([*(_words(each) for each in measured), *(_quoted(cell) for cell in quoted)]))

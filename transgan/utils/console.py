@@ -93,7 +93,7 @@ def say_json(value: Any) -> None:
 def table_console(width: int = 100, stderr: bool = False) -> "Console":
     """A rich console whose text is text: brackets, emoji codes and control characters have no effect.
 
-    `width` in characters applies where the output is not a terminal.
+    `width` in characters applies where the output is not a terminal and COLUMNS is not set.
     """
     # Imported here: rich takes longer to import than a finished stage takes to find that it is finished.
     from rich.console import Console
@@ -105,7 +105,8 @@ def table_console(width: int = 100, stderr: bool = False) -> "Console":
 
     console = PlainConsole(markup=False, emoji=False, highlight=False, stderr=stderr)
     if not console.is_terminal:
-        console.width = width
+        columns = os.environ.get("COLUMNS", "")
+        console.width = int(columns) if columns.isdecimal() and int(columns) else width
     return console
 
 

@@ -12,6 +12,18 @@ def short_number(number: float) -> str:
     return f"{rounded:.3g}"
 
 
+def flop(eflop: float) -> str:
+    """A number of floating-point operations, given in EFLOP, in the unit that suits it: 2.17 TFLOP, 46.3 EFLOP."""
+    if not eflop:
+        return "0"
+    value, unit = eflop, "EFLOP"
+    for smaller in ("PFLOP", "TFLOP", "GFLOP", "MFLOP"):
+        if float(f"{value:.3g}") >= 1:
+            break
+        value, unit = value * 1000, smaller
+    return f"{plain_number(value)} {unit}"
+
+
 def plain_number(value: float) -> str:
     """A number in three significant digits, and without an exponent if it is large: 1448, 64.1, 0.117, 1.1e-05."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
