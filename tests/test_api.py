@@ -107,3 +107,10 @@ def test_the_examples_of_the_page_run(saved: Path, monkeypatch: pytest.MonkeyPat
     with torch.device("meta"):
         exec(params, names)
     assert isinstance(names["networks"], transgan.Networks)
+
+
+def test_cells_without_pandas_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "transgan.report.cells_frame", raising=False)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(transgan.UserError, match=r"pip install 'transgan\[report\]'"):
+        transgan.cells(params=PARAMS)

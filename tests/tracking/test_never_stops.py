@@ -117,6 +117,7 @@ def test_a_damaged_provenance_does_not_stop_the_stage_score(demo: Plan, content:
     ("text", "command"),
     [
         ("Detected out-of-date database schema (found version 1, but expected 2)", "mlflow db upgrade"),
+        ("No module named 'mlflow'", "pip install 'transgan[tracking]'"),
         ("No module named 'psycopg2'", "pip install psycopg2-binary"),
         ("No module named 'pymysql'", "pip install pymysql"),
         ("(sqlite3.OperationalError) database is locked", "fuser -v"),

@@ -13,6 +13,7 @@ import yaml
 
 from transgan.config.params_file import PARAMS_FILE
 from transgan.config.plan import Plan, load
+from transgan.errors import UserError
 from transgan.pipeline.stages import Stage, stages
 from transgan.utils import files
 from transgan.utils.exit_codes import one_line_exit
@@ -79,6 +80,15 @@ def _with_variable(scale: str, value: str) -> str:
     return value.replace(scale, "${scale}", 1) if scale in parts else value
 
 
+def main() -> None:
+    """Write the generated part of dvc.yaml in the current folder. Raises UserError where there is none."""
+    try:
+        text = DVC_FILE.read_text()
+    except FileNotFoundError:
+        raise UserError(f"{DVC_FILE}: not there; run this in a project's folder") from None
+    files.write_text(DVC_FILE, render(text))
+
+
 if __name__ == "__main__":
     with one_line_exit():
-        files.write_text(DVC_FILE, render(DVC_FILE.read_text()))
+        main()

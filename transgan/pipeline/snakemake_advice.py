@@ -2,6 +2,8 @@
 
 import re
 
+_INSTALL = "run `make setup` in a checkout, or elsewhere `pip install --upgrade 'transgan[pipeline]'`"
+
 # Part of Snakemake's message -> what to type. The first that matches counts; "" where the message says so itself.
 _ADVICE: tuple[tuple[str, str], ...] = (
     (r"params.*\.ya?ml: ", ""),  # this project's own messages
@@ -19,8 +21,8 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"MissingInputException|Missing input files", "run `transgan data` and `transgan plan` to see which datasets and "
      "runs params.yaml has at this scale"),
     (r"executor plugin|Executor .* not available|--executor", "run `pip install snakemake-executor-plugin-NAME`"),
-    (r"expects Snakemake version|min_version", "run `make setup` for the versions of uv.lock"),
-    (r"No module named '?(?P<module>[\w.]+)", "run `make setup` for the versions of uv.lock"),
+    (r"expects Snakemake version|min_version", _INSTALL),
+    (r"No module named '?(?P<module>[\w.]+)", _INSTALL),
 )  # fmt: skip
 _OTHERWISE = "type the same command again with `--verbose` to see more"
 

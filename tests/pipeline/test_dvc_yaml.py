@@ -1,0 +1,27 @@
+"""The command that writes the generated part of dvc.yaml, as a user types it in a project."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from transgan.errors import UserError
+from transgan.pipeline import dvc_yaml
+
+
+def test_it_writes_the_stages_of_the_params_file_that_is_there(project: Path) -> None:
+    (project / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    dvc_yaml.main()
+    written = (project / "dvc.yaml").read_text()
+    assert "table-small:" in written
+    assert "table-unconditional:" not in written
+
+
+def test_without_a_project_it_says_so_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"dvc\.yaml: not there"):
+        dvc_yaml.main()
+    (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    with pytest.raises(UserError, match=r"params\.yaml: not there"):
+        dvc_yaml.main()
+    assert (tmp_path / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
