@@ -71,11 +71,7 @@ def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:
     generator = generator_files.open_generator(plan, str(file))
     if generator is None:
         raise UserError(f"{file}: not a generator file; their names end in {', '.join(generator_files.SUFFIXES)}")
-    run = plan.run(like) if like is not None else _first_run(plan, file, generator.resolution)
-    if run.dataset.resolution != generator.resolution:
-        raise UserError(
-            f"{file}: generates {generator.resolution} pixels, but {run.name} is scored at {run.dataset.resolution}"
-        )
+    run = run_like(plan, file, generator.resolution, like)
     out = file.with_suffix(".scores.json")
     with locked(plan.paths.state / "score-files" / digest(str(out.resolve())), f"score {file}"):
         reference.compute(plan, run.reference)
@@ -137,6 +133,17 @@ def _scores(
         }
         scores["warnings"][other] = []
     return scores
+
+
+def run_like(plan: Plan, file: Path, resolution: int, like: str | None = None) -> Run:
+    """The run that a generator file is scored like: `like`, or the first one whose data has the file's resolution.
+
+    Raises UserError when the resolutions differ, or when no dataset or several have that of the file.
+    """
+    run = plan.run(like) if like is not None else _first_run(plan, file, resolution)
+    if run.dataset.resolution != resolution:
+        raise UserError(f"{file}: generates {resolution} pixels, but {run.name} is scored at {run.dataset.resolution}")
+    return run
 
 
 def _first_run(plan: Plan, file: Path, resolution: int) -> Run:
