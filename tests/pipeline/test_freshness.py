@@ -11,7 +11,8 @@ from transgan.config import plan as plans
 from transgan.config.plan import Plan
 from transgan.pipeline.freshness import embedded_metadata, freshness, remember
 from transgan.pipeline.snakemake_inputs import config_files, gpu_count
-from transgan.pipeline.stages import Stage, stage, stages
+from transgan.pipeline.stages import PACK_FILES, Stage, stage, stages
+from transgan.pipeline.workspace import mark_finished
 from transgan.utils import files
 
 
@@ -128,10 +129,39 @@ def test_config_files_are_older_than_current_outputs_and_newer_than_stale_ones(p
     graph, configs, settled = config_files(plans.load())
     for key in ("train@one-cifar10", "score@one-cifar10"):
         assert Path(configs[key]).stat().st_mtime < min(path.stat().st_mtime for path in graph[key].outputs)
-    assert not {"train@two-cifar10", "score@two-cifar10", "table@small", "cells@all"} & settled
-    assert {"train@one-cifar10", "score@one-cifar10", "reference@cifar10-few"} <= settled
+    assert not {"train@two-cifar10", "score@two-cifar10", "table@small", "cells@all"} & set(settled)
+    assert {"train@one-cifar10", "score@one-cifar10", "reference@cifar10-few"} <= set(settled)
     for key in ("train@two-cifar10", "score@two-cifar10", "table@small"):
         assert Path(configs[key]).stat().st_mtime > max(path.stat().st_mtime for path in graph[key].outputs)
+
+
+def test_a_missing_pack_is_built_only_for_a_stage_that_must_run(project: Path) -> None:
+    """As in a clone without packs: a run that is complete needs none, and is not repeated once it is there."""
+    fabricate_all(plans.load())
+    for path in Path("data/tiny").glob("*/*.*"):
+        if path.name != "source.json":
+            path.unlink()
+    graph, configs, settled = config_files(plans.load())
+    assert set(settled) == set(graph)
+    assert Path(configs["prepare@cifar10"]).stat().st_mtime == 0
+    assert settled["prepare@cifar10"] == graph["prepare@cifar10"].inputs
+    assert not any(path.is_relative_to("data") for path in settled["train@one-cifar10"])
+    Path("results/tiny/runs/two-cifar10/run.json").unlink()
+    graph, configs, settled = config_files(plans.load())
+    assert set(graph) - set(settled) == {"prepare@cifar10", "train@two-cifar10"}
+    assert not any(path.is_relative_to("data") for path in settled["train@one-cifar10"])
+
+
+def test_a_run_of_this_machine_keeps_its_missing_pack_as_an_input(project: Path) -> None:
+    plan = plans.load()
+    fabricate_all(plan)
+    run = stage(plan, "train", "one-cifar10")
+    mark_finished(plan.paths.workspace("train", run.subject, run.fingerprint), ())
+    for path in Path("data/tiny").glob("*/*.*"):
+        path.unlink()
+    settled = config_files(plan)[2]
+    assert settled["train@one-cifar10"] == run.inputs
+    assert len(settled["train@two-cifar10"]) == len(run.inputs) - len(PACK_FILES)
 
 
 def test_no_gpus_if_the_params_file_selects_the_cpu(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

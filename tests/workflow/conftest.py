@@ -65,6 +65,14 @@ class Project:
         ]
         return {str(path.relative_to(self.root)): path.read_bytes() for path in paths}
 
+    def pushed_bytes(self) -> dict[str, bytes]:
+        """Every declared output but provenance and packs, which `dvc push` leaves out by default."""
+        return {
+            path: content
+            for path, content in self.bytes().items()
+            if path.startswith("results/") or path.endswith("/source.json")
+        }
+
     def edit(self, old: str, new: str) -> None:
         """Replace text in params.yaml."""
         path = self.root / "params.yaml"

@@ -114,7 +114,7 @@ def test_a_clean_clone_makes_every_table_and_figure_from_the_remote_without_trai
     clone.run("make", "restore", "STAMP=")
     made = {
         path: content
-        for path, content in project.bytes().items()
+        for path, content in project.pushed_bytes().items()
         if not path.endswith(("report.html", "cost_measured.csv"))
     }
     for folder in ("tables", "figures"):

@@ -104,9 +104,9 @@ def test_a_clone_pulls_everything_and_trains_nothing(checkout: Project, tmp_path
     clone = Project(tmp_path / "clone")
     checkout.run("git", "clone", "-q", str(checkout.root), str(clone.root))
     clone.run("make", "restore", "STAMP=")
-    assert clone.bytes() == checkout.bytes()
+    assert clone.bytes() == checkout.pushed_bytes()
     assert "Nothing to be done" in clone.snakemake()
-    assert "up to date" in clone.dvc("status")
+    assert "pipelines are up to date" in clone.dvc("repro", "--allow-missing", "--dry")
     assert clone.work("train") == {}
 
 

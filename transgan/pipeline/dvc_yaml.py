@@ -2,8 +2,9 @@
 
 DVC cannot interpolate stages whose inputs depend on lists in params.yaml, so these stages are written out. It cannot
 leave entries out of a `foreach` either, so the scheduled runs are written out as `vars`; and as its commands go to a
-shell unquoted, so are the names of datasets and classifiers, which are checked here. Run it again after an edit of
-`scale`, of a list, or of a name.
+shell unquoted, so are the names of datasets and classifiers, which are checked here. Nor can it interpolate `push:`, so
+the stage `prepare` is written out too. Run it again after an edit of `scale`, of a list, of a name, or of
+`data.push_packs`.
 """
 
 import re
@@ -12,14 +13,27 @@ from pathlib import Path
 import yaml
 
 from transgan.config.params_file import PARAMS_FILE
+from transgan.config.paths import CONTACT
 from transgan.config.plan import Plan, load
 from transgan.errors import UserError
-from transgan.pipeline.stages import Stage, stages
+from transgan.pipeline.stages import PACK_FILES, Stage, stages
 from transgan.utils import files
 from transgan.utils.exit_codes import one_line_exit
 
 DVC_FILE = Path("dvc.yaml")
 LINE = "  # --- below this line: written by `make generate` from params.yaml; do not edit ---\n"
+PREPARE = """\
+  prepare:
+    foreach: ${dataset_names}
+    do:
+      cmd: transgan prepare ${item}
+      deps:
+        - data/${scale}/${item}/source.json
+      params:
+        - datasets.${item}
+        - scales.${scale}.datasets.${item}
+      outs:
+"""
 
 
 def render(text: str) -> str:
@@ -31,7 +45,15 @@ def render(text: str) -> str:
         for stage in stages(plan).values()
         if stage.verb in ("reference", "table", "cells", "figure")
     ]
-    return head + LINE + "".join(generated) + _vars(plan)
+    return head + LINE + _prepare(plan.params.data.push_packs) + "".join(generated) + _vars(plan)
+
+
+def _prepare(push: bool) -> str:
+    """The stage `prepare` of every dataset. Without `push`, `dvc push` leaves out all that it writes."""
+    outputs = [f"        - data/${{scale}}/${{item}}/{name}" for name in (*PACK_FILES, CONTACT)]
+    if not push:
+        outputs = [f"{output}:\n            push: false" for output in outputs]
+    return PREPARE + "\n".join(outputs) + "\n"
 
 
 def _vars(plan: Plan) -> str:

@@ -6,24 +6,27 @@ import time
 from pathlib import Path
 
 from transgan.config.plan import Plan
-from transgan.pipeline.freshness import freshness
-from transgan.pipeline.stages import Stage, stages
+from transgan.pipeline.freshness import Freshness, freshness
+from transgan.pipeline.stages import PACK_FILES, Stage, stages
+from transgan.pipeline.workspace import FINISHED
 from transgan.utils import files
 
 _LONG_AGO = (0, 0)
 _UUID = ("GPU-", "MIG-")
 
 
-def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str], set[str]]:
-    """The stage graph; the path of each stage's config file, by the stage's key; and the keys of the settled stages.
+def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str], dict[str, tuple[Path, ...]]]:
+    """The stage graph; by the stages' keys, the paths of the config files; and the inputs of the settled stages.
 
     Snakemake compares file times. A stage's config file is newer than its outputs exactly if these belong to another
-    fingerprint. Settled stages need not run: their outputs are current, or nothing is known about them.
+    fingerprint. Settled stages need not run: their outputs are current, or nothing is known about them, or they are
+    data that is missing and that no unsettled stage reads, as in a clone whose packs were not pushed.
 
     Writes to state/<scale>/config only, also on a dry run.
     """
     graph = stages(plan)
     fresh = freshness(plan, graph)
+    settled = _settled(graph, fresh)
     configs = {}
     for key, stage in graph.items():
         path = plan.paths.config(stage.verb, stage.name)
@@ -35,10 +38,33 @@ def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str], set[str]
             files.write_text(path, text + files.dumps({"noticed": time.time_ns()}))
         elif not path.exists() or path.read_text() != text:
             files.write_text(path, text)
-        if fresh[key] == "current":
+        if key in settled and fresh[key] != "unknown":
             os.utime(path, _LONG_AGO)
         configs[key] = str(path)
-    return graph, configs, {key for key, value in fresh.items() if value in ("current", "unknown")}
+    return graph, configs, {key: _settled_inputs(plan, graph[key], fresh[key]) for key in settled}
+
+
+def _settled(graph: dict[str, Stage], fresh: dict[str, Freshness]) -> set[str]:
+    """The keys of the stages that need not run."""
+    settled = {key for key, value in fresh.items() if value in ("current", "unknown")}
+    for key, stage in reversed(graph.items()):
+        if stage.verb in ("fetch", "prepare") and fresh[key] == "missing":
+            readers = [reader.key for reader in graph.values() if not set(stage.outputs).isdisjoint(reader.inputs)]
+            if readers and settled.issuperset(readers):
+                settled.add(key)
+    return settled
+
+
+def _settled_inputs(plan: Plan, stage: Stage, fresh: Freshness) -> tuple[Path, ...]:
+    """The inputs that Snakemake sees; not a missing pack, if the outputs are another machine's.
+
+    Snakemake runs a stage again once a missing input is built, `ancient` or not. Another stage may need the pack,
+    such as a figure of nearest neighbours, and then a clone would train. This machine's own work is found in a second.
+    """
+    own = plan.paths.workspace(stage.verb, stage.subject, stage.fingerprint) / FINISHED
+    if own.exists() or (stage.verb == "figure" and fresh == "current"):
+        return stage.inputs
+    return tuple(path for path in stage.inputs if path.name not in PACK_FILES or path.exists())
 
 
 def gpu_count(plan: Plan) -> int:

@@ -64,9 +64,14 @@ class Scale(Strict):
 
 
 class DataConfig(Strict):
-    """Where downloads come from; changes no result."""
+    """Where downloads come from and whether packs go to a DVC remote; changes no result."""
 
     mirror: str | None = Field(None, description="folder or URL of a lab's own copy, tried first")
+    push_packs: bool = Field(
+        False,
+        description="whether `dvc push` and `make restore` transfer packs, which can be tens of GB; `make generate` "
+        "writes it into dvc.yaml",
+    )
 
     @field_validator("mirror")
     @classmethod

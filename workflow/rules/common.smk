@@ -112,7 +112,9 @@ wildcard_constraints:
 def inputs_of(verb, name):
     """A stage's inputs, `ancient` only if the stage is settled, because Snakemake does not update ancient inputs."""
     key = f"{verb}@{name}"
-    return [ancient(path) if key in SETTLED else path for path in GRAPH[key].inputs]
+    if key in SETTLED:
+        return [ancient(path) for path in SETTLED[key]]
+    return GRAPH[key].inputs
 
 
 def config_of(verb, name):
