@@ -1,6 +1,7 @@
 """Which files are images: the same for `prepare` and `evaluate`, by content, with a count of what is left out."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -62,11 +63,51 @@ LEFTOVERS = {
     "$RECYCLE.BIN/a.png": encode(pixels(1, 4, 4), "PNG"),
     "lost+found/a.png": encode(pixels(1, 4, 4), "PNG"),
     "a.png~": encode(pixels(1, 4, 4), "PNG"),
+    **{
+        f"{folder}/a.png": encode(pixels(1, 4, 4), "PNG")
+        for folder in (
+            "RECYCLER",
+            "found.000",
+            "FOUND.001",
+            "~snapshot",
+            "Network Trash Folder",
+            "sub/Temporary Items",
+            "thumbs",
+            "sub/Thumbnails",
+            ".Trashes",
+            ".Spotlight-V100",
+            ".fseventsd",
+            "System Volume Information",
+            ".snapshot",
+            ".zfs",
+            ".AppleDouble",
+            ".git",
+            ".dvc",
+            ".cache",
+        )
+    },
+    **{
+        name: encode(pixels(1, 4, 4), "PNG")
+        for name in ("a.png.bak", "a.png.orig", "b.tmp", ".c.png.swp", "~$cat.png", ".~lock.x#", "ehthumbs.db")
+    },
+}
+UNFINISHED = {
+    name: encode(pixels(1, 64, 64))[:200]
+    for name in (
+        "dog.jpg.part",
+        "dog.jpg.crdownload",
+        "dog.jpg.partial",
+        "dog.jpg.!ut",
+        "dog.jpg.download/dog.jpg",
+        "sub/dog.jpg.aria2",
+        ".dog.jpg.Xa81cQ",
+        ".syncthing.dog.jpg.tmp",
+    )
 }
 
 
 def source(folder: Path, kind: str) -> Path:
-    files = {**IMAGES, **COMPANIONS, **LEFTOVERS}
+    files = {**IMAGES, **COMPANIONS, **LEFTOVERS, **UNFINISHED}
     path = folder / f"source.{kind}"
     if kind == "tree":
         return write_tree(path, files)
@@ -86,7 +127,8 @@ def test_prepare_and_evaluate_take_the_same_images_and_say_what_is_left_out(
     assert image_sources.from_path(path, None, None, "none").count == len(IMAGES)
     for text in (shown, capsys.readouterr().err):
         assert f"{len(IMAGES)} images; left out {len(COMPANIONS)} files that are no images (" in text
-        assert "leftovers of operating systems and tools" in text
+        assert f"{len(LEFTOVERS)} leftovers of operating systems and tools (" in text
+        assert f"{len(UNFINISHED)} unfinished downloads, whose images may be missing (.dog.jpg.Xa81cQ, " in text
 
 
 # First bytes of images that this Pillow may not write.
@@ -116,9 +158,13 @@ def test_an_image_of_a_format_that_is_not_read_is_left_out_and_counted_by_both(
         assert "1 images; left out 1 images of formats that are not read (1 " in text
         assert "; convert them to PNG)" in text
     (path / "a.png").unlink()
-    with pytest.raises(UserError, match=r"no images that are read \(1 .*; convert them to PNG\)"):
+    with pytest.raises(
+        UserError, match=r"no images in it; left out 1 images of formats that are not read \(1 .*; convert"
+    ):
         pack_source(make_plan, path)
-    with pytest.raises(UserError, match=r"no images that are read \(1 .*; convert them to PNG\)"):
+    with pytest.raises(
+        UserError, match=r"no images in it; left out 1 images of formats that are not read \(1 .*; convert"
+    ):
         image_sources.from_path(path, None, None, "none")
 
 
@@ -160,3 +206,60 @@ def test_every_format_that_is_read_opens(tmp_path: Path) -> None:
         content = encode(pixels(1, SIDE, SIDE), kind)
         assert image_format(content[:HEAD_BYTES]) == kind
         assert Image.open(io.BytesIO(content)).format == kind
+
+
+def test_a_folder_of_thumbnails_alone_is_a_dataset(make_plan: MakePlan, tmp_path: Path) -> None:
+    path = tmp_path / "mine.zip"
+    path.write_bytes(zip_bytes({f"thumbnails/{i}.png": encode(pixels(i, SIDE, SIDE), "PNG") for i in range(3)}))
+    assert pack_source(make_plan, path).manifest["count"] == 3
+    assert image_sources.from_path(path, None, None, "none").count == 3
+
+
+@pytest.mark.parametrize("name", ["part.png", "thumbs.png", "recycler.png", "found.0001.png", "bak/a.png", "old/b.png"])
+def test_a_name_that_only_resembles_a_leftover_is_an_image(tmp_path: Path, name: str) -> None:
+    path = write_tree(tmp_path / "mine", {name: encode(pixels(1, SIDE, SIDE), "PNG")})
+    assert len(select_images(open_container(path)).indices) == 1
+
+
+def test_a_source_without_images_says_what_was_found(make_plan: MakePlan, tmp_path: Path) -> None:
+    path = write_tree(tmp_path / "mine", {"a.txt": b"x", "b.txt": b"x", "dog.jpg.part": b"x", ".DS_Store": b"x"})
+    found = (
+        "no images in it; left out 2 files that are no images (2 .txt) and 1 leftovers of operating systems and tools "
+        "(.DS_Store) and 1 unfinished downloads, whose images may be missing (dog.jpg.part); "
+    )
+    with pytest.raises(UserError, match=re.escape(found)):
+        pack_source(make_plan, path)
+    with pytest.raises(UserError, match=re.escape(found)):
+        image_sources.from_path(path, None, None, "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("data/train-00000-of-00001.parquet", "a Parquet table"),
+        ("images.h5", "an HDF5 file"),
+        ("data.mdb", "an LMDB database (only LSUN's is read"),
+        ("train.tfrecord", "a TFRecord file"),
+        ("a.rar", "an archive"),
+    ],
+)
+def test_containers_that_are_not_read_are_named(make_plan: MakePlan, tmp_path: Path, name: str, kind: str) -> None:
+    path = write_tree(tmp_path / "mine", {name: b"x"})
+    for read in (lambda: pack_source(make_plan, path), lambda: image_sources.from_path(path, None, None, "none")):
+        with pytest.raises(UserError, match=re.escape(f"; 1 of them is {kind}")):
+            read()
+
+
+def test_a_link_to_what_is_not_there_is_named_and_can_be_skipped(
+    make_plan: MakePlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_tree(tmp_path / "mine", {"a.png": encode(pixels(1, SIDE, SIDE), "PNG")})
+    (path / "gone.png").symlink_to("elsewhere.png")
+    (path / "newest.txt").symlink_to("elsewhere.txt")
+    found = r"gone\.png: cannot be read: a link to elsewhere\.png, which is not there; restore it"
+    with pytest.raises(UserError, match=found):
+        pack_source(make_plan, path)
+    with pytest.raises(UserError, match=found):
+        image_sources.from_path(path, None, None, "none")
+    assert pack_source(make_plan, path, on_error="skip").manifest["skipped"] == 1
+    assert "gone.png: a link to elsewhere.png, which is not there; skipped" in capsys.readouterr().err

@@ -96,7 +96,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     if name == "words":
         (tmp_path / name / "readme.txt").write_text("no image")
-    with pytest.raises(UserError, match="contains no images"):
+    with pytest.raises(UserError, match="no images in it"):
         image_sources.from_path(tmp_path / name, None, None, "none")
 
 

@@ -56,7 +56,8 @@ def _published_files(config: DatasetConfig, mirror: str | None) -> list[Descript
             if failures:
                 raise UserError(manual_download_message(source, failures))
         found = [paths[file.name] or local.folder / file.name for file in needed]
-        return [describe_file(path, None if path.is_dir() else local.digests(path).sha256) for path in found]
+        skip = config.on_error == "skip"
+        return [describe_file(path, None if path.is_dir() else local.digests(path).sha256, skip) for path in found]
 
 
 class _MegabyteCounter:

@@ -1,35 +1,71 @@
-"""Which files of a folder or an archive are images: one rule for `prepare` and `evaluate`.
+"""Which files of a folder or an archive are images: one rule for `fetch`, `prepare`, `references` and `evaluate`.
 
 A file with the suffix of an image is one, and is damaged if its content is not. Any other file is one if its content
-begins as an image does. Images of formats that are not read, labels, captions and other companions are left out, and
-counted.
+begins as an image does. Images of formats that are not read, labels, captions and other companions, leftovers and
+unfinished downloads are left out, and counted.
 """
 
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
-from transgan.data.archives.containers import Container
+from transgan.data.archives.containers import Container, Folder
+from transgan.data.archives.leftovers import THUMBNAIL_FOLDERS
 from transgan.data.image_formats import FORMATS, PIXEL_ARRAY, SUFFIXES, image_format
+from transgan.data.unread_containers import unread_in
+from transgan.errors import UserError
+from transgan.utils import files
+
+NAMED = 3  # examples of what was left out
+CORRECT_PATH = "correct `path` of the dataset in params.yaml"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Selection:
-    """The images among the files of a container: ascending indices into its names, and the others by suffix."""
+    """The images among the files of a container: ascending indices into its names, and the names of the others."""
 
     indices: list[int]
-    left_out: Counter[str]
-    leftovers: int  # of operating systems and tools
+    companions: list[str]
+    leftovers: set[str]  # of operating systems and tools
+    unfinished: set[str]  # downloads
     unread: Counter[str]  # images by their formats, which are not read
+    used: set[str] = field(default_factory=set)  # companions whose labels were taken
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """The companions that were left out, by suffix."""
+        return Counter(PurePosixPath(name).suffix.lower() for name in self.companions if name not in self.used)
 
     def note(self) -> str:
         """How many files were left out, in words; empty for none."""
-        kinds = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in self.left_out.most_common(5))
-        others = f", {len(self.left_out) - 5} more kinds" if len(self.left_out) > 5 else ""
+        found = self._left_out_in_words()
+        return f"{len(self.indices):,} images; left out {found}" if found else ""
+
+    def no_images(self, path: Path, advice: str) -> UserError:
+        """The error for a source without images: it counts what was found instead."""
+        found = self._left_out_in_words()
+        kinds = unread_in(self.companions)
+        parts = [
+            f"{path}: no images in it",
+            *([f"left out {found}"] if found else []),
+            *([kinds] if kinds else [advice]),
+        ]
+        return UserError("; ".join(parts))
+
+    def _left_out_in_words(self) -> str:
+        left_out = self.left_out
+        kinds = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in left_out.most_common(5))
+        others = f", {len(left_out) - 5} more kinds" if len(left_out) > 5 else ""
         parts = [f"{self.unread.total():,} images of formats that are not read ({self.formats})"] if self.unread else []
-        parts += [f"{self.left_out.total():,} files that are no images ({kinds}{others})"] if self.left_out else []
-        parts += [f"{self.leftovers:,} leftovers of operating systems and tools"] if self.leftovers else []
-        return f"{len(self.indices):,} images; left out {' and '.join(parts)}" if parts else ""
+        parts += [f"{left_out.total():,} files that are no images ({kinds}{others})"] if left_out else []
+        if self.leftovers:
+            parts.append(f"{len(self.leftovers):,} leftovers of operating systems and tools ({_some(self.leftovers)})")
+        if self.unfinished:
+            parts.append(
+                f"{len(self.unfinished):,} unfinished downloads, whose images may be missing ({_some(self.unfinished)})"
+            )
+        return " and ".join(parts)
 
     @property
     def formats(self) -> str:
@@ -39,14 +75,50 @@ class Selection:
 
 def select_images(container: Container) -> Selection:
     """Find the images among the files of a container. Raises UserError when an archive is damaged."""
-    suffixes = [PurePosixPath(name).suffix.lower() for name in container.names]
+    names = container.names
+    suffixes = [PurePosixPath(name).suffix.lower() for name in names]
     unclear = [index for index, suffix in enumerate(suffixes) if suffix not in SUFFIXES]
     beginnings = zip(unclear, container.beginnings(unclear), strict=True)
     found = {index: image_format(beginning) for index, beginning in beginnings}
     others = {index: kind for index, kind in found.items() if kind not in (*FORMATS, PIXEL_ARRAY)}
+    images = [index for index in range(len(names)) if index not in others]
+    thumbnails = {index: folder for index in images if (folder := _thumbnail_folder(names[index]))}
+    if len(thumbnails) == len(images):
+        thumbnails = {}
     return Selection(
-        indices=[index for index in range(len(suffixes)) if index not in others],
-        left_out=Counter(suffixes[index] for index, kind in others.items() if kind is None),
-        leftovers=container.leftovers,
+        indices=[index for index in images if index not in thumbnails],
+        companions=[names[index] for index, kind in others.items() if kind is None],
+        leftovers=container.left_out.leftovers | set(thumbnails.values()),
+        unfinished=container.left_out.unfinished,
         unread=Counter(kind for kind in others.values() if kind is not None),
     )
+
+
+def content_digests(folder: Folder) -> tuple[list[str], list[str]]:
+    """Hex SHA-256 of each file of a folder, and the files that cannot be read, with the reason.
+
+    A link to what is not there counts as one only under the suffix of an image.
+    """
+    digests, failures = list[str](), list[str]()
+    for path in (folder.path / name for name in folder.names):
+        try:
+            digests.append(files.sha256(path))
+        except OSError as error:
+            digests.append("unreadable")
+            if path.exists() or path.suffix.lower() in SUFFIXES:
+                failures.append(f"{path}: cannot be read: {files.read_failure(path, error)}")
+    return digests, failures
+
+
+def _thumbnail_folder(name: str) -> str | None:
+    """The folder of smaller copies that an image lies in, if any."""
+    parts = name.split("/")[:-1]
+    depth = next((depth for depth, part in enumerate(parts, 1) if part.lower() in THUMBNAIL_FOLDERS), None)
+    return "/".join(parts[:depth]) if depth else None
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first NAMED of some names, and how many more."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - NAMED:,} more" if len(ordered) > NAMED else ""
+    return ", ".join(ordered[:NAMED]) + more

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from transgan.data.archives.containers import Folder, open_container
+from transgan.data.image_files import CORRECT_PATH, content_digests, select_images
 from transgan.data.readers import digits
 from transgan.data.sources.catalog import CATALOG, require_files
 from transgan.errors import UserError
@@ -21,46 +22,49 @@ def source_digest(described: list[Description]) -> str:
 def describe(config: DatasetConfig) -> list[Description]:
     """Read the files of a dataset's source and describe them.
 
-    Raises UserError when one is missing, cannot be read, or is a damaged or empty archive.
+    Raises UserError when one is missing, is a damaged archive, or, unless `on_error: skip`, cannot be read.
     """
     if config.source == "digits":
         size, sha256 = digits.digest()
         return [{"name": "scikit-learn digits", "size": size, "sha256": sha256}]
+    skip = config.on_error == "skip"
     if config.source == "folder":
         path = Path(str(config.path))
-        return [describe_file(path) if path.suffix == ".npz" and path.exists() else describe_folder_or_archive(path)]
+        is_file = path.suffix == ".npz" and path.exists()
+        return [describe_file(path) if is_file else describe_folder_or_archive(path, skip)]
     paths = require_files(config.source, config.crop)
-    return [describe_file(paths[file.name]) for file in CATALOG[config.source].files_for(config.crop)]
+    return [describe_file(paths[file.name], skip=skip) for file in CATALOG[config.source].files_for(config.crop)]
 
 
-def describe_file(path: Path, sha256: str | None = None) -> Description:
+def describe_file(path: Path, sha256: str | None = None, skip: bool = False) -> Description:
     """Describe a published file, whose digest may be known already, or a folder that a user placed instead of it."""
     if path.is_dir():
-        return describe_folder_or_archive(path)
+        return describe_folder_or_archive(path, skip)
     return {"name": path.name, "size": path.stat().st_size, "sha256": sha256 or files.sha256(path)}
 
 
-def describe_folder_or_archive(path: Path) -> Description:
-    """Describe what a user placed: an archive by its bytes, a folder by its sorted names, sizes and contents."""
+def describe_folder_or_archive(path: Path, skip: bool = False) -> Description:
+    """Describe what a user placed: an archive by its bytes, a folder by its sorted names, sizes and contents.
+
+    With `skip`, files of a folder may be unreadable.
+    """
     container = open_container(path)
     container.close()
     if not container.names:
-        raise UserError(f"{path}: no images in it; correct `path` of the dataset in params.yaml")
+        raise select_images(container).no_images(path, CORRECT_PATH)
     if not isinstance(container, Folder):
         return {"name": path.name, "size": path.stat().st_size, "sha256": files.sha256(path)}
-    digest = hashlib.sha256()
-    for name, size in zip(container.names, container.sizes, strict=True):
-        digest.update(files.to_bytes(f"{name}\0{size}\0{_content_digest(path / name)}\n"))
+    digests, failures = content_digests(container)
+    if failures and not skip:
+        raise UserError(
+            f"{failures[0]}{f' (and {len(failures) - 1:,} more)' if len(failures) > 1 else ''};"
+            " restore it, fix its permissions or remove it, or set `on_error: skip`"
+        )
+    lines = zip(container.names, container.sizes, digests, strict=True)
+    listing = "".join(f"{name}\0{size}\0{digest}\n" for name, size, digest in lines)
     return {
         "name": f"{path.name}/",
         "size": sum(container.sizes),
-        "sha256": digest.hexdigest(),
+        "sha256": hashlib.sha256(files.to_bytes(listing)).hexdigest(),
         "count": len(container.names),
     }
-
-
-def _content_digest(path: Path) -> str:
-    try:
-        return files.sha256(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); fix its permissions or remove it") from error

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from transgan.data.image_formats import FORMATS, HEAD_BYTES, image_format
+from transgan.utils import files
 from transgan.utils.npz import MAGIC, read_array
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ImageError(error.strerror or str(error)) from error
+        raise ImageError(files.read_failure(path, error)) from error
 
 
 def image_size(content: bytes | Path) -> tuple[int, int]:

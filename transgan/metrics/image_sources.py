@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transgan.data.archives.containers import Container, Folder, open_container
-from transgan.data.image_files import select_images
+from transgan.data.image_files import content_digests, select_images
 from transgan.data.image_formats import LOSSY, image_format
 from transgan.data.npz_images import read_images
 from transgan.data.pack import Pack
@@ -102,8 +102,7 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
     selection = select_images(container)
     members = selection.indices
     if not members:
-        found = f" that are read ({selection.formats})" if selection.unread else ""
-        raise UserError(f"{path}: contains no images{found}; name a folder, an archive or an .npz of images")
+        raise selection.no_images(path, "name a folder, an archive or an array file of images")
     if selection.note():
         logger.info(f"{path}: {selection.note()}")
     members.sort(key=lambda index: container.names[index])
@@ -161,10 +160,11 @@ def _side(container: Container, index: int) -> int:
 
 
 def _digest(container: Container) -> str:
-    """SHA-256 of an archive file, or of a folder's names and contents."""
+    """SHA-256 of an archive file, or of a folder's names and contents. Raises UserError for one that cannot be read."""
     if not isinstance(container, Folder):
         return files.sha256(container.path)
-    content = hashlib.sha256()
-    for name in container.names:
-        content.update(files.to_bytes(f"{name}\0{files.sha256(container.path / name)}\n"))
-    return content.hexdigest()
+    digests, failures = content_digests(container)
+    if failures:
+        raise UserError(f"{failures[0]}; restore it, fix its permissions or remove it")
+    lines = zip(container.names, digests, strict=True)
+    return hashlib.sha256(files.to_bytes("".join(f"{name}\0{digest}\n" for name, digest in lines))).hexdigest()

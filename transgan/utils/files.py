@@ -177,3 +177,10 @@ def link_or_copy(source: Path, target: Path) -> None:
             os.link(source, temporary)
         except OSError:
             shutil.copyfile(source, temporary)
+
+
+def read_failure(path: Path, error: OSError) -> str:
+    """Why a file cannot be read, in words: the system's reason, or that it is a link to what is not there."""
+    if path.is_symlink() and not path.exists():
+        return f"a link to {path.readlink()}, which is not there"
+    return error.strerror or str(error)

@@ -15,33 +15,6 @@ MAX_MEMBER_BYTES = 256 * 2**20  # of one encoded image; no legitimate image come
 MAX_COMPRESSION_RATIO = 200
 RATIO_CHECKED_ABOVE = 2**20  # bytes; smaller members may have any ratio
 
-# What macOS, Windows, Linux, the boxes of Synology and QNAP, and programs leave beside files, in lower case.
-LEFTOVER_FOLDERS = frozenset(
-    {
-        "__macosx",
-        "$recycle.bin",
-        "system volume information",
-        "lost+found",
-        "@eadir",
-        "#recycle",
-        "#snapshot",
-        "@recycle",
-        "@recently-snapshot",
-        "__pycache__",
-    }
-)
-LEFTOVER_FILES = frozenset(
-    {
-        "thumbs.db",
-        "ehthumbs.db",
-        "ehthumbs_vista.db",
-        "desktop.ini",
-        "icon\r",
-        "picasa.ini",
-        "zbthumbnail.info",
-    }
-)
-
 
 def check_name(archive: Path, name: str) -> None:
     """Refuse a member whose name is absolute, leaves the folder, or means something else on another system."""
@@ -92,11 +65,3 @@ def check_tar_member(archive: Path, member: tarfile.TarInfo, limit: int = MAX_ME
             f"{archive}: refused, the member {member.name!r} is a link, a device or sparse; pack the files themselves"
         )
     check_size(archive, member.name, member.size, limit)
-
-
-def is_leftover(name: str) -> bool:
-    """Whether an operating system or a tool left this file behind: hidden files, LEFTOVER_FOLDERS, LEFTOVER_FILES."""
-    # Ten times faster than pathlib, which matters for archives with hundreds of thousands of members.
-    parts = [part.lower() for part in name.split("/") if part not in ("", ".")]
-    hidden = any(part.startswith(".") or part in LEFTOVER_FOLDERS for part in parts)
-    return hidden or (bool(parts) and (parts[-1] in LEFTOVER_FILES or parts[-1].endswith("~")))

@@ -14,6 +14,7 @@ from typing import IO
 
 from transgan.data.archives import checks
 from transgan.data.archives.byte_ranges import ByteRange, damaged_archive
+from transgan.data.archives.leftovers import LeftOut
 from transgan.data.image_formats import HEAD_BYTES
 from transgan.errors import UserError
 
@@ -30,14 +31,14 @@ MAX_PRELOADED_BYTES = 512 * 2**20  # of all members that a tar loads into memory
 class Container(ABC):
     """The files of a folder or an archive, in the order in which they stream fastest.
 
-    `names` are relative paths with forward slashes; `sizes` are in bytes. `leftovers` counts the files of operating
-    systems and tools, which are left out.
+    `names` are relative paths with forward slashes; `sizes` are in bytes. `left_out` has the leftovers of operating
+    systems and tools, and unfinished downloads.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.names: list[str] = []
-        self.leftovers = 0
+        self.left_out = LeftOut()
         self.sizes: list[int] = []
 
     @abstractmethod
@@ -80,9 +81,9 @@ class Folder(Container):
             raise UserError(f"{folder}: cannot be read ({error.strerror}); fix its permissions or remove it") from error
         for path in paths:
             name = prefix + path.name
-            if checks.is_leftover(path.name):
-                self.leftovers += 1
-            elif path.is_dir():
+            if self.left_out.takes(name, path.is_dir()):
+                continue
+            if path.is_dir():
                 yield from self._walk(path, f"{name}/", seen)
             elif path.is_file():
                 yield name, path.stat().st_size
@@ -114,8 +115,7 @@ class Zip(Container):
         for info in self._file.infolist():
             checks.check_zip_member(path, info)
         files = [info for info in self._file.infolist() if not info.is_dir()]
-        self._infos = [info for info in files if not checks.is_leftover(info.filename)]
-        self.leftovers = len(files) - len(self._infos)
+        self._infos = [info for info in files if not self.left_out.takes(info.filename)]
         self._infos.sort(key=lambda info: info.header_offset)
         self.names = [info.filename for info in self._infos]
         self.sizes = [info.file_size for info in self._infos]
@@ -174,8 +174,7 @@ class Tar(Container):
                     raise damaged_archive(path, "it ends too early")
                 if member.isdir():
                     continue
-                if checks.is_leftover(member.name):
-                    self.leftovers += 1
+                if self.left_out.takes(member.name):
                     continue
                 if member.name.endswith(preload or "\0"):
                     total = member.size + sum(map(len, self.preloaded.values()))

@@ -15,7 +15,6 @@ from transgan.data.archives.byte_ranges import Content
 from transgan.data.archives.containers import open_container
 from transgan.data.image_files import select_images
 from transgan.data.readers.base import Entry, Reader, check_parts
-from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 
 MASK_EDITION_IMAGES = "CelebA-HQ-img"  # folder of CelebAMask-HQ; its other folders hold 400,000 masks
@@ -28,15 +27,15 @@ class CelebaHqReader(Reader):
         super().__init__()
         self._container = open_container(path)
         split = check_parts(config, ["train"], str(path))["train"]
-        names = self._container.names
+        names, selection = self._container.names, select_images(self._container)
         mask_edition = any(MASK_EDITION_IMAGES in PurePosixPath(name).parts for name in names)
         self._wanted = [
             index
-            for index in select_images(self._container).indices
+            for index in selection.indices
             if not mask_edition or MASK_EDITION_IMAGES in PurePosixPath(names[index]).parts
         ]
         if not self._wanted:
-            raise UserError(f"{path}: no images in it; place the faces of CelebA-HQ there")
+            raise selection.no_images(path, "place the faces of CelebA-HQ there")
         self.entries = [Entry(names[index], split) for index in self._wanted]
 
     def contents(self, start: int) -> Iterator[Content]:

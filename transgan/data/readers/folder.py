@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from transgan.data.archives.byte_ranges import Content
 from transgan.data.archives.containers import open_container
-from transgan.data.image_files import select_images
+from transgan.data.image_files import CORRECT_PATH, select_images
 from transgan.data.readers.base import Entry, Reader, split_of_parts
 from transgan.data.readers.stylegan import listed_labels
 from transgan.errors import UserError
@@ -28,8 +28,7 @@ class FolderReader(Reader):
         self._container = open_container(path)
         selection = select_images(self._container)
         if not selection.indices:
-            found = f" that are read ({selection.formats})" if selection.unread else ""
-            raise UserError(f"{path}: no images{found} in it; correct `path` of the dataset in params.yaml")
+            raise selection.no_images(path, CORRECT_PATH)
         if selection.note():
             logger.info(f"{path}: {selection.note()}")
         names = [PurePosixPath(self._container.names[index]).parts for index in selection.indices]
