@@ -3,6 +3,10 @@
 import json
 from pathlib import Path
 
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+from mlflow.tracking import MlflowClient
+
 from tests.tracking.runs import RUN, finished_run, history, opened, rows
 from transgan.tracking import sync
 from transgan.tracking.connection import connect
@@ -45,6 +49,17 @@ def test_sync_creates_a_missing_run_once(demo):
     assert runs[0].info.status == "FINISHED"
     assert runs[0].data.params["recipe.images"] == str(demo.runs[RUN].recipe.images)
     assert history(runs[0].info.run_id, "gap") == [(1600, 800.0), (3200, 1600.0)]
+
+
+def test_permission_denied_means_that_a_server_with_passwords_lacks_the_run(demo, monkeypatch):
+    """Such a server answers so to all but its administrators, whether or not the run exists elsewhere."""
+
+    def refuse(self, run_id):
+        raise MlflowException("Permission denied", PERMISSION_DENIED)
+
+    store = connect("demo")
+    monkeypatch.setattr(MlflowClient, "get_run", refuse)
+    assert not store.has("f" * 32)
 
 
 def test_sync_skips_results_of_another_configuration(demo, capsys):

@@ -1,4 +1,4 @@
-"""An MLflow server as docs/mlflow.md sets one up: Debian's PostgreSQL, artifacts by proxy, basic authentication.
+"""An MLflow server as docs/mlflow-server.md sets one up: Debian's PostgreSQL, artifacts by proxy, basic authentication.
 
 Everything is in one temporary folder and on this machine. The servers end with `stop`.
 """
@@ -23,18 +23,10 @@ from tests.conftest import ROOT
 
 ADMIN, ADMIN_PASSWORD = "admin", "adm1n-Yt.58-server"
 USER, PASSWORD = "trainer", "tr41n-Kx.27-writer"
-DATABASE_PASSWORD = "db-Qv.93-postgres"
+DATABASE_PASSWORD, SECRET_KEY = "db-Qv.93-postgres", "k3y-Hs.64-of-forms"
 MODULES = {"psycopg2": "psycopg2-binary", "flask_wtf": "flask-wtf"}
 POSTGRES_USER = "postgres"  # PostgreSQL does not run as root; Debian's package creates this user
-# MLflow asks for the password with each request, and checking it takes a tenth of a second.
-AUTH = """\
-[mlflow]
-default_permission = EDIT
-database_uri = {database}
-admin_username = {admin}
-admin_password = {password}
-auth_cache_ttl_seconds = 60
-"""
+PAGE = ROOT / "docs/mlflow-server.md"
 
 
 def programs() -> Path | None:
@@ -75,17 +67,30 @@ class Servers:
         if os.geteuid() == 0:
             self._as_user |= {"user": POSTGRES_USER, "group": POSTGRES_USER, "extra_groups": []}
 
-    def database(self, name: str, password: bool = True) -> str:
-        """The address of a database of this PostgreSQL; without its password, PGPASSWORD must have it."""
-        user = f"mlflow:{DATABASE_PASSWORD}" if password else "mlflow"
-        return f"postgresql://{user}@127.0.0.1:{self.database_port}/{name}"
+    def database(self, name: str) -> str:
+        """The address of a database of this PostgreSQL, without its password, which PGPASSWORD must have."""
+        return f"postgresql://mlflow@127.0.0.1:{self.database_port}/{name}"
+
+    def documented(self, first_line: str) -> str:
+        """The code block of docs/mlflow-server.md that begins with a line, with the places of these servers."""
+        blocks = PAGE.read_text().split("```\n")[1::2]
+        (block,) = [block for block in blocks if block.startswith(first_line + "\n")]
+        for old, new in {
+            "/etc/mlflow": str(self.folder),
+            "/var/lib/mlflow": str(self.folder),
+            ":5432/": f":{self.database_port}/",
+            "--port 5000": f"--port {self.port}",
+            "<password of the PostgreSQL user>": DATABASE_PASSWORD,
+            "<password of the administrator>": ADMIN_PASSWORD,
+            "<output of openssl rand -hex 32>": SECRET_KEY,
+        }.items():
+            block = block.replace(old, new)
+        return block
 
     def start(self) -> None:
         """Start PostgreSQL and MLflow, and create the user."""
         self._start_postgres()
-        (self.folder / "auth.ini").write_text(
-            AUTH.format(database=self.database("mlflow_auth"), admin=ADMIN, password=ADMIN_PASSWORD)
-        )
+        (self.folder / "auth.ini").write_text(self.documented("# /etc/mlflow/auth.ini"))
         self.start_mlflow()
         self.ask("2.0/mlflow/users/create", username=USER, password=PASSWORD)
 
@@ -119,22 +124,18 @@ class Servers:
 
     def start_mlflow(self) -> None:
         """Start the MLflow server, and wait until it answers."""
+        lines = self.documented("# /etc/mlflow/server.env").splitlines()[1:]
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")},
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            **dict(line.split("=", 1) for line in lines),
             "MLFLOW_BACKEND_STORE_URI": self.database(self.name),
-            "MLFLOW_AUTH_CONFIG_PATH": str(self.folder / "auth.ini"),
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": "only-for-tests",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # of evaluations of language models
-            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
+        unit = self.documented("# /etc/systemd/system/mlflow.service")
+        (command,) = [line.removeprefix("ExecStart=") for line in unit.splitlines() if line.startswith("ExecStart=")]
         with (self.folder / "mlflow.log").open("ab") as log:
             self._mlflow = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "mlflow", "server"),
-                    *("--host", "127.0.0.1", "--port", str(self.port), "--workers", "1", "--app-name", "basic-auth"),
-                    *("--serve-artifacts", "--artifacts-destination", self.artifacts.as_uri()),
-                ],
+                [sys.executable, "-m", "mlflow", *command.split()[1:]],
                 cwd=self.folder,
                 env=environment,
                 stdout=log,
@@ -177,7 +178,7 @@ class Servers:
         """The rows that PostgreSQL itself gives; with `commit`, what the statements change stays."""
         import psycopg2
 
-        connection = psycopg2.connect(self.database(database))
+        connection = psycopg2.connect(self.database(database), password=DATABASE_PASSWORD)
         try:
             with connection.cursor() as cursor:
                 cursor.execute(sql)

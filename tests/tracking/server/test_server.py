@@ -1,4 +1,4 @@
-"""A server on PostgreSQL, with artifacts by proxy and passwords, as docs/mlflow.md sets it up."""
+"""A server on PostgreSQL, with artifacts by proxy and passwords, as docs/mlflow-server.md sets it up."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from PIL import Image
 from tests.tracking.runs import RUN, finished_run, history, opened, rows
 from tests.tracking.server.conftest import LOADS
 from tests.tracking.server.loading import load
-from tests.tracking.server.servers import ADMIN, ADMIN_PASSWORD, DATABASE_PASSWORD, PASSWORD, USER, Servers
+from tests.tracking.server.servers import ADMIN, ADMIN_PASSWORD, DATABASE_PASSWORD, PASSWORD, SECRET_KEY, USER, Servers
 from transgan.config import plan as plans
 from transgan.config.plan import Plan
 from transgan.pipeline.provenance import source
@@ -28,20 +28,6 @@ pytestmark = pytest.mark.slow
 WRITERS, ROWS = (int(os.environ.get(f"SERVER_{name}", default)) for name, default in (("WRITERS", 8), ("ROWS", 64)))
 PACE = 0.2  # seconds from row to row; training takes longer
 STAGES = "fetch cifar10, prepare cifar10, train one-cifar10, sync, report"
-# What docs/mlflow.md says about moving a database: pgloader's file, and where the artifacts are then.
-MOVE = """\
-LOAD DATABASE
-  FROM sqlite://{file}
-  INTO postgresql://mlflow@127.0.0.1:{port}/{name}
-  WITH data only, truncate, reset sequences
-  EXCLUDING TABLE NAMES LIKE 'alembic_version';
-"""
-NEW_PLACE = """\
-UPDATE experiments SET artifact_location =
-  regexp_replace(artifact_location, '^(file://)?/.*/mlruns/', 'mlflow-artifacts:/');
-UPDATE runs SET artifact_uri =
-  regexp_replace(artifact_uri, '^(file://)?/.*/mlruns/', 'mlflow-artifacts:/');
-"""
 
 
 @pytest.fixture
@@ -169,7 +155,7 @@ def test_gc_removes_a_deleted_run_and_its_artifacts_and_no_other(
         ids.append(str(tracker.run_id))
     connect("demo").client.delete_run(ids[0])
     administrator = {"MLFLOW_TRACKING_USERNAME": ADMIN, "MLFLOW_TRACKING_PASSWORD": ADMIN_PASSWORD}
-    command = ("mlflow", "gc", "--backend-store-uri", servers.database("mlflow", password=False))
+    command = ("mlflow", "gc", "--backend-store-uri", servers.database("mlflow"))
     done = servers.run(tmp_path, *command, PGPASSWORD=DATABASE_PASSWORD, **administrator)
     assert done.returncode == 0, done.stderr
     left = {run_id for (run_id,) in servers.query("select run_uuid from runs")}
@@ -191,9 +177,10 @@ def test_pgloader_moves_a_file_with_all_its_runs(servers: Servers, demo: Plan, t
     name = "moved"
     servers.create_database(name)
     password = {"PGPASSWORD": DATABASE_PASSWORD}
-    done = servers.run(tmp_path, "mlflow", "db", "upgrade", servers.database(name, password=False), **password)
+    done = servers.run(tmp_path, "mlflow", "db", "upgrade", servers.database(name), **password)
     assert done.returncode == 0, done.stderr
-    (tmp_path / "move.load").write_text(MOVE.format(file=tmp_path / "mlflow.db", port=servers.database_port, name=name))
+    file = servers.documented("-- move.load").replace("/home/ana/project", str(tmp_path))
+    (tmp_path / "move.load").write_text(file.replace("/mlflow\n", f"/{name}\n"))
     moved = subprocess.run(
         ["pgloader", str(tmp_path / "move.load")],
         env=os.environ | password,
@@ -203,7 +190,7 @@ def test_pgloader_moves_a_file_with_all_its_runs(servers: Servers, demo: Plan, t
         check=False,
     )
     assert moved.returncode == 0, moved.stdout + moved.stderr
-    servers.query(f"{NEW_PLACE} select 1", name, commit=True)
+    servers.query(f"{servers.documented('-- move.sql')} select 1", name, commit=True)
     shutil.copytree(tmp_path / "mlruns", servers.artifacts, dirs_exist_ok=True)
     (tmp_path / "mlflow.db").unlink()
     shutil.rmtree(tmp_path / "mlruns")
@@ -236,7 +223,7 @@ def test_passwords_are_in_nothing_that_a_run_writes_or_stores(servers: Servers, 
     assert b"one-cifar10" in texts["database mlflow"]
     assert USER.encode() in texts["database mlflow_auth"]
     header = base64.b64encode(f"{USER}:{PASSWORD}".encode())
-    secrets = [PASSWORD.encode(), header, ADMIN_PASSWORD.encode(), DATABASE_PASSWORD.encode()]
+    secrets = [header, *(text.encode() for text in (PASSWORD, ADMIN_PASSWORD, DATABASE_PASSWORD, SECRET_KEY))]
     assert {where for where, content in texts.items() if any(secret in content for secret in secrets)} == set()
 
 
