@@ -45,15 +45,16 @@ class Load:
         )
 
 
-def load(servers: Servers, project: Path, processes: int, rows: int, pace: float) -> Load:
+def load(servers: Servers, project: Path, processes: int, rows: int, pace: float, flush: float) -> Load:
     """Let `processes` writers log `rows` rows each, kill the server meanwhile, and sync. Raises AssertionError.
 
+    The server is killed in the middle. If the writers still work when it is back, it is killed again before they end.
     The current directory is `project`, and becomes that of a scale with a run for each writer.
     """
     (project / "params.yaml").write_text(writers.params(processes))
     begun = time.monotonic()
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.tracking.server.writers", str(rows), str(pace)],
+        [sys.executable, "-m", "tests.tracking.server.writers", str(rows), str(pace), str(flush)],
         cwd=project,
         env=servers.of_user(),
         stdout=subprocess.PIPE,
@@ -61,15 +62,22 @@ def load(servers: Servers, project: Path, processes: int, rows: int, pace: float
         text=True,
     ) as all_:
         expected = processes * rows * len(writers.METRICS)
-        wait(lambda: stored(servers) > expected * random.uniform(0.3, 0.6), all_)
+        at = random.uniform(0.3, 0.6) * expected
+        wait(lambda: stored(servers) > at, all_)
         servers.kill_mlflow()
         killed = time.monotonic()
         servers.start_mlflow()
         down = time.monotonic() - killed
+        until = begun + rows * pace
+        if time.monotonic() < until:
+            time.sleep(until - time.monotonic())
+            servers.kill_mlflow()
         out, err = all_.communicate(timeout=900)
     assert all_.returncode == 0, err
     assert "Traceback" not in err
     seconds, live = time.monotonic() - begun, stored(servers)
+    if not servers.is_running:
+        servers.start_mlflow()
     results = [json.loads(line) for line in out.splitlines()]
     assert len(results) == processes
     assert any("training continues" in line for line in err.splitlines()), err  # the kill was felt

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,13 @@ class Servers:
             block = block.replace(old, new)
         return block
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the MLflow server has been started, and not killed since."""
+        return self._mlflow is not None
+
     def start(self) -> None:
-        """Start PostgreSQL and MLflow, and create the user."""
-        self._start_postgres()
+        """Start MLflow on PostgreSQL, and create the user."""
         (self.folder / "auth.ini").write_text(self.documented("# /etc/mlflow/auth.ini"))
         self.start_mlflow()
         self.ask("2.0/mlflow/users/create", username=USER, password=PASSWORD)
@@ -147,7 +151,8 @@ class Servers:
     def kill_mlflow(self) -> None:
         """End the MLflow server with SIGKILL: all its processes, in the middle of whatever they do."""
         if self._mlflow is not None:
-            os.killpg(self._mlflow.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(self._mlflow.pid, signal.SIGKILL)
             self._mlflow.wait()
             self._mlflow = None
 
@@ -203,7 +208,8 @@ class Servers:
         answer.raise_for_status()
         return answer
 
-    def _start_postgres(self) -> None:
+    def start_postgres(self) -> None:
+        """Start PostgreSQL with empty databases. Raises RuntimeError with its messages if it does not start."""
         if os.geteuid() == 0:
             shutil.chown(self.folder, POSTGRES_USER, POSTGRES_USER)
         password = self.folder / "password"
@@ -242,7 +248,13 @@ class Servers:
         folder = programs()
         assert folder is not None
         done = subprocess.run(
-            [folder / program, *arguments], capture_output=True, timeout=300, check=False, **user or {}
+            [folder / program, *arguments],
+            env={**os.environ, "PGPASSWORD": DATABASE_PASSWORD},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=300,
+            check=False,
+            **user or {},
         )
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stderr.decode()}")

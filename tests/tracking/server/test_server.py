@@ -27,6 +27,7 @@ pytestmark = pytest.mark.slow
 # `make test-servers` sets the full size: 16 writers, 100,000 points. A row has 8 points.
 WRITERS, ROWS = (int(os.environ.get(f"SERVER_{name}", default)) for name, default in (("WRITERS", 8), ("ROWS", 64)))
 PACE = 0.2  # seconds from row to row; training takes longer
+FLUSH = tracker_module.FLUSH_SECONDS if "SERVER_ROWS" in os.environ else 2.0  # from batch to batch
 STAGES = "fetch cifar10, prepare cifar10, train one-cifar10, sync, report"
 
 
@@ -228,4 +229,4 @@ def test_passwords_are_in_nothing_that_a_run_writes_or_stores(servers: Servers, 
 
 
 def test_every_point_is_stored_once_although_the_server_is_killed(servers: Servers, project: Path) -> None:
-    LOADS.append(load(servers, project, WRITERS, ROWS, PACE))
+    LOADS.append(load(servers, project, WRITERS, ROWS, PACE, FLUSH))

@@ -1,7 +1,8 @@
 """Trainings as MLflow sees them: processes that log rows at a fixed pace and then write the results of training.
 
-`python -m tests.tracking.server.writers ROWS SECONDS`, in a project with a run for each writer, logs ROWS rows of every
-run of the scale, one each SECONDS, through the calls of the training loop. It prints a line of JSON for each writer.
+`python -m tests.tracking.server.writers ROWS SECONDS FLUSH`, in a project with a run for each writer, logs ROWS rows of
+every run of the scale, one each SECONDS, through the calls of the training loop. Rows are sent together each FLUSH
+seconds, 15 in training. It prints a line of JSON for each writer.
 """
 
 import json
@@ -17,14 +18,14 @@ from tests.conftest import TINY
 from transgan.config import plan as plans
 from transgan.config.plan import Plan
 from transgan.pipeline.provenance import collect
-from transgan.tracking import Tracker, connection, tracker
+from transgan.tracking import Tracker, tracker
 from transgan.training.history import History
 from transgan.utils import files
 
 METRICS = ("d_loss", "g_loss", "gap", "gradient_penalty", "d_real", "d_fake", "d_grad_norm", "g_grad_norm")
 BATCH = 16
 DATA = "d" * 64
-FLUSH_SECONDS, PAUSE_SECONDS = 2.0, 10.0  # 15 and 300 in training
+PAUSE_SECONDS = 10.0  # after a failure; 300 in training
 
 
 def params(writers: int) -> str:
@@ -65,12 +66,10 @@ def train(plan: Plan, name: str, rows: int, seconds: float, results: "multiproce
     results.put({"run": name, "id": tracked.run_id, **spent})
 
 
-def main(rows: int, seconds: float) -> None:
+def main(rows: int, seconds: float, flush: float) -> None:
     """Start a process for each run, and print what each has spent."""
-    tracker.FLUSH_SECONDS, tracker.PAUSE_SECONDS = FLUSH_SECONDS, PAUSE_SECONDS
+    tracker.FLUSH_SECONDS, tracker.PAUSE_SECONDS = flush, PAUSE_SECONDS
     plan = plans.load()
-    for name, limit in connection.LIMITS.items():
-        print(f"{name}={limit}", file=sys.stderr)
     import transgan.tracking.store  # noqa: F401  (once, and not in each process)
 
     forking = multiprocessing.get_context("fork")
@@ -85,4 +84,4 @@ def main(rows: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))
+    main(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]))
