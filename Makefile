@@ -33,7 +33,13 @@ setup-servers: $(STAMP) ## Add what an MLflow server on PostgreSQL (docs/mlflow.
 
 reproduce: $(STAMP) ## The main job at demo scale: every table and figure, offline, on a CPU, in minutes
 	@snakemake --cores all --config scale=demo -- reproduce_tables
+	@$(RECORD)
 	@transgan summary --scale demo
+
+# What Snakemake computed, recorded for DVC: `dvc repro` then has nothing to do. DVC's scale is that of params.yaml.
+RECORD = if [ -e .git ] && grep -q '^scale: demo$$' params.yaml; then \
+  transgan resolve && { dvc status --quiet || dvc commit --force --quiet; } || \
+  echo "reproduce: the results are complete, but DVC has not recorded them; 'dvc repro' will" >&2; fi
 
 test: $(STAMP) ## All tests, slow ones included, and the linters
 	@$(MAKE) --no-print-directory lint

@@ -20,8 +20,6 @@ from transgan.pipeline.stages import stages
 from transgan.utils import files
 from transgan.utils.exit_codes import one_line_exit
 
-# Contains times and the machine, so it differs; no train, score or table stage reads it.
-EXEMPT = "provenance.json"
 COMMANDS = {
     "snakemake": ["snakemake", "--cores", "all", "--quiet", "all", "--", "reproduce_tables"],
     "dvc": ["dvc", "repro", "--quiet"],
@@ -58,7 +56,7 @@ def main() -> None:
         root = arguments.keep or Path(temporary)
         for name in COMMANDS:
             print(f"{name}: {run_demo(name, root / name):.0f} s", flush=True)
-        outputs = [path for stage in stages(load()).values() for path in stage.outputs if path.name != EXEMPT]
+        outputs = [path for stage in stages(load()).values() for path in stage.reproducible]
         missing = [path for path in outputs for name in COMMANDS if not (root / name / path).exists()]
         present = [path for path in outputs if path not in missing]
         different = [path for path in present if len({files.sha256(root / name / path) for name in COMMANDS}) > 1]

@@ -17,7 +17,7 @@ import yaml
 from tests.conftest import TINY
 from transgan.config import plan as plans
 from transgan.config.plan import Plan
-from transgan.pipeline.stages import PROVENANCE, Stage, stages
+from transgan.pipeline.stages import Stage, stages
 from transgan.utils import files
 
 RUN = "one-cifar10"
@@ -106,7 +106,7 @@ class Project:
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every declared output but provenance.json, which holds times; of missing ones, "missing"."""
-        paths = [path for stage in self.graph().values() for path in stage.outputs if path.name != PROVENANCE]
+        paths = [path for stage in self.graph().values() for path in stage.reproducible]
         return {
             str(path): files.sha256(self.root / path) if (self.root / path).is_file() else "missing" for path in paths
         }

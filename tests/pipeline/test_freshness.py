@@ -88,6 +88,13 @@ def test_a_deleted_output_is_missing_and_affects_no_other_stage(project: Path) -
     assert set(values.values()) == {"current"}
 
 
+def test_provenance_that_dvc_pull_does_not_bring_is_not_missing(project: Path) -> None:
+    plan = plans.load()
+    fabricate_all(plan)
+    (plan.paths.run("one-cifar10") / "provenance.json").unlink()
+    assert set(fresh(plan).values()) == {"current"}
+
+
 def test_an_edited_table_is_stale(project: Path) -> None:
     plan = plans.load()
     fabricate_all(plan)

@@ -11,8 +11,6 @@ class Seen:
     command: str
     inputs: frozenset[str]
     outputs: frozenset[str]
-    parameters: frozenset[str] | None = None
-    threads: int | None = None
 
 
 def snakemake_stages(root: Path, scale: str) -> dict[frozenset[str], Seen]:
@@ -39,7 +37,6 @@ def _seen(job: object) -> Seen:
         command=job.shellcmd.split(" 2>&1")[0].strip(),
         inputs=frozenset(str(path) for path in job.input if not str(path).startswith("state/")),
         outputs=frozenset(map(str, job.output)),
-        threads=int(job.rule.resources["_cores"](job.wildcards)) if callable(job.rule.resources["_cores"]) else None,
     )
 
 
@@ -51,9 +48,6 @@ def dvc_stages(root: Path) -> dict[frozenset[str], Seen]:
         found = {}
         for stage in repo.index.stages:
             outputs = frozenset(str(Path(out.fs_path).relative_to(root)) for out in stage.outs)
-            parameters = [dep for dep in stage.deps if type(dep).__name__ == "ParamsDependency"]
-            inputs = frozenset(str(Path(dep.fs_path).relative_to(root)) for dep in stage.deps if dep not in parameters)
-            found[outputs] = Seen(
-                stage.cmd, inputs, outputs, frozenset(key for dep in parameters for key in dep.params)
-            )
+            inputs = frozenset(str(Path(dep.fs_path).relative_to(root)) for dep in stage.deps)
+            found[outputs] = Seen(stage.cmd, inputs, outputs)
         return found

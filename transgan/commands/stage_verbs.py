@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from transgan.config.plan import Plan
 
 
+def resolve(scale: Scale = None, params: ParamsFile = None) -> None:
+    """Write the resolved configuration of every stage to results/<scale>/config, for DVC."""
+    plan = load_plan(params, scale)
+    from transgan.pipeline import resolved_configs
+
+    resolved_configs.write(plan)
+
+
 def fetch(dataset: DatasetName, scale: Scale = None, params: ParamsFile = None) -> None:
     """Download a dataset's archives, or check those already here. Writes source.json."""
     plan = load_plan(params, scale)
@@ -132,4 +140,4 @@ def _remember(plan: "Plan", verb: "StageName", name: str) -> None:
     remember(plan, stage(plan, verb, name))
 
 
-VERBS = (fetch, prepare, classifier, reference, train, score, table, cells, figure)
+VERBS = (resolve, fetch, prepare, classifier, reference, train, score, table, cells, figure)

@@ -74,6 +74,15 @@ class Paths:
         """The folder that contains a stage's state folders, for all scales and params files."""
         return Path("data/store") if stage == "prepare" else self.state.parent
 
+    @property
+    def resolved(self) -> Path:
+        """Folder with the resolved configuration of every stage, on which DVC's stages depend."""
+        return self.results / "config"
+
+    def resolved_config(self, stage: StageName, name: str) -> Path:
+        """The resolved configuration of one stage."""
+        return self.resolved / stage / f"{name}.json"
+
     def config(self, stage: StageName, name: str) -> Path:
         """The file that makes a changed fingerprint visible to Snakemake (workflow/rules/common.smk)."""
         return self.state / "config" / stage / f"{name}.json"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from transgan.config.fingerprint import STAGE_VERSION
 from transgan.config.params_file import PARAMS_FILE
 from transgan.config.paths import CONTACT
 from transgan.config.plan import Plan, load
@@ -28,10 +29,8 @@ PREPARE = """\
     do:
       cmd: transgan prepare ${item}
       deps:
+        - results/${scale}/config/prepare/${item}.json
         - data/${scale}/${item}/source.json
-      params:
-        - datasets.${item}
-        - scales.${scale}.datasets.${item}
       outs:
 """
 
@@ -41,7 +40,7 @@ def render(text: str) -> str:
     plan = load(PARAMS_FILE)
     head = text.split(LINE)[0]
     generated = [
-        _stage(plan.scale_name, stage)
+        _stage(plan, stage)
         for stage in stages(plan).values()
         if stage.verb in ("reference", "table", "cells", "figure")
     ]
@@ -57,10 +56,11 @@ def _prepare(push: bool) -> str:
 
 
 def _vars(plan: Plan) -> str:
-    """The entries of `foreach`: names of datasets; classifier -> its dataset; run -> the names it refers to."""
+    """The versions of the stages; and for `foreach` the datasets, the classifiers, and the runs with what they name."""
     classifiers = ", ".join(f"{_word(name)}: {_word(config.dataset)}" for name, config in plan.classifiers.items())
     lines = [
         "vars:",
+        f"  - stage_versions: {', '.join(f'{stage} {version}' for stage, version in STAGE_VERSION.items())}",
         f"  - dataset_names: [{', '.join(map(_word, plan.datasets))}]",
         f"  - classifier_datasets: {{{classifiers}}}",
         "  - scheduled_runs:",
@@ -81,25 +81,25 @@ def _word(name: str) -> str:
     return name if re.fullmatch("[a-z][a-z0-9-]{5,}", name) or yaml.safe_load(name) == name else f'"{name}"'
 
 
-def _stage(scale: str, stage: Stage) -> str:
+def _stage(plan: Plan, stage: Stage) -> str:
     """One stage in DVC's language, named `verb-name`: only foreach stages may have an @ in their names."""
     # `dvc plots` shows PNG files, two versions side by side.
-    plots = tuple(path for path in stage.outputs if path.suffix == ".png")
-    others = tuple(path for path in stage.outputs if path not in plots)
+    plots = tuple(path for path in stage.reproducible if path.suffix == ".png")
+    others = tuple(path for path in stage.reproducible if path not in plots)
     lines = [
         f"  {stage.verb}-{stage.name}:",
         f"    cmd: {stage.command}",
     ]
-    for key, values in (("deps", stage.inputs), ("params", stage.parameters), ("outs", others), ("plots", plots)):
-        if values:  # DVC refuses an empty list, and a table that only quotes the paper depends on no run
-            lines += [f"    {key}:", *(f"      - {_with_variable(scale, str(value))}" for value in values)]
+    inputs = (plan.paths.resolved_config(stage.verb, stage.name), *stage.inputs)
+    for key, paths in (("deps", inputs), ("outs", others), ("plots", plots)):
+        if paths:  # DVC refuses an empty list
+            lines += [f"    {key}:", *(f"      - {_with_variable(plan.scale_name, path)}" for path in paths)]
     return "\n".join(lines) + "\n"
 
 
-def _with_variable(scale: str, value: str) -> str:
-    """A path or parameter with ${scale} instead of the scale's name."""
-    parts = value.replace(".", "/").split("/")
-    return value.replace(scale, "${scale}", 1) if scale in parts else value
+def _with_variable(scale: str, path: Path) -> str:
+    """A path with ${scale} instead of the scale's name."""
+    return str(Path(*("${scale}" if part == scale else part for part in path.parts)))
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def freshness(plan: Plan, stages: dict[str, Stage]) -> dict[str, Freshness]:
 
     - current: computed under this fingerprint, from the present data
     - stale: computed under another fingerprint, from other data, or from a stale input; or changed or damaged since
-    - missing: an output does not exist
+    - missing: an output does not exist, other than provenance.json, which `dvc pull` does not bring
     - unknown: nothing is recorded
     """
     producer = {path: stage.key for stage in stages.values() for path in stage.outputs}
@@ -125,7 +125,7 @@ def require_reference(plan: Plan, run: Run) -> Path:
 
 def _own_freshness(plan: Plan, stage: Stage) -> Freshness:
     """The freshness of a stage regardless of its inputs' freshness."""
-    if not all(path.is_file() for path in stage.outputs):
+    if not all(path.is_file() for path in stage.reproducible):
         return "missing"
     if stage.verb in ("table", "cells", "figure"):
         return _recorded_freshness(plan, stage)

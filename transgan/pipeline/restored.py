@@ -15,12 +15,12 @@ NAMED = 3  # paths in the message
 
 
 def missing(plan: Plan) -> list[Path]:
-    """The outputs of all stages that do not exist, apart from packs unless these are pushed."""
+    """The outputs of all stages that DVC stores and that do not exist, apart from packs unless these are pushed."""
     return [
         path
         for stage in stages(plan).values()
         if stage.verb != "prepare" or plan.params.data.push_packs
-        for path in stage.outputs
+        for path in stage.reproducible
         if not path.exists()
     ]
 

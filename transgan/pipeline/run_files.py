@@ -41,6 +41,7 @@ class _Provenance(BaseModel):
     hardware: _Hardware = _Hardware()
     libraries: dict[str, str] = {}
     training: _Training | None = None
+    run_json_sha256: str | None = None  # of the result that it describes; results of earlier versions lack it
 
 
 def check_trained(plan: Plan, run: str, path: Path) -> None:
@@ -52,18 +53,45 @@ def check_trained(plan: Plan, run: str, path: Path) -> None:
 
 def read_record(plan: Plan, run: str) -> dict[str, Any] | None:
     """The content of a run's run.json, None if there is none. Raises UserError when it is damaged or was changed."""
-    return _read(plan, run, RECORD, _Record)
+    path = plan.paths.run(run) / RECORD
+    if not path.exists():
+        return None
+    content = _checked(plan, run, path, _Record)
+    check_trained(plan, run, path)
+    return content
 
 
 def read_provenance(plan: Plan, run: str) -> dict[str, Any]:
-    """The content of a run's provenance.json, empty if there is none. Raises UserError as `read_record` does."""
-    return _read(plan, run, PROVENANCE, _Provenance) or {}
+    """The content of the provenance.json of a run's result. Raises UserError as `read_record` does.
+
+    DVC does not store that file, so after `dvc checkout` or `dvc pull` it may be missing, or be that of another result.
+    Then the one in the state folder that computed the result counts. Empty if there is none.
+    """
+    folder = plan.paths.run(run)
+    path = folder / PROVENANCE
+    if path.exists():
+        content = _checked(plan, run, path, _Provenance)
+        described = content.get("run_json_sha256")
+        if described is None or not (folder / RECORD).exists() or described == files.sha256(folder / RECORD):
+            check_trained(plan, run, path)
+            return content
+    return _provenance_in_state(plan, run) or {}
 
 
-def _read(plan: Plan, run: str, name: str, model: type[BaseModel]) -> dict[str, Any] | None:
-    path = plan.paths.run(run) / name
-    if not path.exists():
+def _provenance_in_state(plan: Plan, run: str) -> dict[str, Any] | None:
+    record = plan.paths.run(run) / RECORD
+    fingerprint = embedded_metadata(record).get("fingerprint")
+    if not isinstance(fingerprint, str):
         return None
+    folder = plan.paths.workspace("train", run, fingerprint)
+    own = folder / RECORD
+    if not own.exists() or not (folder / PROVENANCE).exists() or own.read_bytes() != record.read_bytes():
+        return None
+    return _checked(plan, run, folder / PROVENANCE, _Provenance)
+
+
+def _checked(plan: Plan, run: str, path: Path, model: type[BaseModel]) -> dict[str, Any]:
+    """The content of a file of training. Raises UserError when its types are not those of `model`."""
     content = files.read_object(path, plan.command("train", run))
     try:
         model.model_validate(content, strict=True)
@@ -71,5 +99,4 @@ def _read(plan: Plan, run: str, name: str, model: type[BaseModel]) -> dict[str, 
         first = error.errors()[0]
         reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise files.damaged_json(path, reason, plan.command("train", run)) from None
-    check_trained(plan, run, path)
     return content

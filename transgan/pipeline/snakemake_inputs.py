@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from transgan.config.plan import Plan
+from transgan.pipeline import resolved_configs
 from transgan.pipeline.freshness import Freshness, freshness
 from transgan.pipeline.stages import PACK_FILES, Stage, stages
 from transgan.pipeline.workspace import FINISHED
@@ -30,9 +31,7 @@ def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str], dict[str
     configs = {}
     for key, stage in graph.items():
         path = plan.paths.config(stage.verb, stage.name)
-        text = files.dumps(
-            {"fingerprint": stage.fingerprint, "ingredients": plan.ingredients(stage.verb, stage.subject)}
-        )
+        text = resolved_configs.text(plan, stage)
         if fresh[key] == "stale":
             # Snakemake ignores the time of a small file whose checksum it knows, so the content must change too.
             files.write_text(path, text + files.dumps({"noticed": time.time_ns()}))

@@ -1,4 +1,4 @@
-"""The graph of stages that Snakemake and DVC run: the command, inputs, outputs, parameters and resources of each stage.
+"""The graph of stages that Snakemake and DVC run: the command, inputs, outputs and resources of each stage.
 
 Snakemake's rules read this graph. dvc.yaml states the same in DVC's language, and a test compares the two.
 """
@@ -30,7 +30,6 @@ class Stage:
     subject: StageSubject
     inputs: tuple[Path, ...]
     files: Mapping[str, Path]  # name of an output in the state folder (if the stage has one) -> declared path
-    parameters: tuple[str, ...]  # keys of params.yaml
     fingerprint: str
     threads: int = 1
     devices: int = 0
@@ -61,6 +60,11 @@ class Stage:
     def outputs(self) -> tuple[Path, ...]:
         """The declared paths of the outputs."""
         return tuple(self.files.values())
+
+    @property
+    def reproducible(self) -> tuple[Path, ...]:
+        """The outputs that have the same bytes whenever and wherever they are computed: all but provenance.json."""
+        return tuple(path for name, path in self.files.items() if name != PROVENANCE)
 
 
 def stages(plan: Plan) -> dict[str, Stage]:
@@ -118,7 +122,6 @@ def _fetch(plan: Plan, name: str) -> Stage:
         subject=name,
         inputs=(),
         files=_named(plan.paths.data(name) / SOURCE),
-        parameters=_tracked(plan, "datasets", name),
         fingerprint=plan.fingerprint("fetch", name),
     )
 
@@ -130,7 +133,6 @@ def _prepare(plan: Plan, name: str) -> Stage:
         subject=name,
         inputs=(folder / SOURCE,),
         files=_named(*_pack(plan, name), folder / CONTACT),
-        parameters=_tracked(plan, "datasets", name),
         fingerprint=plan.fingerprint("prepare", name),
         threads=plan.dataset(name).packing_workers,
     )
@@ -143,13 +145,6 @@ def _classifier(plan: Plan, name: str) -> Stage:
         subject=name,
         inputs=_pack(plan, classifier.dataset),
         files={CLASSIFIER: plan.paths.classifier(name)},
-        # The protocols decide whether it is needed at all.
-        parameters=(
-            *_tracked(plan, "classifiers", name),
-            "protocols",
-            f"scales.{plan.scale_name}.protocols",
-            *_same_bytes(plan),
-        ),
         fingerprint=plan.fingerprint("classifier", name),
         threads=classifier.threads,
     )
@@ -161,7 +156,6 @@ def _reference(plan: Plan, key: ReferenceKey) -> Stage:
         subject=key,
         inputs=(*_pack(plan, key.dataset), *_classifiers(plan)),
         files={STATISTICS: plan.paths.reference(key)},
-        parameters=(*_tracked(plan, "protocols", key.protocol), *_same_bytes(plan)),
         fingerprint=plan.fingerprint("reference", key),
         threads=plan.protocol(key.protocol).threads,
         devices=1,
@@ -180,12 +174,6 @@ def _train(plan: Plan, name: str) -> Stage:
             *_classifiers(plan),
         ),
         files=_named(*(plan.paths.run(name) / file for file in RUN_FILES)),
-        parameters=(
-            *_tracked(plan, "runs", name),
-            *_tracked(plan, "models", run.model_name),
-            *_tracked(plan, "recipes", run.recipe_name),
-            *_same_bytes(plan),
-        ),
         fingerprint=plan.fingerprint("train", name),
         threads=run.recipe.threads * run.recipe.devices,
         devices=run.recipe.devices,
@@ -205,7 +193,6 @@ def _score(plan: Plan, name: str) -> Stage:
             *_classifiers(plan),
         ),
         files={SCORES: plan.paths.score(name), METRICS: plan.paths.metrics(name)},
-        parameters=(*_tracked(plan, "protocols", run.protocol_name), *_same_bytes(plan)),
         fingerprint=plan.fingerprint("score", name),
         threads=run.protocol.threads,
         devices=1,
@@ -219,13 +206,6 @@ def _table(plan: Plan, name: str) -> Stage:
         subject=name,
         inputs=tuple(plan.paths.score(run) for run in plan.table_runs(name)),
         files=_named(*(base.with_name(f"{base.name}.{suffix}") for suffix in ("csv", "md", "tex"))),
-        parameters=(
-            f"tables.{name}",
-            *_scale(plan),
-            *_full_schedules(plan, name),
-            *_skipped_runs(plan, plan.table(name).run_names),
-            *(key for protocol in plan.statistics_protocols(name) for key in _tracked(plan, "protocols", protocol)),
-        ),
         fingerprint=plan.fingerprint("table", name),
     )
 
@@ -236,7 +216,6 @@ def _cells(plan: Plan) -> Stage:
         subject="all",
         inputs=tuple(plan.paths.table(name).with_suffix(".csv") for name in plan.score_tables),
         files=_named(plan.paths.cells),
-        parameters=(),
         fingerprint=plan.fingerprint("cells", "all"),
     )
 
@@ -260,13 +239,6 @@ def _figure(plan: Plan, name: str) -> Stage:
         subject=name,
         inputs=(*per_run, *(plan.paths.score(run) for run in runs)),
         files=_named(*(base.with_name(f"{base.name}.{suffix}") for suffix in ("png", "pdf"))),
-        parameters=(
-            f"figures.{name}",
-            *(f"tables.{table}.{key}" for table in plan.naming_tables(name) for key in ("rows", "columns")),
-            *((f"tables.{config.table}",) if config.table else ()),
-            *_scale(plan),
-            *(f"scales.{plan.scale_name}.runs.{run}" for run in config.runs if run not in plan.scheduled_runs),
-        ),
         fingerprint=plan.fingerprint("figure", name),
     )
 
@@ -274,47 +246,6 @@ def _figure(plan: Plan, name: str) -> Stage:
 def _named(*paths: Path) -> dict[str, Path]:
     """Outputs that have the same name in the state folder as in their declared paths."""
     return {path.name: path for path in paths}
-
-
-def _tracked(plan: Plan, kind: str, name: str) -> tuple[str, ...]:
-    """Parameters of an entry: its own and those of the scale."""
-    return (f"{kind}.{name}", f"scales.{plan.scale_name}.{kind}.{name}")
-
-
-def _same_bytes(plan: Plan) -> tuple[str, ...]:
-    """The parameter that limits the processor's instructions, which every stage that computes on a CPU depends on."""
-    return (f"scales.{plan.scale_name}.same_bytes",)
-
-
-def _scale(plan: Plan) -> tuple[str, ...]:
-    """Parameters of the scale that tables and figures print."""
-    return (f"scales.{plan.scale_name}.comparable", f"scales.{plan.scale_name}.description")
-
-
-def _full_schedules(plan: Plan, table: str) -> tuple[str, ...]:
-    """Parameters that decide the full schedules of a table's runs. Its cells show the share of it that was trained."""
-    runs = [plan.run(run) for run in plan.table_runs(table)]
-    parameters = [*(f"recipes.{run.recipe_name}.images" for run in runs), *(f"runs.{run.name}" for run in runs)]
-    return tuple(dict.fromkeys(parameters))
-
-
-def _skipped_runs(plan: Plan, runs: tuple[str, ...]) -> tuple[str, ...]:
-    """Parameters that decide which of `runs` the scale skips, and what these would cost, which their cells show."""
-    skipped = [run for run in map(plan.run, runs) if run.name not in plan.scheduled_runs]
-    costs = [
-        f"runs.{run.name}.{field}"
-        for run in skipped
-        for field in ("dataset", "model", "recipe", "changes")
-        if field in plan.params.runs[run.name].model_fields_set
-    ]
-    scale = [f"scales.{plan.scale_name}.runs.{run.name}" for run in skipped]
-    entries = [
-        entry
-        for run in skipped
-        for entry in (("datasets", run.dataset_name), ("models", run.model_name), ("recipes", run.recipe_name))
-    ]
-    tracked = [parameter for kind, name in entries for parameter in _tracked(plan, kind, name)]
-    return tuple(dict.fromkeys((*costs, *scale, *tracked)))
 
 
 def _pack(plan: Plan, dataset: str) -> tuple[Path, ...]:

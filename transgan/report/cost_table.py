@@ -98,10 +98,8 @@ def _measured(plan: Plan, run: str) -> dict[str, Any]:
     }
     counts = _counts(plan, run)
     line |= {"images": counts["images"], "gflop_per_image": counts["gflop_per_image"], "hardware": None}
-    path = plan.paths.run(run) / "provenance.json"
-    if not path.exists() or embedded_metadata(path.with_name("run.json")).get("fingerprint") != plan.fingerprint(
-        "train", run
-    ):
+    trained = embedded_metadata(plan.paths.run(run) / "run.json").get("fingerprint")
+    if trained != plan.fingerprint("train", run):
         return line
     provenance = read_provenance(plan, run)
     speed, machine = provenance.get("training"), provenance.get("hardware")

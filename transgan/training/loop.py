@@ -324,7 +324,8 @@ class TrainingLoop:
             "training_seconds": round(self._seconds(), 1),
             "images_per_second": round(trainer.images / max(self._seconds(), 1e-9), 1),
         }
-        files.write_json(folder / "provenance.json", collect(self.started, self.tracker.run_id, {"training": speed}))
+        of_the_result = {"training": speed, "run_json_sha256": files.sha256(folder / "run.json")}
+        files.write_json(folder / "provenance.json", collect(self.started, self.tracker.run_id, of_the_result))
         self.tracker.log_image(folder / "samples.png", "samples.png")
 
 
