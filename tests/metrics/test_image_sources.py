@@ -159,9 +159,9 @@ def test_a_truncated_archive_is_one_line(tmp_path: Path) -> None:
         ({"images": np.zeros((2, 8, 8, 3), np.float32)}, "is float32, must be uint8"),
         ({"images": np.ones((2, 8, 8, 3), np.uint8)}, "no value above 1"),
         ({"images": np.full((2, 8, 8, 3), 300, np.int16)}, "is int16, must be uint8"),
-        ({"images": np.zeros((2, 3, 8, 8), np.uint8)}, r"shape \(2, 3, 8, 8\), must be \(N, H, H, 3\)"),
+        ({"images": np.zeros((2, 4, 8, 8), np.uint8)}, r"shape \(2, 4, 8, 8\), must be \(N, H, H, 3\)"),
         ({"images": np.zeros((0, 8, 8, 3), np.uint8)}, "must be"),
-        ({"labels": np.zeros(3)}, "has no array images or arr_0"),
+        ({"labels": np.zeros(3)}, "has no array of images"),
     ],
 )
 def test_bad_arrays_are_refused(tmp_path: Path, arrays: dict[str, NDArray[np.generic]], message: str) -> None:

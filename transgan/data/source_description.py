@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from transgan.data.archives.containers import Folder, open_container
+from transgan.data.image_arrays import is_array_file
 from transgan.data.image_files import CORRECT_PATH, content_digests, select_images
 from transgan.data.readers import digits
 from transgan.data.sources.catalog import CATALOG, require_files
@@ -30,8 +31,9 @@ def describe(config: DatasetConfig) -> list[Description]:
     skip = config.on_error == "skip"
     if config.source == "folder":
         path = Path(str(config.path))
-        is_file = path.suffix == ".npz" and path.exists()
-        return [describe_file(path) if is_file else describe_folder_or_archive(path, skip)]
+        return [
+            describe_file(path) if is_array_file(path) and path.exists() else describe_folder_or_archive(path, skip)
+        ]
     paths = require_files(config.source, config.crop)
     return [describe_file(paths[file.name], skip=skip) for file in CATALOG[config.source].files_for(config.crop)]
 

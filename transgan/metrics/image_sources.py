@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transgan.data.archives.containers import Container, Folder, open_container
+from transgan.data.image_arrays import is_array_file, read_images
 from transgan.data.image_files import content_digests, select_images
 from transgan.data.image_formats import LOSSY, image_format
-from transgan.data.npz_images import read_images
 from transgan.data.pack import Pack
 from transgan.data.transforms import CropAndResize, ImageError, image_size
 from transgan.errors import UserError
@@ -84,13 +84,14 @@ def from_rows(images: NDArray[np.uint8], rows: NDArray[np.int64], digest: str) -
 
 
 def from_path(path: Path, count: int | None, resolution: int | None, resize: str) -> ImageSource:
-    """Images of an .npz, a folder and its subfolders, or an archive: at most `count`, evenly spaced over sorted names.
+    """Images of a folder and its subfolders, an archive, an .npz or an .npy.
 
+    At most `count` of them are taken, evenly spaced over sorted names.
     Images of another size than `resolution` are resized with the filter `resize`, or refused if it is "none". Without
     `resolution`, all must be squares of one size. Raises UserError when there are no images, or for the first one that
     cannot be used.
     """
-    if path.suffix == ".npz":
+    if is_array_file(path):
         images = read_images(path)
         if resolution not in (None, images.shape[1]):
             raise UserError(

@@ -34,7 +34,8 @@ class DatasetConfig(Strict):
         description="where the images come from; chooses the reader"
     )
     path: str | None = Field(
-        None, description="folder or archive of a `folder` source; a relative path starts at the project's root"
+        None,
+        description="folder, archive or arrays of a `folder` source; a relative path starts at the project's root",
     )
     resolution: int = Field(ge=2, description="side of the packed images in pixels")
     resize: Literal["lanczos", "bicubic", "bilinear", "box"] = Field("lanczos", description="antialiased filter")

@@ -199,7 +199,7 @@ def _reference(
 ) -> Reference:
     """Statistics from an .npz, from the stage `reference` if it computes exactly these, otherwise computed here."""
     file = Path(name)
-    if file.suffix == ".npz" and file.exists() and "mu" in read_npz(file):
+    if file.suffix.lower() == ".npz" and file.exists() and "mu" in read_npz(file):
         return load_reference(file)
     if config.statistics is not None and name in plan.datasets:
         return published_statistics.load(plan, name, protocol)

@@ -7,7 +7,8 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,13 +35,38 @@ def read_npz(path: Path, *names: str) -> dict[str, NDArray[Any]]:
 
     Raises UserError when the file is missing, damaged, claims more than it can hold, or holds Python objects.
     """
+    with _user_error(path, ".npz archive"), _members(path) as (archive, members):
+        return {name: _member(archive, info) for name, info in members.items() if not names or name in names}
+
+
+def npz_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Shape and type of every array of an .npz, without its content. Raises UserError as `read_npz` does."""
+    shapes = {}
+    with _user_error(path, ".npz archive"), _members(path) as (archive, members):
+        for name, info in members.items():
+            with archive.open(info) as file:
+                shapes[name] = _header(file)
+    return shapes
+
+
+def open_npy(path: Path) -> NDArray[Any]:
+    """The array of an .npy, mapped into memory. Raises UserError as `read_npz` does."""
+    with _user_error(path, ".npy file"):
+        with path.open("rb") as file:
+            array_shape(file, path.stat().st_size)
+        return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+@contextmanager
+def _user_error(path: Path, kind: str) -> Iterator[None]:
+    """Turn the errors of a missing or damaged file into one UserError."""
     try:
-        return _read(path, names)
+        yield
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (ValueError, OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path}: damaged, or not an .npz archive ({reason}); delete it and create it again") from error
+        raise UserError(f"{path}: damaged, or not an {kind} ({reason}); delete it and create it again") from error
 
 
 def array_shape(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -48,9 +74,7 @@ def array_shape(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[A
 
     Raises ValueError when it holds Python objects, or an array of another length than the header says.
     """
-    version = npy_format.read_magic(file)
-    read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
-    shape, _, dtype = read(file)
+    shape, dtype = _header(file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     claimed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
@@ -65,17 +89,24 @@ def read_array(encoded: bytes) -> NDArray[Any]:
     return np.asarray(npy_format.read_array(io.BytesIO(encoded), allow_pickle=False))
 
 
-def _read(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = npy_format.read_magic(file)
+    read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype
+
+
+@contextmanager
+def _members(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Open an .npz: the archive, and its members by the names of their arrays."""
     with path.open("rb") as file:
         if file.read(len(MAGIC)) == MAGIC:
             raise ValueError("it holds a single array, not an archive")
         length = file.seek(0, io.SEEK_END)
         with zipfile.ZipFile(file) as archive:
-            members = {info.filename.removesuffix(SUFFIX): info for info in archive.infolist()}
-            wanted = {name: info for name, info in members.items() if not names or name in names}
             if sum(info.compress_size for info in archive.infolist()) > length:
                 raise ValueError("its members are longer than the file")
-            return {name: _member(archive, info) for name, info in wanted.items()}
+            yield archive, {info.filename.removesuffix(SUFFIX): info for info in archive.infolist()}
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:

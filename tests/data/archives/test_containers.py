@@ -14,7 +14,7 @@ from tests.conftest import with_flipped_bit
 from tests.data.conftest import MakePlan
 from tests.data.readers.helpers import pack_source, png_files
 from tests.data.sample_archives import encode, pixels, tar_bytes, zip_bytes
-from transgan.data.archives.containers import Tar
+from transgan.data.archives.containers import Tar, open_container
 from transgan.errors import UserError
 
 
@@ -25,9 +25,35 @@ def test_a_missing_source_is_named(make_plan: MakePlan, tmp_path: Path, name: st
 
 
 def test_a_file_of_another_kind_is_refused(make_plan: MakePlan, tmp_path: Path) -> None:
-    (tmp_path / "mine.rar").write_bytes(b"Rar!")
-    with pytest.raises(UserError, match="must be a folder"):
-        pack_source(make_plan, tmp_path / "mine.rar")
+    (tmp_path / "mine.xyz").write_bytes(b"?")
+    with pytest.raises(UserError, match=r"must be a folder, a \.zip, a \.tar .*, an \.npz or an \.npy of images$"):
+        pack_source(make_plan, tmp_path / "mine.xyz")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("mine.rar", b"Rar!", "an archive, which is not read; unpack it"),
+        ("mine.h5", b"", "an HDF5 file, which is not read; write its images as files"),
+        ("mine", b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        ("train.parquet", b"PAR1", "a Parquet table, as Hugging Face keeps datasets"),
+        ("data.mdb", b"", r"an LMDB database \(only LSUN's is read, with `source: lsun`\)"),
+    ],
+)
+def test_a_file_of_a_known_kind_that_is_not_read_says_what_to_do(
+    tmp_path: Path, name: str, content: bytes, kind: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=kind):
+        open_container(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["MINE.ZIP", "MINE.TAR", "MINE.TAR.GZ", "Mine.Tgz"])
+def test_suffixes_in_capitals(make_plan: MakePlan, tmp_path: Path, name: str) -> None:
+    mode = "w:gz" if name.lower().endswith("gz") else "w"
+    files = png_files({"1.PNG": 1})
+    (tmp_path / name).write_bytes(zip_bytes(files) if name == "MINE.ZIP" else tar_bytes(files, mode))
+    assert pack_source(make_plan, tmp_path / name).manifest["count"] == 1
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"])

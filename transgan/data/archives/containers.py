@@ -16,6 +16,7 @@ from transgan.data.archives import checks
 from transgan.data.archives.byte_ranges import ByteRange, damaged_archive
 from transgan.data.archives.leftovers import LeftOut
 from transgan.data.image_formats import HEAD_BYTES
+from transgan.data.unread_containers import KINDS_READ, describe_unread
 from transgan.errors import UserError
 
 ARCHIVE_ERRORS = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
@@ -253,7 +254,12 @@ def open_container(path: Path) -> Container:
         return Zip(path)
     if name.endswith(TAR_SUFFIXES):
         return Tar(path)
-    raise UserError(f"{path}: must be a folder, a .zip or a .tar (plain, .gz, .bz2 or .xz)")
+    with path.open("rb") as file:
+        unread = describe_unread(path.name, file.read(HEAD_BYTES))
+    if unread is None:
+        raise UserError(f"{path}: must be {KINDS_READ}")
+    what, advice = unread
+    raise UserError(f"{path}: {what}, which is not read; {advice}. A source must be {KINDS_READ}")
 
 
 @contextmanager

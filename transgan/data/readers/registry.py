@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from transgan.data.image_arrays import is_array_file
+from transgan.data.readers.arrays import ArrayReader
 from transgan.data.readers.base import Reader
 from transgan.data.readers.celeba import CelebaReader
 from transgan.data.readers.celebahq import CelebaHqReader
 from transgan.data.readers.cifar10 import Cifar10Reader
 from transgan.data.readers.digits import DigitsReader
 from transgan.data.readers.folder import FolderReader
-from transgan.data.readers.npz import NpzReader
 from transgan.data.readers.stl10 import Stl10Reader
 from transgan.data.sources import catalog
 from transgan.errors import UserError
@@ -24,7 +25,7 @@ def open_reader(config: DatasetConfig, scratch: Path) -> Reader:
         return DigitsReader(config)
     if config.source == "folder":
         path = Path(str(config.path))
-        return NpzReader(config, path) if path.suffix == ".npz" else FolderReader(config, path)
+        return ArrayReader(config, path) if is_array_file(path) else FolderReader(config, path)
     paths = catalog.require_files(config.source, config.crop)
     first = next(iter(paths.values()))
     match config.source:
