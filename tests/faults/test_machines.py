@@ -3,12 +3,13 @@
 import errno
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.faults.conftest import Transgan, assert_one_line
+from tests.faults.conftest import Transgan, assert_one_line, environment
 from transgan.errors import UserError
 from transgan.pipeline import provenance
 from transgan.utils import files
@@ -100,3 +101,29 @@ def test_a_folder_in_place_of_a_file_is_one_line(project: Path, transgan: Transg
     (project / "params.yaml").unlink()
     (project / "params.yaml").mkdir()
     assert_one_line(transgan("plan"), "params.yaml: cannot be read (Is a directory)")
+
+
+@pytest.mark.parametrize("command", [["plan"], ["doctor"], ["data", "--json"], ["--help"]])
+def test_a_full_disk_under_standard_output_is_one_line(project: Path, command: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "transgan", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("transgan: standard output: No space left on device; ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[enforce fail at x] DefaultCPUAllocator: can't allocate memory")]
+)
+def test_memory_that_is_used_up_is_one_line(capsys: pytest.CaptureFixture[str], error: Exception) -> None:
+    with pytest.raises(SystemExit) as ended, one_line_exit():
+        raise error
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("transgan: out of memory (")

@@ -1,6 +1,7 @@
 """One params.yaml and three readers: the command line, Snakemake (JSON schema) and DVC give the same answer."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,9 @@ def test_what_snakemakes_schema_refuses_the_command_line_refuses_too() -> None:
     ("key", "written", "message"),
     [
         ("images", '"512"', "recipes.short.images: '512' is text; write 512"),
+        ("images", "2e6", "recipes.short.images: '2e6' is text; write 2.0e+6"),
+        ("images", "0o1000", "recipes.short.images: '0o1000' is text; write 512"),
+        ("images", "'1,000'", "recipes.short.images: '1,000' is text; write 1000"),
         ("lr", "1e-4", "recipes.short.generator.lr: '1e-4' is text; write 1.0e-4"),
         ("lr", "1E5", "recipes.short.generator.lr: '1E5' is text; write 1.0e+5"),
         ("flip", '"no"', "recipes.short.flip: 'no' is text; write false"),
@@ -91,6 +95,17 @@ def test_a_whole_number_may_have_an_exponent(project: Path) -> None:
     text = TINY.read_text()
     Path("params.yaml").write_text(text.replace("images: 512", "images: 5.12e+2"))
     assert plan.load().run("one-cifar10").recipe.images == 512
+
+
+@pytest.mark.parametrize(
+    "name", ["batch", "generator_batch", "width", "depth", "samples", "resolution", "latent", "threads"]
+)
+def test_a_number_with_zeros_too_many_is_one_line(project: Path, name: str) -> None:
+    text, count = re.subn(rf"\b{name}: \d+", f"{name}: 1000000000000", TINY.read_text(), count=1)
+    assert count == 1
+    Path("params.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"less than or equal to \d+ \(is 1000000000000\)"):
+        plan.load()
 
 
 DEEP = 100_000

@@ -46,7 +46,7 @@ def change(root: Path, **digits: str) -> None:
 def test_a_project_in_an_awkward_folder_and_a_params_file_with_an_awkward_name(lab: Path) -> None:
     done = snakemake(lab, SOURCE)
     assert done.returncode == 0, done.stderr
-    name = "my $(touch pwned) `touch pwned` 'params'.yaml"
+    name = "my $(touch pwned) `touch pwned` 'params' {run} {{.yaml"
     (lab / name).write_text(TINY.read_text().replace("tiny", "other"))
     done = snakemake(lab, "--configfile", name, "--", "data/other/digits/source.json")
     assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.models.test_official_checkpoints import checkpoint
+from transgan.errors import UserError
 from transgan.models.official_checkpoints import import_official
 from transgan.models.serialization import load_generator
 
@@ -37,6 +38,24 @@ def test_the_last_weights_are_taken_and_said(
     assert capsys.readouterr().err.count(said) == 1
     assert said in saved.module.caution
     assert saved.metadata["imported"]["entry"] == "gen_state_dict"
+
+
+@pytest.mark.parametrize(("fill", "fault"), [(float("nan"), "contains NaN or infinity"), (0.0, "is nothing but zeros")])
+def test_an_average_that_draws_nothing_is_as_if_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fill: float, fault: str
+) -> None:
+    path = checkpoint(tmp_path)
+    content = torch.load(path, weights_only=False)
+    average = content["avg_gen_state_dict"]
+    content["gen_state_dict"] = average
+    content["avg_gen_state_dict"] = {name: torch.full_like(value, fill) for name, value in average.items()}
+    torch.save(content, path)
+    saved = load_generator(import_official(path, tmp_path / "generator.safetensors"))
+    assert f"not the moving average (avg_gen_state_dict {fault})" in saved.module.caution
+    del content["gen_state_dict"]
+    torch.save(content, path)
+    with pytest.raises(UserError, match=f"avg_gen_state_dict {fault}: no weights to generate with"):
+        import_official(path, tmp_path / "other.safetensors")
 
 
 def test_with_the_average_nothing_is_said(tmp_path: Path) -> None:

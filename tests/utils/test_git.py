@@ -1,5 +1,6 @@
 """What git says, and what to type about it."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -39,6 +40,32 @@ def test_a_folder_that_is_no_repository(tmp_path: Path, monkeypatch: pytest.Monk
     answer = git(tmp_path, "rev-parse", "HEAD")
     assert answer.reason.startswith(module.NO_REPOSITORY)
     assert "`git clone`" in answer.advice
+
+
+@pytest.mark.parametrize("damage", ["empty HEAD", "no objects", "a folder inside"])
+def test_a_damaged_repository_is_not_taken_for_none(tmp_path: Path, damage: str) -> None:
+    folder = repository(tmp_path / "my lab")
+    if damage == "no objects":
+        shutil.rmtree(folder / ".git/objects")
+    else:
+        (folder / ".git/HEAD").write_text("")
+    (folder / "inside").mkdir()
+    answer = git(folder / "inside" if damage == "a folder inside" else folder, "rev-parse", "HEAD")
+    assert answer.reason == f"{folder}/.git {module.DAMAGED}"
+    assert f"'{folder}'/.git" in answer.advice
+
+
+def test_a_worktree_whose_repository_has_moved(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "first")
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    subprocess.run(["git", "-C", str(folder), *author, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    subprocess.run(["git", "-C", str(folder), "worktree", "add", "-q", str(tmp_path / "tree")], check=True)
+    moved = folder.rename(tmp_path / "second")
+    answer = git(tmp_path / "tree", "rev-parse", "HEAD")
+    assert answer.reason == f"{tmp_path}/tree/.git {module.MOVED}"
+    assert f"`git worktree repair {tmp_path}/tree`" in answer.advice
+    subprocess.run(["git", "-C", str(moved), "worktree", "repair", str(tmp_path / "tree")], check=True)
+    assert git(tmp_path / "tree", "rev-parse", "HEAD").output
 
 
 @pytest.mark.parametrize(

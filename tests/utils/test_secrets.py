@@ -25,6 +25,10 @@ HIDDEN = [
     f"{{'Authorization': 'Bearer {SECRET}'}}",
     f"Authorization: Basic {SECRET}==",
     f"Proxy-Authorization: Basic {SECRET}",
+    f"https://user:p@a/{SECRET}@host/folder",
+    f"user:{SECRET}@mlflow.example.org",
+    f"data.mirror: user:{SECRET}@host:/path is neither a URL nor an existing folder",
+    f"MLFLOW_TRACKING_URI='first.last:{SECRET}@[::1]:5000'",
 ]
 ORDINARY = [
     "train one-cifar10: 3,200/6,400 images, 12.0 images/s, 5:00 left d_loss 0.1, g_loss 2",
@@ -34,6 +38,9 @@ ORDINARY = [
     "key=generator.lr; tokens: 64; the basic authentication of a server",
     "see https://example.org/a:b and mail to someone@example.org",
     "/data/x?.png",
+    "git@github.com:lab/project.git; models:/transgan-cifar10@headline; results/a:b@c.png",
+    "nvidia/cuda:13.2@sha256:0123456789abcdef",
+    "at 12:30 @ noon",
 ]
 
 

@@ -71,7 +71,7 @@ def _git_state() -> str:
     described = git(Path.cwd(), "describe", "--always", "--dirty")
     if described.output:
         return described.output
-    if NO_REPOSITORY in described.reason or shutil.which("git") is None:
+    if NO_REPOSITORY in described.reason:
         return f"{described.reason}: provenance has no commit, and DVC needs `dvc config core.no_scm true`"
     return f"cannot be read, so provenance has no commit and DVC fails: {described.explained}"
 

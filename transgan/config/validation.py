@@ -42,8 +42,11 @@ def validated(config: type[Config], content: Any, file: Path, where: str) -> Con
         keys, parent = _walk(config, first["loc"])
         key = ".".join(keys)
         message = first["msg"].removeprefix("Value error, ")
+        number = _number_in(first["input"]) if first["type"] in ("int_parsing", "float_parsing") else None
         if first["type"] == "extra_forbidden":
             message = f"unknown key{_nearest(keys[-1], list(parent.model_fields))}"
+        elif number is not None:
+            message = f"{shortened(repr(first['input']))} is text; write {number}"
         elif not isinstance(first["input"], dict | list):
             message += f" (is {shortened(repr(first['input']))})"
         raise UserError(f"{file}: {_place(where, key)}: {message}") from None
@@ -84,6 +87,18 @@ def _as_written(written: Any, read: Any) -> str:
         return str(read).lower()
     exponent = _EXPONENT.fullmatch(written) if isinstance(written, str) else None
     return f"{exponent[1]}.{exponent[2] or 0}e{int(exponent[3]):+d}" if exponent else str(read)
+
+
+def _number_in(text: object) -> str | None:
+    """The number that `text` means (2e6, 0o17, 1,000), as YAML of every version reads it; None if it is no number."""
+    if not isinstance(text, str):
+        return None
+    if _EXPONENT.fullmatch(text):
+        return _as_written(text, float(text))
+    try:
+        return str(int(text.replace(",", ""), 0))
+    except ValueError:
+        return None
 
 
 def shortened(text: str) -> str:

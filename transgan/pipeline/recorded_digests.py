@@ -5,6 +5,7 @@ bring results without their state folders. What came of other inputs under one c
 """
 
 import hashlib
+import logging
 import re
 import shlex
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from transgan.errors import UserError
 from transgan.pipeline.stages import CLASSIFIER, PROVENANCE, SCORES, STATISTICS, Stage
 from transgan.pipeline.workspace import FINISHED, OUTPUTS, SIZES, SMALL_BYTES
 from transgan.utils import files
+
+logger = logging.getLogger(__name__)
 
 _DVC_LOCK = Path("dvc.lock")
 
@@ -90,4 +93,4 @@ def _records(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         try:
             yield marker.parent, files.read_object(marker, **{OUTPUTS: dict})
         except UserError:  # a damaged record: the stage computes its result again
-            continue
+            logger.warning(f"{marker}: damaged, so what it describes is not checked; its stage makes it anew")

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from transgan.schema.base import Strict
+from transgan.schema.limits import LARGEST_SIDE, LARGEST_WIDTH
 
 Upsample = Literal["nearest", "bilinear"]
 
@@ -16,9 +17,9 @@ class ResNetGenerator(Strict):
     """
 
     family: Literal["resnet"]
-    latent: int = Field(128, ge=1, description="length of z")
-    width: int = Field(ge=1, description="channels of the first map")
-    bottom_width: int = Field(ge=1, description="side of the first map in pixels")
+    latent: int = Field(128, ge=1, le=LARGEST_WIDTH, description="length of z")
+    width: int = Field(ge=1, le=LARGEST_WIDTH, description="channels of the first map")
+    bottom_width: int = Field(ge=1, le=LARGEST_SIDE, description="side of the first map in pixels")
     blocks: tuple[int, ...] = Field(
         min_length=1, description="channels after every residual block, each of which doubles the side"
     )
@@ -36,7 +37,7 @@ class ResNetGenerator(Strict):
 class ResNetBlock(Strict):
     """One residual block of the discriminator."""
 
-    width: int = Field(ge=1, description="output channels")
+    width: int = Field(ge=1, le=LARGEST_WIDTH, description="output channels")
     downsample: bool = Field(False, description="ends with 2 x 2 average pooling")
 
 
@@ -82,9 +83,9 @@ class AutoGANGenerator(Strict):
     """
 
     family: Literal["autogan"]
-    latent: int = Field(128, ge=1, description="length of z")
-    width: int = Field(256, ge=1, description="channels of every map")
-    bottom_width: int = Field(ge=1, description="side of the first map in pixels")
+    latent: int = Field(128, ge=1, le=LARGEST_WIDTH, description="length of z")
+    width: int = Field(256, ge=1, le=LARGEST_WIDTH, description="channels of every map")
+    bottom_width: int = Field(ge=1, le=LARGEST_SIDE, description="side of the first map in pixels")
     cells: tuple[Cell, ...] = Field(min_length=1)
 
     @property

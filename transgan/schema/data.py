@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from transgan.schema.base import Strict
+from transgan.schema.limits import LARGEST_SIDE
 
 
 class Split(Strict):
@@ -37,7 +38,7 @@ class DatasetConfig(Strict):
         None,
         description="folder, archive or arrays of a `folder` source; a relative path starts at the project's root",
     )
-    resolution: int = Field(ge=2, description="side of the packed images in pixels")
+    resolution: int = Field(ge=2, le=LARGEST_SIDE, description="side of the packed images in pixels")
     resize: Literal["lanczos", "bicubic", "bilinear", "box"] = Field("lanczos", description="antialiased filter")
     crop: Literal["none", "center", "face148", "face128", "face108", "landmarks"] = Field(
         "none",

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from transgan.schema.base import Strict, added_option
 from transgan.schema.baselines import AutoGANGenerator, ResNetDiscriminator, ResNetGenerator
+from transgan.schema.limits import LARGEST_SIDE, LARGEST_WIDTH, MOST_BLOCKS
 from transgan.schema.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 
 Norm = Literal["layer", "pixel", "none"]
@@ -24,9 +25,14 @@ class Attention(Strict):
         "block to block; nystrom: landmarks",
     )
     window: int | None = Field(
-        None, ge=1, description="side of a tile in tokens (grid only); a map of this side or smaller is one tile"
+        None,
+        ge=1,
+        le=LARGEST_SIDE,
+        description="side of a tile in tokens (grid only); a map of this side or smaller is one tile",
     )
-    landmarks: int = Field(64, ge=1, description="number of landmarks (nystrom only); at most one per token")
+    landmarks: int = Field(
+        64, ge=1, le=LARGEST_WIDTH, description="number of landmarks (nystrom only); at most one per token"
+    )
 
     @model_validator(mode="after")
     def _grid_has_window(self) -> Self:
@@ -45,12 +51,12 @@ class Attention(Strict):
 class Blocks(Strict):
     """Consecutive transformer blocks with the same self-attention: their own, or the network's setting `wide`."""
 
-    depth: int = Field(ge=0, description="number of blocks")
+    depth: int = Field(ge=0, le=MOST_BLOCKS, description="number of blocks")
     attention: Literal["standard", "grid", "axis", "nystrom", "wide"] = Field(
         "standard", description="as in `wide`; wide: the network's setting `wide`"
     )
-    window: int | None = Field(None, ge=1, description="side of a tile in tokens (grid only)")
-    landmarks: int = Field(64, ge=1, description="number of landmarks (nystrom only)")
+    window: int | None = Field(None, ge=1, le=LARGEST_SIDE, description="side of a tile in tokens (grid only)")
+    landmarks: int = Field(64, ge=1, le=LARGEST_WIDTH, description="number of landmarks (nystrom only)")
 
     def resolve(self, wide: Attention) -> Attention:
         """The self-attention of these blocks in a network with the setting `wide`."""
@@ -84,18 +90,18 @@ class BandStep(Strict):
     """One step of the locality schedule of the paper's first version."""
 
     until: int = Field(ge=1, description="this band applies until so many real images have been shown")
-    width: int = Field(ge=0, description="token i attends to j if |i - j| <= width, in raster order")
+    width: int = Field(ge=0, le=LARGEST_WIDTH, description="token i attends to j if |i - j| <= width, in raster order")
 
 
 class TransformerGenerator(Strict):
     """TransGAN's generator (paper section 3.1; docs/paper.md 4.1, 4.3, 4.5, 4.7)."""
 
     family: Literal["transformer"] = "transformer"
-    latent: int = Field(ge=1, description="length of z")
-    width: int = Field(ge=1, description="channels of the first stage")
-    bottom_width: int = Field(ge=1, description="side of the first stage in tokens")
-    heads: int = Field(4, ge=1)
-    mlp_ratio: int = Field(4, ge=1)
+    latent: int = Field(ge=1, le=LARGEST_WIDTH, description="length of z")
+    width: int = Field(ge=1, le=LARGEST_WIDTH, description="channels of the first stage")
+    bottom_width: int = Field(ge=1, le=LARGEST_SIDE, description="side of the first stage in tokens")
+    heads: int = Field(4, ge=1, le=LARGEST_WIDTH)
+    mlp_ratio: int = Field(4, ge=1, le=MOST_BLOCKS)
     norm: Norm = "layer"
     relative_position: bool = True
     absolute_position: bool = True
@@ -168,11 +174,15 @@ class TransformerDiscriminator(Strict):
     """
 
     family: Literal["transformer"] = "transformer"
-    width: int = Field(ge=1, description="channels of the last stage: the sum over the stages' shares")
-    heads: int = Field(4, ge=1)
-    mlp_ratio: int = Field(4, ge=1)
+    width: int = Field(
+        ge=1, le=LARGEST_WIDTH, description="channels of the last stage: the sum over the stages' shares"
+    )
+    heads: int = Field(4, ge=1, le=LARGEST_WIDTH)
+    mlp_ratio: int = Field(4, ge=1, le=MOST_BLOCKS)
     norm: Norm = "layer"
-    patch: int = Field(ge=1, description="side of the first scale's patches in pixels; it doubles at every scale")
+    patch: int = Field(
+        ge=1, le=LARGEST_SIDE, description="side of the first scale's patches in pixels; it doubles at every scale"
+    )
     overlapping: bool = Field(
         False, description="the first patch embedding is a convolution of kernel 2P, stride P, padding P/2"
     )

@@ -63,6 +63,9 @@ class Scale(Strict):
     runs: dict[Name, RunAtScale]
 
 
+ADDRESS_SCHEMES = ("https", "http", "ftp", "file")  # of downloads
+
+
 class DataConfig(Strict):
     """Where downloads come from and whether packs go to a DVC remote; changes no result."""
 
@@ -76,12 +79,15 @@ class DataConfig(Strict):
     @field_validator("mirror")
     @classmethod
     def _is_an_address(cls, mirror: str | None) -> str | None:
-        if mirror is not None and "://" in mirror:
+        if mirror is not None:
             learn(mirror)
+        if mirror is not None and "://" in mirror:
             try:
-                _ = urlsplit(mirror).port
+                scheme, _ = urlsplit(mirror).scheme, urlsplit(mirror).port
             except ValueError as error:
                 raise ValueError(f"no valid address: {error}") from None
+            if scheme not in ADDRESS_SCHEMES:
+                raise ValueError(f"{scheme}:// is not read; write a folder, or one of {', '.join(ADDRESS_SCHEMES)}")
         return mirror
 
 

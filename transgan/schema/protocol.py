@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from transgan.schema.base import Strict
+from transgan.schema.limits import LARGEST_BATCH, LARGEST_WIDTH, MOST_DEVICES, MOST_SAMPLES, MOST_SNAPSHOTS
 
 Metric = Literal["is", "fid", "kid", "prc"]
 
@@ -41,31 +42,34 @@ class ProtocolConfig(Strict):
         None, description="file of extractor weights; null: the standard ones (downloaded or trained)"
     )
     feature_layer: str = Field("2048", description="layer of FID, KID and precision/recall")
-    samples: int = Field(50000, ge=2, description="number of generated images")
+    samples: int = Field(50000, ge=2, le=MOST_SAMPLES, description="number of generated images")
     splits: tuple[str, ...] = Field(("train",), min_length=1, description="splits whose images form the reference")
     reference_samples: int | None = Field(
-        None, ge=2, description="use at most this many reference images, evenly spaced; null: all"
+        None, ge=2, le=MOST_SAMPLES, description="use at most this many reference images, evenly spaced; null: all"
     )
     resize: Literal["none", "lanczos", "bicubic", "bilinear", "box"] = Field(
         "none",
         description="filter that resizes images of a folder or archive to the reference's size; none: refuse others",
     )
     quantize: Literal["truncate", "round"] = Field("truncate", description="conversion of [0, 255] to uint8")
-    is_splits: int = Field(10, ge=1)
+    is_splits: int = Field(10, ge=1, le=MOST_SNAPSHOTS)
     fid_counts: tuple[int, ...] = Field(
         (), description="numbers of samples at which FID is also computed, to extrapolate it; none if empty"
     )
-    kid_subsets: int = Field(100, ge=1)
-    kid_subset_size: int = Field(1000, ge=2)
-    prc_neighborhood: int = Field(3, ge=1)
+    kid_subsets: int = Field(100, ge=1, le=LARGEST_BATCH)
+    kid_subset_size: int = Field(1000, ge=2, le=LARGEST_BATCH)
+    prc_neighborhood: int = Field(3, ge=1, le=LARGEST_BATCH)
     prc_samples: int = Field(
-        10000, ge=2, description="use at most this many images of each side, evenly spaced, for precision and recall"
+        10000,
+        ge=2,
+        le=MOST_SAMPLES,
+        description="use at most this many images of each side, evenly spaced, for precision and recall",
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="evaluation seeds; one score for each")
     allow_few_samples: bool = Field(False, description="compute FID although there are fewer samples than features")
-    batch: int = Field(50, ge=1)
+    batch: int = Field(50, ge=1, le=LARGEST_BATCH)
     precision: Literal["float32", "bfloat16"] = "float32"
-    threads: int = Field(2, ge=1)
+    threads: int = Field(2, ge=1, le=MOST_DEVICES)
     statistics: PublishedStatistics | None = Field(
         None,
         exclude_if=lambda value: value is None,  # so that it is in no fingerprint of a protocol without it
@@ -110,13 +114,13 @@ class ClassifierConfig(Strict):
     dataset: str = Field(description="dataset to train on; its labels are the classes")
     train_split: str = "train"
     test_split: str = "test"
-    width: int = Field(32, ge=1, description="channels of the first convolution")
-    features: int = Field(64, ge=1, description="length of the feature vector")
-    epochs: int = Field(15, ge=1)
-    batch: int = Field(64, ge=1)
+    width: int = Field(32, ge=1, le=LARGEST_WIDTH, description="channels of the first convolution")
+    features: int = Field(64, ge=1, le=LARGEST_WIDTH, description="length of the feature vector")
+    epochs: int = Field(15, ge=1, le=MOST_SNAPSHOTS)
+    batch: int = Field(64, ge=1, le=LARGEST_BATCH)
     lr: float = Field(0.002, gt=0)
     seed: int = Field(0, ge=0)
     accuracy: float = Field(
         0.97, ge=0, le=1, description="required share of correct answers on the test split; the stage fails below it"
     )
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=MOST_DEVICES)

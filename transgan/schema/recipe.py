@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from transgan.schema.base import Strict, added_option
+from transgan.schema.limits import LARGEST_BATCH, MOST_BLOCKS, MOST_DEVICES, MOST_SAMPLES, MOST_SNAPSHOTS
 
 Loss = Literal["wasserstein", "hinge", "non_saturating", "least_squares"]
 Augmentation = Literal[
@@ -98,14 +99,19 @@ class EmaConfig(Strict):
 class DynamicsConfig(Strict):
     """The snapshots in dynamics.npz."""
 
-    points: int = Field(8, ge=2, description="number of snapshots, at log-spaced image counts from start to end")
+    points: int = Field(
+        8, ge=2, le=MOST_SNAPSHOTS, description="number of snapshots, at log-spaced image counts from start to end"
+    )
     first: int = Field(1000, ge=1, description="real images at the first snapshot after the start")
     at: tuple[Annotated[int, Field(ge=1)], ...] = added_option(
         (), description="image counts of further snapshots; those after the end of training are left out"
     )
-    latents: int = Field(64, ge=1, description="number of fixed latents whose samples are stored")
+    latents: int = Field(64, ge=1, le=MOST_SNAPSHOTS, description="number of fixed latents whose samples are stored")
     fid_samples: int = Field(
-        0, ge=0, description="samples of the FID at every snapshot, or with `at`, at those and at the end; 0: no FID"
+        0,
+        ge=0,
+        le=MOST_SAMPLES,
+        description="samples of the FID at every snapshot, or with `at`, at those and at the end; 0: no FID",
     )
 
 
@@ -113,14 +119,14 @@ class RecipeConfig(Strict):
     """One training recipe. Batches are global: all devices and micro-batches together."""
 
     images: int = Field(ge=1, description="length of training in real images shown to the discriminator")
-    batch: int = Field(64, ge=1, description="real images per discriminator step")
-    generator_batch: int = Field(128, ge=1, description="generated images per generator step")
-    n_critic: int = Field(4, ge=1, description="discriminator steps per generator step")
+    batch: int = Field(64, ge=1, le=LARGEST_BATCH, description="real images per discriminator step")
+    generator_batch: int = Field(128, ge=1, le=LARGEST_BATCH, description="generated images per generator step")
+    n_critic: int = Field(4, ge=1, le=MOST_BLOCKS, description="discriminator steps per generator step")
     micro_batch: int | None = Field(
-        None, ge=1, description="most images in one forward pass on one device; null: all at once"
+        None, ge=1, le=LARGEST_BATCH, description="most images in one forward pass on one device; null: all at once"
     )
     batch_group: int = Field(
-        0, ge=0, description="coins, erased rectangles and drift are per so many images; 0: per batch"
+        0, ge=0, le=LARGEST_BATCH, description="coins, erased rectangles and drift are per so many images; 0: per batch"
     )
     d_loss: Loss = "wasserstein"
     g_loss: Loss = "wasserstein"
@@ -155,8 +161,8 @@ class RecipeConfig(Strict):
     checkpoint_activations: bool = Field(
         False, description="recompute blocks in the backward pass: less memory, more time"
     )
-    devices: int = Field(1, ge=1, description="number of processes, each with its own device")
-    threads: int = Field(1, ge=1, description="CPU threads of each process")
+    devices: int = Field(1, ge=1, le=MOST_DEVICES, description="number of processes, each with its own device")
+    threads: int = Field(1, ge=1, le=MOST_DEVICES, description="CPU threads of each process")
     log_images: int = Field(50000, ge=1, description="a row of history.csv every so many images")
     gap_limit: float = Field(1e6, gt=0, description="a larger critic gap stops the run as diverged")
     dynamics: DynamicsConfig = DynamicsConfig()

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from transgan.schema.base import Strict
+from transgan.schema.limits import LARGEST_BASE, LARGEST_BATCH, LARGEST_SIDE, LARGEST_WIDTH, MOST_BLOCKS
 
 
 def doubled_sides(bottom_width: int, resolution: int) -> tuple[int, ...]:
@@ -27,18 +28,21 @@ class StyleGAN2Generator(Strict):
     """
 
     family: Literal["stylegan2"]
-    resolution: int = Field(ge=1, description="side of the generated image in pixels")
-    bottom_width: int = Field(4, ge=1, description="side of the learnt constant map; 3 for 48 pixels")
-    latent: int = Field(512, ge=1, description="length of z")
-    style_width: int = Field(512, ge=1, description="width of the mapping network and length of the style w")
-    mapping_depth: int = Field(8, ge=1, description="fully connected layers from z to w")
+    resolution: int = Field(ge=1, le=LARGEST_SIDE, description="side of the generated image in pixels")
+    bottom_width: int = Field(4, ge=1, le=LARGEST_SIDE, description="side of the learnt constant map; 3 for 48 pixels")
+    latent: int = Field(512, ge=1, le=LARGEST_WIDTH, description="length of z")
+    style_width: int = Field(
+        512, ge=1, le=LARGEST_WIDTH, description="width of the mapping network and length of the style w"
+    )
+    mapping_depth: int = Field(8, ge=1, le=MOST_BLOCKS, description="fully connected layers from z to w")
     mapping_lr: float = Field(0.01, gt=0, description="learning rate multiplier of the mapping network")
     channel_base: int = Field(
         ge=1,
+        le=LARGEST_BASE,
         description="channels x side, rounded down; twice the `fmap_base` of the original code: 32768 in config F, "
         "4096 for CIFAR-10",
     )
-    channel_max: int = Field(512, ge=1, description="upper limit of the channels of a map")
+    channel_max: int = Field(512, ge=1, le=LARGEST_WIDTH, description="upper limit of the channels of a map")
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -61,12 +65,13 @@ class StyleGAN2Discriminator(Strict):
     """StyleGAN2's residual discriminator, with the minibatch standard deviation before the last layers."""
 
     family: Literal["stylegan2"]
-    bottom_width: int = Field(4, ge=1, description="side of the last map; 3 for 48 pixels")
-    channel_base: int = Field(ge=1, description="channels x side, rounded down, as in the generator")
-    channel_max: int = Field(512, ge=1, description="upper limit of the channels of a map")
+    bottom_width: int = Field(4, ge=1, le=LARGEST_SIDE, description="side of the last map; 3 for 48 pixels")
+    channel_base: int = Field(ge=1, le=LARGEST_BASE, description="channels x side, rounded down, as in the generator")
+    channel_max: int = Field(512, ge=1, le=LARGEST_WIDTH, description="upper limit of the channels of a map")
     deviation_group: int = Field(
         4,
         ge=1,
+        le=LARGEST_BATCH,
         description="consecutive images whose standard deviation becomes one more channel; 1: no such channel",
     )
 

@@ -4,8 +4,10 @@
 nothing that takes time, so that it is in force before libraries are loaded.
 """
 
+import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import threading
@@ -71,9 +73,16 @@ def one_line_exit() -> Iterator[None]:
             if (advice := extras.explained(error)) is None:
                 raise
             fail(advice, UserError.exit_code)
+        except MemoryError as error:
+            _out_of_memory(error)
+        except RuntimeError as error:
+            if not re.search(r"can't allocate memory|out of memory", str(error)):
+                raise
+            _out_of_memory(error)
         except OSError as error:
             if error.errno not in _ERRORS_OF_FILES or error.filename is None:
                 raise
+            _discard_unwritable_output()
             fail(f"{error.filename}: {error.strerror}; fix that, then run the same command again", UserError.exit_code)
 
 
@@ -81,6 +90,23 @@ def fail(message: str, code: int) -> NoReturn:
     """Exit with `code` after one line on standard error."""
     print(f"transgan: {one_line(message)}", file=sys.stderr)
     sys.exit(code)
+
+
+def _out_of_memory(error: Exception) -> NoReturn:
+    reason = one_line(str(error)).removeprefix("[enforce fail at alloc_cpu.cpp] ")[:200] or "the memory is used up"
+    fail(
+        f"out of memory ({reason}); `transgan plan` shows what each run needs: lower its micro_batch, batch or threads",
+        UserError.exit_code,
+    )
+
+
+def _discard_unwritable_output() -> None:
+    """Standard output that cannot be written, as on a full disk: Python would try once more at its end, and say so."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _stop(signum: int) -> NoReturn:

@@ -11,11 +11,19 @@ from transgan.utils.escape import one_line
 
 NO_REPOSITORY = "not a git repository"
 
+# Where git says the same although .git is there.
+MOVED, DAMAGED = "points to a folder that is not there", "is there, but git cannot read it"
 
 # Part of git's message -> what to type. The first that matches counts; {folder} is quoted for a shell.
 _ADVICE: tuple[tuple[str, str], ...] = (
     (r"(git config --global --add safe\.directory .+)", r"run `\1`"),
     (r"is not installed", "install git, for example with `apt-get install git`"),
+    (re.escape(MOVED), "run `git worktree repair {folder}` in the repository that it belongs to"),
+    (
+        re.escape(DAMAGED),
+        "compare {folder}/.git with that of a fresh clone (HEAD, config, objects and refs must be there), or clone "
+        "again and copy your files",
+    ),
     (re.escape(NO_REPOSITORY), "work in a clone of the project (`git clone`)"),
     (r"index file|bad signature", "run `rm {folder}/.git/index && git -C {folder} reset`"),
     (r"ambiguous argument 'HEAD'|any commits yet|[Nn]eeded a single revision", "run `git -C {folder} commit` first"),
@@ -58,8 +66,27 @@ def git(folder: Path, *arguments: str) -> Answer:
     except subprocess.TimeoutExpired:
         return _failed(folder, arguments, "git does not answer")
     if done.returncode:
-        return _failed(folder, arguments, done.stderr.removeprefix("fatal: ").strip() or f"git {arguments[0]} failed")
+        text = done.stderr.removeprefix("fatal: ").strip()
+        if NO_REPOSITORY in text and (broken := _broken(folder)):
+            return _failed(broken[0], arguments, broken[1])
+        return _failed(folder, arguments, text or f"git {arguments[0]} failed")
     return Answer(done.stdout.strip())
+
+
+def _broken(folder: Path) -> tuple[Path, str] | None:
+    """The folder at or above `folder` whose .git is there although git finds no repository, and what is wrong."""
+    if "GIT_DIR" in os.environ:  # git then looks nowhere else
+        return None
+    ceilings = os.environ.get("GIT_CEILING_DIRECTORIES", "").split(os.pathsep)
+    for parent in (folder.absolute(), *folder.absolute().parents):
+        if str(parent) in ceilings:
+            return None
+        entry = parent / ".git"
+        if entry.is_file():
+            return parent, f"{entry} {MOVED}"
+        if entry.is_dir() and any(entry.iterdir()):
+            return parent, f"{entry} {DAMAGED}"
+    return None
 
 
 def _failed(folder: Path, arguments: tuple[str, ...], text: str) -> Answer:

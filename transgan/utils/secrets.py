@@ -9,7 +9,8 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 from urllib.parse import quote, quote_plus, unquote
 
@@ -22,12 +23,11 @@ _SECRET_VARIABLE = re.compile(
     r"|(?:connection|conn)_string)(?:$|_(?!file|path|dir|url|id))",
     re.IGNORECASE,
 )
-# The part of an address before its host. A password may contain unquoted characters: it ends at the last @ of the
-# host's part, or, as SQLAlchemy reads it, at the last @ at all if the password contains a slash.
-_USER = re.compile(
-    r"(?P<scheme>\b[a-zA-Z][\w+.-]*://)(?P<user>[^\s/?#@'\"<>:]*:[^\s'\"<>@]*@(?:[^\s'\"<>/?#@]*@)*"
-    r"|[^\s/?#'\"<>]*@)"
-)
+# The part of an address before its host. A password may contain unquoted characters, so that it may end at any @:
+# everything up to the last one is hidden, even if that hides a part of the path.
+_USER = re.compile(r"(?P<scheme>\b[a-zA-Z][\w+.-]*://)(?P<user>[^\s/?#@'\"<>:]*:[^\s'\"<>]*@|[^\s/?#'\"<>]*@)")
+# The same where the scheme was forgotten: user:password@host. An image of a container has a digest in that place.
+_NO_SCHEME = re.compile(r"(?<![\w/@:.+-])(?P<user>[\w.%+-]+:[^\s'\"<>@/:]+@)(?!sha\d+:)(?=[\w\[])")
 # Everything after ? in an address: signatures and tokens have many names.
 _QUERY = re.compile(r"(?P<address>\b[a-zA-Z][\w+.-]*://[^\s?#'\"<>]*\?)[^\s#'\"<>)]+")
 # A parameter of an address without its host, as urllib3 names it.
@@ -58,6 +58,7 @@ def mask(text: str) -> str:
     if "://" in text:
         text = _USER.sub(rf"\g<scheme>{MASK}@", text)
         text = _QUERY.sub(rf"\g<address>{MASK}", text)
+    text = _NO_SCHEME.sub(f"{MASK}@", text)
     text = _PARAMETER.sub(rf"\g<name>{MASK}", text)
     text = _HEADER.sub(rf"\g<header>{MASK}", text)
     text = _SCHEME.sub(rf"\g<kind> {MASK}", text)
@@ -83,34 +84,56 @@ def learn(address: str) -> None:
 
 def mask_streams() -> None:
     """Mask what this process writes to standard output and standard error, libraries and tracebacks included."""
-    sys.stdout, sys.stderr = _masked(sys.stdout), _masked(sys.stderr)
+    sys.stdout, sys.stderr = _masked(sys.stdout, "standard output"), _masked(sys.stderr, "standard error")
 
 
 class _MaskedStream(io.TextIOWrapper):
+    title = ""
+
     def write(self, text: str) -> int:
-        super().write(mask(text))
+        self.write_exactly(mask(text))
         return len(text)
+
+    def write_exactly(self, text: str) -> None:
+        with self._named_errors():
+            super().write(text)
+
+    def flush(self) -> None:
+        with self._named_errors():
+            super().flush()
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        """An error such as a full disk says which stream it was, as that of a file does."""
+        try:
+            yield
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            raise OSError(error.errno, error.strerror, self.title) from error
 
 
 def write_exactly(stream: TextIO, text: str) -> None:
     """Write `text`, in which credentials are masked already, also where the stream would mask it again."""
     if isinstance(stream, _MaskedStream):
-        io.TextIOWrapper.write(stream, text)
+        stream.write_exactly(text)
     else:
         stream.write(text)
 
 
-def _masked(stream: TextIO) -> TextIO:
+def _masked(stream: TextIO, title: str) -> TextIO:
     """`stream` if it is no stream of bytes underneath (a notebook's, or None under pythonw), else one that masks."""
     if not isinstance(stream, io.TextIOWrapper) or isinstance(stream, _MaskedStream):
         return stream
-    return _MaskedStream(
+    masked = _MaskedStream(
         stream.buffer,
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
+    masked.title = title
+    return masked
 
 
 def _known() -> list[str]:
@@ -119,17 +142,18 @@ def _known() -> list[str]:
     for name, value in os.environ.items():
         if _SECRET_VARIABLE.search(name):
             found.update(_spellings([value]))
-        elif "://" in value:
+        elif "@" in value or "://" in value:
             found.update(_credentials(value))
     return sorted(found, key=len, reverse=True)
 
 
 def _credentials(address: str) -> set[str]:
     """The passwords of an address, and the long values of its query."""
-    found = _USER.search(address)
-    user, _, password = found["user"].rstrip("@").partition(":") if found else ("", "", "")
+    found = _USER.search(address) or _NO_SCHEME.search(address)
+    user, _, password = found["user"].removesuffix("@").partition(":") if found else ("", "", "")
     values = [pair.partition("=")[2] for pair in re.split("[?&;]", address.partition("#")[0])[1:]]
-    return _spellings([password or user, *(value for value in values if len(value) >= 12)])
+    first = password.partition("@")[0]  # where a reader ends it at the first @
+    return _spellings([password or user, first, *(value for value in values if len(value) >= 12)])
 
 
 def _spellings(values: Iterable[str]) -> set[str]:

@@ -89,6 +89,7 @@ TABLES_AND_FIGURES = [
 ]
 
 RESULTS, LOGS = f"results/{PLAN.scale_name}", f"logs/{PLAN.scale_name}"
+# Rules take it from a function, because Snakemake looks for wildcards in a text: a file's name may have braces.
 OPTIONS = f"--scale {PLAN.scale_name}" + (
     ""
     if PLAN.file == Path("params.yaml")

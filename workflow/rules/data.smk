@@ -20,7 +20,7 @@ rule fetch:
     priority: 2
     retries: 0
     params:
-        options=OPTIONS,
+        options=lambda w: OPTIONS,
         fingerprint=lambda w: fingerprint_of("fetch", w.dataset),
     shell:
         "transgan fetch {wildcards.dataset:q} {params.options} 2>&1 | keep {log:q}"
@@ -42,7 +42,7 @@ rule prepare:
     resources:
         **asks("prepare", lambda w: w.dataset),
     params:
-        options=OPTIONS,
+        options=lambda w: OPTIONS,
         fingerprint=lambda w: fingerprint_of("prepare", w.dataset),
     shell:
         "transgan prepare {wildcards.dataset:q} {params.options} 2>&1 | keep {log:q}"

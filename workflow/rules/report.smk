@@ -32,7 +32,7 @@ rule table:
         f"{LOGS}/table/{{table}}.log",
     retries: 0
     params:
-        options=OPTIONS,
+        options=lambda w: OPTIONS,
         fingerprint=lambda w: fingerprint_of("table", w.table),
     shell:
         "transgan table {wildcards.table:q} {params.options} 2>&1 | keep {log:q}"
@@ -56,7 +56,7 @@ rule cells:
         f"{LOGS}/cells/all.log",
     retries: 0
     params:
-        options=OPTIONS,
+        options=lambda w: OPTIONS,
         fingerprint=lambda w: fingerprint_of("cells", "all"),
     shell:
         "transgan cells {params.options} 2>&1 | keep {log:q}"
@@ -79,7 +79,7 @@ rule figure:
     resources:
         **asks("figure", lambda w: w.figure),
     params:
-        options=OPTIONS,
+        options=lambda w: OPTIONS,
         fingerprint=lambda w: fingerprint_of("figure", w.figure),
     shell:
         "transgan figure {wildcards.figure:q} {params.options} 2>&1 | keep {log:q}"
@@ -103,6 +103,6 @@ rule report_page:
         f"{LOGS}/report.log",
     retries: 0
     params:
-        options=OPTIONS,
+        options=lambda w: OPTIONS,
     shell:
         "transgan report {params.options} 2>&1 | keep {log:q}"

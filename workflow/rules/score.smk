@@ -12,7 +12,7 @@ rule classifier:
     resources:
         **asks("classifier", lambda w: w.classifier),
     params:
-        options=OPTIONS,
+        options=lambda w: OPTIONS,
         fingerprint=lambda w: fingerprint_of("classifier", w.classifier),
     shell:
         "transgan classifier {wildcards.classifier:q} {params.options} 2>&1 | keep {log:q}"
@@ -31,7 +31,7 @@ rule reference:
     resources:
         **asks("reference", lambda w: f"{w.dataset}-{w.protocol}"),
     params:
-        options=OPTIONS,
+        options=lambda w: OPTIONS,
         fingerprint=lambda w: fingerprint_of("reference", f"{w.dataset}-{w.protocol}"),
     shell:
         "transgan reference {wildcards.dataset:q} {wildcards.protocol:q} {params.options} 2>&1 | keep {log:q}"
@@ -50,7 +50,7 @@ rule score:
     resources:
         **asks("score", lambda w: w.run),
     params:
-        options=OPTIONS,
+        options=lambda w: OPTIONS,
         fingerprint=lambda w: fingerprint_of("score", w.run),
     shell:
         "transgan score {wildcards.run:q} {params.options} 2>&1 | keep {log:q}"

@@ -21,7 +21,7 @@ rule train:
         tasks_per_gpu=if_spread(lambda spread: 1),
         mpi=if_spread(lambda spread: "srun"),
     params:
-        options=OPTIONS,
+        options=lambda w: OPTIONS,
         fingerprint=lambda w: fingerprint_of("train", w.run),
         launcher=lambda w, resources: (
             spread(w.run).launcher(resources.cpus_per_task) if spread(w.run) else ""
@@ -52,6 +52,6 @@ rule rehearse:
         mem_mb=16000,
         runtime=240,
     params:
-        options=OPTIONS,
+        options=lambda w: OPTIONS,
     shell:
         "transgan rehearse {params.options} 2>&1 | keep {log:q}"

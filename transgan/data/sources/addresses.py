@@ -4,6 +4,8 @@ import base64
 import urllib.request
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from transgan.schema.params import ADDRESS_SCHEMES
+
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "transgan"}
 
 
@@ -16,9 +18,11 @@ def join(folder: str, name: str) -> str:
 def request(url: str) -> urllib.request.Request:
     """A request for `url`. User and password become a header, which is not sent to where a server redirects to.
 
-    Raises ValueError for an address that is none.
+    Raises ValueError for an address that is none, or of a kind that is not read.
     """
     parts = urlsplit(url)
+    if parts.scheme not in ADDRESS_SCHEMES:
+        raise ValueError(f"{parts.scheme}:// is not read, only {', '.join(ADDRESS_SCHEMES)}")
     user, at, where = parts.netloc.rpartition("@")
     made = urllib.request.Request(urlunsplit(parts._replace(netloc=where)), headers=HEADERS)
     if at:

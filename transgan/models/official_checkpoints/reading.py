@@ -52,22 +52,42 @@ def missing_average(content: dict[str, Any], entry: str) -> str:
         return ""
     if entry not in GENERATOR_ENTRIES:
         return f"the file does not say whether its weights are the moving average ({average}) or the last ones"
-    reason = f"is {type(content[average]).__name__}" if content.get(average) else "is missing"
+    found = content.get(average)
+    fault = _fault(found) if isinstance(found, dict) else f"is {type(found).__name__}"
+    reason = fault if found else "is missing"
     return f"the last weights ({entry}), not the moving average ({average} {reason}), which the paper's scores are of"
 
 
 def generator_state(content: dict[str, Any], file: Path) -> tuple[str, Mapping[str, Any]]:
     """Name and state dict of the generator in a checkpoint. A bare state dict is called "state". Raises UserError."""
-    for entry in GENERATOR_ENTRIES:
-        if isinstance(content.get(entry), dict) and content[entry]:
-            return entry, content[entry]
-    if any(isinstance(value, Tensor) for value in content.values()):
-        return "state", content
+    faults: list[str] = []
+    for entry in (*GENERATOR_ENTRIES, "state"):
+        state = content if entry == "state" else content.get(entry)
+        if entry == "state" and faults:
+            break
+        if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
+            continue
+        if fault := _fault(state):
+            faults.append(f"{entry} {fault}")
+            continue
+        return entry, state
+    if faults:
+        raise UserError(f"{file}: {', '.join(faults)}: no weights to generate with; take an earlier checkpoint")
     keys = ", ".join(map(str, list(content)[:5])) or "nothing"
     raise UserError(
         f"{file}: contains neither {' nor '.join(GENERATOR_ENTRIES)} (but {keys}); "
         "give a checkpoint published by the authors"
     )
+
+
+def _fault(state: Mapping[str, Any]) -> str:
+    """Why no image can come from these weights: NaN or infinity in them, or nothing but zeros. Empty: no fault."""
+    numbers = [value for value in state.values() if isinstance(value, Tensor) and value.is_floating_point()]
+    if not all(bool(torch.isfinite(value).all()) for value in numbers):
+        return "contains NaN or infinity"
+    if numbers and not any(bool(value.any()) for value in numbers):
+        return "is nothing but zeros"
+    return ""
 
 
 def _numpy_scalars() -> list[Any]:
