@@ -17,7 +17,7 @@ from transgan.config.params_file import PARAMS_FILE
 from transgan.config.paths import CONTACT
 from transgan.config.plan import Plan, load
 from transgan.errors import UserError
-from transgan.pipeline.stages import PACK_FILES, Stage, stages
+from transgan.pipeline.stages import HISTORY, PACK_FILES, Stage, stages
 from transgan.utils import files
 from transgan.utils.exit_codes import one_line_exit
 
@@ -35,6 +35,17 @@ PREPARE = """\
 """
 
 
+PLOTS = """\
+plots:
+  - critic-gap:
+      title: "Critic gap while training: D of real images minus D of generated ones"
+      x: images
+      x_label: images
+      y_label: gap
+      y:
+"""
+
+
 def render(text: str) -> str:
     """`text`, the content of dvc.yaml, with the part below the line replaced."""
     plan = load(PARAMS_FILE)
@@ -44,7 +55,7 @@ def render(text: str) -> str:
         for stage in stages(plan).values()
         if stage.verb in ("reference", "table", "cells", "figure")
     ]
-    return head + LINE + _prepare(plan.params.data.push_packs) + "".join(generated) + _vars(plan)
+    return head + LINE + _prepare(plan.params.data.push_packs) + "".join(generated) + _vars(plan) + _plots(plan)
 
 
 def _prepare(push: bool) -> str:
@@ -74,6 +85,12 @@ def _vars(plan: Plan) -> str:
         }
         lines.append(f"      {_word(name)}: {{{', '.join(f'{key}: {_word(value)}' for key, value in names.items())}}}")
     return "\n".join(lines) + "\n"
+
+
+def _plots(plan: Plan) -> str:
+    """The chart of `dvc plots`: the critic gap of every run. Empty without runs."""
+    histories = [_with_variable(plan.scale_name, plan.paths.run(name) / HISTORY) for name in plan.scheduled_runs]
+    return PLOTS + "".join(f"        {history}: gap\n" for history in histories) if histories else ""
 
 
 def _word(name: str) -> str:

@@ -14,7 +14,8 @@ from transgan.config.reference_key import ReferenceKey
 
 PACK_FILES = (IMAGES, LABELS, MANIFEST)
 PROVENANCE = "provenance.json"
-RUN_FILES = ("generator.safetensors", "run.json", "history.csv", "samples.png", "dynamics.npz", PROVENANCE)
+HISTORY = "history.csv"
+RUN_FILES = ("generator.safetensors", "run.json", HISTORY, "samples.png", "dynamics.npz", PROVENANCE)
 
 # Names in the state folder of outputs whose declared names differ.
 CLASSIFIER = "classifier.safetensors"
