@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+import transgan
 from tests.conftest import ROOT
+from transgan.config import project_files
 from transgan.hardware.info import cpu_identity
 from transgan.hardware.instruction_set import SETTINGS
-from transgan.pipeline.provenance import hardware
+from transgan.pipeline.provenance import hardware, unknown_commit, versions
 
 COLLECT = "from transgan.pipeline.provenance import source; found = source(); print(found['commit'], found['dirty'])"
 
@@ -47,6 +49,15 @@ def clone(tmp_path: Path) -> Path:
     git(folder, "add", ".")
     git(folder, "commit", "-qm", "all")
     return folder
+
+
+def test_a_wheel_is_named_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert versions()["transgan"] == transgan.__version__
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(transgan, "__file__", str(tmp_path / "transgan/__init__.py"))
+    assert "not a git repository" in (unknown_commit() or "")
+    monkeypatch.setattr(project_files, "IN_WHEEL", tmp_path)
+    assert unknown_commit() is None
 
 
 def test_work_carries_the_commit_of_its_clone(clone: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 import transgan
+from transgan.config import project_files
 from transgan.hardware.info import cpu_identity, cpu_model
 from transgan.hardware.instruction_set import in_force
 from transgan.utils.git import NO_REPOSITORY, git
@@ -57,7 +58,12 @@ def source() -> dict[str, Any]:
 
 
 def unknown_commit() -> str | None:
-    """Why the commit of the running sources is not known, in git's words, and what to type; None if it is known."""
+    """Why the commit of the running sources is not known, in git's words, and what to type; None if it is known.
+
+    None also for a package that was installed from a wheel: its version names the sources.
+    """
+    if project_files.IN_WHEEL.is_dir():
+        return None
     root = _clone()
     if not isinstance(root, Path):
         return root
@@ -86,8 +92,8 @@ def hardware() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of the libraries that a number may depend on."""
-    found = {}
+    """Versions of this package and of the installed libraries that a number may depend on."""
+    found = {"transgan": transgan.__version__}
     for name in LIBRARIES:
         try:
             found[name] = metadata.version(name)
