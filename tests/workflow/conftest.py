@@ -98,9 +98,14 @@ def make_project(root: Path, params: str | None = None) -> Project:
         os.chdir(here)
     project = Project(root)
     project.run("git", "init", "-q")
-    project.run("git", "add", "-A")
-    project.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "A project")
+    commit(project, "A project")
     return project
+
+
+def commit(project: Project, message: str) -> None:
+    """Commit all files."""
+    project.run("git", "add", "-A")
+    project.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", message)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from ..chromium import needs_chromium, probed
 from ..conftest import TINY
-from .conftest import Project, make_project
+from .conftest import Project, commit, make_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("compare")]
 
@@ -33,11 +33,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.dvc("repro")
     commit(project, "Results")
     return project
-
-
-def commit(project: Project, message: str) -> None:
-    project.run("git", "add", "-A")
-    project.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", message)
 
 
 def test_the_report_page_is_no_part_of_the_main_job(project: Project) -> None:
