@@ -134,7 +134,7 @@ def test_scancel_is_not_tried_again_and_the_same_command_goes_on(
     def kill(running: Snakemake) -> int:
         asked, comment = slurm.ask("squeue", "--noheader", "--format=%C %m %l %b|%k").strip().split("|")
         assert asked in ("1 4G 1-00:00:00 N/A", "1 4096M 1-00:00:00 N/A")
-        assert comment.startswith(f"train_longest {RUN} [")
+        assert comment.startswith(f"train {RUN} [")
         slurm.ask("scancel", *slurm.jobs())
         text = running.wait(1)
         assert "CANCELLED" in text

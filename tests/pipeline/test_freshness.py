@@ -63,6 +63,25 @@ def test_an_edit_makes_one_run_and_its_dependents_stale(project: Path) -> None:
     assert stale == {"train@two-cifar10", "score@two-cifar10", "table@small", "cells@all"}
 
 
+def test_scores_of_a_result_that_was_computed_again_with_other_bytes_are_stale(project: Path) -> None:
+    plan = plans.load()
+    fabricate_all(plan)
+
+    def state(verb: Any, file: str, content: dict[str, Any]) -> None:
+        files.write_json(
+            plan.paths.workspace(verb, "one-cifar10", plan.fingerprint(verb, "one-cifar10")) / file, content
+        )
+
+    generator = plan.paths.run("one-cifar10") / "generator.safetensors"
+    small = {"generator.safetensors": files.sha256(generator)}
+    state("score", "ingredients.json", {"ingredients": {}, "inputs": {"generator": small["generator.safetensors"]}})
+    state("train", "finished.json", {"outputs": small, "sizes": {}})
+    assert set(fresh(plan).values()) == {"current"}
+    state("score", "ingredients.json", {"ingredients": {}, "inputs": {"generator": "1" * 64}})
+    stale = {key for key, value in fresh(plan).items() if value == "stale"}
+    assert stale == {"score@one-cifar10", "table@small", "cells@all"}
+
+
 def test_changed_images_make_all_their_dependents_stale(project: Path) -> None:
     plan = plans.load()
     fabricate_all(plan)

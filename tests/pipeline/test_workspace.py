@@ -11,7 +11,7 @@ from transgan.config import plan as plans
 from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.pipeline.stages import Stage, stage
-from transgan.pipeline.workspace import differences, is_finished, run_stage
+from transgan.pipeline.workspace import again_folder, differences, is_finished, run_stage
 from transgan.utils import files, locks
 
 RUN = "one-cifar10"
@@ -35,9 +35,9 @@ def work() -> Work:
 
 @pytest.fixture
 def run(project: Path, work: Work) -> Callable[..., bool]:
-    def run(inputs: dict[str, str] | None = None) -> bool:
+    def run(inputs: dict[str, str] | None = None, again: bool = False) -> bool:
         plan = plans.load()
-        return run_stage(plan, training(plan, "result.txt"), work, inputs)
+        return run_stage(plan, training(plan, "result.txt"), work, inputs, again)
 
     return run
 
@@ -147,3 +147,91 @@ def test_differences_name_the_keys() -> None:
     assert differences({"a": 1}, {"a": 1}) == []
     assert differences({"a": [{"b": 1}, 2]}, {"a": [{"b": 3}, 2]}) == ["a.0.b: 1 -> 3"]
     assert differences({"a": [1]}, {"a": [1, 2]}) == ["a: [1] -> [1, 2]"]
+
+
+class TestAgain:
+    """`--again`: finished work is computed again, and the finished result stays until the new one is complete."""
+
+    def test_the_new_result_takes_the_place_of_the_other_which_is_kept(
+        self, run: Callable[..., bool], work: Work, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run()
+        assert run(again=True)
+        assert Path("out/result.txt").read_text() == "result 2"
+        own = folder(plans.load())
+        assert (own.with_name(f"{own.name}.replaced-1") / "result.txt").read_text() == "result 1"
+        assert "with other bytes in result.txt" in capsys.readouterr().err
+        assert not run()
+        assert run(again=True)
+        assert (own.with_name(f"{own.name}.replaced-2") / "result.txt").read_text() == "result 2"
+
+    def test_the_same_bytes_are_stored_once(self, run: Callable[..., bool], work: Work) -> None:
+        run()
+        work.calls = 0
+        assert run(again=True)
+        own = folder(plans.load())
+        assert [path.name for path in own.parent.iterdir() if path.is_dir()] == [own.name]
+
+    def test_an_interrupted_call_is_resumed_and_the_finished_result_stays(
+        self, run: Callable[..., bool], work: Work, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run()
+
+        def interrupted(self: Work, folder: Path) -> None:
+            files.write_text(folder / "checkpoint", "half")
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Work, "__call__", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                run(again=True)
+        assert not run()
+        assert Path("out/result.txt").read_text() == "result 1"
+        found: list[str] = []
+
+        def resumed(self: Work, folder: Path) -> None:
+            found.append((folder / "checkpoint").read_text())
+            files.write_text(folder / "result.txt", "result 2")
+
+        monkeypatch.setattr(Work, "__call__", resumed)
+        assert run(again=True)
+        assert found == ["half"]
+        assert Path("out/result.txt").read_text() == "result 2"
+
+    def test_unfinished_work_is_resumed_where_it_is(self, run: Callable[..., bool], work: Work) -> None:
+        files.write_text(folder(plans.load()) / "checkpoint", "half")
+        assert run(again=True)
+        assert (folder(plans.load()) / "checkpoint").exists()
+        assert work.calls == 1
+
+    def test_an_interruption_between_the_two_renames_loses_nothing(
+        self, run: Callable[..., bool], work: Work, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run()
+        real, renames = Path.rename, []
+
+        def rename(self: Path, target: Path) -> Path:
+            renames.append(target)
+            if len(renames) == 2:
+                raise KeyboardInterrupt
+            return real(self, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "rename", rename)
+            with pytest.raises(KeyboardInterrupt):
+                run(again=True)
+        assert not folder(plans.load()).exists()
+        assert not run()
+        assert Path("out/result.txt").read_text() == "result 2"
+        assert work.calls == 2
+
+    def test_other_inputs_start_again(self, run: Callable[..., bool], work: Work) -> None:
+        run({"data": "1" * 64})
+        again = again_folder(folder(plans.load()))
+        files.write_json(
+            again / "ingredients.json",
+            {"ingredients": plans.load().ingredients("train", RUN), "inputs": {"data": "2" * 64}},
+        )
+        files.write_text(again / "checkpoint", "of other data")
+        run({"data": "1" * 64}, again=True)
+        assert not (folder(plans.load()) / "checkpoint").exists()

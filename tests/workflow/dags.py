@@ -34,7 +34,7 @@ def snakemake_stages(root: Path, scale: str) -> dict[frozenset[str], Seen]:
 
 def _seen(job: object) -> Seen:
     return Seen(
-        command=job.shellcmd.split(" 2>&1")[0].strip(),
+        command=job.shellcmd.split(" 2>&1")[0].strip().removesuffix(" --again"),  # forceall adds it
         inputs=frozenset(str(path) for path in job.input if not str(path).startswith("state/")),
         outputs=frozenset(map(str, job.output)),
     )

@@ -41,7 +41,7 @@ def test_the_commented_lines_of_the_profile_are_right(tmp_path: Path) -> None:
     mine = f"{head}\ndefault-resources:{lines}"
     plain, edited = yaml.safe_load(text), yaml.safe_load(mine)
     assert set(edited) == {*plain, "set-resources"}
-    assert set(edited["set-resources"]) <= {*rules(), "train_longest"}
+    assert set(edited["set-resources"]) <= set(rules())
     assert len(edited["default-resources"]) == len(plain["default-resources"]) + 3
     assert "devices_per_node=8" in edited["resources"]
     default = yaml.safe_load((ROOT / "workflow/profiles/default/profile.yaml").read_text())
@@ -55,7 +55,7 @@ def test_jobs_ask_for_what_their_runs_need(scale: str, gpu: int, tmp_path: Path)
         (tmp_path / name).symlink_to(ROOT / name)
     command = ["snakemake", "--profile", "workflow/profiles/slurm", "--executor", "dryrun", "--until", "train"]
     done = subprocess.run(
-        [*command, "train_longest", "--config", f"scale={scale}", "--dry-run", "--", "reproduce_tables"],
+        [*command, "--config", f"scale={scale}", "--dry-run", "--", "reproduce_tables"],
         cwd=tmp_path,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
         capture_output=True,

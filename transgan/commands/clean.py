@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from transgan.config.params_file import PARAMS_FILE, parse, read
@@ -10,6 +10,8 @@ from transgan.config.paths import StageName, StageSubject
 from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.pipeline import params_register
+from transgan.pipeline.freshness import embedded_metadata
+from transgan.pipeline.workspace import again_folder
 from transgan.utils.console import say, say_json
 from transgan.utils.locks import try_lock
 
@@ -24,12 +26,14 @@ def clean(plan: Plan, delete: bool, as_json: bool = False) -> None:
     As JSON: {unused: [{folder, bytes, removed}]}.
 
     A folder is unused if its configuration is no longer in any known params file at any scale, whether its work is
-    finished or not. Known are the plan's own file, params.yaml, and those that the stores' registers name. Raises
+    finished or not. Results of `train --set` that are in results/ are used, and so is a result that is being computed
+    again. Known are the plan's own file, params.yaml, and those that the stores' registers name. Raises
     UserError if one of them cannot be read: what it uses cannot be told.
     """
     unused = []
     for store, folders in _state_folders(plan).items():
-        used = {folder for file in _params_files(plan, store) for folder in _used(file)}
+        used = {folder for file in _params_files(plan, store) for folder in _used(file)} | set(_published(plan))
+        used |= {again_folder(folder) for folder in used}
         unused += [folder for folder in folders if folder not in used]
     sizes = {folder: _bytes(folder) for folder in unused}
     if as_json:
@@ -99,6 +103,16 @@ def _used_at(plan: Plan) -> set[Path]:
         for stage, subjects_of_stage in subjects.items()
         for subject in subjects_of_stage
     }
+
+
+def _published(plan: Plan) -> Iterator[Path]:
+    """The state folders of results of the plan's scale whose runs the params file does not have."""
+    carriers = {path.parent.name: path for path in plan.paths.results.glob("runs/*/run.json")}
+    for name, path in carriers.items():
+        if name not in plan.runs:
+            published: tuple[tuple[StageName, Path], ...] = (("train", path), ("score", plan.paths.score(name)))
+            for stage, carrier in published:
+                yield plan.paths.workspace(stage, name, str(embedded_metadata(carrier).get("fingerprint")))
 
 
 def _state_folders(plan: Plan) -> dict[Path, list[Path]]:

@@ -90,6 +90,22 @@ GeneratorLike = Annotated[
 Extend = Annotated[
     bool, typer.Option("--extend", help="Continue the same run's shorter training, after `images` was raised.")
 ]
+Again = Annotated[
+    bool,
+    typer.Option("--again", help="Compute a finished result again. It stays until the new one is complete."),
+]
+ChangedValues = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a value for this call: recipe.n_critic=2, model.generator.width=64 or seed=3. Repeatable. The run "
+        "gets a name of its own.",
+    ),
+]
+ChangedName = Annotated[
+    str | None, typer.Option("--as", metavar="NAME", help="With --set: the name. Default: RUN and the changed values.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # Of `reference`.

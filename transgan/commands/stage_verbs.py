@@ -3,11 +3,15 @@
 Each verb imports what it needs itself, so that `--help` answers in under a second and finished stages need no torch.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transgan.commands.loading import load_plan
 from transgan.commands.options import (
+    Again,
+    ChangedName,
+    ChangedValues,
     ClassifierName,
     DatasetName,
     Extend,
@@ -22,6 +26,7 @@ from transgan.commands.options import (
     Scale,
     TableName,
 )
+from transgan.commands.success import reported
 from transgan.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,50 +47,73 @@ def fetch(dataset: DatasetName, scale: Scale = None, params: ParamsFile = None) 
     plan = load_plan(params, scale)
     from transgan.data import fetch as stage
 
-    stage.fetch(plan, dataset)
+    with reported(plan, "fetch", dataset):
+        stage.fetch(plan, dataset)
 
 
-def prepare(dataset: DatasetName, scale: Scale = None, params: ParamsFile = None) -> None:
+def prepare(dataset: DatasetName, again: Again = False, scale: Scale = None, params: ParamsFile = None) -> None:
     """Decode, crop, resize and pack a dataset into uint8 arrays."""
     plan = load_plan(params, scale)
     from transgan.data import prepare as stage
 
-    stage.prepare(plan, dataset)
+    with reported(plan, "prepare", dataset):
+        stage.prepare(plan, dataset, again)
 
 
-def classifier(name: ClassifierName, scale: Scale = None, params: ParamsFile = None) -> None:
+def classifier(name: ClassifierName, again: Again = False, scale: Scale = None, params: ParamsFile = None) -> None:
     """Train the demo's digit classifier, which stands in for Inception."""
     plan = load_plan(params, scale)
     from transgan.scoring import classifier as stage
 
-    stage.train(plan, name)
+    with reported(plan, "classifier", name):
+        stage.train(plan, name, again)
 
 
 def reference(
     dataset: ReferenceDataset = None,
     protocol: ReferenceProtocol = None,
     published: PublishedStatistics = None,
+    again: Again = False,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
     """Compute the reference statistics of a dataset under a protocol, once for all runs, or import published ones."""
     plan = load_plan(params, scale)
+    from transgan.config.reference_key import ReferenceKey
     from transgan.scoring import reference as stage
 
-    stage.run(plan, dataset, protocol, published)
+    with ExitStack() as stack:
+        if dataset in plan.datasets and protocol in plan.protocols and not plan.protocols[protocol].statistics:
+            stack.enter_context(reported(plan, "reference", ReferenceKey(dataset, protocol)))
+        stage.run(plan, dataset, protocol, published, again)
 
 
-def train(run: RunName, extend: Extend = False, scale: Scale = None, params: ParamsFile = None) -> None:
+def train(
+    run: RunName,
+    extend: Extend = False,
+    again: Again = False,
+    changed: ChangedValues = None,
+    name: ChangedName = None,
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
     """Train a run. An interrupted run resumes from its newest checkpoint."""
-    plan = load_plan(params, scale)
+    plan, run = _changed(load_plan(params, scale), run, changed, name)
+    from transgan import tracking
     from transgan.training import train as stage
 
-    stage.train(plan, run, extend)
+    with reported(plan, "train", run):
+        stage.train(plan, run, extend, again)
+    if plan.changed_run:  # no table will log it
+        tracking.record_run(plan, run)
 
 
 def score(
     target: GeneratorSource,
     like: GeneratorLike = None,
+    again: Again = False,
+    changed: ChangedValues = None,
+    name: ChangedName = None,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
@@ -96,12 +124,19 @@ def score(
     from transgan.scoring import score as stage
 
     if is_generator_file(plan, target):
+        if again or changed or name:
+            raise UserError(f"--again, --set and --as are for runs, and {target} is a generator file; leave them out")
         stage.score_file(plan, Path(target), like)
         return
     if like is not None:
         raise UserError(f"--like is for generator files, and {target} is a run; leave --like out")
-    stage.score(plan, target)
-    tracking.record_scores(plan, target)
+    plan, run = _changed(plan, target, changed, name)
+    with reported(plan, "score", run):
+        stage.score(plan, run, again)
+    if plan.changed_run:
+        tracking.record_run(plan, run)
+    else:
+        tracking.record_scores(plan, run)
 
 
 def table(name: TableName, scale: Scale = None, params: ParamsFile = None) -> None:
@@ -109,8 +144,9 @@ def table(name: TableName, scale: Scale = None, params: ParamsFile = None) -> No
     plan = load_plan(params, scale)
     from transgan.report import tables as stage
 
-    stage.make(plan, name)
-    _remember(plan, "table", name)
+    with reported(plan, "table", name):
+        stage.make(plan, name)
+        _remember(plan, "table", name)
 
 
 def cells(scale: Scale = None, params: ParamsFile = None) -> None:
@@ -119,8 +155,9 @@ def cells(scale: Scale = None, params: ParamsFile = None) -> None:
     from transgan import tracking
     from transgan.report import cells_frame as stage
 
-    stage.write(plan)
-    _remember(plan, "cells", "all")
+    with reported(plan, "cells", "all"):
+        stage.write(plan)
+        _remember(plan, "cells", "all")
     tracking.record_short_runs(plan)
 
 
@@ -129,8 +166,22 @@ def figure(name: FigureName, scale: Scale = None, params: ParamsFile = None) -> 
     plan = load_plan(params, scale)
     from transgan.report import figures as stage
 
-    stage.make(plan, name)
-    _remember(plan, "figure", name)
+    with reported(plan, "figure", name):
+        stage.make(plan, name)
+        _remember(plan, "figure", name)
+
+
+def _changed(plan: "Plan", run: str, settings: list[str] | None, name: str | None) -> tuple["Plan", str]:
+    """The plan and the name of the run that `--set` and `--as` define; as given without them."""
+    if not settings and name is None:
+        return plan, run
+    from transgan.config.run_changes import check_free, with_changed_run
+    from transgan.pipeline.freshness import embedded_metadata
+
+    plan, new = with_changed_run(plan, run, settings or [], name)
+    if name is not None:
+        check_free(plan, new, embedded_metadata(plan.paths.run(new) / "run.json"))
+    return plan, new
 
 
 def _remember(plan: "Plan", verb: "StageName", name: str) -> None:

@@ -84,6 +84,8 @@ class Plan:
     scale_name: str
     file: Path
     outside_a_project: bool = False  # `file` is the one that comes with this package, as no other was there or named
+    # A run that the command line defines, and the words that name it there: transgan.config.run_changes.
+    changed_run: tuple[str, tuple[str, ...]] | None = None
 
     @property
     def scale(self) -> Scale:
@@ -238,6 +240,9 @@ class Plan:
 
     def command(self, *words: str) -> str:
         """The command line for `words` at this scale, quoted for a shell: `transgan train NAME --scale paper`."""
+        if self.changed_run:
+            name, options = self.changed_run
+            words = tuple(part for word in words for part in (options if word == name else (word,)))
         scale = () if self.scale_name == self.params.scale else ("--scale", self.scale_name)
         file = () if self.file == PARAMS_FILE or self.outside_a_project else ("--params", str(self.file))
         return shlex.join(("transgan", *words, *scale, *file))

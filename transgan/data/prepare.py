@@ -26,11 +26,12 @@ UNREADABLE = "unreadable.txt"
 NAMED_IN_MESSAGE = 5  # unreadable images; unreadable.txt lists all of them
 
 
-def prepare(plan: Plan, dataset: str) -> None:
+def prepare(plan: Plan, dataset: str, again: bool = False) -> None:
     """Build the pack of `dataset` in plan.paths.data(dataset): images.npy, labels.npy, manifest.json, contact.png.
 
-    Works in data/store and resumes an interrupted call. Peak memory does not depend on the number of images. Raises
-    UserError when the source has not been fetched, is damaged or hostile, or its counts differ from `splits`.
+    Works in data/store and resumes an interrupted call. With `again`, a finished pack is built again. Peak memory does
+    not depend on the number of images. Raises UserError when the source has not been fetched, is damaged or hostile, or
+    its counts differ from `splits`.
     """
     config = plan.dataset(dataset)
     source = fetched_source(plan, dataset)
@@ -44,7 +45,7 @@ def prepare(plan: Plan, dataset: str) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
         return digests
 
-    run_stage(plan, stage(plan, "prepare", dataset), work, {"source": source})
+    run_stage(plan, stage(plan, "prepare", dataset), work, {"source": source}, again)
 
 
 def fetched_source(plan: Plan, dataset: str) -> str:

@@ -16,7 +16,8 @@ from transgan.config.plan import Plan, Run
 from transgan.config.reference_key import ReferenceKey
 from transgan.errors import UserError
 from transgan.pipeline.recorded_digests import check_unchanged, looks_unchanged
-from transgan.pipeline.stages import Stage
+from transgan.pipeline.stages import STATISTICS, Stage
+from transgan.pipeline.workspace import FINISHED, INGREDIENTS, OUTPUTS
 from transgan.utils import files
 from transgan.utils.npz import read_npz
 
@@ -138,7 +139,28 @@ def _own_freshness(plan: Plan, stage: Stage) -> Freshness:
         return "stale"
     if not looks_unchanged(plan, stage):
         return "stale"
+    if _used_a_replaced_result(plan, stage):
+        return "stale"
     return "stale" if stage.verb == "score" and _misses_imported_statistics(plan, stage, metadata) else "current"
+
+
+def _used_a_replaced_result(plan: Plan, stage: Stage) -> bool:
+    """Whether a stage read a result of which this machine has another one now: computed again, with other bytes."""
+    if stage.verb not in ("train", "score"):
+        return False
+    run = plan.run(stage.name)
+    read = _in_state_folder(plan, stage.verb, stage.name, INGREDIENTS, "inputs")
+    trained = _in_state_folder(plan, "train", run.name, FINISHED, OUTPUTS)
+    measured = _in_state_folder(plan, "reference", run.reference, FINISHED, OUTPUTS)
+    present = {"generator": trained.get("generator.safetensors"), "reference": measured.get(STATISTICS)}
+    return any(digest not in (None, read.get(name, digest)) for name, digest in present.items())
+
+
+def _in_state_folder(plan: Plan, verb: StageName, subject: StageSubject, file: str, key: str) -> dict[str, Any]:
+    """The object `key` of a JSON file in a stage's state folder; empty if there is none."""
+    path = plan.paths.workspace(verb, subject, plan.fingerprint(verb, subject)) / file
+    value = embedded_metadata(path).get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def _misses_imported_statistics(plan: Plan, stage: Stage, scores: dict[str, Any]) -> bool:

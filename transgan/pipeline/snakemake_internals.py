@@ -22,6 +22,18 @@ def is_main_process(workflow: Any) -> bool:
     return bool(workflow.is_main_process)
 
 
+def forced_names(workflow: Any) -> tuple[bool, set[str]]:
+    """Whether `--forceall` was given, and the rules and files of `--forcerun` and of `--force`.
+
+    Snakemake sets this after it has read the rules: call it in functions of inputs and params only.
+    """
+    settings = workflow.dag_settings
+    if settings is None:  # --lint, --list
+        return False, set()
+    targets = settings.targets if settings.forcetargets else ()
+    return bool(settings.forceall), {*map(str, settings.forcerun), *map(str, targets)}
+
+
 def limit_gpu_jobs(workflow: Any, here: int) -> int:
     """Let as many GPU jobs run at once as this machine has GPUs, `here`, unless `--resources gpu=N` says otherwise.
 

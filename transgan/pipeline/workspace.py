@@ -4,6 +4,9 @@
 digests of the inputs), whatever the stage needs to resume after an interruption, the finished outputs, and
 finished.json (their digests). The declared outputs are hard links to the finished ones, or copies. If an orchestrator
 deletes them, they are back in seconds.
+
+With `--again`, finished work is computed again in `<fingerprint>.again/`, which takes the place of `<fingerprint>/`
+when it is complete. If the bytes differ, the previous result is kept in `<fingerprint>.replaced-N/`.
 """
 
 import logging
@@ -32,7 +35,9 @@ SMALL_BYTES = 2**18
 Work = Callable[[Path], Mapping[str, str] | None]
 
 
-def run_stage(plan: Plan, stage: Stage, work: Work, inputs: Mapping[str, str] | None = None) -> bool:
+def run_stage(
+    plan: Plan, stage: Stage, work: Work, inputs: Mapping[str, str] | None = None, again: bool = False
+) -> bool:
     """Create a stage's declared outputs: from finished work if there is any, else by calling `work(folder)`.
 
     `work` must write every file that `stage.files` names to the state folder. It may find an interrupted call's files
@@ -40,6 +45,9 @@ def run_stage(plan: Plan, stage: Stage, work: Work, inputs: Mapping[str, str] | 
 
     `inputs` are digests of what the result depends on besides the configuration, such as the data's content. Work on
     other inputs is set aside, neither used nor deleted.
+
+    With `again`, finished work is computed again. The finished result stays until the new one is complete, and an
+    interrupted call is resumed by the next one with `again`.
 
     Returns whether `work` was called. Raises UserError if another process holds the folder, or if it contains work of
     another configuration.
@@ -49,9 +57,14 @@ def run_stage(plan: Plan, stage: Stage, work: Work, inputs: Mapping[str, str] | 
     params_register.register(plan.file, plan.paths.store(stage.verb))
     # Several datasets may share one pack: the second process waits for the first.
     with locked(folder, title, wait=stage.verb == "prepare"):
+        if not folder.exists() and (again_folder(folder) / FINISHED).exists():  # interrupted in `_replace`
+            again_folder(folder).rename(folder)
         _claim(plan, stage, folder, dict(inputs or {}))
         must_work = not is_finished(folder, stage.files)
-        if must_work:
+        if again and not must_work:
+            _compute_again(plan, stage, folder, work, dict(inputs or {}))
+            must_work = True
+        elif must_work:
             (folder / FINISHED).unlink(missing_ok=True)
             digests = work(folder) or {}
             mark_finished(folder, stage.files, digests)
@@ -64,6 +77,40 @@ def run_stage(plan: Plan, stage: Stage, work: Work, inputs: Mapping[str, str] | 
         for name, declared in stage.files.items():
             files.link_or_copy(folder / name, declared)
     return must_work
+
+
+def again_folder(folder: Path) -> Path:
+    """Where finished work in the state folder `folder` is computed again."""
+    return folder.with_name(f"{folder.name}.again")
+
+
+def _compute_again(plan: Plan, stage: Stage, folder: Path, work: Work, inputs: dict[str, str]) -> None:
+    """Compute the finished result in `folder` again, beside it, and replace it."""
+    new, title = again_folder(folder), f"{stage.verb} {stage.name}"
+    with locked(new, title):
+        _claim(plan, stage, new, inputs)
+        if not is_finished(new, stage.files):
+            (new / FINISHED).unlink(missing_ok=True)
+            mark_finished(new, stage.files, work(new) or {})
+        _replace(folder, new, title)
+
+
+def _replace(folder: Path, new: Path, title: str) -> None:
+    """Put the finished work in `new` in the place of that in `folder`, which is kept if it differs."""
+    old, current = (files.read_object(each / FINISHED, **{OUTPUTS: dict})[OUTPUTS] for each in (folder, new))
+    changed = [name for name, digest in current.items() if name != PROVENANCE and old.get(name) != digest]
+    number = 1
+    while (kept := folder.with_name(f"{folder.name}.replaced-{number}")).exists():
+        number += 1
+    folder.rename(kept)
+    new.rename(folder)
+    if changed:
+        logger.info(
+            f"{title}: computed again, with other bytes in {', '.join(changed)}; the previous result is kept in {kept}"
+        )
+    else:
+        shutil.rmtree(kept, ignore_errors=True)
+        logger.info(f"{title}: computed again, with the same bytes")
 
 
 def _report_replaced(stage: Stage, folder: Path, title: str) -> None:
@@ -169,11 +216,12 @@ def _log_changes(stage: Stage, folder: Path, ingredients: dict[str, Any]) -> Non
     others = sorted(folder.parent.glob(f"*/{INGREDIENTS}"), key=lambda path: path.stat().st_mtime)
     if others:
         newest = others[-1]
-        changes = _summary(differences(files.read_object(newest, ingredients=dict)["ingredients"], ingredients))
-        logger.info(
-            f"{stage.verb} {stage.name}: works in a new state folder, {folder.name}; "
-            f"changed since {newest.parent.name}: {changes}"
-        )
+        changes = differences(files.read_object(newest, ingredients=dict)["ingredients"], ingredients)
+        if changes:
+            logger.info(
+                f"{stage.verb} {stage.name}: works in a new state folder, {folder.name}; "
+                f"changed since {newest.parent.name}: {_summary(changes)}"
+            )
 
 
 def differences(old: Any, new: Any, at: str = "") -> list[str]:

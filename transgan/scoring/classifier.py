@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def train(plan: Plan, name: str) -> None:
+def train(plan: Plan, name: str, again: bool = False) -> None:
     """Train classifier `name` on its dataset's pack and write plan.paths.classifier(name).
 
     If no protocol of the scale uses the classifier, the file holds no weights and its metadata give this reason. Raises
@@ -46,7 +46,7 @@ def train(plan: Plan, name: str) -> None:
         metadata = {**about, "fingerprint": plan.fingerprint("classifier", name)}
         files.write_bytes(folder / CLASSIFIER, save(tensors, {"transgan": json.dumps(metadata, sort_keys=True)}))
 
-    run_stage(plan, stage(plan, "classifier", name), work, inputs)
+    run_stage(plan, stage(plan, "classifier", name), work, inputs, again)
 
 
 def _train(config: ClassifierConfig, data: Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:

@@ -20,7 +20,9 @@ from transgan.utils import files
 logger = logging.getLogger(__name__)
 
 
-def run(plan: Plan, dataset: str | None, protocol: str | None, published: Path | None) -> None:
+def run(
+    plan: Plan, dataset: str | None, protocol: str | None, published: Path | None = None, again: bool = False
+) -> None:
     """The verb `reference`: import the file `published`, compute a reference, or compare it with published statistics.
 
     Raises UserError for names that do not exist or do not go together, and as the called function does.
@@ -34,15 +36,16 @@ def run(plan: Plan, dataset: str | None, protocol: str | None, published: Path |
         raise UserError("name DATASET and PROTOCOL, or --import FILE; see `transgan reference --help`")
     plan.dataset(dataset)
     if plan.protocol(protocol).statistics is None:
-        compute(plan, ReferenceKey(dataset, protocol))
+        compute(plan, ReferenceKey(dataset, protocol), again)
     else:
         compare_references.compare(plan, dataset, protocol)
 
 
-def compute(plan: Plan, key: ReferenceKey) -> None:
+def compute(plan: Plan, key: ReferenceKey, again: bool = False) -> None:
     """Compute the statistics and features of a dataset under a protocol and write them to plan.paths.reference(key).
 
-    Raises UserError when the pack or the weights are missing, or there are fewer images than the protocol allows.
+    With `again`, also if it is finished. Raises UserError when the pack or the weights are missing, or there are fewer
+    images than the protocol allows.
     """
     protocol = plan.protocol(key.protocol)
     if protocol.statistics is not None:
@@ -80,7 +83,8 @@ def compute(plan: Plan, key: ReferenceKey) -> None:
         reference = compute_reference(images, protocol, weights_file, device, about, f"reference {key}")
         reference.save(folder / STATISTICS)
 
-    run_stage(plan, stage(plan, "reference", key), work, {"data": manifest["sha256"], "weights": weights_digest})
+    inputs = {"data": manifest["sha256"], "weights": weights_digest}
+    run_stage(plan, stage(plan, "reference", key), work, inputs, again)
 
 
 @dataclass(frozen=True)

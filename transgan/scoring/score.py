@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def score(plan: Plan, run_name: str) -> None:
-    """Score run `run_name` and write plan.paths.score(run_name).
+def score(plan: Plan, run_name: str, again: bool = False) -> None:
+    """Score run `run_name` and write plan.paths.score(run_name); with `again`, also if it is scored.
 
     Raises UserError when the generator, the reference or the weights are missing, there are too few images, or a score
     is not finite.
@@ -58,7 +58,7 @@ def score(plan: Plan, run_name: str) -> None:
         files.write_json(folder / METRICS, {name: fmean(metric["values"]) for name, metric in metrics.items()})
 
     inputs = _inputs(plan, run, trained / "generator.safetensors", weights_digest, plan.command("train", run_name))
-    run_stage(plan, stage(plan, "score", run_name), work, inputs)
+    run_stage(plan, stage(plan, "score", run_name), work, inputs, again)
 
 
 def score_file(plan: Plan, file: Path, like: str | None = None) -> Path:

@@ -5,7 +5,7 @@
 database is sqlite:///<root>/mlflow.db, or the one that MLFLOW_TRACKING_URI names.
 """
 
-from transgan.tracking.sync import record_scores, record_short_runs, record_tables, sync
+from transgan.tracking.sync import record_run, record_scores, record_short_runs, record_tables, sync
 from transgan.tracking.tracker import Tracker
 
-__all__ = ["Tracker", "record_scores", "record_short_runs", "record_tables", "sync"]
+__all__ = ["Tracker", "record_run", "record_scores", "record_short_runs", "record_tables", "sync"]

@@ -63,6 +63,11 @@ def record_scores(plan: Plan, run_name: str) -> None:
     _attempt(f"the scores of {run_name}", lambda store: _sync_run(store, plan, plan.run(run_name)), plan)
 
 
+def record_run(plan: Plan, run_name: str) -> None:
+    """Log one run that no table shows, with its scores if it has any. A failure of MLflow gives a warning."""
+    _attempt(f"the run {run_name}", lambda store: _sync_run(store, plan, plan.run(run_name)), plan)
+
+
 def record_short_runs(plan: Plan) -> None:
     """Log every finished and scored run that training did not log, with its scores.
 

@@ -135,7 +135,7 @@ def _longest(plan: Plan, run_name: str, inputs: Mapping[str, str]) -> tuple[Shor
     found: list[Shorter] = []
     nearest: list[str] = []
     for marker in sorted(own.parent.glob(f"*/{INGREDIENTS}")):
-        if marker.parent == own:
+        if marker.parent.name.partition(".")[0] == own.name:  # itself, also computed again or from other data
             continue
         try:
             recorded = files.read_object(marker, ingredients=dict, inputs=dict)

@@ -15,24 +15,25 @@ from transgan.config.plan import Plan
 from transgan.errors import Diverged, UserError
 from transgan.pipeline.freshness import require, require_reference
 from transgan.pipeline.stages import stage
-from transgan.pipeline.workspace import Work, run_stage
+from transgan.pipeline.workspace import Work, again_folder, run_stage
 from transgan.training import extension
 from transgan.training.distributed import slurm_step
 from transgan.utils import files
 
-NOTHING_TO_DO, TRAIN = 1, 2  # the main process's message to the others under torchrun
+NOTHING_TO_DO, TRAIN, TRAIN_AGAIN = 1, 2, 3  # the main process's message to the others under torchrun
 
 
-def train(plan: Plan, run_name: str, extend: bool = False) -> None:
+def train(plan: Plan, run_name: str, extend: bool = False, again: bool = False) -> None:
     """Train a run of the plan to its end and publish results/<scale>/runs/<run>/.
 
     With `extend`, training that has no checkpoint yet continues from the last one of a run that differs in its length
-    only. Raises UserError for a mistake of the user's, Diverged if training diverges, and Stopped after a stop signal.
+    only. With `again`, a finished run is trained again from the start. Raises UserError for a mistake of the user's,
+    Diverged if training diverges, and Stopped after a stop signal.
     """
     slurm_step.meet()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         try:
-            _train_under_torchrun(plan, run_name, extend)
+            _train_under_torchrun(plan, run_name, extend, again)
         except (UserError, Diverged) as error:
             if os.environ["RANK"] == "0":
                 raise
@@ -48,19 +49,20 @@ def train(plan: Plan, run_name: str, extend: bool = False) -> None:
         else:
             TrainingLoop(plan, run_name, folder).train()
 
-    _run_stage(plan, run_name, work, extend)
+    _run_stage(plan, run_name, work, extend, again)
 
 
-def _train_under_torchrun(plan: Plan, run_name: str, extend: bool) -> None:
+def _train_under_torchrun(plan: Plan, run_name: str, extend: bool, again: bool) -> None:
     """Train as one of the processes of torchrun or srun. The main process runs the stage; the others join it."""
     from transgan.training.distributed.launch import device_type
     from transgan.training.distributed.process_group import init_process_group
     from transgan.training.loop import TrainingLoop
 
+    own = plan.paths.workspace("train", run_name, plan.fingerprint("train", run_name))
     process_group = init_process_group(device_type(plan))
     if not process_group.is_main:
-        if process_group.all_reduce_max(0) == TRAIN:
-            folder = plan.paths.workspace("train", run_name, plan.fingerprint("train", run_name))
+        if (message := process_group.all_reduce_max(0)) in (TRAIN, TRAIN_AGAIN):
+            folder = own if message == TRAIN else again_folder(own)
             TrainingLoop(plan, run_name, folder, process_group).train()
         else:
             process_group.close()
@@ -71,18 +73,18 @@ def _train_under_torchrun(plan: Plan, run_name: str, extend: bool) -> None:
     def work(folder: Path) -> None:
         nonlocal announced
         announced = True
-        process_group.all_reduce_max(TRAIN)
+        process_group.all_reduce_max(TRAIN if folder == own else TRAIN_AGAIN)
         TrainingLoop(plan, run_name, folder, process_group).train()
 
     try:
-        _run_stage(plan, run_name, work, extend)
+        _run_stage(plan, run_name, work, extend, again)
     finally:
         if not announced:  # the run is finished, or an input is missing: release the other processes
             process_group.all_reduce_max(NOTHING_TO_DO)
             process_group.close()
 
 
-def _run_stage(plan: Plan, run_name: str, work: Work, extend: bool) -> None:
+def _run_stage(plan: Plan, run_name: str, work: Work, extend: bool, again: bool) -> None:
     """Check the inputs and publish the outputs, which `work(folder)` computes unless they are finished."""
     run = plan.run(run_name)
     pack = plan.paths.data(run.dataset_name)
@@ -99,4 +101,4 @@ def _run_stage(plan: Plan, run_name: str, work: Work, extend: bool) -> None:
         (extension.continue_shorter if extend else extension.hint)(plan, run_name, folder, inputs)
         return work(folder)
 
-    run_stage(plan, stage(plan, "train", run_name), work_on_verified_data, inputs)
+    run_stage(plan, stage(plan, "train", run_name), work_on_verified_data, inputs, again)

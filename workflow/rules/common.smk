@@ -1,4 +1,4 @@
-# What every rule needs: the plan, the stage graph, and the config files that make a changed fingerprint visible.
+# What all rules need: the plan, the stage graph, and the config files that make a changed fingerprint visible.
 #
 # A result is up to date if it carries the plan's fingerprint. File times do not decide, because DVC, git and copying
 # change them. If a result is up to date, its inputs from other rules are marked `ancient`. If it is not, the stage's
@@ -10,6 +10,7 @@ from snakemake.logging import logger
 
 from transgan.config import plan as plans
 from transgan.cost import job_resources
+from transgan.pipeline.snakemake_forced import Forced
 from transgan.pipeline.snakemake_inputs import config_files, gpu_count
 from transgan.pipeline.slurm_jobs import EXIT_CODES
 from transgan.pipeline.snakemake_internals import (
@@ -110,12 +111,22 @@ wildcard_constraints:
     figure="|".join(PLAN.params.figures) or "none",
 
 
+# -R, -F and -f: what they name is computed again, and what follows from it.
+FORCED = Forced(workflow, GRAPH)
+
+
 def inputs_of(verb, name):
-    """A stage's inputs, `ancient` only if the stage is settled, because Snakemake does not update ancient inputs."""
+    """A stage's inputs, `ancient` if the stage is settled and they stay: Snakemake does not update ancient inputs."""
     key = f"{verb}@{name}"
-    if key in SETTLED:
-        return [ancient(path) for path in SETTLED[key]]
-    return GRAPH[key].inputs
+    if key not in SETTLED or key in FORCED.keys:
+        return GRAPH[key].inputs
+    renewed = [path for path in GRAPH[key].inputs if FORCED.renews(str(path))]
+    return renewed + [ancient(path) for path in SETTLED[key] if path not in renewed]
+
+
+def options_of(verb, name):
+    """Options of a stage's command, with `--again` if it is forced."""
+    return f"{OPTIONS} {FORCED.options(f'{verb}@{name}')}".rstrip()
 
 
 def config_of(verb, name):

@@ -11,6 +11,7 @@ if SHARED:
 
 
 rule fetch:
+    """Download a dataset's archives, or check those already here."""
     input:
         config=lambda w: config_of("fetch", w.dataset),
     output:
@@ -27,6 +28,7 @@ rule fetch:
 
 
 rule prepare:
+    """Decode, crop, resize and pack a dataset into arrays."""
     input:
         inputs=lambda w: inputs_of("prepare", w.dataset),
         config=lambda w: config_of("prepare", w.dataset),
@@ -42,7 +44,7 @@ rule prepare:
     resources:
         **asks("prepare", lambda w: w.dataset),
     params:
-        options=lambda w: OPTIONS,
+        options=lambda w: options_of("prepare", w.dataset),
         fingerprint=lambda w: fingerprint_of("prepare", w.dataset),
     shell:
         "transgan prepare {wildcards.dataset:q} {params.options} 2>&1 | keep {log:q}"

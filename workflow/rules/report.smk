@@ -8,6 +8,7 @@ localrules:
 
 
 rule table:
+    """Write a table with the paper's numbers beside this project's."""
     input:
         inputs=lambda w: inputs_of("table", w.table),
         config=lambda w: config_of("table", w.table),
@@ -39,6 +40,7 @@ rule table:
 
 
 rule cells:
+    """Write the cells of all tables to one csv file."""
     input:
         inputs=lambda w: inputs_of("cells", "all"),
         config=lambda w: config_of("cells", "all"),
@@ -63,6 +65,7 @@ rule cells:
 
 
 rule figure:
+    """Draw a figure."""
     input:
         inputs=lambda w: inputs_of("figure", w.figure),
         config=lambda w: config_of("figure", w.figure),
@@ -88,6 +91,7 @@ rule figure:
 # All tables and figures on one page. The page contains times and machine names, so no rule depends on it, and
 # reproduce_tables does not include it.
 rule report_page:
+    """Write all tables and figures on one page."""
     input:
         TABLES_AND_FIGURES,
     output:

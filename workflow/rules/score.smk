@@ -1,5 +1,6 @@
 # classifier, reference and score: train the digit classifier, compute the reference statistics, and score each run.
 rule classifier:
+    """Train the demo's digit classifier, which stands in for Inception."""
     input:
         inputs=lambda w: inputs_of("classifier", w.classifier),
         config=lambda w: config_of("classifier", w.classifier),
@@ -12,13 +13,14 @@ rule classifier:
     resources:
         **asks("classifier", lambda w: w.classifier),
     params:
-        options=lambda w: OPTIONS,
+        options=lambda w: options_of("classifier", w.classifier),
         fingerprint=lambda w: fingerprint_of("classifier", w.classifier),
     shell:
         "transgan classifier {wildcards.classifier:q} {params.options} 2>&1 | keep {log:q}"
 
 
 rule reference:
+    """Compute the reference statistics of a dataset under a protocol, once for all runs."""
     input:
         inputs=lambda w: inputs_of("reference", f"{w.dataset}-{w.protocol}"),
         config=lambda w: config_of("reference", f"{w.dataset}-{w.protocol}"),
@@ -31,13 +33,14 @@ rule reference:
     resources:
         **asks("reference", lambda w: f"{w.dataset}-{w.protocol}"),
     params:
-        options=lambda w: OPTIONS,
+        options=lambda w: options_of("reference", f"{w.dataset}-{w.protocol}"),
         fingerprint=lambda w: fingerprint_of("reference", f"{w.dataset}-{w.protocol}"),
     shell:
         "transgan reference {wildcards.dataset:q} {wildcards.protocol:q} {params.options} 2>&1 | keep {log:q}"
 
 
 rule score:
+    """Score a trained run under its protocol."""
     input:
         inputs=lambda w: inputs_of("score", w.run),
         config=lambda w: config_of("score", w.run),
@@ -50,7 +53,7 @@ rule score:
     resources:
         **asks("score", lambda w: w.run),
     params:
-        options=lambda w: OPTIONS,
+        options=lambda w: options_of("score", w.run),
         fingerprint=lambda w: fingerprint_of("score", w.run),
     shell:
         "transgan score {wildcards.run:q} {params.options} 2>&1 | keep {log:q}"

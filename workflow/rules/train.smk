@@ -1,6 +1,7 @@
 # train: one training run. Its checkpoints are in state/ and are not declared as outputs, because Snakemake deletes the
 # outputs of a failed job.
 rule train:
+    """Train a run. The longest run starts before the others."""
     input:
         inputs=lambda w: inputs_of("train", w.run),
         config=lambda w: config_of("train", w.run),
@@ -13,6 +14,7 @@ rule train:
         f"{RESULTS}/runs/{{run}}/provenance.json",
     log:
         f"{LOGS}/train/{{run}}.log",
+    priority: lambda w: 1 if w.run == LONGEST_RUN else 0
     threads: lambda w: GRAPH[f"train@{w.run}"].threads
     resources:
         **asks("train", lambda w: w.run),
@@ -21,7 +23,7 @@ rule train:
         tasks_per_gpu=if_spread(lambda spread: 1),
         mpi=if_spread(lambda spread: "srun"),
     params:
-        options=lambda w: OPTIONS,
+        options=lambda w: options_of("train", w.run),
         fingerprint=lambda w: fingerprint_of("train", w.run),
         launcher=lambda w, resources: (
             spread(w.run).launcher(resources.cpus_per_task) if spread(w.run) else ""
@@ -30,21 +32,10 @@ rule train:
         "{params.launcher}transgan train {wildcards.run:q} {params.options} 2>&1 | keep {log:q}"
 
 
-# The longest run has a rule of its own with a higher priority, so that it starts first and shorter runs fill the other
-# cores. (Snakemake's `priority` cannot depend on wildcards.) A profile that sets resources for `train` must also set
-# them for this rule.
-use rule train as train_longest with:
-    wildcard_constraints:
-        run=LONGEST_RUN,
-    priority: 1
-
-
-ruleorder: train_longest > train
-
-
 # Before days of computing: every run for a few steps at its real size, on the device where it will train. It has no
 # output; what it measured is in state/, where `transgan plan` reads it.
 rule rehearse:
+    """Try every run for a few steps at its real size on this device."""
     log:
         f"{LOGS}/rehearse.log",
     resources:

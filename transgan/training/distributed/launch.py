@@ -32,7 +32,8 @@ def start_processes(plan: Plan, run_name: str, folder: Path) -> None:
     """
     count = _process_count(plan, run_name)
     module = "transgan.training.worker"
-    parameters = [str(plan.file), plan.scale_name, run_name, str(folder), str(os.getpid())]
+    run, *changes = plan.changed_run[1] if plan.changed_run else (run_name,)
+    parameters = [str(plan.file), plan.scale_name, run, str(folder), str(os.getpid()), *changes]
     # Without the variables of a torchrun that may have started this process alone.
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("TORCHELASTIC_")}
     shared = {**inherited, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
