@@ -10,7 +10,8 @@ import typer
 
 from transgan.commands import completion
 from transgan.commands.loading import load_plan
-from transgan.commands.options import AsJson, GeneratorLike, GeneratorSource, ParamsFile, Scale
+from transgan.commands.options import AsJson, GeneratorLike, GeneratorSource, ParamsFile, Scale, TableName
+from transgan.errors import UserError
 
 
 def audit(
@@ -61,4 +62,68 @@ def audit(
         raise typer.Exit(1)
 
 
-VERBS = (audit,)
+def replay(
+    table: TableName,
+    row: Annotated[
+        str | None,
+        typer.Argument(metavar="ROW", help="A row of the table; none: --export the whole table."),
+    ] = None,
+    column: Annotated[
+        str | None, typer.Argument(metavar="COLUMN", help="The title or the dataset of a column of the table.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", metavar="M", help="fid or is, where the column has both. Default: fid.")
+    ] = None,
+    run: Annotated[bool, typer.Option("--run", help="Execute the commands, and compare.")] = False,
+    again: Annotated[
+        str,
+        typer.Option(
+            "--again",
+            metavar="STAGE",
+            help="The first stage that is computed although its result is kept: "
+            "fetch, prepare, classifier, reference, train, score or table.",
+        ),
+    ] = "score",
+    into: Annotated[
+        Path | None, typer.Option("--into", metavar="DIR", help="An empty folder to work in. Default: one in state/.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", metavar="D", help="With --run: the largest difference that is the same.")
+    ] = 0.0,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            "--export", metavar="DIR", help="Write an RO-Crate of the cell, or of the table, to a new folder."
+        ),
+    ] = None,
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Print the shortest chain of commands that computes one cell of a table; with --run, execute and compare.
+
+    Exit code 0: the same number. 1: another one. 2: bad input, or a command failed.
+    """
+    plan = load_plan(params, scale)
+    from transgan.commands import replay as tool
+
+    if export is not None:
+        tool.export(plan, table, row, column, metric, export)
+    elif row is None or column is None:
+        raise UserError("name ROW and COLUMN of a cell, or --export DIR for a whole table")
+    elif not tool.replay(plan, table, row, column, metric, run, again, into, tolerance):
+        raise typer.Exit(1)
+
+
+def pool(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders that `replay --export` wrote.")],
+) -> None:
+    """Pool the RO-Crates of several labs into one table, with a line per cell and machine.
+
+    Crates whose numbers have different fingerprints are refused.
+    """
+    from transgan.commands import replay as tool
+
+    tool.pool(folders)
+
+
+VERBS = (audit, replay, pool)

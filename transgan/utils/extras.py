@@ -4,6 +4,7 @@ EXTRAS = {
     "tracking": ("mlflow",),
     "report": ("pandas", "seaborn", "matplotlib", "tabulate", "jinja2"),
     "pipeline": ("snakemake", "dvc"),
+    "crate": ("rocrate",),
 }
 
 
