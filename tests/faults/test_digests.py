@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Project, make_project
+from tests.workflow.conftest import Project, finished_copy
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -22,9 +22,7 @@ GENERATOR = f"{RESULTS}/runs/{RUN}/generator.safetensors"
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The finished project. Each test leaves it as it was."""
-    project = make_project(tmp_path_factory.mktemp("faults") / "project")
-    project.snakemake()
-    return project
+    return finished_copy(tmp_path_factory, tmp_path_factory.mktemp("faults") / "project")
 
 
 def transgan(project: Project, *arguments: str) -> tuple[int, str]:

@@ -1,5 +1,6 @@
 """A small project for the workflow tests, as a user would have it: git, DVC, Snakemake and the tiny params file."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -73,6 +74,16 @@ class Project:
             if path.startswith("results/") or path.endswith("/source.json")
         }
 
+    def set_params(self, text: str) -> None:
+        """Write params.yaml, and the part of dvc.yaml that follows from it."""
+        (self.root / "params.yaml").write_text(text)
+        here = Path.cwd()
+        try:
+            os.chdir(self.root)
+            Path("dvc.yaml").write_text(dvc_yaml.render((ROOT / "dvc.yaml").read_text()))
+        finally:
+            os.chdir(here)
+
     def edit(self, old: str, new: str) -> None:
         """Replace text in params.yaml."""
         path = self.root / "params.yaml"
@@ -88,15 +99,8 @@ def make_project(root: Path, params: str | None = None) -> Project:
     shutil.copytree(ROOT / ".dvc", root / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache", "config.local"))
     for name in (".dvcignore", ".gitignore", "Makefile"):
         shutil.copy(ROOT / name, root / name)
-    (root / "params.yaml").write_text(params or TINY.read_text())
-    head = (ROOT / "dvc.yaml").read_text()
-    here = Path.cwd()
-    try:
-        os.chdir(root)
-        (root / "dvc.yaml").write_text(dvc_yaml.render(head))
-    finally:
-        os.chdir(here)
     project = Project(root)
+    project.set_params(params or TINY.read_text())
     project.run("git", "init", "-q")
     commit(project, "A project")
     return project
@@ -108,7 +112,27 @@ def commit(project: Project, message: str) -> None:
     project.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", message)
 
 
+def finished_copy(factory: pytest.TempPathFactory, root: Path) -> Project:
+    """The tiny project after `snakemake reproduce_tables`, without its MLflow store, in `root`.
+
+    It is built once for all processes of a test run, because that takes longest of all, and copied.
+    """
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    original, done = shared / "finished", shared / "finished.done"
+    with (shared / "finished.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(original, ignore_errors=True)
+            make_project(original).snakemake()
+            done.touch()
+    # MLflow's store has absolute paths.
+    shutil.copytree(original, root, symlinks=True, ignore=shutil.ignore_patterns("mlflow.db*", "mlruns"))
+    return Project(root)
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """One project for all the tests of a module, which build on each other."""
-    return make_project(tmp_path_factory.mktemp("workflow") / "project")
+    """One finished project for all the tests of a module, which build on each other."""
+    return finished_copy(tmp_path_factory, tmp_path_factory.mktemp("workflow") / "project")

@@ -1,6 +1,5 @@
 """Snakemake and DVC agree with the stage graph, stage by stage; and an edit concerns the stages that it should."""
 
-import copy
 import json
 import re
 from collections.abc import Iterator
@@ -129,12 +128,9 @@ def altered(value: Any) -> Iterator[Any]:
 
 
 def with_leaf(content: dict[str, Any], where: tuple[Any, ...], value: Any) -> dict[str, Any]:
-    changed = copy.deepcopy(content)
-    inner = changed
-    for key in where[:-1]:
-        inner = inner[key]
-    inner[where[-1]] = value
-    return changed
+    """`content` with another leaf. Both share what is not on the way to it: to copy the whole file takes long."""
+    first, *rest = where
+    return {**content, first: with_leaf(content[first], tuple(rest), value) if rest else value}
 
 
 def fingerprints(plan: Plan) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pytest
 
 from ..chromium import needs_chromium, probed
 from ..conftest import TINY
-from .conftest import Project, commit, make_project
+from .conftest import Project, commit, finished_copy
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("compare")]
 
@@ -26,9 +26,8 @@ EDIT = ("protocol: few, seed: 1}", "protocol: few, seed: 5}")
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Everything made by Snakemake, adopted by DVC and committed."""
-    project = make_project(
-        tmp_path_factory.mktemp("compare") / "project", TINY.read_text().replace("figures: {}\n", FIGURES)
-    )
+    project = finished_copy(tmp_path_factory, tmp_path_factory.mktemp("compare") / "project")
+    project.set_params(TINY.read_text().replace("figures: {}\n", FIGURES))
     project.run("snakemake", "--cores", "all", "--", "report_page")
     project.dvc("repro")
     commit(project, "Results")
