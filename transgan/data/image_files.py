@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from transgan.data.archives.containers import Container, Folder
+from transgan.data.archives.containers import Container, Folder, open_container
 from transgan.data.archives.leftovers import THUMBNAIL_FOLDERS
+from transgan.data.archives.tar_sets import tars_in
 from transgan.data.image_formats import FORMATS, PIXEL_ARRAY, SUFFIXES, image_format
 from transgan.data.unread_containers import unread_in
 from transgan.errors import UserError
@@ -92,6 +93,18 @@ def select_images(container: Container) -> Selection:
         unfinished=container.left_out.unfinished,
         unread=Counter(kind for kind in others.values() if kind is not None),
     )
+
+
+def open_images(path: Path) -> tuple[Container, Selection]:
+    """Open a folder or an archive, and find its images. Where it has none but tars, these are opened as one container.
+
+    Raises UserError when it is missing, damaged or of an unknown kind.
+    """
+    container = open_container(path)
+    selection = select_images(container)
+    if not selection.indices and (tars := tars_in(container)) is not None:
+        return tars, select_images(tars)
+    return container, selection
 
 
 def content_digests(folder: Folder) -> tuple[list[str], list[str]]:

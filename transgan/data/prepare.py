@@ -41,6 +41,8 @@ def prepare(plan: Plan, dataset: str, again: bool = False) -> None:
         _check_source(plan, dataset, source)
         scratch = store / "scratch"
         with open_reader(config, scratch) as reader:
+            for note in reader.notes:
+                logger.info(note)
             digests = _build_pack(config, reader, store, dataset, source, fingerprint)
         shutil.rmtree(scratch, ignore_errors=True)
         return digests

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from transgan.data.archives.containers import Folder, open_container
 from transgan.data.image_arrays import is_array_file
-from transgan.data.image_files import CORRECT_PATH, content_digests, select_images
+from transgan.data.image_files import content_digests
 from transgan.data.readers import digits
+from transgan.data.readers.folder import FolderReader
 from transgan.data.sources.catalog import CATALOG, require_files
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
@@ -23,7 +24,9 @@ def source_digest(described: list[Description]) -> str:
 def describe(config: DatasetConfig) -> list[Description]:
     """Read the files of a dataset's source and describe them.
 
-    Raises UserError when one is missing, is a damaged archive, or, unless `on_error: skip`, cannot be read.
+    Where labels were found in an unusual place, the description says so: the same files give another pack than where
+    they were not found. Raises UserError when one is missing, is a damaged archive, has no images or, unless
+    `on_error: skip`, cannot be read.
     """
     if config.source == "digits":
         size, sha256 = digits.digest()
@@ -31,9 +34,11 @@ def describe(config: DatasetConfig) -> list[Description]:
     skip = config.on_error == "skip"
     if config.source == "folder":
         path = Path(str(config.path))
-        return [
-            describe_file(path) if is_array_file(path) and path.exists() else describe_folder_or_archive(path, skip)
-        ]
+        if is_array_file(path) and path.exists():
+            return [describe_file(path)]
+        with FolderReader(config, path) as reader:
+            layout = {"layout": reader.layout} if reader.layout else {}
+        return [describe_folder_or_archive(path, skip) | layout]
     paths = require_files(config.source, config.crop)
     return [describe_file(paths[file.name], skip=skip) for file in CATALOG[config.source].files_for(config.crop)]
 
@@ -52,8 +57,6 @@ def describe_folder_or_archive(path: Path, skip: bool = False) -> Description:
     """
     container = open_container(path)
     container.close()
-    if not container.names:
-        raise select_images(container).no_images(path, CORRECT_PATH)
     if not isinstance(container, Folder):
         return {"name": path.name, "size": path.stat().st_size, "sha256": files.sha256(path)}
     digests, failures = content_digests(container)

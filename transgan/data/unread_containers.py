@@ -20,7 +20,7 @@ _BY_SUFFIX = {
     **dict.fromkeys((".beton",), ("a file of FFCV", _EXPORT)),
     ".mat": ("a file of MATLAB", "save its images with numpy.savez"),
     **dict.fromkeys((".pt", ".pth", ".pkl", ".pickle"), _PYTORCH),
-    **dict.fromkeys((".rar", ".7z", ".tar.zst", ".zst", ".lz4", ".gz", ".bz2", ".xz"), ("an archive", _UNPACK)),
+    **dict.fromkeys((".rar", ".7z", ".zip", ".tar", ".zst", ".lz4", ".gz", ".bz2", ".xz"), ("an archive", _UNPACK)),
 }
 _BY_BEGINNING = (
     (b"\x89HDF\r\n\x1a\n", _BY_SUFFIX[".hdf5"]),

@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transgan.data.archives.containers import Container, Folder, open_container
+from transgan.data.archives.containers import Container, Folder
+from transgan.data.archives.tar_sets import TarSet
 from transgan.data.image_arrays import is_array_file, read_images
-from transgan.data.image_files import content_digests, select_images
+from transgan.data.image_files import content_digests, open_images
 from transgan.data.image_formats import LOSSY, image_format
 from transgan.data.pack import Pack
 from transgan.data.transforms import CropAndResize, ImageError, image_size
@@ -99,8 +100,7 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
                 "resize them or name another reference"
             )
         return from_rows(images, evenly_spaced(len(images), count), files.sha256(path))
-    container = open_container(path)
-    selection = select_images(container)
+    container, selection = open_images(path)
     members = selection.indices
     if not members:
         raise selection.no_images(path, "name a folder, an archive or an array file of images")
@@ -113,22 +113,18 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
     order = None if streamed == selected else torch.tensor([position[index] for index in selected])
     side = resolution or _side(container, streamed[0])
     transform = CropAndResize(side, "lanczos" if resize == "none" else resize, "none")
-    stream = partial(_decoded, path, streamed, transform, resize == "none")
+    stream = partial(_decoded, container, streamed, transform, resize == "none")
     lossy = any(image_format(beginning) in LOSSY for beginning in container.beginnings(streamed))
     return ImageSource(len(streamed), side, stream, _digest(container), lossy, order)
 
 
-def _decoded(path: Path, members: Sequence[int], transform: CropAndResize, exact: bool, batch: int) -> Arrays:
-    container = open_container(path)
-    try:
-        contents = container.contents(members)
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            for start in range(0, len(members), batch):
-                names = [container.names[index] for index in members[start : start + batch]]
-                encoded = [next(contents) for _ in names]
-                yield np.stack(list(pool.map(partial(_decode, path, transform, exact), names, encoded)))
-    finally:
-        container.close()
+def _decoded(container: Container, members: Sequence[int], transform: CropAndResize, exact: bool, batch: int) -> Arrays:
+    contents = container.contents(members)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for start in range(0, len(members), batch):
+            names = [container.names[index] for index in members[start : start + batch]]
+            encoded = [next(contents) for _ in names]
+            yield np.stack(list(pool.map(partial(_decode, container.path, transform, exact), names, encoded)))
 
 
 def _decode(path: Path, transform: CropAndResize, exact: bool, name: str, content: bytes | Path) -> NDArray[np.uint8]:
@@ -162,6 +158,8 @@ def _side(container: Container, index: int) -> int:
 
 def _digest(container: Container) -> str:
     """SHA-256 of an archive file, or of a folder's names and contents. Raises UserError for one that cannot be read."""
+    if isinstance(container, TarSet):
+        container = container.outer
     if not isinstance(container, Folder):
         return files.sha256(container.path)
     digests, failures = content_digests(container)

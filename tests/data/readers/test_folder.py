@@ -161,6 +161,69 @@ def test_labels_of_stylegans_dataset_tool(make_plan: MakePlan, tmp_path: Path, k
     assert pack_source(make_plan, tmp_path / "plain").labels.tolist() == [-1, -1, -1]
 
 
+@pytest.mark.parametrize("kind", ["tree", "zip"])
+@pytest.mark.parametrize("style", ["{}", "./{}", "backslash"])
+def test_a_dataset_json_names_images_from_its_folder(
+    make_plan: MakePlan, tmp_path: Path, kind: str, style: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["00000/img0.png", "00000/img1.png", "00001/img2.png"]
+    written = [name.replace("/", "\\") if style == "backslash" else style.format(name) for name in names]
+    listing = dataset_json([[written[0], 2], [written[1], 0], [written[2], 1]])
+    files = {
+        f"ffhq/{name}": content for name, content in (png_files({n: i for i, n in enumerate(names)}) | listing).items()
+    }
+    path = tmp_path / f"mine.{kind}"
+    write_tree(path, files) if kind == "tree" else path.write_bytes(zip_bytes(files))
+    packed = pack_source(make_plan, path)
+    assert packed.labels.tolist() == [2, 0, 1]
+    assert packed.manifest["classes"] == ["0", "1", "2"]
+    assert "left out" not in capsys.readouterr().err
+
+
+def test_a_dataset_json_in_each_split(make_plan: MakePlan, tmp_path: Path) -> None:
+    files = png_files({"train/0.png": 1, "test/0.png": 2})
+    for split, label in (("train", 3), ("test", 1)):
+        files[f"{split}/dataset.json"] = dataset_json([["0.png", label]])["dataset.json"]
+    packed = pack_source(make_plan, write_tree(tmp_path / "mine", files), [{"name": "train"}, {"name": "test"}])
+    assert packed.labels.tolist() == [3, 1]
+
+
+def test_listed_labels_of_no_image_are_counted(
+    make_plan: MakePlan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = png_files({"a.png": 1}) | dataset_json([["a.png", 1], ["b.png", 2], ["c.png", 0]])
+    assert pack_source(make_plan, write_tree(tmp_path / "mine", files)).labels.tolist() == [1]
+    assert "2 of 3 labels in dataset.json belong to no image (b.png)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrapper", ["birds", "data/birds"])
+@pytest.mark.parametrize("kind", ["tree", "zip", "tar"])
+def test_a_single_folder_around_class_folders_is_no_class(
+    make_plan: MakePlan, tmp_path: Path, kind: str, wrapper: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = png_files({f"{wrapper}/a/1.png": 1, f"{wrapper}/b/deep/2.png": 2, f"{wrapper}/a/3.png": 3})
+    path = tmp_path / f"mine.{kind}"
+    if kind == "tree":
+        write_tree(path, files)
+    else:
+        path.write_bytes(zip_bytes(files) if kind == "zip" else tar_bytes(files, "w"))
+    packed = pack_source(make_plan, path)
+    assert packed.manifest["classes"] == ["a", "b"]
+    assert packed.labels.tolist() == [0, 0, 1]
+    assert f"the classes are the folders in {wrapper}/" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["birds/1.png", "birds/2.png"], ["birds/a/1.png", "birds/a/2.png"], ["birds/00000/1.png", "birds/01000/2.png"]],
+)
+def test_a_single_class_folder_is_a_class(make_plan: MakePlan, tmp_path: Path, names: list[str]) -> None:
+    """Numbered folders, as FFHQ's, are no classes."""
+    packed = pack_source(make_plan, write_tree(tmp_path / "mine", png_files(dict.fromkeys(names, 1))))
+    assert packed.manifest["classes"] == ["birds"]
+    assert packed.labels.tolist() == [0, 0]
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize(
     "labels",

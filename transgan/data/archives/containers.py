@@ -2,7 +2,9 @@
 
 import bz2
 import gzip
+import io
 import lzma
+import os
 import tarfile
 import zipfile
 import zlib
@@ -10,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 from transgan.data.archives import checks
 from transgan.data.archives.byte_ranges import ByteRange, damaged_archive
@@ -152,26 +154,36 @@ class Zip(Container):
 class Tar(Container):
     """A tar archive. A plain one gives access to every member; a compressed one is read from its start."""
 
-    def __init__(self, path: Path, limit: int = checks.MAX_MEMBER_BYTES, preload: tuple[str, ...] = ()) -> None:
-        """List the members. Refuses any of more than `limit` bytes.
+    def __init__(
+        self,
+        path: Path,
+        limit: int = checks.MAX_MEMBER_BYTES,
+        preload: tuple[str, ...] = (),
+        section: tuple[int, int] | None = None,
+    ) -> None:
+        """List the members. Refuses any of more than `limit` bytes, except tars in a plain tar.
 
-        Members whose names end with one of `preload` are loaded into memory at once, as `preloaded[name]`.
+        Members whose names end with one of `preload` are loaded into memory at once, as `preloaded[name]`. `section`
+        is (first byte, number of bytes) of a tar in another file.
         """
         super().__init__(path)
+        self._start, length = section or (0, path.stat().st_size)
+        self._bounds = (self._start, length)
         self.preloaded: dict[str, bytes] = {}
         self._offsets: list[int] = []
-        self._open = _opener(path)
-        length, end = path.stat().st_size, 0
+        self._unpack = _decompressor(path, self._start)
+        end = 0
         with (
             user_error_on_damage(path),
-            self._open(path) as stream,
+            self._open() as stream,
             tarfile.open(fileobj=stream, mode="r:", tarinfo=_BoundedTarInfo, encoding="utf-8") as archive,
         ):
             while member := archive.next():
                 archive.members.clear()  # type: ignore[attr-defined] # tarfile would hold a kilobyte for each
-                checks.check_tar_member(path, member, limit)
+                inner = self._unpack is None and member.name.lower().endswith(TAR_SUFFIXES)
+                checks.check_tar_member(path, member, length if inner else limit)
                 end = member.offset_data + -(-member.size // TAR_BLOCK) * TAR_BLOCK
-                if self._open is _plain and end > length:
+                if self._unpack is None and end > length:
                     raise damaged_archive(path, "it ends too early")
                 if member.isdir():
                     continue
@@ -187,40 +199,52 @@ class Tar(Container):
                 self._offsets.append(member.offset_data)
             if _read_to_end(path, stream) < end + TAR_BLOCK:
                 raise damaged_archive(path, "it ends too early")
-        if self._open is _plain:
+        if self._unpack is None:
             self._check_end(end)
+
+    @property
+    def sections(self) -> list[tuple[int, int]] | None:
+        """(first byte, number of bytes) of each member in the file; None where the tar is compressed."""
+        if self._unpack is not None:
+            return None
+        return [(self._start + offset, size) for offset, size in zip(self._offsets, self.sizes, strict=True)]
+
+    def _open(self) -> IO[bytes]:
+        """Open the uncompressed bytes of the tar."""
+        file = cast(IO[bytes], io.BufferedReader(_Section(self.path, *self._bounds)))
+        return file if self._unpack is None else self._unpack(file)
 
     def _check_end(self, end: int) -> None:
         """Raise UserError when a plain tar is cut off between two members, which tarfile does not notice.
 
         A complete tar ends with a block of zeros.
         """
-        with self.path.open("rb") as file:
+        with self._open() as file:
             file.seek(end)
             if file.read(TAR_BLOCK) != bytes(TAR_BLOCK):
                 raise damaged_archive(self.path, "it ends too early")
 
     def contents(self, wanted: Sequence[int]) -> Iterator[bytes]:
         """Yield members in the archive's order."""
-        with self._open(self.path) as file:
+        with self._open() as file:
             for index in wanted:
                 yield self._read(file, self._offsets[index], self.sizes[index])
 
     def byte_ranges(self, wanted: Sequence[int]) -> Iterator[bytes | ByteRange]:
         """Yield byte ranges in a plain tar, contents in a compressed one."""
-        if self._open is not _plain:
+        if self._unpack is not None:
             return self.contents(wanted)
-        return (ByteRange(self.path, self._offsets[index], self.sizes[index]) for index in wanted)
+        return (ByteRange(self.path, self._start + self._offsets[index], self.sizes[index]) for index in wanted)
 
     def beginnings(self, wanted: Sequence[int]) -> Iterator[bytes]:
         """Read the beginning of each member."""
-        with self._open(self.path) as file:
+        with self._open() as file:
             for index in wanted:
                 yield self._read(file, self._offsets[index], min(self.sizes[index], HEAD_BYTES))
 
     def stream(self, index: int, start: int, chunk: int) -> Iterator[bytes]:
         """Yield one member from byte `start` on, in chunks of `chunk` bytes."""
-        with self._open(self.path) as file:
+        with self._open() as file:
             for position in range(start, self.sizes[index], chunk):
                 yield self._read(file, self._offsets[index] + position, min(chunk, self.sizes[index] - position))
 
@@ -285,18 +309,49 @@ def _read_to_end(path: Path, stream: IO[bytes]) -> int:
     return stream.tell()
 
 
-def _opener(path: Path) -> Callable[[Path], IO[bytes]]:
-    """Return a function that opens a tar for reading its uncompressed bytes. The first bytes tell the compression."""
+def _decompressor(path: Path, start: int) -> Callable[[IO[bytes]], IO[bytes]] | None:
+    """Return what opens the uncompressed bytes of a tar; None for a plain one. The first bytes tell the compression."""
     with path.open("rb") as file:
+        file.seek(start)
         magic = file.read(6)
     if magic.startswith(b"\x1f\x8b"):
-        return lambda path: gzip.open(path, "rb")  # type: ignore[return-value]
+        return _gunzip
     if magic.startswith(b"BZh"):
-        return lambda path: bz2.open(path, "rb")
-    if magic.startswith(b"\xfd7zXZ"):
-        return lambda path: lzma.open(path, "rb")
-    return _plain
+        return bz2.open
+    return lzma.open if magic.startswith(b"\xfd7zXZ") else None
 
 
-def _plain(path: Path) -> IO[bytes]:
-    return path.open("rb")
+def _gunzip(file: IO[bytes]) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(file, "rb"))
+
+
+class _Section(io.RawIOBase):
+    """`size` bytes of a file from byte `start` on."""
+
+    def __init__(self, path: Path, start: int, size: int) -> None:
+        self._file, self._start, self._size, self._at = path.open("rb", buffering=0), start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(base + offset, 0)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(min(len(buffer), self._size - self._at), 0)
+        content = os.pread(self._file.fileno(), count, self._start + self._at)
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

@@ -3,7 +3,6 @@
 Where arrays are named after the parts of the splits (train_images, x_test), each split has its own.
 """
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from transgan.data.image_arrays import IMAGES, ImageArrays
 from transgan.data.readers.base import Entry, Reader
 from transgan.errors import UserError
 from transgan.schema import DatasetConfig
-
-logger = logging.getLogger(__name__)
 
 
 class ArrayReader(Reader):
@@ -38,7 +35,9 @@ class ArrayReader(Reader):
         if others or names[0][0] not in IMAGES:
             labels_in = ", ".join(filter(None, used)) or "no array"
             left_out = f"; left out {', '.join(others)}" if others else ""
-            logger.info(f"{path}: images in {', '.join(name for name, _ in names)}, labels in {labels_in}{left_out}")
+            self.notes.append(
+                f"{path}: images in {', '.join(name for name, _ in names)}, labels in {labels_in}{left_out}"
+            )
 
     def contents(self, start: int) -> Iterator[Content]:
         """Yield uint8 arrays (H, H, 3)."""

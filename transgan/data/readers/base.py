@@ -29,12 +29,15 @@ class Reader(ABC):
     """A source opened for reading.
 
     Subclasses fill `entries`, in the order in which the source streams fastest, and `classes`, and implement
-    `contents`.
+    `contents`. `notes` are lines for the user. `layout` says how labels were found in an unusual place; it belongs to
+    the digest of the source.
     """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.classes: list[str] = []
+        self.notes: list[str] = []
+        self.layout = ""
 
     @abstractmethod
     def contents(self, start: int) -> Iterator[Content]:
