@@ -134,6 +134,14 @@ def show_plan(
 
 
 @app.command(rich_help_panel=TOOLS)
+def status(as_json: AsJson = False, scale: Scale = None, params: ParamsFile = None) -> None:
+    """Show how far a scale is: what is done, running, resumable or failed, and what to type next."""
+    from transgan.commands import status as tool
+
+    tool.show(load_plan(params, scale), as_json)
+
+
+@app.command(rich_help_panel=TOOLS)
 def rehearse(
     runs: Runs = None,
     device: RehearsedDevice = "auto",
