@@ -56,13 +56,15 @@ class Project:
         }
 
     def bytes(self) -> dict[str, bytes]:
-        """Every declared output but provenance, which holds times."""
+        """Every output that both front-ends declare: not provenance, which holds times, nor DVC's configurations."""
         folders = (self.root / "results", self.root / "data" / "tiny")
         paths = [
             path
             for folder in folders
             for path in folder.rglob("*")
-            if path.is_file() and path.name not in ("provenance.json", "README.md")
+            if path.is_file()
+            and path.name not in ("provenance.json", "README.md")
+            and not path.is_relative_to(self.root / "results" / "tiny" / "config")
         ]
         return {str(path.relative_to(self.root)): path.read_bytes() for path in paths}
 
