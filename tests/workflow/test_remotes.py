@@ -151,8 +151,7 @@ def test_gc_of_all_commits_keeps_what_gc_of_the_workspace_deletes(finished: Proj
             (project.root / path).parent.mkdir(parents=True, exist_ok=True)
             (project.root / path).write_bytes(content)
         table.write_text(text)
-        for path in finished.root.glob("results/tiny/runs/*/provenance.json"):
-            (project.root / path.relative_to(finished.root)).write_bytes(path.read_bytes())
+        project.run("transgan", "resolve")
         project.dvc("commit", "--force")
         commit(project, text)
         project.dvc("push")
