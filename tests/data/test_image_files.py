@@ -215,7 +215,9 @@ def test_a_folder_of_thumbnails_alone_is_a_dataset(make_plan: MakePlan, tmp_path
     assert image_sources.from_path(path, None, None, "none").count == 3
 
 
-@pytest.mark.parametrize("name", ["part.png", "thumbs.png", "recycler.png", "found.0001.png", "bak/a.png", "old/b.png"])
+@pytest.mark.parametrize(
+    "name", ["part.png", "thumbs.png", "recycler.png", "found.0001.png", "bak/a.png", "old/b.png", "part", "a/download"]
+)
 def test_a_name_that_only_resembles_a_leftover_is_an_image(tmp_path: Path, name: str) -> None:
     path = write_tree(tmp_path / "mine", {name: encode(pixels(1, SIDE, SIDE), "PNG")})
     assert len(select_images(open_container(path)).indices) == 1

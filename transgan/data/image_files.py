@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from transgan.data.archives.containers import Container, Folder, open_container
+from transgan.data.archives.containers import TAR_SUFFIXES, Container, Folder, open_container
 from transgan.data.archives.leftovers import THUMBNAIL_FOLDERS
 from transgan.data.archives.tar_sets import tars_in
 from transgan.data.image_formats import FORMATS, PIXEL_ARRAY, SUFFIXES, image_format
@@ -41,7 +41,11 @@ class Selection:
     def note(self) -> str:
         """How many files were left out, in words; empty for none."""
         found = self._left_out_in_words()
-        return f"{len(self.indices):,} images; left out {found}" if found else ""
+        tars = sum(name.lower().endswith(TAR_SUFFIXES) for name in self.companions)
+        advice = (
+            "; tars are read only where no images are beside them: put them in a folder of their own" if tars else ""
+        )
+        return f"{len(self.indices):,} images; left out {found}{advice}" if found else ""
 
     def no_images(self, path: Path, advice: str) -> UserError:
         """The error for a source without images: it counts what was found instead."""

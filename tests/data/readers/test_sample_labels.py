@@ -60,6 +60,12 @@ def test_labels_of_some_images(make_plan: MakePlan, tmp_path: Path, capsys: pyte
     assert "left out 1 files that are no images (1 .cls)" in shown
 
 
+def test_every_image_of_a_sample_has_its_label(make_plan: MakePlan, tmp_path: Path) -> None:
+    files = png_files({"0.left.png": 0, "0.right.png": 1, "1.png": 2, "v1.5.png": 3})
+    packed = pack(make_plan, tmp_path, files | {"0.cls": b"5", "1.cls": b"6", "v1.5.cls": b"7"})
+    assert packed.labels.tolist() == [5, 5, 6, 7]
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"1" * 30, b"a\x1b[31mb", b"-1.5\nx"])
 def test_what_is_no_class_is_one_line_and_no_label(

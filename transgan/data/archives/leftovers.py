@@ -61,20 +61,30 @@ class LeftOut:
 
     leftovers: set[str] = field(default_factory=set)
     unfinished: set[str] = field(default_factory=set)
+    _folders: dict[str, bool] = field(default_factory=dict)  # whether they are left out: most files share few folders
 
     def takes(self, name: str, folder: bool = False) -> bool:
         """Whether the file (or folder) with this path is left out; it is then noted."""
         # Without pathlib, which is ten times slower: archives have hundreds of thousands of members.
-        parts = name.split("/")
-        for depth, part in enumerate(parts, 1):
-            last = depth == len(parts) and not folder
-            if is_unfinished(part, not last):
-                self.unfinished.add("/".join(parts[:depth]))
-                return True
-            if is_leftover(part, not last):
-                self.leftovers.add("/".join(parts[:depth]))
-                return True
-        return False
+        if folder:
+            return self._takes_folder(name)
+        around, _, file = name.rpartition("/")
+        return (around != "" and self._takes_folder(around)) or self._takes(name, file, folder=False)
+
+    def _takes_folder(self, path: str) -> bool:
+        if path not in self._folders:
+            around, _, name = path.rpartition("/")
+            self._folders[path] = (around != "" and self._takes_folder(around)) or self._takes(path, name, folder=True)
+        return self._folders[path]
+
+    def _takes(self, path: str, name: str, folder: bool) -> bool:
+        if is_unfinished(name, folder):
+            self.unfinished.add(path)
+        elif is_leftover(name, folder):
+            self.leftovers.add(path)
+        else:
+            return False
+        return True
 
 
 def is_unfinished(name: str, folder: bool) -> bool:
@@ -82,7 +92,9 @@ def is_unfinished(name: str, folder: bool) -> bool:
     name = name.lower()
     if folder:
         return name.endswith(".download")  # of Safari
-    return name.rpartition(".")[2] in UNFINISHED or (name[:1] == "." and HIDDEN_UNFINISHED.fullmatch(name) is not None)
+    return ("." in name and name.rpartition(".")[2] in UNFINISHED) or (
+        name[:1] == "." and HIDDEN_UNFINISHED.fullmatch(name) is not None
+    )
 
 
 def is_leftover(name: str, folder: bool) -> bool:

@@ -32,7 +32,7 @@ class ArrayReader(Reader):
             self.entries += [Entry(f"{prefix}{row:08d}", split, label) for row, label in enumerate(labels)]
         self.classes = [str(label) for label in range(largest + 1)]
         others = sorted(arrays.shapes.keys() - {name for name, _ in names} - set(used))
-        if others or names[0][0] not in IMAGES:
+        if others or (path.suffix.lower() == ".npz" and names[0][0] not in IMAGES):
             labels_in = ", ".join(filter(None, used)) or "no array"
             left_out = f"; left out {', '.join(others)}" if others else ""
             self.notes.append(

@@ -15,6 +15,7 @@ from transgan.data.archives.byte_ranges import Content
 from transgan.data.archives.containers import open_container
 from transgan.data.image_files import select_images
 from transgan.data.readers.base import Entry, Reader, check_parts
+from transgan.errors import UserError
 from transgan.schema import DatasetConfig
 
 MASK_EDITION_IMAGES = "CelebA-HQ-img"  # folder of CelebAMask-HQ; its other folders hold 400,000 masks
@@ -35,6 +36,11 @@ class CelebaHqReader(Reader):
             if not mask_edition or MASK_EDITION_IMAGES in PurePosixPath(names[index]).parts
         ]
         if not self._wanted:
+            if selection.indices:
+                raise UserError(
+                    f"{path}: no images in {MASK_EDITION_IMAGES}/, and {len(selection.indices):,} outside it;"
+                    " place the faces of CelebA-HQ there"
+                )
             raise selection.no_images(path, "place the faces of CelebA-HQ there")
         self.entries = [Entry(names[index], split) for index in self._wanted]
 

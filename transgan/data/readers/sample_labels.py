@@ -6,7 +6,8 @@ equal up to the first dot of the last part form a sample; .cls holds a class num
 
 import json
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,22 +44,20 @@ def sample_labels(container: Container, images: Sequence[str], companions: Seque
     Labels are class numbers or names of classes. Where they are neither, `labels` is empty and `note` says so.
     """
     suffixes = [*SUFFIXES, *([JSON] if isinstance(container, Tar | TarSet) else [])]
-    keys = {**{sample_key(name): name for name in images}, **{name.rpartition(".")[0]: name for name in images}}
-    image_of: dict[str, str] = {}  # companion -> image
+    images_of: dict[str, set[str]] = defaultdict(set)
+    for name in images:
+        images_of[sample_key(name)].add(name)
+        images_of[name.rpartition(".")[0]].add(name)
     for suffix in suffixes:
-        for name in companions:
-            if name.lower().endswith(suffix) and (image := keys.get(name[: -len(suffix)])) is not None:
-                image_of[name] = image
-        if not image_of:
-            continue
-        values = _values(container, image_of)
+        key_of = {name: name[: -len(suffix)] for name in companions if name.lower().endswith(suffix)}
+        wanted = {name: sorted(images_of[key]) for name, key in key_of.items() if key in images_of}
+        values = _values(container, wanted) if wanted else {}
         if values:
-            return _as_labels(values, image_of, suffix, len(images))
-        image_of = {}
+            return _as_labels(values, wanted, suffix, len(images))
     return None
 
 
-def _values(container: Container, wanted: dict[str, str]) -> dict[str, int | str | None]:
+def _values(container: Container, wanted: Collection[str]) -> dict[str, int | str | None]:
     """The label in each companion; None for what is no label. Empty where a .json has none at all."""
     indices = [index for index, name in enumerate(container.names) if name in wanted]
     small = [index for index in indices if container.sizes[index] <= MAX_BYTES]
@@ -96,7 +95,9 @@ def _from_json(content: bytes) -> int | str | None:
     return value if isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable() else None
 
 
-def _as_labels(values: dict[str, int | str | None], image_of: dict[str, str], suffix: str, images: int) -> SampleLabels:
+def _as_labels(
+    values: dict[str, int | str | None], images_of: dict[str, list[str]], suffix: str, images: int
+) -> SampleLabels:
     found = list(values.values())
     numbers = [value for value in found if isinstance(value, int) and 0 <= value <= MAX_CLASSES]
     names = sorted({value for value in found if isinstance(value, str)})
@@ -110,6 +111,6 @@ def _as_labels(values: dict[str, int | str | None], image_of: dict[str, str], su
         wrong = next(name for name, value in values.items() if value not in numbers)
         note = f"{suffix} files are no class numbers from 0 to {MAX_CLASSES:,} ({wrong}); no labels are taken from them"
         return SampleLabels({}, [], set(), note)
-    labels = {image_of[name]: number_of[value] for name, value in values.items()}
+    labels = {image: number_of[value] for name, value in values.items() for image in images_of[name]}
     note = f"labels of {len(labels):,} of {images:,} images from {suffix} files"
     return SampleLabels(labels, classes, set(values), note)
