@@ -18,7 +18,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT
 
 LINK = re.compile(r"\[(?P<text>[^\]\[]*)\]\((?P<target>[^)\s]+)\)")
 MARKDOWN_FILE = re.compile(r"(?<![\w/.-])[\w./-]*\w\.md\b")
-BUILT = re.compile(r"(results/\w+/)?tables/\w+\.md")  # outputs, not documentation
+BUILT = re.compile(r"(results/\w+)?/?(tables|findings)/[\w-]+\.md")  # outputs, not documentation
 NUMBER = r"\d+(?:\.\d+)?"
 PAPER_SECTIONS = re.compile(
     rf"docs/paper\.md,?\s+(?:sections?\s+)?({NUMBER}(?:(?:,| and| to)\s+{NUMBER})*)(?![\d.]*\w)"

@@ -12,6 +12,7 @@ from transgan.commands import completion
 from transgan.commands.loading import load_plan
 from transgan.commands.options import AsJson, GeneratorLike, GeneratorSource, ParamsFile, Scale, TableName
 from transgan.errors import UserError
+from transgan.utils.console import say
 
 
 def audit(
@@ -126,4 +127,33 @@ def pool(
     tool.pool(folders)
 
 
-VERBS = (audit, replay, pool)
+def fid_budget(
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="A trained run. Default: the first one of the scale.",
+            autocompletion=completion.names("runs"),
+        ),
+    ] = None,
+    port: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--port",
+            metavar="FILE",
+            help="Weights of the same extractor from another port. Default: data/incoming/port-*.",
+        ),
+    ] = None,
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Measure what moves a run's FID by how much, in units of the paper's own gains."""
+    plan = load_plan(params, scale)
+    from transgan.report import fid_budget as tool
+
+    for path in tool.make(plan, run, port or ()):
+        say(str(path))
+
+
+VERBS = (audit, replay, pool, fid_budget)

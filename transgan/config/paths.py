@@ -83,6 +83,10 @@ class Paths:
         """The resolved configuration of one stage."""
         return self.resolved / stage / f"{name}.json"
 
+    def finding(self, name: str) -> Path:
+        """A table or figure of findings, without its suffix; no stage of the two front-ends makes it."""
+        return self.results / "findings" / name
+
     def config(self, stage: StageName, name: str) -> Path:
         """The file that makes a changed fingerprint visible to Snakemake (workflow/rules/common.smk)."""
         return self.state / "config" / stage / f"{name}.json"

@@ -1,0 +1,45 @@
+# Findings: tables and figures that question the numbers (docs/findings.md). `reproduce_tables` includes none of them;
+# `snakemake --cores all findings` makes them all. A rule adds its outputs to FINDINGS.
+FINDINGS = []
+
+# The run that is questioned is the scale's first, the headline run.
+QUESTIONED_RUN = next(iter(PLAN.scheduled_runs), "none")
+
+
+if QUESTIONED_RUN != "none":
+    FINDINGS += [f"{RESULTS}/findings/fid-budget.{suffix}" for suffix in ("csv", "md")]
+
+
+localrules:
+    findings,
+
+
+rule findings:
+    input:
+        lambda w: FINDINGS,
+    retries: 0
+
+
+rule fid_budget:
+    input:
+        lambda w: GRAPH[f"score@{QUESTIONED_RUN}"].inputs,
+        lambda w: GRAPH[f"prepare@{PLAN.run(QUESTIONED_RUN).dataset_name}"].outputs,
+    output:
+        f"{RESULTS}/findings/fid-budget.csv",
+        report(
+            f"{RESULTS}/findings/fid-budget.md",
+            caption="../report/fid-budget.rst",
+            category="Findings",
+            labels={"finding": "what moves FID by how much"},
+        ),
+    log:
+        f"{LOGS}/findings/fid-budget.log",
+    threads: lambda w: GRAPH[f"score@{QUESTIONED_RUN}"].threads
+    resources:
+        **asks("score", lambda w: QUESTIONED_RUN),
+    params:
+        options=lambda w: OPTIONS,
+        run=QUESTIONED_RUN,
+        fingerprint=lambda w: fingerprint_of("score", QUESTIONED_RUN),
+    shell:
+        "transgan fid-budget --run {params.run:q} {params.options} 2>&1 | keep {log:q}"
