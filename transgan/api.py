@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # imported by the functions that need them, so that `import t
     from torch import Tensor
 
     from transgan.models import DiscriminatorNetwork, GeneratorNetwork
+    from transgan.models.serialization import Saved
 
 PathLike = str | Path
 
@@ -39,8 +40,33 @@ class TrainedGenerator:
     `module` is the network in evaluation mode: z (B, latent) -> images (B, 3, resolution, resolution), about [-1, 1].
     """
 
-    def __init__(self, module: "GeneratorNetwork") -> None:
+    def __init__(self, module: "GeneratorNetwork", saved: "Saved | None" = None) -> None:
+        """`saved` is what the module was read from; `save_pretrained` needs it."""
         self.module = module
+        self._saved = saved
+
+    @classmethod
+    def from_pretrained(cls, folder: PathLike) -> "TrainedGenerator":
+        """The generator in a folder that `save_pretrained` or `transgan export` wrote. Raises UserError without one."""
+        from transgan.metrics.generator_files import SHARED, is_shared, read
+
+        if not is_shared(Path(folder)):
+            raise UserError(
+                f"{folder}: no folder with {SHARED}; name one, or fetch it: hf download NAME --local-dir {folder}"
+            )
+        saved = read(Path(folder))
+        return cls(saved.module, saved)
+
+    def save_pretrained(self, folder: PathLike) -> None:
+        """Write model.safetensors and config.json to a folder, over files of these names. The weights stay exact.
+
+        `transgan export` also writes a model card. Raises ValueError for a module that was not read from a file.
+        """
+        from transgan.models import shared_folder
+
+        if self._saved is None:
+            raise ValueError("this generator was not read from a file, so its configuration is not known")
+        shared_folder.write(Path(folder), self._saved, {})
 
     @property
     def latent(self) -> int:
@@ -87,18 +113,21 @@ def build(run: str, scale: str | None = "paper", *, params: PathLike | None = No
 
 
 def load_generator(source: PathLike, scale: str | None = None, *, params: PathLike | None = None) -> TrainedGenerator:
-    """A trained generator: a .safetensors of this project, a .pth of the authors, or the name of a finished run.
+    """A trained generator: a .safetensors of this project, a .pth of the authors, a folder, or a finished run's name.
 
-    A file needs no params file. Raises UserError if `source` is neither, or the file is missing or damaged.
+    A folder is one that `transgan export` or `save_pretrained` wrote. A file or folder needs no params file. Raises
+    UserError if `source` is none of these, or the file is missing or damaged.
     """
-    from transgan.metrics.generator_files import SUFFIXES, load, load_trained
+    from transgan.metrics.generator_files import SUFFIXES, is_shared, read, read_trained
 
     path = Path(source)
-    if path.suffix in SUFFIXES:
-        return TrainedGenerator(load(path))
-    of = plan(scale, params=params)
-    of.run(str(source))  # raises UserError for an unknown name
-    return TrainedGenerator(load_trained(of, str(source)))
+    if path.suffix in SUFFIXES or is_shared(path):
+        saved = read(path)
+    else:
+        of = plan(scale, params=params)
+        of.run(str(source))  # raises UserError for an unknown name
+        saved = read_trained(of, str(source))
+    return TrainedGenerator(saved.module, saved)
 
 
 def evaluate(

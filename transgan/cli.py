@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from transgan.commands import finding_verbs, stage_verbs
+from transgan.commands import finding_verbs, sharing_verbs, stage_verbs
 from transgan.commands.init import init
 from transgan.commands.loading import load_plan
 from transgan.commands.options import (
@@ -65,8 +65,8 @@ app = typer.Typer(
 STAGES, TOOLS = "Stages", "Tools"
 for verb in stage_verbs.VERBS:
     app.command(rich_help_panel=STAGES)(verb)
-for finding in finding_verbs.VERBS:
-    app.command(rich_help_panel=TOOLS)(finding)
+for tool_verb in (*finding_verbs.VERBS, *sharing_verbs.VERBS):
+    app.command(rich_help_panel=TOOLS)(tool_verb)
 
 
 @app.callback()

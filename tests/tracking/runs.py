@@ -8,6 +8,8 @@ from typing import Any
 from PIL import Image
 
 from transgan.config.plan import Plan
+from transgan.models import build_generator
+from transgan.models.serialization import save_generator
 from transgan.tracking import Tracker
 from transgan.tracking.connection import connect
 from transgan.utils import files
@@ -59,3 +61,10 @@ def finished_run(demo: Plan, mlflow_run_id: str | None = None, images: Sequence[
             "protocols": protocols,
         },
     )
+
+
+def trained_generator(plan: Plan, like: Plan | None = None) -> None:
+    """Write the generator of RUN as training does, untrained; `like` is a plan whose network is written instead."""
+    config = (like or plan).runs[RUN].model.generator
+    path = plan.paths.run(RUN) / "generator.safetensors"
+    save_generator(path, build_generator(config), config, {"images": 3200})

@@ -31,6 +31,11 @@ def status(plan: Plan) -> list[dict[str, Any]]:
     return [_row(plan, dataset) for dataset in plan.datasets]
 
 
+def terms(source: str) -> str:
+    """The terms of a dataset's source, in words."""
+    return CATALOG[source].licence if source in CATALOG else OWN_TERMS[source]
+
+
 def show(plan: Plan, as_json: bool = False) -> None:
     """Print `status` as a table, or as JSON: an object whose `datasets` is a list."""
     rows = status(plan)
@@ -90,7 +95,7 @@ def _row(plan: Plan, dataset: str) -> dict[str, Any]:
         + _bytes(store),
         "count": manifest.get("count") if packed else None,
         "digest": str(digest)[:12] if digest else None,
-        "licence": CATALOG[config.source].licence if config.source in CATALOG else OWN_TERMS[config.source],
+        "licence": terms(config.source),
         "next": action,
     }
 

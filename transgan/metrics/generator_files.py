@@ -1,4 +1,4 @@
-"""Opens a generator by the name of its run or by its file."""
+"""Opens a generator by the name of its run, by its file, or by the folder of a shared one."""
 
 import logging
 import tempfile
@@ -11,15 +11,22 @@ from transgan.pipeline.run_files import check_trained
 
 if TYPE_CHECKING:
     from transgan.models.base import GeneratorNetwork
+    from transgan.models.serialization import Saved
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".safetensors", ".pth", ".pt")  # saved by this project, and two of the authors' checkpoints
+SHARED = "model.safetensors"  # the weights in a folder that `transgan export` or `save_pretrained` has written
 
 
 def is_generator_file(plan: Plan, target: str) -> bool:
     """Whether `target` is the name of a generator file and not of a run."""
-    return target not in plan.runs and target.endswith(SUFFIXES)
+    return target not in plan.runs and (target.endswith(SUFFIXES) or is_shared(Path(target)))
+
+
+def is_shared(path: Path) -> bool:
+    """Whether `path` is a folder with a shared generator."""
+    return (path / SHARED).is_file()
 
 
 def open_generator(plan: Plan, target: str) -> "GeneratorNetwork | None":
@@ -27,33 +34,46 @@ def open_generator(plan: Plan, target: str) -> "GeneratorNetwork | None":
     path = Path(target)
     if target in plan.runs and not path.exists():
         return load_trained(plan, target)
-    return load(path) if path.suffix in SUFFIXES else None
+    return load(path) if path.suffix in SUFFIXES or is_shared(path) else None
 
 
 def load_trained(plan: Plan, run: str) -> "GeneratorNetwork":
     """The generator of a run. Raises UserError, which names the command to type, when it is missing or damaged."""
+    return read_trained(plan, run).module
+
+
+def read_trained(plan: Plan, run: str) -> "Saved":
+    """The generator of a run with its configuration and metadata. Raises UserError as `load_trained` does."""
     path = plan.paths.run(run) / "generator.safetensors"
     if path.exists():
         check_trained(plan, run, path)
     try:
-        return load(path)
+        return read(path)
     except UserError as error:
         raise UserError(f"{error}; run `{plan.command('train', run)}`") from error
 
 
 def load(path: Path) -> "GeneratorNetwork":
-    """The generator in a .safetensors of this project or in a .pth of the authors, in evaluation mode on the CPU.
+    """The generator in a file or a folder, in evaluation mode on the CPU. See `read`."""
+    return read(path).module
 
-    Its `caution` is logged. Raises UserError when the file is missing or damaged.
+
+def read(path: Path) -> "Saved":
+    """The generator in a .safetensors of this project, in a .pth of the authors, or in the folder of a shared one.
+
+    It is in evaluation mode on the CPU, with its configuration and metadata. Its `caution` is logged. Raises UserError
+    when the file is missing or damaged.
     """
     # Imported here because the stage `score` imports this module, but needs no torch when its scores are finished.
     from transgan.models.official_checkpoints import import_official
     from transgan.models.serialization import load_generator
 
+    if is_shared(path):
+        path = path / SHARED
     if path.suffix == ".safetensors":
-        generator = load_generator(path).module
-        if generator.caution:
-            logger.warning(f"{path}: {generator.caution}")
-        return generator
+        saved = load_generator(path)
+        if saved.module.caution:
+            logger.warning(f"{path}: {saved.module.caution}")
+        return saved
     with tempfile.TemporaryDirectory() as folder:
-        return load_generator(import_official(path, Path(folder) / "generator.safetensors")).module
+        return load_generator(import_official(path, Path(folder) / "generator.safetensors"))

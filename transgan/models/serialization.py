@@ -1,9 +1,10 @@
-"""Trained generators as files: safetensors with one metadata key, `transgan`.
+"""Trained generators as files: safetensors with the metadata key `transgan`, and in a file to share, more keys.
 
 Its value is sorted JSON that describes how to build the network.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,21 @@ def save_generator(path: Path, module: nn.Module, config: GeneratorConfig, extra
     `extra["images"]`, if given, is the number of real images that the generator was trained with. Loading sets a
     schedule that depends on it. `extra["normalize_latent"]` (false by default) is the recipe's setting.
     """
+    _save(path, module, {**extra, "generator": config.plain()}, {})
+
+
+def save_shared(path: Path, saved: "Saved", keys: Mapping[str, str]) -> None:
+    """Write a generator that was read from a file again, with further metadata `keys` for readers of safetensors.
+
+    Transformers and other readers look for `format`, which is always `pt`. The weights stay as they are.
+    """
+    _save(path, saved.module, saved.metadata, {"format": "pt", **keys})
+
+
+def _save(path: Path, module: nn.Module, metadata: Mapping[str, Any], keys: Mapping[str, str]) -> None:
     state = {key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}
-    metadata = json.dumps({**extra, "generator": config.plain()}, sort_keys=True, allow_nan=False)
-    files.write_bytes(path, safetensors.torch.save(state, {METADATA_KEY: metadata}))
+    text = json.dumps(metadata, sort_keys=True, allow_nan=False)
+    files.write_bytes(path, safetensors.torch.save(state, {**keys, METADATA_KEY: text}))
 
 
 def load_generator(path: Path) -> Saved:

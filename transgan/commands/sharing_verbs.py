@@ -1,0 +1,34 @@
+"""The verbs that hand results on: weights in a folder, and MLflow's page.
+
+Each verb imports what it needs itself, so that `--help` answers in under a second.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transgan.commands.loading import load_plan
+from transgan.commands.options import ParamsFile, RunName, Scale
+
+
+def export(
+    run: RunName,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    licence: Annotated[
+        str,
+        typer.Option(
+            "--license", metavar="ID", help="Licence of the weights as Hugging Face names it, such as cc-by-4.0."
+        ),
+    ] = "other",
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Write a trained generator as a folder for others: safetensors, model card, samples."""
+    plan = load_plan(params, scale)
+    from transgan.commands import export as tool
+
+    tool.export(plan, run, folder, licence)
+
+
+VERBS = (export,)
