@@ -17,6 +17,17 @@ def named_params_file(workflow: Any) -> Path | None:
     return next(map(Path, workflow.overwrite_configfiles or ()), None)
 
 
+def module_config(workflow: Any, config: dict[str, Any]) -> dict[str, Any] | None:
+    """`config:` of the `module` statement that includes this workflow; None without one."""
+    return config if workflow.modifier.skip_configfile else None
+
+
+def changes_paths(workflow: Any) -> bool:
+    """Whether a `module` statement includes this workflow with `prefix:` or `replace_prefix:`."""
+    modifier = workflow.modifier.path_modifier
+    return bool(modifier.prefix or modifier._prefix_replacements)
+
+
 def is_main_process(workflow: Any) -> bool:
     """Whether this is the Snakemake that a user has started, and not one that it has started for a job."""
     return bool(workflow.is_main_process)
