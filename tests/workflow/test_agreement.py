@@ -127,10 +127,14 @@ def altered(value: Any) -> Iterator[Any]:
         yield from (1, "x")
 
 
-def with_leaf(content: dict[str, Any], where: tuple[Any, ...], value: Any) -> dict[str, Any]:
+def with_leaf(content: Any, where: tuple[Any, ...], value: Any) -> Any:
     """`content` with another leaf. Both share what is not on the way to it: to copy the whole file takes long."""
+    if not where:
+        return value
     first, *rest = where
-    return {**content, first: with_leaf(content[first], tuple(rest), value) if rest else value}
+    changed = content.copy()
+    changed[first] = with_leaf(content[first], tuple(rest), value)
+    return changed
 
 
 def fingerprints(plan: Plan) -> dict[str, str]:
