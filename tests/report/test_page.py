@@ -65,6 +65,19 @@ def test_every_link_of_the_page_leads_somewhere_and_nothing_is_fetched(reported)
     assert not re.search(r"@import|url\(|<link[^>]+stylesheet", html)
 
 
+def test_each_table_is_a_page_of_its_own_whose_cells_link_to_their_origin(reported):
+    plan, _ = reported()
+    written = {path.stem for path in (plan.paths.results / "report").glob("*.html")}
+    assert written == set(plan.params.tables)
+    html = (plan.paths.results / "report" / "unconditional.html").read_text()
+    found = Page(html)
+    inner = [link[1:] for link in found.links if link.startswith("#")]
+    assert inner
+    assert set(inner) <= set(found.ids)
+    assert not [link for link in found.links if link.startswith("http")]
+    assert COMMIT[:10] in html
+
+
 def test_the_page_lists_runs_with_their_status(reported):
     _, html = reported()
     lines = {

@@ -5,6 +5,7 @@ times and machines, so building it again gives other bytes; nothing depends on i
 """
 
 import base64
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from transgan.report.layout import Layout
 from transgan.report.tables import OURS, group_title, lay_out, share, warning
 from transgan.report.trace import Traced
 from transgan.utils import files
+
+logger = logging.getLogger(__name__)
 
 PAPER_BIBTEX = """@inproceedings{jiang2021transgan,
   title     = {{TransGAN}: Two Pure Transformers Can Make One Strong {GAN}, and That Can Scale Up},
@@ -66,40 +69,62 @@ class FigureView:
 
 
 def make(plan: Plan) -> None:
-    """Write report.html, provenance.json and cost_measured.csv of the scale, and store the tables in MLflow."""
+    """Write report.html, each table as a page in report/, provenance.json and cost_measured.csv of the scale.
+
+    The tables are also stored in MLflow.
+    """
     from transgan import tracking
 
     provenance = trace.write(plan)
     cost_table.write_measured(plan)
     files.write_text(plan.paths.results / "report.html", render(plan, provenance))
+    for name in plan.params.tables:
+        files.write_text(plan.paths.results / "report" / f"{name}.html", render_table(_table(plan, name)))
     tracking.record_tables(plan)
+    logger.info(f"report: {plan.paths.results / 'report.html'}; the tables alone: {plan.paths.results / 'report'}/")
 
 
 def render(plan: Plan, provenance: dict[str, Any]) -> str:
     """The page as HTML. `provenance` is the result of `trace.everything`."""
+    runs = [_run(plan, name) for name in plan.runs]
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            scale=plan.scale_name,
+            description=plan.scale.description,
+            warning=warning(plan),
+            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            version=__version__,
+            doubts=_doubts(provenance),
+            commits=provenance["commits"],
+            runs=runs,
+            counts=_counts(runs),
+            tables=[_table(plan, name) for name in plan.params.tables],
+            figures=[_figure(plan, name) for name in plan.params.figures],
+            bibtex=PAPER_BIBTEX,
+            ours=OURS,
+        )
+    )
+
+
+def render_table(view: TableView) -> str:
+    """One table as a page of its own, which `snakemake --report` shows."""
+    return _environment().get_template("table_page.html.j2").render(table=view, ours=OURS)
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FunctionLoader(
+            lambda name: resources.files("transgan.report").joinpath(name).read_text(encoding="utf-8")
+        ),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["share"] = share
-    runs = [_run(plan, name) for name in plan.runs]
-    template = environment.from_string(
-        resources.files("transgan.report").joinpath("report.html.j2").read_text(encoding="utf-8")
-    )
-    return template.render(
-        scale=plan.scale_name,
-        description=plan.scale.description,
-        warning=warning(plan),
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        version=__version__,
-        doubts=_doubts(provenance),
-        commits=provenance["commits"],
-        runs=runs,
-        counts=_counts(runs),
-        tables=[_table(plan, name) for name in plan.params.tables],
-        figures=[_figure(plan, name) for name in plan.params.figures],
-        bibtex=PAPER_BIBTEX,
-        ours=OURS,
-    )
+    return environment
 
 
 def _doubts(provenance: dict[str, Any]) -> list[str]:

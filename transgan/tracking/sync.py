@@ -40,6 +40,8 @@ def sync(plan: Plan) -> None:
         for run in plan.runs.values():
             _sync_run(store, plan, run)
         _sync_tables(store, plan)
+        finished = sum((plan.paths.run(name) / "run.json").exists() for name in plan.runs)
+        logger.info(f"sync: MLflow at {mask(tracking_uri())} has {finished} finished runs of scale {plan.scale_name}")
     except UserError:
         raise
     except Exception as error:

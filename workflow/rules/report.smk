@@ -101,6 +101,15 @@ rule report_page:
             category="Report",
             labels={"page": "every table and figure, cell by cell"},
         ),
+        *[
+            report(
+                f"{RESULTS}/report/{table}.html",
+                caption="../report/table_page.rst",
+                category="Tables",
+                labels={"table": table, "as": "HTML, with links to runs"},
+            )
+            for table in PLAN.params.tables
+        ],
         f"{RESULTS}/provenance.json",
         f"{RESULTS}/cost_measured.csv",
     log:
