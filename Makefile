@@ -14,7 +14,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # With this variable, each of a hundred short processes would compile all its imports again, which takes ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup setup-servers reproduce test test-fast test-faults test-cluster test-servers test-newest lint format generate restore verify bench docs clean
+.PHONY: help setup setup-servers reproduce test test-fast test-faults test-cluster test-servers test-newest lint format generate restore verify bench docs site clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -100,6 +100,10 @@ bench: $(STAMP) ## Measure speed on this machine; results go to benchmarks/resul
 
 docs: $(STAMP) ## Update pages and images that are generated from results
 	python benchmarks/demo_page.py
+
+site: $(STAMP) ## Build the documentation as a site, in site/ (python -m http.server --directory site)
+	UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv sync --frozen --quiet --inexact --group docs
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 clean: $(STAMP) ## List unused state folders (`transgan clean --delete` removes them)
 	@transgan clean

@@ -115,8 +115,8 @@ def in_params(key: str) -> bool:
 def test_every_cited_page_exists() -> None:
     missing = []
     for path, content in texts(*FOLDERS):
-        if path.name in ("dvc.yaml", "demo.md"):
-            continue
+        if path.name in ("dvc.yaml", "demo.md", "hooks.py", "generated_pages.py", "test_site.py"):
+            continue  # results, and pages of the site
         for citation in MARKDOWN_FILE.finditer(content):
             name = citation[0]
             writes_a_page = path.parent.name == "benchmarks" or path.name == "architectures.py"
@@ -135,6 +135,12 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         if not path.exists() or (anchor and path.suffix == ".md" and anchor not in anchors(path)):
             dead.append(f"{place}: {target}")
     assert not dead, "\n".join(dead)
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
+    listed = set(re.findall(r"([\w/-]+\.md)$", nav, re.MULTILINE))
+    assert {path.name for path in PAGES if path.parent.name == "docs"} <= listed, "add the page to `nav` in mkdocs.yml"
 
 
 def test_every_cited_section_of_the_paper_page_exists() -> None:
