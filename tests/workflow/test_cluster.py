@@ -33,6 +33,11 @@ def test_every_rule_is_local_or_says_what_it_needs() -> None:
             assert "    resources:\n" in text, f"{name}: a cluster would not know what it needs"
 
 
+def test_every_rule_says_what_it_does() -> None:
+    """`snakemake --list` shows the docstrings."""
+    assert [name for name, text in rules().items() if '    """' not in text] == []
+
+
 def test_the_commented_lines_of_the_profile_are_right(tmp_path: Path) -> None:
     """A user uncomments them: the result is a profile, and every rule it names exists."""
     text = PROFILE.read_text()

@@ -15,12 +15,14 @@ localrules:
 
 
 rule findings:
+    """All findings: tables and figures that question the numbers."""
     input:
         lambda w: FINDINGS,
     retries: 0
 
 
 rule fid_budget:
+    """Measure what FID depends on besides the generator, for the scale's first run."""
     input:
         lambda w: GRAPH[f"score@{QUESTIONED_RUN}"].inputs,
         lambda w: GRAPH[f"prepare@{PLAN.run(QUESTIONED_RUN).dataset_name}"].outputs,
