@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.scoring.conftest import RUN
+from tests.scoring.conftest import RUN, write_params
 from transgan.config import plan
 from transgan.errors import UserError
 from transgan.metrics.generator_files import load_trained
@@ -72,3 +72,11 @@ def test_what_is_missing_is_named(project: Path) -> None:
     assert (lines["moving average"].fid, lines["moving average"].note) == (None, "no checkpoint is kept")
     assert lines["extractor"].fid is None
     assert "port-NAME" in lines["extractor"].note
+
+
+def test_parts_are_of_the_reference_that_the_protocol_selects(project: Path) -> None:
+    write_params(project, reference_samples=200)
+    current = plan.load()
+    lines = {(line.kind, line.change) for line in measure(current, RUN, None).lines}
+    assert ("reference size", "100 of 200 images") in lines
+    assert ("reference split", "test, 200 images") in lines

@@ -196,7 +196,7 @@ def _by_reference(plan: Plan, run: Run, of: _Features, samples: Tensor) -> Itera
     def against(rows: NDArray[np.int64]) -> float:
         return frechet_distance(generated, FeatureStatistics.of(of.real(image_sources.from_pack(pack, rows))))
 
-    rows = pack.rows(run.protocol.splits)
+    rows = _reference_rows(pack, run)
     for share in REFERENCE_SHARES:
         part = rows[evenly_spaced(len(rows), round(share * len(rows)))]
         if len(part) >= samples.shape[1]:
@@ -204,6 +204,7 @@ def _by_reference(plan: Plan, run: Run, of: _Features, samples: Tensor) -> Itera
     for split in pack.manifest["splits"]:
         if split not in run.protocol.splits:
             chosen = pack.rows([split])
+            chosen = chosen[evenly_spaced(len(chosen), run.protocol.reference_samples)]
             few = len(chosen) < samples.shape[1]
             note = "fewer images than features" if few else ""
             yield Line("reference split", f"{split}, {len(chosen):,} images", None if few else against(chosen), note)
@@ -215,8 +216,12 @@ def _by_port(plan: Plan, run: Run, generator: GeneratorNetwork, port: Path, devi
         raise UserError(f"{port}: no such file; name a file of weights of {run.protocol.extractor} with --port")
     of = _Features(run.protocol, port, device, f"fid-budget {run.name}, {port.name}")
     pack = Pack.open(plan.paths.data(run.dataset_name), verify=True)
-    rows = pack.rows(run.protocol.splits)
-    rows = rows[evenly_spaced(len(rows), run.protocol.reference_samples)]
-    real = FeatureStatistics.of(of.real(image_sources.from_pack(pack, rows)))
+    real = FeatureStatistics.of(of.real(image_sources.from_pack(pack, _reference_rows(pack, run))))
     generated = FeatureStatistics.of(of.samples(generator, run.protocol.seeds[0]))
     return Line("extractor", port.name, frechet_distance(generated, real))
+
+
+def _reference_rows(pack: Pack, run: Run) -> NDArray[np.int64]:
+    """The rows of the protocol's reference, as the stage `reference` selects them."""
+    rows = pack.rows(run.protocol.splits)
+    return rows[evenly_spaced(len(rows), run.protocol.reference_samples)]
