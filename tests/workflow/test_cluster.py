@@ -15,7 +15,15 @@ import yaml
 from ..conftest import ROOT
 
 PROFILE = ROOT / "workflow/profiles/slurm/profile.yaml"
-HERE = {"fetch", "table", "cells", "report_page", "reproduce_tables", "findings"}  # beside Snakemake, also on a cluster
+HERE = {
+    "fetch",
+    "table",
+    "cells",
+    "report_page",
+    "reproduce_tables",
+    "findings",
+    "paired",
+}  # beside Snakemake, also on a cluster
 
 
 def rules() -> dict[str, str]:

@@ -156,4 +156,13 @@ def fid_budget(
         say(str(path))
 
 
-VERBS = (audit, replay, pool, fid_budget)
+def paired(table: TableName, scale: Scale = None, params: ParamsFile = None) -> None:
+    """Compare the rows of a table seed by seed, with intervals, and say how many seeds the pairing saved."""
+    plan = load_plan(params, scale)
+    from transgan.report import paired as tool
+
+    for path in tool.make(plan, table):
+        say(str(path))
+
+
+VERBS = (audit, replay, pool, fid_budget, paired)

@@ -13,6 +13,7 @@ Dicts merge at every depth; all other values, lists included, replace.
 import shlex
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -193,6 +194,20 @@ class Plan:
     def score_tables(self) -> list[str]:
         """Tables of scores, whose cells are in results/<scale>/cells.csv. Tables of costs have no cells."""
         return [name for name, table in self.params.tables.items() if table.kind == "scores"]
+
+    @property
+    def tables_with_common_seeds(self) -> list[str]:
+        """Tables of scores in which two rows share two or more scheduled training seeds in a column."""
+
+        def seeds(table: TableConfig, column: str) -> list[set[int]]:
+            named = (row.runs.get(column, ()) for row in table.rows)
+            return [{self.scheduled_runs[run].seed for run in runs if run in self.scheduled_runs} for runs in named]
+
+        def shared(table: TableConfig) -> bool:
+            columns = [seeds(table, column.dataset) for column in table.columns]
+            return any(len(a & b) > 1 for rows in columns for a, b in combinations(rows, 2))
+
+        return [name for name in self.score_tables if shared(self.table(name))]
 
     @cached_property
     def references(self) -> tuple[ReferenceKey, ...]:

@@ -22,7 +22,7 @@ from transgan.metrics.score_file import read_scores
 from transgan.pipeline.freshness import check_recorded
 from transgan.pipeline.run_files import read_provenance
 from transgan.pipeline.stages import stage
-from transgan.report import cost_table, trace
+from transgan.report import cost_table, paired, trace
 from transgan.report.cells import Cell, cells
 from transgan.report.layout import Layout
 from transgan.report.tables import OURS, group_title, lay_out, share, warning
@@ -45,13 +45,14 @@ class TableView:
     """A table as the page shows it.
 
     `anchors` has the id of the cell's trace, or an empty string, for each row and column of `layout.main`. `tally`
-    counts the cells with a number and names the missing runs.
+    counts the cells with a number and names the missing runs. `paired` has the rows' differences, seed by seed.
     """
 
     layout: Layout
     anchors: list[list[str]]
     traced: list[tuple[str, Traced]]
     tally: str = ""
+    paired: Layout | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,9 @@ def _table(plan: Plan, name: str) -> TableView:
         [places.get((row, group), "") if title.startswith(OURS) else "" for group, title in layout.columns]
         for row, _ in layout.rows
     ]
-    return TableView(layout, anchors, traced, _tally(every))
+    differences = paired.differences(every)
+    seeds = None if differences.empty else paired.lay_out(plan, name, differences)
+    return TableView(layout, anchors, traced, _tally(every), seeds)
 
 
 def _tally(every: Sequence[Cell]) -> str:

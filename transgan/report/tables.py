@@ -180,7 +180,7 @@ def _ours(cell: Any, group_label: str, show_verdict: bool) -> Text:
     text = f"{label}{cell.mean:.2f}" + ("" if pd.isna(spread) else f" ± {spread:.2f}")
     if not show_verdict or cell.verdict == Verdict.NO_NUMBER.value:
         return Text(text)
-    distance = "" if pd.isna(cell.curve_difference) else f": {_signed(cell.curve_difference)}"
+    distance = "" if pd.isna(cell.curve_difference) else f": {signed(cell.curve_difference)}"
     return Text(f"{text} ({cell.verdict}{distance})")
 
 
@@ -208,7 +208,7 @@ def _details(per_cell: pd.DataFrame, comparable: bool) -> pd.DataFrame | None:
             "measured": per_cell["column"] + " " + measured,
             "ours": per_cell["mean"].map("{:.2f}".format),
             **against_published,
-            "ours − paper": per_cell["difference"].map(_signed),
+            "ours − paper": per_cell["difference"].map(signed),
             **({"ours − authors' curve": on_curve} if per_cell["curve_fid"].notna().any() else {}),
             "std, training seeds": per_cell[["std_training", "training_seeds"]].apply(_spread, axis=1),
             "std, evaluation seeds": per_cell[["std_evaluation", "evaluation_seeds"]].apply(_spread, axis=1),
@@ -287,7 +287,7 @@ def _first_known(*values: float) -> float:
     return next((value for value in values if not pd.isna(value)), float("nan"))
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
     """`+0.54`, `−1.20`, `0.00`; never `−0.00`; `–` where there is none."""
     if pd.isna(value):
         return BLANK.text
@@ -298,7 +298,7 @@ def _signed(value: float) -> str:
 def _on_curve(values: pd.Series) -> str:
     """`+0.30 of 31.10, allowed ±1.03`: the distance to the authors' FID at the same number of images."""
     difference, theirs, allowed = values
-    return BLANK.text if pd.isna(theirs) else f"{_signed(difference)} of {theirs:.2f}, allowed ±{allowed:.2f}"
+    return BLANK.text if pd.isna(theirs) else f"{signed(difference)} of {theirs:.2f}, allowed ±{allowed:.2f}"
 
 
 def _spread(std_and_seeds: pd.Series) -> str:

@@ -9,9 +9,17 @@ QUESTIONED_RUN = next(iter(PLAN.scheduled_runs), "none")
 if QUESTIONED_RUN != "none":
     FINDINGS += [f"{RESULTS}/findings/fid-budget.{suffix}" for suffix in ("csv", "md")]
 
+# Tables in which two rows share training seeds.
+FINDINGS += [
+    f"{RESULTS}/findings/paired/{table}.{suffix}"
+    for table in PLAN.tables_with_common_seeds
+    for suffix in ("csv", "md")
+]
+
 
 localrules:
     findings,
+    paired,
 
 
 rule findings:
@@ -45,3 +53,25 @@ rule fid_budget:
         fingerprint=lambda w: fingerprint_of("score", QUESTIONED_RUN),
     shell:
         "transgan fid-budget --run {params.run:q} {params.options} 2>&1 | keep {log:q}"
+
+
+rule paired:
+    """Compare the rows of a table seed by seed."""
+    input:
+        lambda w: GRAPH[f"table@{w.table}"].inputs,
+    output:
+        f"{RESULTS}/findings/paired/{{table}}.csv",
+        report(
+            f"{RESULTS}/findings/paired/{{table}}.md",
+            caption="../report/paired.rst",
+            category="Findings",
+            labels={"finding": "{table}: paired differences"},
+        ),
+    log:
+        f"{LOGS}/findings/paired-{{table}}.log",
+    retries: 0
+    params:
+        options=lambda w: OPTIONS,
+        fingerprint=lambda w: fingerprint_of("table", w.table),
+    shell:
+        "transgan paired {wildcards.table:q} {params.options} 2>&1 | keep {log:q}"

@@ -1,0 +1,88 @@
+"""Paired differences of a table's rows: which rows are paired, the numbers, and the page that shows them."""
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.report.conftest import PARAMS
+from transgan.config import plan as plans
+from transgan.errors import UserError
+from transgan.report import cost_table, page, paired, trace
+from transgan.report.cells import cells
+from transgan.report.seed_statistics import paired_difference
+from transgan.utils import files
+
+PROVENANCE = {
+    "commit": "c" * 40,
+    "dirty": False,
+    "mlflow_run_id": "m" * 32,
+    "started": "2026-01-01T00:00:00+00:00",
+    "finished": "2026-01-01T01:00:00+00:00",
+    "hardware": {"cpu": "a processor", "cores": 2, "memory_gib": 8.0, "gpus": []},
+}
+
+
+@pytest.fixture
+def plan(project, tmp_path):
+    """The scale paper, with the second training seeds that it leaves out by default."""
+    content = yaml.safe_load(PARAMS.read_text())
+    for changes in content["scales"]["paper"]["runs"].values():
+        changes.pop("skip", None)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
+    return project("paper", tmp_path / "params.yaml")
+
+
+def test_rows_are_paired_with_the_first_and_the_one_above(plan, scored):
+    for row, shift in (("standard", 0.0), ("nystrom", 2.0), ("grid", -1.0)):
+        for seed, name in enumerate((f"{row}-celeba64", f"{row}-celeba64-s1")):
+            scored(plan, name, fid={"values": [20 + shift + seed * (3 if row == "grid" else 1)]})
+    scored(plan, "axis-celeba64", fid={"values": [50.0]})  # one seed: in no pair
+    csv, markdown = paired.make(plan, "ablation")
+    frame = pd.read_csv(csv).set_index(["row", "against"])
+    a, b, d = "(A) Standard self-attention", "(B) Nystrom self-attention", "(D) Grid self-attention"
+    assert list(frame.index) == [(b, a), (d, a)]
+    assert frame.loc[(b, a), "mean"] == pytest.approx(2)
+    assert frame.loc[(b, a), "low"] == pytest.approx(2)
+    expected = paired_difference([19.0, 22.0], [20.0, 21.0])
+    assert frame.loc[(d, a), ["mean", "low", "high"]].tolist() == pytest.approx(
+        [expected.mean, expected.low, expected.high]
+    )
+    assert (frame["seeds"] == "0 1").all()
+    text = markdown.read_text()
+    assert "Grid self-attention − (A) Standard self-attention" in text
+    assert "not defined" in text  # a difference that does not vary has no ratio of variances
+
+
+def test_the_page_shows_paired_differences_where_there_are_some(plan, scored, monkeypatch):
+    monkeypatch.setattr("transgan.report.cost_table.counted", lambda plan, run: dict.fromkeys(cost_table.COLUMNS, 2.0))
+    assert "paired differences" not in page.render(plan, trace.everything(plan))
+    for name in ("transgan-cifar10", "transgan-cifar10-s1", "noleak-cifar10", "noleak-cifar10-s1"):
+        scored(plan, name, fid={"values": [9.0 + len(name)]})
+        files.write_json(plan.paths.run(name) / "provenance.json", PROVENANCE)
+    html = page.render(plan, trace.everything(plan))
+    assert "What each deviation of the released code from the paper does: paired differences" in html
+    assert "No gradient leak into the discriminator − As released" in html
+
+
+def test_the_runs_of_findings_are_pairs_with_common_seeds():
+    plan = plans.load(ROOT / "workflow/findings.yaml")
+    assert plan.tables_with_common_seeds == list(plan.params.tables)
+    assert plans.load(PARAMS, "demo").tables_with_common_seeds == []
+    for table in plan.params.tables.values():
+        seeds = [{plan.run(run).seed for run in row.runs["digits"]} for row in table.rows]
+        assert set.intersection(*seeds), table.title
+    leak, no_leak = (row.runs["digits"] for row in plan.table("leak").rows[:2])
+    assert [plan.run(run).seed for run in leak] == [plan.run(run).seed for run in no_leak] == [0, 1, 2, 3, 4]
+    for with_leak, without in zip(leak, no_leak, strict=True):
+        both = [plan.run(run).recipe.plain() for run in (with_leak, without)]
+        assert [recipe.pop("leak_generator_gradient") for recipe in both] == [True, False]
+        assert both[0] == both[1]
+
+
+def test_without_a_pair_it_says_so(project, scored):
+    plan = project("demo")
+    scored(plan, "transgan-cifar10", fid={"values": [9.0]})
+    assert paired.differences(cells(plan, "deviations")).empty
+    with pytest.raises(UserError, match="no two rows share two scored training seeds at scale demo"):
+        paired.make(plan, "deviations")

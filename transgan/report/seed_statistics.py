@@ -1,0 +1,219 @@
+"""Statistics of scores over training seeds: paired differences, power, and components of variance.
+
+Nothing here reads files. The tests are scipy's; each function names its source.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+CONFIDENCE = 0.95
+ALPHA, POWER = 0.05, 0.8
+MOST_SEEDS = 10_000  # more are never trained: a search for a number of seeds ends here
+LEAST_FOR_CORRELATION = 4  # scipy's interval of a correlation needs more than three pairs
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Scores `a` minus scores `b` of the same training seeds, with 95% intervals of the mean difference.
+
+    `variance_ratio`: variance of the difference of two unpaired runs over that of a paired difference, which is
+    1 / (1 - correlation) where both rows vary alike. None where the paired differences do not vary.
+    """
+
+    count: int
+    mean: float
+    low: float
+    high: float
+    p_value: float
+    unpaired_low: float
+    unpaired_high: float
+    correlation: float | None
+    correlation_low: float | None
+    correlation_high: float | None
+    variance_ratio: float | None
+
+    @property
+    def unpaired_seeds(self) -> float | None:
+        """Training seeds per row that unpaired runs would need for the same standard error of the difference."""
+        return None if self.variance_ratio is None else self.count * self.variance_ratio
+
+
+def paired_difference(a: Sequence[float], b: Sequence[float]) -> PairedDifference:
+    """Compare two rows, seed by seed: scipy's paired t test, and Welch's, which ignores the pairs.
+
+    Raises ValueError unless there are two or more pairs.
+    """
+    if len(a) != len(b) or len(a) < 2:
+        raise ValueError(f"a paired difference needs two or more pairs, not {len(a)} and {len(b)} scores")
+    first, second = np.asarray(a, float), np.asarray(b, float)
+    difference = first - second
+    unpaired, paired = first.var(ddof=1) + second.var(ddof=1), difference.var(ddof=1)
+    mean = float(difference.mean())
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)  # of scipy, about scores that do not vary
+        test = stats.ttest_rel(first, second)
+        interval = test.confidence_interval(CONFIDENCE)
+        welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval(CONFIDENCE)
+    varies = bool(np.ptp(first) > 0 and np.ptp(second) > 0)
+    correlation = stats.pearsonr(first, second) if varies and len(a) > 2 else None
+    of_correlation = (
+        correlation.confidence_interval(CONFIDENCE) if correlation and len(a) >= LEAST_FOR_CORRELATION else None
+    )
+    constant = not paired > 0
+    return PairedDifference(
+        count=len(a),
+        mean=mean,
+        low=mean if constant else float(interval.low),
+        high=mean if constant else float(interval.high),
+        p_value=(1.0 if mean == 0 else 0.0) if constant else float(test.pvalue),
+        unpaired_low=float(welch.low) if unpaired > 0 else mean,
+        unpaired_high=float(welch.high) if unpaired > 0 else mean,
+        correlation=float(correlation.statistic) if correlation else None,
+        correlation_low=float(of_correlation.low) if of_correlation else None,
+        correlation_high=float(of_correlation.high) if of_correlation else None,
+        variance_ratio=None if constant else float(unpaired / paired),
+    )
+
+
+def power_of_t_test(effect: float, seeds: int, paired: bool, alpha: float = ALPHA) -> float:
+    """Power of a two-sided t test with `seeds` training seeds per row, by the noncentral t distribution.
+
+    `effect` is the difference of the means in standard deviations: of the paired differences, or of one row's scores
+    (Cohen's d). Source: Cohen, Statistical Power Analysis for the Behavioral Sciences, chapter 2.
+    """
+    freedom = seeds - 1 if paired else 2 * (seeds - 1)
+    shift = abs(effect) * math.sqrt(seeds if paired else seeds / 2)
+    critical = stats.t.ppf(1 - alpha / 2, freedom)
+    # The other tail is too small to count wherever the shift is not; scipy's noncentral t fails far out in it.
+    other = stats.nct.cdf(-critical, freedom, shift) if shift < critical + 5 else 0.0
+    return float(stats.nct.sf(critical, freedom, shift) + other)
+
+
+def seeds_needed(effect: float, paired: bool, power: float = POWER, alpha: float = ALPHA) -> int | None:
+    """The fewest training seeds per row, 2 to 10,000, with which a two-sided t test has the power; None if none."""
+    if not effect or power_of_t_test(effect, MOST_SEEDS, paired, alpha) < power:
+        return None
+    fewest, enough = 1, 2
+    while power_of_t_test(effect, enough, paired, alpha) < power:
+        fewest, enough = enough, 2 * enough
+    while enough - fewest > 1:
+        middle = (fewest + enough) // 2
+        if power_of_t_test(effect, middle, paired, alpha) < power:
+            fewest = middle
+        else:
+            enough = middle
+    return enough
+
+
+def std_interval(std: float, freedom: int) -> tuple[float, float]:
+    """The 95% interval of a standard deviation of normal numbers, estimated with so many degrees of freedom."""
+    low, high = stats.chi2.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], freedom)
+    return std * math.sqrt(freedom / high), std * math.sqrt(freedom / low)
+
+
+@dataclass(frozen=True)
+class SumsOfSquares:
+    """Sums of squares and degrees of freedom of balanced nested scores; those of several rows add up.
+
+    `training`: between training seeds. `evaluation`: between evaluation seeds of one training seed. `by_count`: numbers
+    of samples against training seeds. `rest`: numbers of samples against evaluation seeds. `bias`: mean score at each
+    number of samples minus that at the largest.
+    """
+
+    training: float
+    evaluation: float
+    by_count: float
+    rest: float
+    training_freedom: int
+    evaluation_freedom: int
+    by_count_freedom: int
+    rest_freedom: int
+    evaluation_seeds: int
+    counts: int
+    bias: tuple[float, ...]
+    rows: int = 1
+
+    def __add__(self, other: "SumsOfSquares") -> "SumsOfSquares":
+        """Pool two rows, which must have as many evaluation seeds and numbers of samples."""
+        if (self.evaluation_seeds, self.counts) != (other.evaluation_seeds, other.counts):
+            raise ValueError("rows with other numbers of evaluation seeds or of samples cannot be pooled")
+        rows = self.rows + other.rows
+        summed: dict[str, Any] = {
+            key: getattr(self, key) + getattr(other, key)
+            for name in ("training", "evaluation", "by_count", "rest")
+            for key in (name, f"{name}_freedom")
+        }
+        bias = tuple((x * self.rows + y * other.rows) / rows for x, y in zip(self.bias, other.bias, strict=True))
+        return SumsOfSquares(**summed, evaluation_seeds=self.evaluation_seeds, counts=self.counts, bias=bias, rows=rows)
+
+
+@dataclass(frozen=True)
+class Components:
+    """Standard deviations of one score by their cause, and the p value that training seeds make no difference.
+
+    `evaluation` is of the samples that an evaluation seed draws. `by_count` and `rest` are how much the effect of the
+    number of samples differs between training seeds and between evaluation seeds; None with a single number.
+    """
+
+    training: float
+    evaluation: float
+    by_count: float | None
+    rest: float | None
+    p_value: float
+
+
+def sums_of_squares(scores: NDArray[np.float64]) -> SumsOfSquares:
+    """Decompose balanced scores (training seeds, evaluation seeds, numbers of samples); two or more of both seeds."""
+    if scores.ndim != 3 or min(scores.shape[:2]) < 2:
+        raise ValueError("an analysis of variance needs two or more training seeds and two or more evaluation seeds")
+    t, e, c = scores.shape
+    grand, by_training = scores.mean(), scores.mean((1, 2))
+    by_evaluation, by_count, cell = scores.mean(2), scores.mean((0, 1)), scores.mean(1)
+    between_training = c * e * np.square(by_training - grand).sum()
+    between_evaluation = c * np.square(by_evaluation - by_training[:, None]).sum()
+    against_training = e * np.square(cell - by_training[:, None] - by_count + grand).sum()
+    rest = np.square(scores - by_evaluation[:, :, None] - cell[:, None, :] + by_training[:, None, None]).sum()
+    return SumsOfSquares(
+        training=float(between_training),
+        evaluation=float(between_evaluation),
+        by_count=float(against_training),
+        rest=float(rest),
+        training_freedom=t - 1,
+        evaluation_freedom=t * (e - 1),
+        by_count_freedom=(c - 1) * (t - 1),
+        rest_freedom=(c - 1) * t * (e - 1),
+        evaluation_seeds=e,
+        counts=c,
+        bias=tuple(float(value) for value in by_count - by_count[-1]),
+    )
+
+
+def components(sums: SumsOfSquares) -> Components:
+    """The ANOVA estimator of the components: training and evaluation seeds are random, numbers of samples fixed.
+
+    Negative estimates become 0. Source: Searle, Casella and McCulloch, Variance Components, chapter 4.
+    """
+    c, e = sums.counts, sums.evaluation_seeds
+    training = sums.training / sums.training_freedom
+    evaluation = sums.evaluation / sums.evaluation_freedom
+    by_count = sums.by_count / sums.by_count_freedom if c > 1 else 0.0
+    rest = sums.rest / sums.rest_freedom if c > 1 else 0.0
+    ratio = training / evaluation if evaluation > 0 else math.inf
+    return Components(
+        training=_root((training - evaluation) / (c * e)),
+        evaluation=_root((evaluation - rest) / c),
+        by_count=_root((by_count - rest) / e) if c > 1 else None,
+        rest=_root(rest) if c > 1 else None,
+        p_value=float(stats.f.sf(ratio, sums.training_freedom, sums.evaluation_freedom)),
+    )
+
+
+def _root(variance: float) -> float:
+    return math.sqrt(max(variance, 0.0))
