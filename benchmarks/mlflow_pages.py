@@ -22,7 +22,9 @@ from PIL import Image
 
 from transgan.config.plan import Plan, load
 from transgan.tracking.connection import connect
+from transgan.tracking.pages import MODE
 from transgan.tracking.store import Store
+from transgan.tracking.tables import tables_experiment
 from transgan.tracking.uri import tracking_uri
 
 IMAGES = Path("docs/images")
@@ -92,13 +94,18 @@ def pages(store: Store, plan: Plan) -> dict[str, str]:
     experiment = f"/#/experiments/{store.experiment}"
     both = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([store.experiment]))}"
     paths = {
-        "runs": f"{experiment}/runs?searchFilter={quote(f'tags.`table.{TABLE}` = {chr(39)}TransGAN{chr(39)}')}",
+        "runs": f"{experiment}/runs?{MODE}&searchFilter={quote(f'tags.`table.{TABLE}` = {chr(39)}TransGAN{chr(39)}')}",
         "curves": f"{experiment}/runs/{runs[0]}/model-metrics",
         "compare": f"/#/compare-runs?{both}",
         "samples": f"{experiment}/runs/{runs[0]}/artifacts/samples.png",
     }
-    tables = store.find({"stage": "tables"})
-    return {**paths, "tables": f"{experiment}/runs/{tables}/artifacts/tables/{TABLE}.md"} if tables else paths
+    own = store.other(tables_experiment(plan.scale_name))
+    tables = own.find({"stage": "tables"})
+    return (
+        {**paths, "tables": f"/#/experiments/{own.experiment}/runs/{tables}/artifacts/tables/{TABLE}.md"}
+        if tables
+        else paths
+    )
 
 
 def take_screenshot(chromium: str, url: str, target: Path, height: int) -> None:

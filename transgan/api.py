@@ -113,13 +113,19 @@ def build(run: str, scale: str | None = "paper", *, params: PathLike | None = No
 
 
 def load_generator(source: PathLike, scale: str | None = None, *, params: PathLike | None = None) -> TrainedGenerator:
-    """A trained generator: a .safetensors of this project, a .pth of the authors, a folder, or a finished run's name.
+    """A trained generator: a .safetensors of this project, a .pth of the authors, a folder, a run, or MLflow's model.
 
-    A folder is one that `transgan export` or `save_pretrained` wrote. A file or folder needs no params file. Raises
-    UserError if `source` is none of these, or the file is missing or damaged.
+    A folder is one that `transgan export` or `save_pretrained` wrote; a run is the name of a finished one; a model of
+    MLflow is `models:/NAME/1` or `models:/NAME@ALIAS`, in the database in this folder or at MLFLOW_TRACKING_URI. Only
+    a run needs a params file. Raises UserError if `source` is none of these, missing or damaged.
     """
     from transgan.metrics.generator_files import SUFFIXES, is_shared, read, read_trained
 
+    if str(source).startswith("models:/"):
+        from transgan.tracking.registry import read_model
+
+        saved = read_model(str(source))
+        return TrainedGenerator(saved.module, saved)
     path = Path(source)
     if path.suffix in SUFFIXES or is_shared(path):
         saved = read(path)

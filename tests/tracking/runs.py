@@ -34,12 +34,14 @@ def history(run_id: str | None, key: str) -> list[tuple[int, float]]:
     return [(m.step, m.value) for m in connect("demo").client.get_metric_history(str(run_id), key)]
 
 
-def finished_run(demo: Plan, mlflow_run_id: str | None = None, images: Sequence[int] = (1600, 3200)) -> None:
-    """Write what the train and score stages of RUN write."""
-    folder = demo.paths.run(RUN)
+def finished_run(
+    demo: Plan, mlflow_run_id: str | None = None, images: Sequence[int] = (1600, 3200), run: str = RUN
+) -> None:
+    """Write what the train and score stages of `run` write."""
+    folder = demo.paths.run(run)
     folder.mkdir(parents=True, exist_ok=True)
-    fingerprint = demo.fingerprint("train", RUN)
-    files.write_json(folder / "run.json", {"run": RUN, "fingerprint": fingerprint, "data": DATA, "images": images[-1]})
+    fingerprint = demo.fingerprint("train", run)
+    files.write_json(folder / "run.json", {"run": run, "fingerprint": fingerprint, "data": DATA, "images": images[-1]})
     header = ["images", "step", "d_loss", "gap", "late"]
     files.write_csv(
         folder / "history.csv", header, [[r["images"], r["step"], r["d_loss"], r["gap"], ""] for r in rows(*images)]
@@ -51,9 +53,9 @@ def finished_run(demo: Plan, mlflow_run_id: str | None = None, images: Sequence[
         "fid50k-train": {"fid": {"values": [3.0, 5.0]}, "is": {"values": [7.0, 8.0], "split_std": [0.1, 0.2]}}
     }
     files.write_json(
-        demo.paths.score(RUN),
+        demo.paths.score(run),
         {
-            "run": RUN,
+            "run": run,
             "fingerprint": "s",
             "train_fingerprint": fingerprint,
             "images": images[-1],

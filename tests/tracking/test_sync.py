@@ -24,8 +24,8 @@ def test_sync_completes_the_run_that_training_started(demo):
     ]
     assert history(tracker.run_id, "gap") == [(1600, 800.0), (3200, 1600.0)]
     assert history(tracker.run_id, "late") == []
-    assert history(tracker.run_id, "fid/cifar10/fid50k-train") == [(3200, 4.0)]
-    assert history(tracker.run_id, "is/cifar10/fid50k-train") == [(3200, 7.5)]
+    assert history(tracker.run_id, "score/fid.cifar10.fid50k-train") == [(0, 4.0)]
+    assert history(tracker.run_id, "score/is.cifar10.fid50k-train") == [(0, 7.5)]
     assert {"samples.png", "scores.json"} <= store.artifacts(tracker.run_id)
 
 
@@ -82,7 +82,7 @@ def test_tables_are_logged_once_per_content(demo):
     sync(demo)
     demo.paths.table("t").with_suffix(".csv").write_text("a\n2\n")
     sync(demo)
-    store = connect("demo")
+    store = connect("demo").other("transgan-demo-tables")
     runs = store.client.search_runs([store.experiment], "tags.stage = 'tables'")
     assert [run.info.run_name for run in runs] == ["reproduce_tables"] * 2
     assert all("TransGAN" in run.data.tags["table.unconditional"].split("; ") for run in runs)

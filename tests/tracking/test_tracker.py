@@ -34,7 +34,7 @@ def test_a_run_is_found_by_table_row_and_has_its_configuration_metrics_and_image
     )
     assert run.data.tags["fingerprint"] == demo.fingerprint("train", RUN)
     assert "unconditional: TransGAN" in run.data.tags["feeds"].split("; ")
-    assert run.inputs.dataset_inputs[0].dataset.digest == DATA[:16]
+    assert run.inputs.dataset_inputs[0].dataset.digest == DATA[:32]
     assert history(run.info.run_id, "d_loss") == [(1600, -1600.0), (3200, -3200.0)]
     assert "step" not in run.data.metrics
     stored = [item.path for item in store.client.list_artifacts(run.info.run_id, "samples")]

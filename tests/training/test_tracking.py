@@ -46,7 +46,7 @@ def test_a_short_run_leaves_mlflow_alone_and_is_logged_with_its_scores(project):
     record_short_runs(plan)
     store, runs = recorded()
     assert [(run.info.run_name, run.info.status) for run in runs] == [(RUN, "FINISHED")]
-    assert runs[0].data.metrics["fid/cifar10/fid50k-train"] == 4.0
+    assert runs[0].data.metrics["score/fid.cifar10.fid50k-train"] == 4.0
     assert [point.step for point in store.client.get_metric_history(runs[0].info.run_id, "d_loss")] == [32, 64, 96, 128]
 
 

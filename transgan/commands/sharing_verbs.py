@@ -31,4 +31,16 @@ def export(
     tool.export(plan, run, folder, licence)
 
 
-VERBS = (export,)
+def ui(
+    port: Annotated[int, typer.Option("--port", metavar="N", help="The page's port on this machine.", min=1)] = 5000,
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Print where MLflow shows this scale's runs, models and tables, and open its server for this project."""
+    plan = load_plan(params, scale)
+    from transgan.commands import ui as tool
+
+    tool.ui(plan, port)
+
+
+VERBS = (export, ui)

@@ -16,6 +16,7 @@ from transgan.utils.secrets import learn
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Change = dict[str, Any]
 Device = Literal["auto", "cpu", "cuda"]
+LogModel = Literal["link", "copy", "none"]  # YAML reads `off` as false
 
 
 class Changes(Strict):
@@ -100,6 +101,11 @@ class ExecutionConfig(Strict):
     cuda_graphs: bool | Literal["auto"] = Field(
         "auto",
         description="start all kernels of a loss and its gradient at once, on a GPU; auto: if forward passes are small",
+    )
+    log_model: LogModel = Field(
+        "link",
+        description="how finished generators get into MLflow: as a hard link where its files are on this machine (none "
+        "on a server), as a copy, or not at all",
     )
 
 

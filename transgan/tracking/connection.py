@@ -28,16 +28,21 @@ def connect(scale: str) -> "Store":
 
     Raises whatever MLflow raises.
     """
+    prepare()
+    from transgan.tracking.store import Store
+
+    uri = tracking_uri()
+    with _one_at_a_time(uri):
+        return Store.open(uri, f"transgan-{scale}")
+
+
+def prepare() -> None:
+    """Set the variables that MLflow reads when it is imported, unless the user has set them."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # at the end of each run on a server
     for name, value in LIMITS.items():
         os.environ.setdefault(name, value)
-    from transgan.tracking.store import Store  # MLflow reads these variables when it is imported
-
-    uri = tracking_uri()
-    with _one_at_a_time(uri):
-        return Store.open(uri, f"transgan-{scale}")
 
 
 def _one_at_a_time(uri: str) -> AbstractContextManager[None]:

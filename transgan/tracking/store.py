@@ -1,4 +1,6 @@
-"""Reads and writes the runs of one MLflow experiment. Only this module and `mlflow_internals` import MLflow.
+"""Reads and writes the runs of one MLflow experiment.
+
+Only this module, `models`, `tables` and `mlflow_internals` import MLflow.
 
 Every method may raise whatever MLflow raises; `tracker` and `sync` decide what to do about it.
 """
@@ -11,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow.entities
-from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.entities import DatasetInput, InputTag, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -27,7 +29,9 @@ from transgan.utils.escape import mlflow_filter_value
 PARAMETERS_PER_CALL = 100  # MLflow's limit
 # Lets MLflow's page open on training runs instead of language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-DIGEST_CHARACTERS = 16
+# MLflow takes 36. Runs of earlier versions have 16 and a source that does not open; MLflow keeps the first source of a
+# name and digest, so the digest must differ from theirs.
+DIGEST_CHARACTERS = 32
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,17 @@ class Store:
         if "reason" in self.client.get_run(run_id).data.tags:
             self.client.delete_tag(run_id, "reason")
 
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set those of `tags` that the run does not have."""
+        stored = self.client.get_run(run_id).data.tags
+        for key, value in tags.items():
+            if stored.get(key) != value:
+                self.client.set_tag(run_id, key, value)
+
+    def other(self, experiment: str) -> "Store":
+        """The experiment of another name in the same database, created if it does not exist."""
+        return Store(self.client, self.uri, _experiment_id(self.client, experiment, self.uri))
+
     def find(self, tags: Mapping[str, str]) -> str | None:
         """The id of the newest run with all of `tags`, or None."""
         quoted = {key: mlflow_filter_value(value) for key, value in tags.items()}
@@ -102,7 +117,7 @@ class Store:
     def log_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
         """Log at most METRICS_PER_CALL values."""
         assert len(metrics) <= METRICS_PER_CALL
-        entities = [mlflow.entities.Metric(m.key, m.value, m.time, m.step) for m in metrics]
+        entities = [mlflow.entities.Metric(m.key, m.value, m.time, m.step, m.model) for m in metrics]
         self.client.log_batch(run_id, metrics=entities)
 
     def log_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
@@ -111,9 +126,12 @@ class Store:
         for start in range(0, len(entities), PARAMETERS_PER_CALL):
             self.client.log_batch(run_id, params=entities[start : start + PARAMETERS_PER_CALL])
 
-    def log_dataset(self, run_id: str, name: str, digest: str, source: Mapping[str, str]) -> None:
-        """Log the name and content digest of the training data, without loading the data."""
-        dataset = MetaDataset(CodeDatasetSource(dict(source)), name=name, digest=digest[:DIGEST_CHARACTERS])
+    def log_dataset(self, run_id: str, name: str, digest: str, folder: Path) -> None:
+        """Log the name, content digest and folder of the training data, unless done, without loading the data."""
+        short = digest[:DIGEST_CHARACTERS]
+        if any(each.dataset.digest == short for each in self.client.get_run(run_id).inputs.dataset_inputs):
+            return
+        dataset = MetaDataset(LocalArtifactDatasetSource(str(folder.absolute())), name=name, digest=short)
         tag = InputTag("mlflow.data.context", "training")
         self.client.log_inputs(run_id, datasets=[DatasetInput(mlflow.entities.Dataset(**dataset.to_dict()), [tag])])
 

@@ -6,28 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transgan.config.fingerprint import digest
 from transgan.config.plan import Plan, Run
 from transgan.errors import UserError
 from transgan.metrics import training_fid
 from transgan.metrics.score_file import read_scores
-from transgan.pipeline import provenance
-from transgan.pipeline.freshness import check_recorded
 from transgan.pipeline.run_files import check_trained, read_provenance, read_record
-from transgan.pipeline.stages import stage
+from transgan.tracking import describe
 from transgan.tracking.advice import advice, explained, reason
 from transgan.tracking.connection import connect
-from transgan.tracking.tracker import Tracker, create, milliseconds
+from transgan.tracking.describe import DESCRIPTION
+from transgan.tracking.tracker import CONFIGURATION, Tracker, create, milliseconds
 from transgan.tracking.uri import tracking_uri
-from transgan.utils import files
 from transgan.utils.secrets import mask
 
 if TYPE_CHECKING:
     from transgan.tracking.store import Store
 
 logger = logging.getLogger(__name__)
-
-TABLES_RUN = "reproduce_tables"
 
 
 def sync(plan: Plan) -> None:
@@ -39,7 +34,7 @@ def sync(plan: Plan) -> None:
         store = connect(plan.scale_name)
         for run in plan.runs.values():
             _sync_run(store, plan, run)
-        _sync_tables(store, plan)
+        _log_tables(store, plan)
         finished = sum((plan.paths.run(name) / "run.json").exists() for name in plan.runs)
         logger.info(f"sync: MLflow at {mask(tracking_uri())} has {finished} finished runs of scale {plan.scale_name}")
     except UserError:
@@ -91,7 +86,7 @@ def record_short_runs(plan: Plan) -> None:
 
 def record_tables(plan: Plan) -> None:
     """Log the scale's tables, figures and report to a run `reproduce_tables`. A failure of MLflow gives a warning."""
-    _attempt("the tables", lambda store: _sync_tables(store, plan), plan)
+    _attempt("the tables", lambda store: _log_tables(store, plan), plan)
 
 
 def _attempt(what: str, work: "Callable[[Store], None]", plan: Plan) -> None:
@@ -118,17 +113,52 @@ def _sync_run(store: "Store", plan: Plan, run: Run) -> None:
     origin = read_provenance(plan, run.name)
     found = _find_run(store, record, origin)
     run_id = found or create(store, plan, run, record["fingerprint"], record["data"], origin)
+    artifacts = store.artifacts(run_id)
+    tags = describe.tags(plan, run, record["fingerprint"], record["data"], origin)
+    if found and CONFIGURATION not in artifacts:
+        _bring_up_to_date(store, plan, run, run_id, tags)
     tracker = Tracker(store, run_id, strict=True, is_new=found is None)
     tracker.log_history(_read_history(folder / "history.csv"))
     if (folder / "dynamics.npz").exists():
         points = training_fid.measured_in(folder / "dynamics.npz")
         tracker.log_fid(points, training_fid.positions(plan, run, points))
-    if (folder / "samples.png").exists() and "samples.png" not in store.artifacts(run_id):
+    if (folder / "samples.png").exists() and "samples.png" not in artifacts:
         tracker.log_image(folder / "samples.png", "samples.png")
+    model = _log_generator(store, plan, run, run_id, tags)
     scores = read_scores(plan, run.name)
     if scores is not None and scores["train_fingerprint"] == record["fingerprint"]:
-        tracker.log_scores(scores, run, training_fid.scored_position(plan, run, scores))
+        tracker.log_scores(scores, run, training_fid.scored_position(plan, run, scores), model)
     tracker.mark_finished(milliseconds(origin.get("finished")))
+
+
+def _bring_up_to_date(store: "Store", plan: Plan, run: Run, run_id: str, tags: dict[str, str]) -> None:
+    """Give a run that an earlier version logged what this version logs when it creates one.
+
+    A description that a user has written stays.
+    """
+    written = store.client.get_run(run_id).data.tags.get(DESCRIPTION, "")
+    generated = written == "" or written.startswith(f"{run.model_name} on {run.dataset_name} at ")
+    store.set_tags(run_id, {key: tags[key] for key in ("seed_group", *((DESCRIPTION,) if generated else ()))})
+    store.log_dataset(run_id, run.dataset_name, tags["data"], plan.paths.data(run.dataset_name))
+    store.client.log_text(run_id, describe.configuration(run), CONFIGURATION)
+
+
+def _log_generator(store: "Store", plan: Plan, run: Run, run_id: str, tags: dict[str, str]) -> str | None:
+    """Log the run's generator as a model and return its id; None if there is none or none is wanted."""
+    from transgan.tracking import models  # imports MLflow
+
+    weights = plan.paths.run(run.name) / "generator.safetensors"
+    how = plan.params.execution.log_model
+    if how == "none" or not weights.exists():
+        return None
+    check_trained(plan, run.name, weights)
+    return models.log_generator(store, run_id, run.name, weights, run.dataset.resolution, how, tags)
+
+
+def _log_tables(store: "Store", plan: Plan) -> None:
+    from transgan.tracking.tables import log_tables  # imports MLflow
+
+    log_tables(store, plan)
 
 
 def _live_run(plan: Plan, run_name: str) -> str | None:
@@ -159,42 +189,3 @@ def _read_history(path: Path) -> list[dict[str, float]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-
-
-def _sync_tables(store: "Store", plan: Plan) -> None:
-    """Log the tables to one MLflow run per content: unchanged tables are not stored twice."""
-    results = plan.paths.results
-    artifacts = {
-        folder: sorted(path for path in (results / folder).glob("*") if path.is_file())
-        for folder in ("tables", "figures")
-    }
-    if not artifacts["tables"]:
-        return
-    for table in plan.params.tables:
-        check_recorded(plan, stage(plan, "table", table))
-    for figure in plan.params.figures:
-        check_recorded(plan, stage(plan, "figure", figure))
-    content = digest({path.name: files.sha256(path) for path in (*artifacts["tables"], *artifacts["figures"])})
-    run_id = store.find({"stage": "tables", "digest": content})
-    if run_id is None:
-        source = provenance.source()
-        tags = {
-            "stage": "tables",
-            "scale": plan.scale_name,
-            "digest": content,
-            "commit": str(source["commit"]),
-            "dirty": str(source["dirty"]).lower(),
-        }
-        rows = {name: "; ".join(row.name for row in table.rows) for name, table in plan.params.tables.items()}
-        run_id = store.create(TABLES_RUN, tags | {f"table.{name}": names for name, names in rows.items()})
-        for folder, paths in artifacts.items():
-            for path in paths:
-                store.client.log_artifact(run_id, str(path), folder)
-    for name in (
-        "report.html",
-        "provenance.json",
-        "cost_measured.csv",
-    ):  # each time, as they contain times and machines
-        if (results / name).exists():
-            store.client.log_artifact(run_id, str(results / name))
-    store.end(run_id, "FINISHED")

@@ -16,7 +16,7 @@ from transgan.metrics.authors_curve import Position
 from transgan.tracking import describe
 from transgan.tracking.advice import explained, reason
 from transgan.tracking.connection import connect
-from transgan.tracking.describe import METRICS_PER_CALL, Metric
+from transgan.tracking.describe import METRICS_PER_CALL, NO_STEP, SCORE_PREFIX, Metric
 from transgan.utils import files
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ FLUSH_SECONDS = 15.0
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 300.0, 3600.0
 # Sending takes at most one part in this many of the time: a slow server gets its values in fewer, larger batches.
 SHARE = 10
+CONFIGURATION = "config.yaml"  # the artifact with the resolved configuration
 # Columns of history.csv that are not metrics.
 AXES = ("images", "step")
 
@@ -146,11 +147,13 @@ class Tracker:
             else:
                 self._open_store.log_image(self._open_run, path, name, images)
 
-    def log_scores(self, scores: Mapping[str, Any], run: Run, position: Position | None = None) -> None:
-        """Log the content of a scores/<run>.json as a file and as metrics.
+    def log_scores(
+        self, scores: Mapping[str, Any], run: Run, position: Position | None = None, model: str | None = None
+    ) -> None:
+        """Log the content of a scores/<run>.json as a file and as metrics, also of the logged model with id `model`.
 
-        A metric is called `<metric>/<dataset>/<protocol>`; its step is the number of images trained on. With the
-        score's `position` on the authors' learning curve, `curve_difference` is logged in the same way.
+        A metric is called `score/<metric>.<dataset>.<protocol>`. With the score's `position` on the authors' learning
+        curve, `curve_difference` is logged in the same way.
         """
         if not self.usable:
             return
@@ -158,11 +161,11 @@ class Tracker:
         for protocol, metrics in scores["protocols"].items():
             for metric, entry in metrics.items():
                 values = entry["values"]
-                key = f"{metric}/{run.dataset_name}/{protocol}"
-                self._queue.append(Metric(key, sum(values) / len(values), int(scores["images"]), now))
+                key = describe.score_key(metric, run.dataset_name, protocol)
+                self._queue.append(Metric(key, sum(values) / len(values), NO_STEP, now, model))
         if position is not None:
-            key = f"curve_difference/{run.dataset_name}/{run.protocol_name}"
-            self._queue.append(Metric(key, position.difference, position.images, now))
+            key = describe.score_key("curve_difference", run.dataset_name, run.protocol_name)
+            self._queue.append(Metric(key, position.difference, NO_STEP, now, model))
             self._tag_position(position)
         self._flush()
         with self._guarded("logging the scores"):
@@ -236,8 +239,10 @@ class Tracker:
             known = {} if self._is_new else self._open_store.values(self._open_run, metric.key)
             self._stored[metric.key] = known
         stored = self._stored[metric.key]
-        # A score (its key has a slash) may change when the run is scored again; a value of the history does not change.
-        return metric.step in stored and ("/" not in metric.key or stored[metric.step] == metric.value)
+        # A score may change when the run is scored again; a value of the history does not change.
+        return metric.step in stored and (
+            not metric.key.startswith(SCORE_PREFIX) or stored[metric.step] == metric.value
+        )
 
     def _log_artifact(self, path: Path, name: str) -> None:
         """Log a file as artifact `name`. MLflow names it after the file, so a link with that name is created first."""
@@ -276,16 +281,14 @@ def create(
 
     `origin` is the provenance of a finished training run: its commit and start replace those of this process.
     """
-    source = {key: origin.get(key) for key in ("commit", "dirty")} if origin else None
     run_id = store.create(
         run.name,
-        describe.tags(plan, run, fingerprint, data, source),
+        describe.tags(plan, run, fingerprint, data, origin),
         milliseconds(origin.get("started")) if origin else None,
     )
     store.log_parameters(run_id, describe.parameters(run))
-    store.log_dataset(
-        run_id, run.dataset_name, data, {"source": run.dataset.source, "resolution": str(run.dataset.resolution)}
-    )
+    store.log_dataset(run_id, run.dataset_name, data, plan.paths.data(run.dataset_name))
+    store.client.log_text(run_id, describe.configuration(run), CONFIGURATION)
     return run_id
 
 

@@ -129,7 +129,7 @@ def test_sync_rebuilds_on_a_server_what_a_file_had(
     assert not store.has(tracker.run_id)  # a run of its own, with the same content
     found = store.find({"stage": "train", "fingerprint": demo.fingerprint("train", RUN)})
     assert contents(demo, str(found)) == before
-    assert store.find({"stage": "tables"})
+    assert store.other("transgan-demo-tables").find({"stage": "tables"})
 
 
 def contents(plan: Plan, run_id: str) -> dict[str, object]:
