@@ -36,7 +36,9 @@ def test_the_pages_of_the_scale_are_printed_and_the_projects_database_is_served(
     lines = capsys.readouterr().out.splitlines()
     where = f"runs: http://127.0.0.1:{port}/#/experiments/{store.experiment}/runs?workflowType=machine_learning"
     assert lines[0] == where
-    assert started == [[sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]]
+    assert started == [
+        [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    ]
     assert os.environ["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{project}/mlflow.db"
     assert "MLFLOW_TRACKING_URI" not in os.environ
 

@@ -48,4 +48,6 @@ def _require_free(port: int) -> None:
 def _serve(uri: str, port: int) -> NoReturn:
     sys.stdout.flush()
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # not among the arguments, which every user of the machine can read
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port)])
+    os.execv(
+        sys.executable, [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port), "--workers", "1"]
+    )
