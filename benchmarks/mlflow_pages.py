@@ -89,12 +89,14 @@ def run_id(store: Store, plan: Plan, run: str) -> str:
 
 
 def pages(store: Store, plan: Plan) -> dict[str, str]:
-    """Name of the screenshot -> path of the page: three comparisons, a run's samples and a table."""
+    """Name of the screenshot -> path of the page: comparisons, a registered model, a run's samples and a table."""
     runs = [run_id(store, plan, run) for run in (HEADLINE, OTHER)]
     experiment = f"/#/experiments/{store.experiment}"
     both = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([store.experiment]))}"
     paths = {
         "runs": f"{experiment}/runs?{MODE}&searchFilter={quote(f'tags.`table.{TABLE}` = {chr(39)}TransGAN{chr(39)}')}",
+        "scores": f"{experiment}/runs?{MODE}&compareRunsMode=CHART",
+        "model": f"/#/models/{HEADLINE}?{MODE}",
         "curves": f"{experiment}/runs/{runs[0]}/model-metrics",
         "compare": f"/#/compare-runs?{both}",
         "samples": f"{experiment}/runs/{runs[0]}/artifacts/samples.png",

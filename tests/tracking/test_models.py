@@ -97,7 +97,7 @@ def test_a_copy_is_a_file_of_its_own(trained: Plan, tmp_path: Path) -> None:
 
 
 def test_a_link_is_not_sent_to_a_server(trained: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_local_folder", lambda model: None)
+    monkeypatch.setattr(models, "_local_folder", lambda location: None)
     sync(trained)
     store = connect("demo")
     assert logged(store) == []

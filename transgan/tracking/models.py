@@ -45,12 +45,12 @@ def log_generator(
         return None
     model = _logged(store, run_id)
     if model is None:
+        experiment = store.client.get_experiment(store.experiment)
+        if how == "link" and _local_folder(experiment.artifact_location) is None:
+            return None
         model = store.client.create_logged_model(
             store.experiment, name, run_id, {key: tags[key] for key in ("run", "scale", "fingerprint", "data")}, {}
         )
-        if how == "link" and _local_folder(model) is None:
-            store.client.delete_logged_model(model.model_id)
-            return None
         _upload(store, model, run_id, weights, resolution, how)
         store.client.finalize_logged_model(model.model_id, "READY")
     if not store.client.search_model_versions(f"run_id = '{run_id}'"):
@@ -99,7 +99,7 @@ def _upload(store: Store, model: LoggedModel, run_id: str, weights: Path, resolu
             mlflow_model=Model(run_id=run_id, model_id=model.model_id),
         )
         store.client.log_model_artifacts(model.model_id, str(folder))
-    local = _local_folder(model)
+    local = _local_folder(model.artifact_location)
     if how == "link" and local is not None:
         files.link_or_copy(weights, local / "data" / WEIGHTS / SHARED)
 
@@ -129,9 +129,9 @@ def alias(scale: str) -> str:
     return f"scale-{scale}" if re.fullmatch(r"latest|v\d+", scale) else scale
 
 
-def _local_folder(model: LoggedModel) -> Path | None:
-    """Where the files of a model are, if that is a folder of this machine."""
-    parsed = urlparse(model.artifact_location)
+def _local_folder(location: str) -> Path | None:
+    """The folder that an artifact location of MLflow names, if it is one of this machine."""
+    parsed = urlparse(location)
     return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
 
 
