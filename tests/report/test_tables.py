@@ -62,9 +62,24 @@ def test_numbers_of_a_full_run_get_a_verdict(project, scored):
     assert fid["fingerprint"] == plan.fingerprint("score", RUN)
     assert float(inception["split_std"]) == pytest.approx(0.12)
     assert inception["verdict"] == "reproduced with one training seed"
-    assert "9.02 ± 0.12 (reproduced with one training seed)" in markdown
-    assert r"9.80 $\pm$ 0.10 (worse)" in latex
+    assert "9.02 ± 0.12, n = 1 (reproduced with one training seed)" in markdown
+    assert "9.80, n = 1 (worse)" in latex
     assert "Not comparable" not in markdown
+
+
+def test_two_training_seeds_print_the_interval_of_their_mean(project, scored):
+    plan = project("demo")
+    scored(plan, RUN, fid={"values": [10.0, 11.0]})
+    scored(plan, f"{RUN}-s1", fid={"values": [12.0, 13.0]})
+    lines, markdown, latex = tables_of(plan)
+    line = lines["TransGAN", "cifar10", "fid"]
+    # Student's t with one degree of freedom: 12.706 times the standard error, which is 1 for 10.5 and 12.5.
+    assert (float(line["mean_low"]), float(line["mean_high"])) == pytest.approx(
+        (11.5 - 12.7062, 11.5 + 12.7062), abs=1e-4
+    )
+    assert r"11.50 \[−1.21, 24.21\], n = 2" in markdown
+    assert r"11.50 {[}$-$1.21, 24.21{]}, n = 2" in latex
+    assert "95% interval of the mean over training seeds" in markdown
 
 
 def test_rows_that_are_never_trained_are_quoted(project):
@@ -104,7 +119,7 @@ def test_a_part_of_the_schedule_is_held_against_the_authors_curve(project, score
     assert float(line["curve_difference"]) == pytest.approx(0.18)
     assert float(line["curve_allowed"]) == pytest.approx(0.03 * 10.82 + 0.1)
     assert float(line["difference"]) == pytest.approx(11.0 - 9.26)
-    assert "11.00 (partial, on the authors' curve: +0.18)" in markdown
+    assert "11.00, n = 1 (partial, on the authors' curve: +0.18)" in markdown
     assert "+0.18 of 10.82, allowed ±0.42" in markdown
     assert "7.8%" in markdown
     assert f"]({tables.ROOT}docs/tables.md#the-authors-learning-curve)" in markdown
@@ -338,8 +353,8 @@ def test_a_table_is_the_pivot_of_its_csv(project, scored):
     frame = pd.read_csv(plan.paths.table("unconditional").with_suffix(".csv"))
     means = frame.pivot_table(index="row", columns=["column", "metric"], values="mean")
     row = next(line for line in markdown.splitlines() if line.startswith("| TransGAN |"))
-    assert f"| {means.loc['TransGAN', ('CIFAR-10', 'fid')]:.2f} ± 0.10" in row
-    assert f"| {means.loc['TransGAN', ('CIFAR-10', 'is')]:.2f} ± 0.12" in row
+    assert f"| {means.loc['TransGAN', ('CIFAR-10', 'fid')]:.2f}, n = 1 (worse)" in row
+    assert f"| {means.loc['TransGAN', ('CIFAR-10', 'is')]:.2f} ± 0.12, n = 1 (reproduced" in row
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ HERE = {
     "reproduce_tables",
     "findings",
     "paired",
+    "variance",
 }  # beside Snakemake, also on a cluster
 
 

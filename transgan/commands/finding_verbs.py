@@ -10,7 +10,7 @@ import typer
 
 from transgan.commands import completion
 from transgan.commands.loading import load_plan
-from transgan.commands.options import AsJson, GeneratorLike, GeneratorSource, ParamsFile, Scale, TableName
+from transgan.commands.options import AsJson, GeneratorLike, GeneratorSource, ParamsFile, RowName, Scale, TableName
 from transgan.errors import UserError
 from transgan.utils.console import say
 
@@ -165,4 +165,36 @@ def paired(table: TableName, scale: Scale = None, params: ParamsFile = None) -> 
         say(str(path))
 
 
-VERBS = (audit, replay, pool, fid_budget, paired)
+def variance(table: TableName, scale: Scale = None, params: ParamsFile = None) -> None:
+    """Say how much of the spread of a table's scores is of training seeds, evaluation seeds and numbers of samples."""
+    plan = load_plan(params, scale)
+    from transgan.report import variance as tool
+
+    for path in tool.make(plan, table):
+        say(str(path))
+
+
+def power(
+    row: RowName,
+    other: RowName,
+    table: Annotated[
+        str | None,
+        typer.Option(
+            "--table",
+            metavar="TABLE",
+            help="The table of the rows. Default: the only one that has both.",
+            autocompletion=completion.names("tables"),
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Say how many training seeds separate two rows of a table, from the spread measured so far."""
+    plan = load_plan(params, scale)
+    from transgan.commands import power as tool
+
+    tool.show(plan, row, other, table, as_json)
+
+
+VERBS = (audit, replay, pool, fid_budget, paired, variance, power)

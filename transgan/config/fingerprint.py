@@ -23,7 +23,7 @@ STAGE_VERSION: dict[StageName, int] = {
     "classifier": 2,
     "train": 2,
     "score": 1,
-    "table": 5,
+    "table": 6,
     "cells": 2,
     "figure": 5,
 }

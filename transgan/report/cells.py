@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scipy.special import stdtrit
+
 from transgan.config.plan import Plan, Run
 from transgan.cost import counts
 from transgan.metrics.authors_curve import Position, is_comparable, position
@@ -18,6 +20,8 @@ from transgan.report.published import PublishedScore, published_scores
 from transgan.report.verdict import Verdict, judge
 from transgan.schema import TableConfig
 from transgan.schema.report import Column, Row
+
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,15 @@ class CellResult:
     def std_training(self) -> float | None:
         """Standard deviation over training seeds; None for a single one."""
         return statistics.stdev(score.mean for score in self.scores) if len(self.scores) > 1 else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% interval of the mean over training seeds, by Student's t; None for a single one."""
+        if self.std_training is None:
+            return None
+        count = len(self.scores)
+        half = stdtrit(count - 1, 1 - (1 - CONFIDENCE) / 2) * self.std_training / count**0.5
+        return self.mean - half, self.mean + half
 
     @property
     def std_evaluation(self) -> float | None:

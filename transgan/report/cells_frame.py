@@ -44,6 +44,8 @@ COLUMNS: Mapping[str, str] = {
     "std_training": "float64",
     "std_evaluation": "float64",
     "training_seeds": "Int64",
+    "mean_low": "float64",
+    "mean_high": "float64",
     "difference": "float64",
     "curve_fid": "float64",
     "curve_difference": "float64",
@@ -146,6 +148,8 @@ def _records(cell: Cell) -> list[dict[str, Any]]:
             "std_evaluation": result.std_evaluation,
             "training_seeds": result.training_seeds,
         }
+        if result.interval is not None:
+            shared |= {"mean_low": result.interval[0], "mean_high": result.interval[1]}
     return [{**shared, **_run_record(cell, run)} for run in cell.runs] or [shared]
 
 

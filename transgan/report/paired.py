@@ -18,7 +18,7 @@ from transgan.report.cells import Cell, cells
 from transgan.report.cells_frame import csv_text
 from transgan.report.layout import BLANK, Layout, Text, markdown
 from transgan.report.seed_statistics import PairedDifference, paired_difference
-from transgan.report.tables import signed, warning
+from transgan.report.tables import bracket, signed, warning
 from transgan.utils import files
 
 COLUMNS = [
@@ -148,8 +148,3 @@ def _line(line: dict[Any, Any]) -> dict[str, str]:
         "correlation": correlation,
         "ratio of variances": saved,
     }
-
-
-def bracket(low: float, high: float) -> str:
-    """An interval: `[−1.20, 0.54]`."""
-    return f"[{low:.2f}, {high:.2f}]".replace("-", "−")

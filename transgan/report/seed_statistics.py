@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-CONFIDENCE = 0.95
+from transgan.report.cells import CONFIDENCE
+
 ALPHA, POWER = 0.05, 0.8
 MOST_SEEDS = 10_000  # more are never trained: a search for a number of seeds ends here
 LEAST_FOR_CORRELATION = 4  # scipy's interval of a correlation needs more than three pairs

@@ -32,6 +32,11 @@ ON_CURVE = (
     "verdict is the difference of FID. The authors' points come from their evaluation during training, whose protocol "
     f"differs ([docs/tables.md]({ROOT}docs/tables.md#the-authors-learning-curve))."
 )
+SEEDS = (
+    "n: number of training seeds. In brackets: 95% interval of the mean over training seeds, by Student's t; one seed "
+    f"has none ([docs/tables.md]({ROOT}docs/tables.md#what-a-cell-is))."
+)
+SPLITS = "±: standard deviation of the IS over its splits, as in the paper. It is of measuring, not of training."
 STD_NOT_VERIFIED = "the number is verified; its ± is recalled from the paper and could not be checked"
 
 
@@ -170,14 +175,18 @@ def _paper(cell: Any, footnotes: Footnotes) -> Text:
 
 
 def _ours(cell: Any, group_label: str, show_verdict: bool) -> Text:
-    """Mean ± spread and verdict, or that the row is only quoted. The ± of an IS is over 10 splits, as in the paper."""
+    """Mean, interval over training seeds or `n = 1`, and verdict; or that the row is only quoted.
+
+    The ± of an IS is over 10 splits, as in the paper.
+    """
     if cell.verdict == Verdict.QUOTED.value:
         return Text(Verdict.QUOTED.value)
     if pd.isna(cell.mean):
         return Text(_not_run(cell))
-    spread = cell.split_std if cell.metric == "is" else _first_known(cell.std_training, cell.std_evaluation)
+    splits = f" ± {cell.split_std:.2f}" if cell.metric == "is" and not pd.isna(cell.split_std) else ""
+    interval = "" if pd.isna(cell.mean_low) else f" {bracket(cell.mean_low, cell.mean_high)}"
     label = "" if cell.measured in (group_label, cell.metric.upper()) else f"{cell.measured} "
-    text = f"{label}{cell.mean:.2f}" + ("" if pd.isna(spread) else f" ± {spread:.2f}")
+    text = f"{label}{cell.mean:.2f}{splits}{interval}, n = {int(cell.training_seeds)}"
     if not show_verdict or cell.verdict == Verdict.NO_NUMBER.value:
         return Text(text)
     distance = "" if pd.isna(cell.curve_difference) else f": {signed(cell.curve_difference)}"
@@ -228,6 +237,8 @@ def _notes(plan: Plan, every_cell: Sequence[Cell]) -> list[str]:
     The latter is a line per protocol and reference, and a line per label other than FID or IS.
     """
     lines = [VERDICTS] if plan.scale.comparable else []
+    lines += [SEEDS] if any(cell.result for cell in every_cell) else []
+    lines += [SPLITS] if any(cell.result and cell.result.split_std is not None for cell in every_cell) else []
     lines += [ON_CURVE] if any(cell.curve for cell in every_cell) else []
     lines += _protocols(every_cell)
     labels = sorted({cell.label for cell in every_cell if cell.result and cell.label != cell.metric.upper()})
@@ -283,8 +294,9 @@ def _cost_note(plan: Plan, per_cell: pd.DataFrame) -> list[str]:
     ]
 
 
-def _first_known(*values: float) -> float:
-    return next((value for value in values if not pd.isna(value)), float("nan"))
+def bracket(low: float, high: float) -> str:
+    """An interval: `[−1.20, 0.54]`."""
+    return f"[{low:.2f}, {high:.2f}]".replace("-", "−")
 
 
 def signed(value: float) -> str:

@@ -11,7 +11,8 @@ if QUESTIONED_RUN != "none":
 
 # Tables in which two rows share training seeds.
 FINDINGS += [
-    f"{RESULTS}/findings/paired/{table}.{suffix}"
+    f"{RESULTS}/findings/{finding}/{table}.{suffix}"
+    for finding in ("paired", "variance")
     for table in PLAN.tables_with_common_seeds
     for suffix in ("csv", "md")
 ]
@@ -20,6 +21,7 @@ FINDINGS += [
 localrules:
     findings,
     paired,
+    variance,
 
 
 rule findings:
@@ -75,3 +77,25 @@ rule paired:
         fingerprint=lambda w: fingerprint_of("table", w.table),
     shell:
         "transgan paired {wildcards.table:q} {params.options} 2>&1 | keep {log:q}"
+
+
+rule variance:
+    """Split the spread of a table's scores into training seeds, evaluation seeds and numbers of samples."""
+    input:
+        lambda w: GRAPH[f"table@{w.table}"].inputs,
+    output:
+        f"{RESULTS}/findings/variance/{{table}}.csv",
+        report(
+            f"{RESULTS}/findings/variance/{{table}}.md",
+            caption="../report/variance.rst",
+            category="Findings",
+            labels={"finding": "{table}: analysis of variance"},
+        ),
+    log:
+        f"{LOGS}/findings/variance-{{table}}.log",
+    retries: 0
+    params:
+        options=lambda w: OPTIONS,
+        fingerprint=lambda w: fingerprint_of("table", w.table),
+    shell:
+        "transgan variance {wildcards.table:q} {params.options} 2>&1 | keep {log:q}"
