@@ -149,7 +149,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score a generator or images against a reference, as `transgan evaluate` does.
 
-    `target` is a run, a generator file, images in a folder, an archive or an .npz, a `TrainedGenerator`, or any module
+    `target` is a run, a generator file, images (a folder, archive, .npz or .npy), a `TrainedGenerator`, or any module
     or function from latents (B, `latent`), standard normal float32, to images (B, 3, H, W) in [-1, 1] on the same
     device. `latent` is needed for the last alone. `reference` is a dataset, a pack, a folder of images or an .npz of
     statistics. `protocol` names a protocol of the params file; `metrics` and `changes` replace parts of it.

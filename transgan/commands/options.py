@@ -192,7 +192,7 @@ Evaluated = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
-        help="A run, a generator file, or images in a folder, an archive or an .npz.",
+        help="A run, a generator file, or images: a folder, an archive, an .npz or an .npy.",
         autocompletion=completion.names("runs"),
     ),
 ]
@@ -201,7 +201,7 @@ ReferenceSource = Annotated[
     typer.Option(
         "--reference",
         metavar="REF",
-        help="A dataset, a pack, a folder of images or an .npz of statistics.",
+        help="A dataset, a pack, images, or an .npz of statistics.",
         autocompletion=completion.names("datasets"),
     ),
 ]

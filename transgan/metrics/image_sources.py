@@ -1,4 +1,4 @@
-"""Stored images (a pack, a folder, an archive or an .npz) as batches of uint8 (B, 3, H, W), read ahead in a thread.
+"""Stored images (a pack, a folder, an archive or arrays) as batches of uint8 (B, 3, H, W), read ahead in a thread.
 
 Images are not resized unless the protocol names a filter (`resize`): all have one size, which must be the reference's.
 Resizing changes FID by more than most papers claim to improve it (Parmar et al. 2022).
@@ -25,6 +25,7 @@ from transgan.data.image_files import content_digests, open_images
 from transgan.data.image_formats import LOSSY, image_format
 from transgan.data.pack import Pack
 from transgan.data.transforms import CropAndResize, ImageError, image_size
+from transgan.data.unread_containers import KINDS_READ
 from transgan.errors import UserError
 from transgan.metrics.subsets import evenly_spaced
 from transgan.utils import files
@@ -103,7 +104,7 @@ def from_path(path: Path, count: int | None, resolution: int | None, resize: str
     container, selection = open_images(path)
     members = selection.indices
     if not members:
-        raise selection.no_images(path, "name a folder, an archive or an array file of images")
+        raise selection.no_images(path, f"name {KINDS_READ}")
     if selection.note():
         logger.info(f"{path}: {selection.note()}")
     members.sort(key=lambda index: container.names[index])

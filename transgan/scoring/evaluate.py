@@ -1,8 +1,8 @@
 """`transgan evaluate`: metrics of any generator or images against any reference, under a named protocol.
 
-A target is a run, a generator file (.safetensors of this project, .pth of the authors), a dataset, a pack, a folder or
-archive of images, or an .npz of images. A reference is a dataset, a pack, a folder, an archive, an .npz of images, or
-an .npz of statistics (mu, sigma). `NAME:SPLIT` selects one split of a dataset or pack.
+A target is a run, a generator file (.safetensors of this project, .pth of the authors), a dataset, a pack, or images:
+a folder, an archive, an .npz or an .npy. A reference is a dataset, a pack, images, or an .npz of mu and sigma.
+`NAME:SPLIT` selects one split of a dataset or pack.
 """
 
 import logging
@@ -168,7 +168,7 @@ def _image_sources(
 def _images(
     plan: Plan, name: str, splits: Sequence[str] | None, count: int | None, resolution: int | None, resize: str
 ) -> ImageSource:
-    """Images of a dataset or pack (`splits`, by default all), a folder, an archive or an .npz; at most `count`."""
+    """Images of a dataset or pack (`splits`, by default all), a folder, an archive or arrays; at most `count`."""
     base, _, split = name.partition(":")
     folder = plan.paths.data(base) if base in plan.datasets and not Path(base).exists() else Path(base)
     if not (folder / MANIFEST).exists():

@@ -3,8 +3,8 @@
 Source: CelebAMask-HQ, https://mmlab.ie.cuhk.edu.hk/projects/CelebA/CelebAMask_HQ.html, which contains the images as
 JPEGs. Progressive GAN's repository (https://github.com/tkarras/progressive_growing_of_gans) has no images: its tool
 computes them from CelebA and a file of differences.
-Files: CelebAMask-HQ, or a folder, zip or tar of 30,000 images (JPEG, PNG, WebP), or of .npy arrays as Progressive GAN's
-tools write them. A user places one of these.
+Files: CelebAMask-HQ, or a folder, zip or tar of 30,000 images, or of .npy arrays as Progressive GAN's tools write
+them. A user places one of these.
 Splits: train only. No classes.
 """
 
