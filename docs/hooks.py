@@ -4,11 +4,12 @@ Pages link to files of the repository (`../transgan/cli.py`), as is right on Git
 page under `source/` that shows it.
 """
 
+import json
 import os
 import posixpath
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from generated_pages import command_line, params, python  # MkDocs imports hooks with their folder in sys.path
 
@@ -92,5 +93,13 @@ def _source_pages(path: str) -> dict[str, str]:
         for child in children:
             pages |= _source_pages(os.fspath(child.relative_to(ROOT)))
         return pages
+    if full.suffix == ".ipynb":
+        return {place: _notebook(json.loads(full.read_text(encoding="utf-8")))}
     language = LANGUAGES.get(full.suffix, "text")
     return {place: f"{head}``````{language}\n{full.read_text(encoding='utf-8')}\n``````\n"}
+
+
+def _notebook(content: dict[str, Any]) -> str:
+    """The cells of a notebook, which has no outputs, as a page."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in content["cells"]]
+    return "\n\n".join(text if kind == "markdown" else f"```python\n{text}\n```" for kind, text in cells) + "\n"

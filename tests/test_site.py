@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -68,6 +69,7 @@ def test_the_python_page_has_what_import_offers() -> None:
         ("paper.md", "../README.md", "index.md"),
         ("paper.md", "../transgan/cli.py", "source/transgan/cli.py.md"),
         ("paper.md", "../transgan/schema", "source/transgan/schema/index.md"),
+        ("python.md", "../examples/own-figure.ipynb", "source/examples/own-figure.ipynb.md"),
         ("paper.md", "images/demo-samples.png", "images/demo-samples.png"),
         ("reference/params.md", "../params.md", "../params.md"),
         ("paper.md", "https://example.org/x.md", "https://example.org/x.md"),
@@ -80,6 +82,19 @@ def test_links_lead_to_pages_of_the_site(hooks: Any, place: str, link: str, expe
     assert hooks.on_page_markdown(text, page, None, None) == text.replace(f"this]({link}", f"this]({expected}")
 
 
+def test_the_page_of_a_notebook_has_its_cells(hooks: Any) -> None:
+    (text,) = hooks._source_pages("examples/own-figure.ipynb").values()
+    assert "# Read the tables, draw a figure\n" in text
+    assert '```python\nfid = cells[(cells["table"] == TABLE)' in text
+
+
+def test_the_badges_say_what_pyproject_says() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pythons = [text.rpartition(" ")[2] for text in project["classifiers"] if re.search(r"Python :: 3\.\d+$", text)]
+    for name, value in {"licence": project["license"], "python": " | ".join(pythons), "arxiv": "2102.07074"}.items():
+        assert f">{value}</text>" in (ROOT / "docs/images" / f"badge-{name}.svg").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("mkdocs") is None, reason="MkDocs is not installed; `make site` does that")
 def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
@@ -87,6 +102,6 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> Non
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     pages = list(tmp_path.rglob("*.html"))
-    assert {"index.html", "paper.html", "command-line.html"} <= {page.name for page in pages}
+    assert {"index.html", "tutorial.html", "command-line.html"} <= {page.name for page in pages}
     loaded = re.compile(r'<(?:script|img|iframe|link)\b[^>]*(?:src|href)="(?:https?:)?//[^"]*"')
     assert [hit for page in pages for hit in loaded.findall(page.read_text("utf-8"))] == []
