@@ -8,10 +8,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tracking.runs import RUN, finished_run, history, opened, rows
+import transgan
+from tests.tracking.runs import PARAMS, RUN, finished_run, history, opened, rows, trained_generator
 from tests.tracking.server.conftest import LOADS
 from tests.tracking.server.loading import load
 from tests.tracking.server.servers import ADMIN, ADMIN_PASSWORD, DATABASE_PASSWORD, PASSWORD, SECRET_KEY, USER, Servers
@@ -146,6 +148,19 @@ def contents(plan: Plan, run_id: str) -> dict[str, object]:
         "status": run.info.status,
         "artifacts": store.artifacts(run_id),
     }
+
+
+def test_a_copied_generator_is_registered_on_a_server_and_read_back(server_demo: Plan, tmp_path: Path) -> None:
+    finished_run(server_demo)
+    trained_generator(server_demo)
+    text = PARAMS.read_text().replace("  log_model: link", "  log_model: copy")
+    (tmp_path / "params.yaml").write_text(text)
+    for _ in range(2):
+        sync(plans.load(scale="demo"))
+    client = connect("demo").client
+    assert len(client.search_model_versions(f"name = '{RUN}'")) == 1
+    expected = transgan.load_generator(server_demo.paths.run(RUN) / "generator.safetensors").sample(2)
+    assert np.array_equal(transgan.load_generator(f"models:/{RUN}@demo").sample(2), expected)
 
 
 def test_gc_removes_a_deleted_run_and_its_artifacts_and_no_other(
