@@ -10,7 +10,16 @@ import typer
 
 from transgan.commands import completion
 from transgan.commands.loading import load_plan
-from transgan.commands.options import AsJson, GeneratorLike, GeneratorSource, ParamsFile, RowName, Scale, TableName
+from transgan.commands.options import (
+    AsJson,
+    GeneratorLike,
+    GeneratorSource,
+    ParamsFile,
+    RowName,
+    RunName,
+    Scale,
+    TableName,
+)
 from transgan.errors import UserError
 from transgan.utils.console import say
 
@@ -197,4 +206,25 @@ def power(
     tool.show(plan, row, other, table, as_json)
 
 
-VERBS = (audit, replay, pool, fid_budget, paired, variance, power)
+def leak(
+    run: RunName,
+    n_critic: Annotated[
+        str, typer.Option("--n-critic", metavar="N,N", help="Discriminator steps per generator step, one run for each.")
+    ] = "1,2,3,4,5",
+    images: Annotated[
+        int | None, typer.Option("--images", metavar="N", help="Real images to train on. Default: those of the run.")
+    ] = None,
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Measure the gradient that a generator step leaves in D against D's own, step by step, for several n_critic."""
+    plan = load_plan(params, scale)
+    from transgan.report import leak as tool
+
+    if not all(part.strip().isdecimal() for part in n_critic.split(",")):
+        raise UserError(f"--n-critic {n_critic}: write numbers with commas between them, for example 1,2,3")
+    for path in tool.make(plan, run, [int(part) for part in n_critic.split(",")], images):
+        say(str(path))
+
+
+VERBS = (audit, replay, pool, fid_budget, paired, variance, power, leak)
