@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from transgan.schema.base import Strict, added_option
-from transgan.schema.limits import LARGEST_BATCH, MOST_BLOCKS, MOST_DEVICES, MOST_SAMPLES, MOST_SNAPSHOTS
+from transgan.schema.limits import LARGEST_BATCH, MOST_DEVICES, MOST_SAMPLES, MOST_SNAPSHOTS
 
 Loss = Literal["wasserstein", "hinge", "non_saturating", "least_squares"]
 Augmentation = Literal[
@@ -121,7 +121,7 @@ class RecipeConfig(Strict):
     images: int = Field(ge=1, description="length of training in real images shown to the discriminator")
     batch: int = Field(64, ge=1, le=LARGEST_BATCH, description="real images per discriminator step")
     generator_batch: int = Field(128, ge=1, le=LARGEST_BATCH, description="generated images per generator step")
-    n_critic: int = Field(4, ge=1, le=MOST_BLOCKS, description="discriminator steps per generator step")
+    n_critic: int = Field(4, ge=1, description="discriminator steps per generator step")
     micro_batch: int | None = Field(
         None, ge=1, le=LARGEST_BATCH, description="most images in one forward pass on one device; null: all at once"
     )
