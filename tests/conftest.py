@@ -41,6 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
+def usual_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of any width: xdist sets COLUMNS for its workers."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def seeded() -> None:
     """Seed torch, so that a test does not depend on earlier tests."""
     torch = sys.modules.get("torch")  # only if something has imported it
