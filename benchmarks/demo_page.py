@@ -41,7 +41,8 @@ def main() -> None:
         *times(),
     ]
     for name in plan.params.tables:
-        lines += [demoted(plan.paths.table(name).with_suffix(".md").read_text()), ""]
+        table = plan.paths.table(name).with_suffix(".md").read_text()
+        lines += [demoted(table).replace("](../../../docs/", "]("), ""]  # links as from this page
     lines += ["## Figures", ""]
     for name, figure in plan.params.figures.items():
         source = plan.paths.figure(name).with_suffix(".png")
