@@ -50,7 +50,7 @@ def test_the_params_page_has_every_key_with_its_meaning() -> None:
         section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
         assert re.findall(r"^\| `(\w+)` ", section, re.MULTILINE) == list(definition.get("properties", {}))
     assert re.search(
-        r"^\| `n_critic` \| integer ≥ 1, ≤ \d+ \| `4` \| discriminator steps per generator step \|$", page, re.MULTILINE
+        r"^\| `n_critic` \| integer ≥ 1 \| `4` \| discriminator steps per generator step \|$", page, re.MULTILINE
     )
 
 
