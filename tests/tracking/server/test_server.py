@@ -139,7 +139,8 @@ def contents(plan: Plan, run_id: str) -> dict[str, object]:
     store = connect(plan.scale_name)
     run = store.client.get_run(run_id)
     curves = {key: sorted(history(run_id, key)) for key in run.data.metrics if not key.startswith("system/")}
-    data = [(item.dataset.name, item.dataset.digest, item.dataset.source) for item in run.inputs.dataset_inputs]
+    # Without the source: a server stores a dataset once, with the path of the run that logged it first.
+    data = [(item.dataset.name, item.dataset.digest) for item in run.inputs.dataset_inputs]
     return {
         "parameters": run.data.params,
         "tags": run.data.tags,
