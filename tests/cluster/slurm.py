@@ -146,6 +146,10 @@ class Slurm:
                         send(process)
             time.sleep(0.1)
 
+    def wait_for_no_jobs(self) -> None:
+        """Wait until the queue is empty."""
+        self._wait(lambda: not self.jobs(), "an empty queue")
+
     def wait_for_nodes(self, nodes: Sequence[str], states: Sequence[str] = ("idle", "mixed", "allocated")) -> None:
         """Wait until nodes are in one of these states; without `states`, until they can take jobs."""
 

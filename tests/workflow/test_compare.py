@@ -111,7 +111,7 @@ def test_a_clean_clone_makes_every_table_and_figure_from_the_remote_without_trai
     made = {
         path: content
         for path, content in project.pushed_bytes().items()
-        if not path.endswith(("report.html", "cost_measured.csv"))
+        if not path.endswith(("report.html", "cost_measured.csv")) and not path.startswith("results/tiny/report/")
     }
     for folder in ("tables", "figures"):
         shutil.rmtree(clone.root / "results/tiny" / folder)
