@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")  # MkDocs makes README.md the home page
 GENERATED = {"reference/command-line.md": command_line, "reference/params.md": params, "reference/python.md": python}
 
 LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?(?=\))")
@@ -31,13 +31,15 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     """Add the pages of the root, the generated ones, and a page for every file that one of them links to."""
     from mkdocs.structure.files import File
 
-    added = {place: (ROOT / name).read_text(encoding="utf-8") for name, place in PAGES.items()}
+    added = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
     added |= {place: page() for place, page in GENERATED.items()}
     pages = added | {file.src_uri: file.content_string for file in files.documentation_pages()}
     linked = {path for place, text in pages.items() for path in _repository_links(place, text)}
     for path in sorted(linked):
         added |= _source_pages(path)
     for place, text in added.items():
+        if (there := files.get_file_from_path(place)) is not None:  # what GitHub shows of a generated page
+            files.remove(there)
         files.append(File.generated(config, place, content=text))
     return files
 
@@ -62,17 +64,17 @@ def _path(place: str, target: str) -> str | None:
     """The repository's path that a link on a page means, if it is a relative one."""
     if "://" in target or target.startswith(("/", "#", "mailto:")):
         return None
-    origin = next((name for name, moved in PAGES.items() if moved == place), f"docs/{place}")
+    origin = place if place in PAGES else f"docs/{place}"
     return posixpath.normpath(posixpath.join(posixpath.dirname(origin), target))
 
 
 def _place(path: str) -> str:
     """Where the site has a file of the repository."""
     if path in PAGES:
-        return PAGES[path]
+        return path
     if path.startswith("docs/") and not path.endswith(".py"):
         return path.removeprefix("docs/")
-    return f"source/{path}/index.md" if (ROOT / path).is_dir() else f"source/{path}.md"
+    return f"source/{path}/README.md" if (ROOT / path).is_dir() else f"source/{path}.md"
 
 
 def _repository_links(place: str, text: str) -> set[str]:

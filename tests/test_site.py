@@ -64,11 +64,11 @@ def test_the_python_page_has_what_import_offers() -> None:
 @pytest.mark.parametrize(
     ("place", "link", "expected"),
     [
-        ("index.md", "docs/paper.md", "paper.md"),
-        ("index.md", "CONTRIBUTING.md#tests", "contributing.md#tests"),
-        ("paper.md", "../README.md", "index.md"),
+        ("README.md", "docs/paper.md", "paper.md"),
+        ("README.md", "CONTRIBUTING.md#tests", "CONTRIBUTING.md#tests"),
+        ("paper.md", "../README.md", "README.md"),
         ("paper.md", "../transgan/cli.py", "source/transgan/cli.py.md"),
-        ("paper.md", "../transgan/schema", "source/transgan/schema/index.md"),
+        ("paper.md", "../transgan/schema", "source/transgan/schema/README.md"),
         ("python.md", "../examples/own-figure.ipynb", "source/examples/own-figure.ipynb.md"),
         ("paper.md", "images/demo-samples.png", "images/demo-samples.png"),
         ("reference/params.md", "../params.md", "../params.md"),
