@@ -14,11 +14,10 @@ from matplotlib.figure import Figure
 from transgan.config.plan import Plan
 from transgan.config.run_changes import with_changed_run
 from transgan.errors import UserError
-from transgan.report.cells_frame import csv_text
-from transgan.report.layout import Layout, Text, markdown
+from transgan.report.findings import write_finding
+from transgan.report.layout import Layout, Text
 from transgan.report.plots import style
 from transgan.report.tables import warning
-from transgan.utils import files
 
 SMOOTHED = 9  # steps of the running median in the figure
 NOTES = (
@@ -48,10 +47,7 @@ def make(plan: Plan, run: str, n_critics: Sequence[int], images: int | None) -> 
     frame = pd.concat(frames, ignore_index=True)
     frame["kept"] = 1 + frame["cosine"] * frame["leaked"] / frame["own"]
     base = plan.paths.finding(f"leak-{run}")
-    files.write_text(base.with_name(f"{base.name}.csv"), csv_text(frame))
-    files.write_text(
-        base.with_name(f"{base.name}.md"), markdown(lay_out(plan, run, images or plan.run(run).recipe.images, frame))
-    )
+    write_finding(base, frame, lay_out(plan, run, images or plan.run(run).recipe.images, frame))
     with style.theme():
         style.save(draw(frame), base)
     return tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("csv", "md", "png", "pdf"))

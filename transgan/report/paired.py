@@ -15,11 +15,10 @@ import pandas as pd
 from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.report.cells import Cell, cells
-from transgan.report.cells_frame import csv_text
-from transgan.report.layout import BLANK, Layout, Text, markdown
+from transgan.report.findings import write_finding
+from transgan.report.layout import BLANK, Layout, Text
 from transgan.report.seed_statistics import PairedDifference, paired_difference
 from transgan.report.tables import bracket, signed, warning
-from transgan.utils import files
 
 COLUMNS = [
     "table",
@@ -85,11 +84,7 @@ def make(plan: Plan, table: str) -> tuple[Path, Path]:
             f"table {table}: no two rows share two scored training seeds at scale {plan.scale_name}; train and score "
             f"more runs of its rows, or name runs with other seeds in {plan.file}"
         )
-    base = plan.paths.finding(f"paired/{table}")
-    written = base.with_name(f"{base.name}.csv"), base.with_name(f"{base.name}.md")
-    files.write_text(written[0], csv_text(frame))
-    files.write_text(written[1], markdown(lay_out(plan, table, frame)))
-    return written
+    return write_finding(plan.paths.finding(f"paired/{table}"), frame, lay_out(plan, table, frame))
 
 
 def lay_out(plan: Plan, table: str, frame: pd.DataFrame) -> Layout:

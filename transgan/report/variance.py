@@ -17,11 +17,10 @@ from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.metrics.score_file import read_scores
 from transgan.report.cells import Cell, cells
-from transgan.report.cells_frame import csv_text
-from transgan.report.layout import BLANK, Layout, Text, markdown
+from transgan.report.findings import write_finding
+from transgan.report.layout import BLANK, Layout, Text
 from transgan.report.seed_statistics import SumsOfSquares, components, sums_of_squares
 from transgan.report.tables import signed, warning
-from transgan.utils import files
 
 POOLED = "all rows, pooled"
 COLUMNS = [
@@ -72,11 +71,7 @@ def make(plan: Plan, table: str) -> tuple[Path, Path]:
             f"table {table}: no row has two scored training seeds with two evaluation seeds each at scale "
             f"{plan.scale_name}; train and score more runs of its rows, or name runs with other seeds in {plan.file}"
         )
-    base = plan.paths.finding(f"variance/{table}")
-    written = base.with_name(f"{base.name}.csv"), base.with_name(f"{base.name}.md")
-    files.write_text(written[0], csv_text(frame))
-    files.write_text(written[1], markdown(lay_out(plan, table, frame)))
-    return written
+    return write_finding(plan.paths.finding(f"variance/{table}"), frame, lay_out(plan, table, frame))
 
 
 def lay_out(plan: Plan, table: str, frame: pd.DataFrame) -> Layout:
