@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.conftest import TINY
 from tests.workflow.conftest import Project, make_project
 
 from . import accounting
-from .slurm import Slurm, why_not
+from .slurm import NODES, Slurm, why_not
 
 # How many random moments each kind of kill is tried at: 1 in CI, 10 with `make test-cluster`.
 KILLS = int(os.environ.get("CLUSTER_KILLS", "1"))
@@ -71,10 +71,10 @@ def slurm_with_accounts() -> Iterator[Slurm]:
 
 
 @contextmanager
-def running(accounts: bool) -> Iterator[Slurm]:
+def running(accounts: bool = False, nodes: Sequence[str] = NODES, cpus: int = 16) -> Iterator[Slurm]:
     """A cluster that runs, with its variables in the environment. A test is skipped where it does not start."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # short, because a socket's path may have 108 characters
-    cluster = Slurm(folder, accounts)
+    cluster = Slurm(folder, accounts, nodes, cpus)
     with pytest.MonkeyPatch.context() as environment:
         for name in ("PATH", "SLURM_CONF"):
             environment.setenv(name, cluster.environment[name])

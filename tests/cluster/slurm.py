@@ -72,9 +72,11 @@ def why_not() -> str | None:
 class Slurm:
     """The daemons, and commands that talk to them."""
 
-    def __init__(self, folder: Path, accounts: bool = False) -> None:
+    def __init__(self, folder: Path, accounts: bool = False, nodes: Sequence[str] = NODES, cpus: int = 16) -> None:
         self.folder = folder
         self.accounts = accounts
+        self.nodes = nodes
+        self.cpus = cpus  # that each node claims, whatever this machine has
         self.environment = {
             **os.environ,
             "PATH": f"{folder}/bin:{os.environ['PATH']}:/usr/sbin:/sbin",
@@ -92,13 +94,13 @@ class Slurm:
         # Snakemake takes SLURM_CONF from the environment of `srun`, since a cluster has its configuration in /etc.
         srun.write_text(f'#!/bin/sh\nSLURM_CONF={self.folder}/slurm.conf exec {SRUN} "$@"\n')
         srun.chmod(0o755)
-        for name in ("state", *(f"spool-{node}" for node in NODES)):
+        for name in ("state", *(f"spool-{node}" for node in self.nodes)):
             (self.folder / name).mkdir()
-        ports = free_ports(3 + len(NODES))
+        ports = free_ports(3 + len(self.nodes))
         host = socket.gethostname()
         nodes = "\n".join(
-            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=16 RealMemory=64000 State=UNKNOWN"
-            for node, port in zip(NODES, ports[3:], strict=True)
+            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={self.cpus} RealMemory=64000"
+            for node, port in zip(self.nodes, ports[3:], strict=True)
         )
         config = CONFIG.format(host=host, port=ports[0], folder=self.folder, nodes=nodes)
         if self.accounts:
@@ -115,9 +117,9 @@ class Slurm:
         if self.accounts:
             self._start_accounting(host, *ports[1:3])
         self._daemon("slurmctld", "-D")
-        for node in NODES:
+        for node in self.nodes:
             self.start_node(node)
-        self.wait_for_nodes(NODES)
+        self.wait_for_nodes(self.nodes)
 
     def _start_accounting(self, host: str, port: int, database_port: int) -> None:
         server, *options = accounting.database_command(self.folder, database_port)
