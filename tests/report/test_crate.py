@@ -92,6 +92,10 @@ def test_the_table_is_printed(lab: Any, monkeypatch: pytest.MonkeyPatch, capsys:
     code, out, _ = call(monkeypatch, capsys, "pool", "a", "b")
     assert code == 0
     assert [line.split("|")[6].strip() for line in out.splitlines()[2:]] == [A100, H100, crate.ALL]
+    code, out, _ = call(monkeypatch, capsys, "pool", "a", "b", "--json")
+    assert code == 0
+    lines = [(line["machine"], line["n"], line["mean"], line["std"]) for line in json.loads(out)["cells"]]
+    assert lines == [(A100, 1, 10.0, None), (H100, 1, 11.0, None), (crate.ALL, 1, 10.5, None)]
 
 
 def test_a_changed_file_is_found(lab: Any) -> None:

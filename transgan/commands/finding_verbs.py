@@ -126,6 +126,7 @@ def replay(
 
 def pool(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders that `replay --export` wrote.")],
+    as_json: AsJson = False,
 ) -> None:
     """Pool the RO-Crates of several labs into one table, with a line per cell and machine.
 
@@ -133,7 +134,7 @@ def pool(
     """
     from transgan.commands import replay as tool
 
-    tool.pool(folders)
+    tool.pool(folders, as_json)
 
 
 def fid_budget(

@@ -44,7 +44,7 @@ def validated(config: type[Config], content: Any, file: Path, where: str) -> Con
         message = first["msg"].removeprefix("Value error, ")
         number = _number_in(first["input"]) if first["type"] in ("int_parsing", "float_parsing") else None
         if first["type"] == "extra_forbidden":
-            message = f"unknown key{_nearest(keys[-1], list(parent.model_fields))}"
+            message = f"unknown key{nearest(keys[-1], list(parent.model_fields))}"
         elif number is not None:
             message = f"{shortened(repr(first['input']))} is text; write {number}"
         elif not isinstance(first["input"], dict | list):
@@ -137,7 +137,7 @@ def _has_family(member: Any) -> bool:
     return isinstance(member, type) and issubclass(member, BaseModel) and FAMILY in member.model_fields
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def nearest(name: str, known: list[str]) -> str:
     """The end of an error message: the nearest valid name, or all of them, or three of many."""
     close = difflib.get_close_matches(name, known, n=1)
     if close:
@@ -152,4 +152,4 @@ def lookup(entries: Mapping[str, Value], name: str, kind: str, file: Path, where
     if name in entries:
         return entries[name]
     listed = f"; `{_LISTED_BY[kind]}` lists all" if kind in _LISTED_BY and len(entries) > _FEW else ""
-    raise UserError(f"{file}: {where}no {kind} {name!r}{_nearest(name, list(entries))}{listed}")
+    raise UserError(f"{file}: {where}no {kind} {name!r}{nearest(name, list(entries))}{listed}")

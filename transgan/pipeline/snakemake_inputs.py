@@ -1,11 +1,15 @@
 """What the Snakefile needs of the plan: the stage graph, config files that make a new fingerprint visible, and GPUs."""
 
+import difflib
 import itertools
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from transgan.config.plan import Plan
+from transgan.errors import UserError
 from transgan.pipeline import resolved_configs
 from transgan.pipeline.freshness import Freshness, freshness
 from transgan.pipeline.stages import PACK_FILES, Stage, stages
@@ -14,6 +18,19 @@ from transgan.utils import files
 
 _LONG_AGO = (0, 0)
 _UUID = ("GPU-", "MIG-")
+
+
+def check_overrides(config: Mapping[str, Any], content: Mapping[str, Any], file: Path) -> None:
+    """Raise UserError if Snakemake's configuration differs from the params file in anything but `scale`.
+
+    `--config` changes the former only, while the stages read the file.
+    """
+    named = [key for key in (*content, *config) if key != "scale"]
+    changed = [key for key in named if config.get(key, ...) != content.get(key, ...)]
+    if changed:
+        scale = difflib.get_close_matches(changed[0], ["scale"])
+        meant = "; did you mean 'scale'?" if scale else "; edit the file for anything else"
+        raise UserError(f"{file}: only `scale` may be overridden with --config, not {changed[0]!r}{meant}")
 
 
 def config_files(plan: Plan) -> tuple[dict[str, Stage], dict[str, str], dict[str, tuple[Path, ...]]]:

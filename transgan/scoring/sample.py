@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transgan.config.plan import Plan
+from transgan.config.validation import nearest
 from transgan.errors import UserError
 from transgan.hardware.device import prepare_compute
 from transgan.metrics import samples
@@ -47,8 +48,8 @@ def sample(
     generator = open_generator(plan, target)
     if generator is None:
         raise UserError(
-            f"{target}: no run of {plan.file} and no generator file (.safetensors, .pth); "
-            f"known runs: {', '.join(plan.runs)}"
+            f"{target}: no run of {plan.file} and no generator file (.safetensors, .pth)"
+            f"{nearest(target, list(plan.runs))}"
         )
     if out.suffix.lower() in OTHER_FORMATS:
         raise UserError(f"{out}: name x.png for a grid, x.npz for an array, or a folder of PNGs")

@@ -11,7 +11,11 @@ from snakemake.logging import logger
 from transgan.config import plan as plans
 from transgan.cost import job_resources
 from transgan.pipeline.snakemake_forced import Forced
-from transgan.pipeline.snakemake_inputs import config_files, gpu_count
+from transgan.pipeline.snakemake_inputs import (
+    check_overrides,
+    config_files,
+    gpu_count,
+)
 from transgan.pipeline.slurm_jobs import EXIT_CODES
 from transgan.pipeline.snakemake_internals import (
     global_resource,
@@ -24,10 +28,7 @@ from transgan.pipeline.snakemake_lock import remove_stale_lock
 
 try:
     PLAN = plans.load(PARAMS, config.get("scale"))
-    if {**config, "scale": None} != {**CONTENT, "scale": None}:
-        raise UserError(
-            f"{PLAN.file}: only `scale` may be overridden with --config; edit the file for anything else"
-        )
+    check_overrides(config, CONTENT, PLAN.file)
     GRAPH, CONFIGS, SETTLED = config_files(PLAN)
 except UserError as error:
     raise WorkflowError(mask(str(error)))

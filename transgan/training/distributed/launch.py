@@ -1,8 +1,10 @@
 """Starts one process per device of a recipe on this machine, forwards signals to them, and returns their exit code.
 
-Torchrun's launcher does less for a user here. Whatever the exit code of its processes (143 stopped, 3 diverged, 2 wrong
-input), it exits with 1 and forty lines of report instead of one message. Thirty seconds after a signal it kills them,
-even while a checkpoint is being written. `torchrun -m transgan train RUN` works nevertheless, also on several machines.
+PyTorch's launcher, torch.distributed.launcher.api.elastic_launch, was tried with PyTorch 2.15. It forwards signals and
+names the exit code of a process that failed. After a signal, however, it looks at no exit code, so a checkpoint that
+could not be written would count as saved, and thirty seconds later it kills the processes, unless
+TORCH_ELASTIC_SHUTDOWN_TIMEOUT is higher. Torchrun, which uses it, exits with 1 and forty lines of report instead of one
+message. `torchrun -m transgan train RUN` works nevertheless, also on several machines.
 """
 
 import logging
