@@ -23,6 +23,7 @@ HERE = {
     "reproduce_tables",
     "findings",
     "paired",
+    "seams",
     "variance",
 }  # beside Snakemake, also on a cluster
 

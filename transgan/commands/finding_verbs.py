@@ -228,4 +228,26 @@ def leak(
         say(str(path))
 
 
-VERBS = (audit, replay, pool, fid_budget, paired, variance, power, leak)
+def seams(
+    run: RunName,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--beside",
+            metavar="RUN",
+            help="Another run on the same data. Always shown: those that differ in the form of attention or seed only.",
+            autocompletion=completion.names("runs"),
+        ),
+    ] = None,
+    scale: Scale = None,
+    params: ParamsFile = None,
+) -> None:
+    """Measure seams between the tiles of a trained run, and its power spectrum, along training beside other forms."""
+    plan = load_plan(params, scale)
+    from transgan.report import seams as tool
+
+    for path in tool.make(plan, run, beside or ()):
+        say(str(path))
+
+
+VERBS = (audit, replay, pool, fid_budget, paired, variance, power, leak, seams)

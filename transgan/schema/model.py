@@ -140,6 +140,22 @@ class TransformerGenerator(Strict):
         """Side of the generated image in pixels."""
         return self.sides[-1]
 
+    @property
+    def tile_sides(self) -> tuple[int, ...]:
+        """Sides of the tiles of grid self-attention in pixels of the image, ascending; none if no map has two tiles.
+
+        A tile of `window` tokens in a map of half the image's side spans twice as many pixels.
+        """
+        forms = [
+            (group.resolve(self.wide), side)
+            for stage, side in zip(self.stages, self.sides, strict=True)
+            for group in stage.blocks
+            if group.depth
+        ]
+        windows = [(form.window, side) for form, side in forms if form.attention == "grid"]
+        tiled = {window * self.resolution // side for window, side in windows if window is not None and window < side}
+        return tuple(sorted(tiled))
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for i, (stage, side, width) in enumerate(zip(self.stages, self.sides, self.widths, strict=True)):

@@ -9,6 +9,7 @@ import shlex
 from snakemake.logging import logger
 
 from transgan.config import plan as plans
+from transgan.config.attention_forms import same_but_for_attention, seam_runs
 from transgan.cost import job_resources
 from transgan.pipeline.snakemake_forced import Forced
 from transgan.pipeline.snakemake_inputs import (

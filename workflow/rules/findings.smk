@@ -17,10 +17,18 @@ FINDINGS += [
     for suffix in ("csv", "md")
 ]
 
+# Runs with tiles, where another form of attention is scheduled.
+FINDINGS += [
+    f"{RESULTS}/findings/seams-{run}.{suffix}"
+    for run in seam_runs(PLAN)
+    for suffix in ("csv", "md", "png", "pdf")
+]
+
 
 localrules:
     findings,
     paired,
+    seams,
     variance,
 
 
@@ -99,3 +107,34 @@ rule variance:
         fingerprint=lambda w: fingerprint_of("table", w.table),
     shell:
         "transgan variance {wildcards.table:q} {params.options} 2>&1 | keep {log:q}"
+
+
+rule seams:
+    """Measure seams between the tiles of grid attention along training, beside other forms of attention."""
+    input:
+        lambda w: [
+            path
+            for run in same_but_for_attention(PLAN, w.run)
+            for path in GRAPH[f"train@{run}"].outputs
+        ],
+        lambda w: GRAPH[f"prepare@{PLAN.run(w.run).dataset_name}"].outputs,
+    output:
+        f"{RESULTS}/findings/seams-{{run}}.csv",
+        f"{RESULTS}/findings/seams-{{run}}-spectra.csv",
+        f"{RESULTS}/findings/seams-{{run}}.pdf",
+        report(
+            multiext(f"{RESULTS}/findings/seams-{{run}}", ".md", ".png"),
+            caption="../report/seams.rst",
+            category="Findings",
+            labels={"finding": "{run}: seams between tiles"},
+        ),
+    log:
+        f"{LOGS}/findings/seams-{{run}}.log",
+    retries: 0
+    params:
+        options=lambda w: OPTIONS,
+        fingerprint=lambda w: [
+            fingerprint_of("train", run) for run in same_but_for_attention(PLAN, w.run)
+        ],
+    shell:
+        "transgan seams {wildcards.run:q} {params.options} 2>&1 | keep {log:q}"
