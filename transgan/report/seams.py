@@ -149,7 +149,7 @@ def lay_out(plan: Plan, run: str, seams: pd.DataFrame) -> Layout:
 
 def log_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Geometric mean of two or more ratios, and its 95% interval by Student's t of their logarithms."""
-    result = paired_difference(np.log(values), np.zeros(len(values)))
+    result = paired_difference(np.log(values).tolist(), [0.0] * len(values))
     return float(np.exp(result.mean)), float(np.exp(result.low)), float(np.exp(result.high))
 
 
@@ -189,7 +189,7 @@ def _untiled(plan: Plan, seams: pd.DataFrame) -> str | None:
 
 
 def _by_moment(of_line: pd.DataFrame, text: Any) -> dict[int, str]:
-    return {int(images): text(same) for images, same in of_line.groupby("images")}
+    return {count: text(of_line[of_line["images"] == count]) for count in of_line["images"].unique().tolist()}
 
 
 def _seams_text(same: pd.DataFrame) -> str:
