@@ -66,6 +66,8 @@ def test_the_planted_seam_is_found_where_it_is(plan):
     frame = pd.read_csv(written[0])
     assert len(frame) == 12 * 3 + 1
     assert (frame["tile"] == TILE).all()
+    assert frame["seams_of_noise"].nunique() == 1
+    assert frame["seams_of_noise"][0] == pytest.approx(1, rel=0.1)  # these data are alike everywhere
     at = frame.groupby(["line", "images"])["seams"].mean()
     assert at[GRID, 1000] == pytest.approx(3, rel=0.1)
     others = at.drop((GRID, 1000))

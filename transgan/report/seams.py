@@ -16,7 +16,7 @@ from transgan.config.attention_forms import form, same_but_for_attention, tile_s
 from transgan.config.plan import Plan, Run
 from transgan.data.pack import Pack
 from transgan.errors import UserError
-from transgan.metrics.seams import gradient_energy, seam_ratio
+from transgan.metrics.seams import GradientEnergy, gradient_energy, seam_ratio
 from transgan.metrics.spectrum import decibels, radial_spectrum, spectral_distance
 from transgan.metrics.subsets import evenly_spaced
 from transgan.report.cells_frame import csv_text
@@ -33,7 +33,9 @@ from transgan.utils import files
 REAL_IMAGES = 2000  # evenly spaced over the training images
 NOTES = (
     "seams: squared difference of neighbouring pixels across the borders of tiles over that inside tiles, divided by "
-    "the same of the training images. 1 is seamless. All forms are measured at the borders of {run}'s tiles.",
+    "the same of the training images. 1 is as in these. All forms are measured at the borders of {run}'s tiles.",
+    "Noise without structure has {noise}, as the training images' own gradients are not the same everywhere. Samples "
+    "that are still noise are near that, so compare forms at the same moment.",
     "against {base}: the quotient of two seam ratios of one training seed. Other causes of seams, such as the borders "
     "of upsampled tokens, are in both.",
     "spectrum: root mean square, over all radial frequencies, of the difference in dB from the power spectrum of the "
@@ -134,7 +136,8 @@ def lay_out(plan: Plan, run: str, seams: pd.DataFrame) -> Layout:
     for line, of_line in one.groupby("line", sort=False):
         columns["spectrum, dB", str(line)] = _by_moment(of_line, lambda same: f"{same['spectral_distance'].mean():.2f}")
     main = pd.DataFrame(columns, index=sorted(ours["images"].unique())).rename(index=lambda count: f"{count:,}")
-    notes = [note.format(run=run, base=base, floor=real["spectral_distance"].iloc[0]) for note in NOTES]
+    noise = ", ".join(f"{value:.2f}" for value in real.sort_values("tile")["seams_of_noise"])
+    notes = [note.format(run=run, base=base, noise=noise, floor=real["spectral_distance"].iloc[0]) for note in NOTES]
     return Layout(
         name=f"seams-{run}",
         title="Seams between tiles, and the power spectrum",
@@ -171,9 +174,10 @@ def _last_stage(run: Run, records: dict[str, np.ndarray]) -> np.ndarray:
     return distances[:, last].mean((1, 2)) if any(last) else np.full(len(distances), np.nan)
 
 
-def _ratio(generated: Any, real: Any) -> dict[str, float]:
+def _ratio(generated: GradientEnergy, real: GradientEnergy) -> dict[str, float]:
     ratio = seam_ratio(generated, real)
-    return {"seams": ratio.value, "seams_low": ratio.low, "seams_high": ratio.high}
+    of_noise = real.inside.mean() / real.across.mean()  # that of independent pixels, whose own ratio is 1
+    return {"seams": ratio.value, "seams_low": ratio.low, "seams_high": ratio.high, "seams_of_noise": of_noise}
 
 
 def _spectrum(power: np.ndarray, **names: Any) -> Iterable[dict[str, Any]]:

@@ -46,8 +46,10 @@ def draw(seams: pd.DataFrame, spectra: pd.DataFrame) -> Figure:
 def _along(axes: Axes, frame: pd.DataFrame, column: str, title: str, **look: Any) -> None:
     """One measure along training."""
     moments = sorted(frame["images"].unique())
+    linear = float(moments[1]) if len(moments) > 1 else 1.0
+    axes.set_xscale("symlog", linthresh=linear)
     sns.lineplot(frame, x="images", y=column, marker="o", markersize=4, markeredgewidth=0, ax=axes, **look)
-    axes.set_xscale("symlog", linthresh=float(moments[1]) if len(moments) > 1 else 1.0)
+    axes.set_xlim(-linear / 10, 1.1 * moments[-1])
     axes.set(title=title, ylabel="")
     images_axis(axes)
     if column == "seams":
