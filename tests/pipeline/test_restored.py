@@ -6,8 +6,9 @@ import pytest
 
 from transgan.config import plan as plans
 from transgan.errors import UserError
-from transgan.pipeline.restored import check, missing
+from transgan.pipeline.restored import check, missing, write_missing_metrics
 from transgan.pipeline.stages import stages
+from transgan.utils import files
 
 
 @pytest.fixture
@@ -33,3 +34,17 @@ def test_the_message_counts_and_names_what_is_missing(restored: Path) -> None:
     Path("results/tiny/scores/one-cifar10.json").unlink()
     with pytest.raises(UserError, match=r"1 results: results/tiny/scores/one-cifar10\.json; `dvc push`"):
         check(plans.load())
+
+
+def test_missing_metrics_are_written_from_the_scores(restored: Path) -> None:
+    kept, gone, other = (Path(f"results/tiny/metrics/{run}-cifar10.json") for run in ("one", "two", "three"))
+    files.write_json(kept, {"fid": 7.0})
+    gone.unlink()
+    other.unlink()
+    scores = {"protocols": {"few": {"fid": {"values": [1.0, 2.0]}, "is": {"values": [3.0]}}}}
+    files.write_json(Path("results/tiny/scores/two-cifar10.json"), scores)
+    files.write_json(Path("results/tiny/scores/three-cifar10.json"), {"protocols": {"many": {}}})
+    write_missing_metrics(plans.load())
+    assert files.read_json(gone) == {"fid": 1.5, "is": 3.0}
+    assert files.read_json(kept) == {"fid": 7.0}
+    assert not other.exists()

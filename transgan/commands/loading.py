@@ -14,7 +14,9 @@ def load_plan(params: Path | None, scale: str | None, anywhere: bool = False) ->
     """
     from transgan.config import params_file, plan
     from transgan.hardware.instruction_set import limit_to_avx2
+    from transgan.pipeline import dvc_copies
 
+    dvc_copies.share_state()
     loaded = plan.load(params or (None if anywhere else params_file.PARAMS_FILE), scale)
     if loaded.scale.same_bytes:
         limit_to_avx2()

@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 from transgan.errors import UserError
+from transgan.pipeline import dvc_copies
 from transgan.utils import files, locks
 
 logger = logging.getLogger(__name__)
@@ -16,7 +17,12 @@ NAME = "params-files.txt"
 
 
 def register(params: Path, store: Path) -> None:
-    """Add a params file to the register of `store`. A failure gives a warning: it must not stop the work."""
+    """Add a params file to the register of `store`. A failure gives a warning: it must not stop the work.
+
+    Not the file of a copy, which DVC deletes: the work of an experiment is that of an edit which was reverted.
+    """
+    if dvc_copies.original(params.absolute()):
+        return
     line = str(params.absolute())
     try:
         if line in registered(store):

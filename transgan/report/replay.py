@@ -167,9 +167,10 @@ def _finished(plan: Plan, each: Stage) -> bool:
 def _restore(plan: Plan, kept: list[Stage], folder: Path) -> Iterator[tuple[str, ...]]:
     """Commands that copy kept results: declared files, or those in the state folder where these are not all here.
 
-    Files are linked where the folder is on the same file system; results are replaced and never written in place.
+    Files are linked where the folder is on the same file system; results are replaced and never written in place. A
+    clone has the metrics of its commit, which --force replaces.
     """
-    copy = ("cp", "--link") if _device(folder) == _device(plan.paths.results) else ("cp",)
+    copy = ("cp", "--force", *(("--link",) if _device(folder) == _device(plan.paths.results) else ()))
     declared = [each for each in kept if all(path.is_file() for path in each.outputs)]
     if declared:
         yield (*copy, "--parents", *(str(path) for each in declared for path in each.outputs), str(folder))

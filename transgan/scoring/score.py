@@ -13,6 +13,7 @@ from transgan.config.fingerprint import digest
 from transgan.config.plan import Plan, Run
 from transgan.errors import UserError
 from transgan.metrics import generator_files, published_statistics, weights
+from transgan.pipeline import metrics_file
 from transgan.pipeline.freshness import embedded_metadata, require, require_reference
 from transgan.pipeline.run_files import check_trained
 from transgan.pipeline.stages import METRICS, SCORES, stage
@@ -54,8 +55,7 @@ def score(plan: Plan, run_name: str, again: bool = False) -> None:
             **scores,
         }
         files.write_json(folder / SCORES, content)
-        metrics = scores["protocols"][run.protocol_name]
-        files.write_json(folder / METRICS, {name: fmean(metric["values"]) for name, metric in metrics.items()})
+        metrics_file.write(folder / METRICS, scores, run.protocol_name)
 
     inputs = _inputs(plan, run, trained / "generator.safetensors", weights_digest, plan.command("train", run_name))
     run_stage(plan, stage(plan, "score", run_name), work, inputs, again)

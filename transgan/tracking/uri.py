@@ -3,8 +3,7 @@
 import os
 from pathlib import Path
 
-# Below this folder of a project, DVC copies it for `dvc exp run --temp` and queued experiments; it deletes the copies.
-_COPIES = (".dvc", "tmp", "exps")
+from transgan.pipeline import dvc_copies
 
 
 def tracking_uri() -> str:
@@ -15,10 +14,7 @@ def tracking_uri() -> str:
 def _root() -> Path:
     """The project's root: the working directory, or where DVC copied it from, so that a run outlives the copy."""
     here = Path.cwd()
-    for folder in here.parents:
-        if folder.parts[-len(_COPIES) :] == _COPIES:
-            return folder.parents[len(_COPIES) - 1]
-    return here
+    return dvc_copies.original(here) or here
 
 
 def database_file(uri: str) -> Path | None:
