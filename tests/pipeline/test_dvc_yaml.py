@@ -1,10 +1,13 @@
 """The command that writes the generated part of dvc.yaml, as a user types it in a project."""
 
+import hashlib
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from transgan.config import plan as plans
 from transgan.errors import UserError
 from transgan.pipeline import dvc_yaml
 
@@ -25,3 +28,14 @@ def test_without_a_project_it_says_so_and_writes_nothing(tmp_path: Path, monkeyp
     with pytest.raises(UserError, match=r"params\.yaml: not there"):
         dvc_yaml.main()
     assert (tmp_path / "dvc.yaml").read_bytes() == (ROOT / "dvc.yaml").read_bytes()
+
+
+def test_git_has_the_metrics_that_dvc_lock_records() -> None:
+    """A clone shows the scores of the demo that dvc.lock is of. Whoever renews one commits the other."""
+    pattern = r"^ *- path: (results/demo/metrics/\S+)\n +hash: md5\n +md5: (\w{32})$"
+    recorded = dict(re.findall(pattern, (ROOT / "dvc.lock").read_text(), re.MULTILINE))
+    plan = plans.load(ROOT / "params.yaml", "demo")
+    committed = {str(plan.paths.metrics(run)) for run in plan.scheduled_runs}
+    assert committed == {str(path.relative_to(ROOT)) for path in (ROOT / "results/demo/metrics").iterdir()}
+    for path in committed:
+        assert hashlib.md5((ROOT / path).read_bytes()).hexdigest() == recorded[path], path
