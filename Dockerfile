@@ -19,6 +19,7 @@ COPY containers/install.sh containers/
 RUN sh containers/install.sh "${TORCH}" "${TORCH_INDEX}"
 COPY README.md LICENSE hatch_build.py params.yaml dvc.yaml .gitignore .dvcignore ./
 COPY .dvc/config .dvc/.gitignore .dvc/
+COPY .dvc/plots .dvc/plots/
 COPY workflow workflow
 COPY transgan transgan
 COPY snakemake_executor_plugin_transgan_slurm snakemake_executor_plugin_transgan_slurm

@@ -11,7 +11,14 @@ from transgan.errors import UserError
 
 def test_the_files_are_those_of_the_checkout_and_all_of_them_are_there() -> None:
     names = {str(name) for name in project_files.names()}
-    assert {"params.yaml", "dvc.yaml", ".gitignore", ".dvc/config", "workflow/Snakefile"} <= names
+    assert {
+        "params.yaml",
+        "dvc.yaml",
+        ".gitignore",
+        ".dvc/config",
+        ".dvc/plots/runs.json",
+        "workflow/Snakefile",
+    } <= names
     assert {str(path.relative_to(ROOT)) for path in (ROOT / "workflow").rglob("*.smk")} <= names
     assert all((ROOT / name).is_file() for name in names)
 

@@ -1,10 +1,12 @@
 """The command that writes the generated part of dvc.yaml, as a user types it in a project."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
 import pytest
+from dvc_render.vega import VegaRenderer
 
 from tests.conftest import ROOT
 from transgan.config import plan as plans
@@ -39,3 +41,24 @@ def test_git_has_the_metrics_that_dvc_lock_records() -> None:
     assert committed == {str(path.relative_to(ROOT)) for path in (ROOT / "results/demo/metrics").iterdir()}
     for path in committed:
         assert hashlib.md5((ROOT / path).read_bytes()).hexdigest() == recorded[path], path
+
+
+def test_the_chart_of_all_runs_gives_each_a_color_of_its_own() -> None:
+    """DVC's own templates draw the runs in one color, with seven patterns of dashes."""
+    sources = [{"filename": f"{run}/history.csv", "field": "gap"} for run in ("one", "two")]
+    points = [{**source, "rev": "workspace", "images": "8", "gap": "0.5"} for source in sources]
+    chart = VegaRenderer(
+        points,
+        "critic-gap",
+        template="runs",
+        template_dir=str(ROOT / ".dvc" / "plots"),
+        x="images",
+        y="gap",
+        title="Critic gap",
+        anchors_y_definitions=sources,
+    ).get_filled_template()
+    assert "DVC_METRIC" not in json.dumps(chart)
+    assert chart["title"]["text"] == "Critic gap"
+    assert [point["filename"] for point in chart["data"]["values"]] == ["one/history.csv", "two/history.csv"]
+    assert chart["encoding"]["color"]["field"] == chart["transform"][0]["as"] == "run"
+    assert (chart["encoding"]["x"]["field"], chart["encoding"]["y"]["field"]) == ("images", "gap")

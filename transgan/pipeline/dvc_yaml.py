@@ -39,6 +39,7 @@ PLOTS = """\
 plots:
   - critic-gap:
       title: "Critic gap while training: D of real images minus D of generated ones"
+      template: runs
       x: images
       x_label: images
       y_label: gap
