@@ -43,7 +43,7 @@ def test_git_has_the_metrics_that_dvc_lock_records() -> None:
         assert hashlib.md5((ROOT / path).read_bytes()).hexdigest() == recorded[path], path
 
 
-def test_the_chart_of_all_runs_gives_each_a_color_of_its_own() -> None:
+def test_the_chart_of_all_runs_tells_them_apart_by_color() -> None:
     """DVC's own templates draw the runs in one color, with seven patterns of dashes."""
     sources = [{"filename": f"{run}/history.csv", "field": "gap"} for run in ("one", "two")]
     points = [{**source, "rev": "workspace", "images": "8", "gap": "0.5"} for source in sources]
