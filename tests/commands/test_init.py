@@ -35,12 +35,22 @@ def test_every_file_but_the_readme_is_the_checkouts(here: Path) -> None:
 
 def test_git_ignores_what_stages_write(here: Path) -> None:
     tool.lay_out(here / "new", with_git=True)
-    for name in ("results/x", "data/x", "state/x", "logs/x", "mlflow.db", ".snakemake/x"):
-        (here / "new" / name).parent.mkdir(exist_ok=True)
+    metrics = "results/demo/metrics/run.json"
+    for name in (
+        metrics,
+        "results/x",
+        "results/demo/scores/x",
+        "data/x",
+        "state/x",
+        "logs/x",
+        "mlflow.db",
+        ".snakemake/x",
+    ):
+        (here / "new" / name).parent.mkdir(parents=True, exist_ok=True)
         (here / "new" / name).touch()
     status = ["git", "status", "--porcelain", "--untracked-files=all"]
     listed = subprocess.run(status, cwd=here / "new", capture_output=True, text=True, check=True).stdout.split()
-    assert set(listed) - {"??"} == {*map(str, project_files.names()), "README.md"}
+    assert set(listed) - {"??"} == {*map(str, project_files.names()), "README.md", metrics}
 
 
 def test_without_git_dvc_is_told_so_and_that_is_the_only_other_difference(
