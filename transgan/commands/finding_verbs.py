@@ -213,7 +213,8 @@ def leak(
         str, typer.Option("--n-critic", metavar="N,N", help="Discriminator steps per generator step, one run for each.")
     ] = "1,2,3,4,5",
     images: Annotated[
-        int | None, typer.Option("--images", metavar="N", help="Real images to train on. Default: those of the run.")
+        int | None,
+        typer.Option("--images", metavar="N", help="Real images to train on, the run's first. Default: all."),
     ] = None,
     scale: Scale = None,
     params: ParamsFile = None,

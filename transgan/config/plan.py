@@ -197,7 +197,7 @@ class Plan:
 
     @property
     def tables_with_common_seeds(self) -> list[str]:
-        """Tables of scores in which two rows share two or more scheduled training seeds in a column."""
+        """Tables of scores of which two rows are compared that share two or more scheduled seeds in a column."""
 
         def seeds(table: TableConfig, column: str) -> list[set[int]]:
             named = (row.runs.get(column, ()) for row in table.rows)
@@ -205,7 +205,10 @@ class Plan:
 
         def shared(table: TableConfig) -> bool:
             columns = [seeds(table, column.dataset) for column in table.columns]
-            return any(len(a & b) > 1 for rows in columns for a, b in combinations(rows, 2))
+            places = {row.name: place for place, row in enumerate(table.rows)}
+            pairs = [(places[a], places[b]) for a, b in table.comparisons]
+            pairs = pairs or list(combinations(range(len(table.rows)), 2))
+            return any(len(rows[a] & rows[b]) > 1 for rows in columns for a, b in pairs)
 
         return [name for name in self.score_tables if shared(self.table(name))]
 

@@ -1,7 +1,7 @@
 """Anatomy of the gradient leak: a figure and a table of what G's step leaves in D, for several n_critic.
 
-A run is trained in memory once per n_critic, with the leak and on as many images as the run has. Nothing of it is kept
-but the measurements (transgan/training/leak_anatomy.py).
+A run is trained in memory once per n_critic, with the leak. Nothing of it is kept but the measurements
+(transgan/training/leak_anatomy.py).
 """
 
 from collections.abc import Sequence
@@ -30,24 +30,27 @@ NOTES = (
 
 
 def make(plan: Plan, run: str, n_critics: Sequence[int], images: int | None) -> tuple[Path, ...]:
-    """Write findings/leak-<run>.csv, .md, .png and .pdf, of `images` real images, by default as many as the run has.
+    """Write findings/leak-<run>.csv, .md, .png and .pdf, of the run's first `images` real images, by default of all.
 
-    Raises UserError for an n_critic or a number of images that no recipe can have.
+    Raises UserError for an n_critic that no recipe can have, and for more images than the run has.
     """
     from transgan.training.leak_anatomy import measure
 
     if not n_critics or len(set(n_critics)) < len(n_critics):
         raise UserError("--n-critic: name each number once, for example --n-critic 1,2,3,4,5")
+    full = plan.run(run).recipe.images
+    shown = full if images is None else images
+    if not 0 < shown <= full:
+        raise UserError(f"--images {images}: {run} shows {full:,} at scale {plan.scale_name}; name 1 to {full}")
     frames = []
     for n_critic in n_critics:
         settings = [f"recipe.n_critic={n_critic}", "recipe.leak_generator_gradient=true"]
-        settings += [] if images is None else [f"recipe.images={images}"]
         changed, name = with_changed_run(plan, run, settings, None)
-        frames.append(pd.DataFrame(measure(changed, name)).assign(n_critic=n_critic))
+        frames.append(pd.DataFrame(measure(changed, name, shown)).assign(n_critic=n_critic))
     frame = pd.concat(frames, ignore_index=True)
     frame["kept"] = 1 + frame["cosine"] * frame["leaked"] / frame["own"]
     base = plan.paths.finding(f"leak-{run}")
-    write_finding(base, frame, lay_out(plan, run, images or plan.run(run).recipe.images, frame))
+    write_finding(base, frame, lay_out(plan, run, shown, frame))
     with style.theme():
         style.save(draw(frame), base)
     return tuple(base.with_name(f"{base.name}.{suffix}") for suffix in ("csv", "md", "png", "pdf"))
@@ -66,7 +69,7 @@ def lay_out(plan: Plan, run: str, images: int, frame: pd.DataFrame) -> Layout:
     return Layout(
         name=f"leak-{run}",
         title="Anatomy of the gradient leak",
-        source=f"{run}, trained once per n_critic on {images:,} images",
+        source=f"{run}, trained once per n_critic on its first {images:,} of {plan.run(run).recipe.images:,} images",
         warning=warning(plan),
         main=pd.DataFrame.from_dict(lines, orient="index").rename_axis(index="Run").map(Text),
         details=None,

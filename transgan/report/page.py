@@ -186,7 +186,7 @@ def _table(plan: Plan, name: str) -> TableView:
         [places.get((row, group), "") if title.startswith(OURS) else "" for group, title in layout.columns]
         for row, _ in layout.rows
     ]
-    differences = paired.differences(every)
+    differences = paired.differences(every, config.comparisons)
     seeds = None if differences.empty else paired.lay_out(plan, name, differences)
     return TableView(layout, anchors, traced, _tally(every), seeds)
 

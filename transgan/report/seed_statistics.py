@@ -83,6 +83,19 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> PairedDifferenc
     )
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values corrected for their number, in the order given: each bounds the chance of a false claim among them all.
+
+    Source: Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics, 1979.
+    """
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda place: p_values[place])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = largest
+    return corrected
+
+
 def power_of_t_test(effect: float, seeds: int, paired: bool, alpha: float = ALPHA) -> float:
     """Power of a two-sided t test with `seeds` training seeds per row, by the noncentral t distribution.
 

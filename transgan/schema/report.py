@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from transgan.schema.base import Strict
+from transgan.schema.base import Strict, added_option
 
 TableMetric = Literal["is", "fid"]
 
@@ -39,6 +39,11 @@ class TableConfig(Strict):
     note: str | None = None
     columns: tuple[Column, ...] = Field(min_length=1)
     rows: tuple[Row, ...] = Field(min_length=1)
+    comparisons: tuple[tuple[str, str], ...] = added_option(
+        (),
+        description="pairs of rows, [row, against], that `transgan paired` compares: one change in several settings. "
+        "Without: every row with the first one, and with the one above it",
+    )
 
     @property
     def run_names(self) -> tuple[str, ...]:
@@ -56,6 +61,19 @@ class TableConfig(Strict):
             for name in names:
                 if names.count(name) > 1:
                     raise ValueError(f"two {what} {name!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _comparisons_are_of_rows(self) -> Self:
+        names = [row.name for row in self.rows]
+        for pair in self.comparisons:
+            for name in pair:
+                if name not in names:
+                    raise ValueError(f"comparisons name the row {name!r}, rows are: {'; '.join(names)}")
+            if pair[0] == pair[1]:
+                raise ValueError(f"comparisons compare the row {pair[0]!r} with itself")
+            if self.comparisons.count(pair) > 1:
+                raise ValueError(f"comparisons have {pair[0]!r} and {pair[1]!r} twice")
         return self
 
     @model_validator(mode="after")

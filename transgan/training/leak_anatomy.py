@@ -66,8 +66,10 @@ class MeasuringTrainer(Trainer):
         ).double()
 
 
-def measure(plan: Plan, run: str) -> list[dict[str, float]]:
+def measure(plan: Plan, run: str, images: int) -> list[dict[str, float]]:
     """Train a run from the start, with its leak, and return the records of MeasuringTrainer. Nothing is written.
+
+    It ends after so many real images, with the rates that the run has there.
 
     Raises UserError if the run's data are not there.
     """
@@ -77,8 +79,9 @@ def measure(plan: Plan, run: str) -> list[dict[str, float]]:
             new = loop.trainer
             average = copy.deepcopy(new.generator_ema)
             trainer = MeasuringTrainer(loop.recipe, new.generator, new.discriminator, average, ProcessGroup())
-            with progress(f"measure {run}", loop.recipe.steps * loop.recipe.batch, "images", 0) as bar:
-                while trainer.step < loop.recipe.steps:
+            steps = min(-(-images // loop.recipe.batch), loop.recipe.steps)
+            with progress(f"measure {run}", steps * loop.recipe.batch, "images", 0) as bar:
+                while trainer.step < steps:
                     trainer.training_step(loop.loader.batch(trainer.step), loop.random_inputs)
                     bar.advance(loop.recipe.batch)
         finally:

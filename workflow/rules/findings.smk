@@ -12,9 +12,12 @@ if QUESTIONED_RUN != "none":
 # Tables in which two rows share training seeds.
 FINDINGS += [
     f"{RESULTS}/findings/{finding}/{table}.{suffix}"
-    for finding in ("paired", "variance")
+    for finding, suffixes in (
+        ("paired", ("csv", "md", "png", "pdf")),
+        ("variance", ("csv", "md")),
+    )
     for table in PLAN.tables_with_common_seeds
-    for suffix in ("csv", "md")
+    for suffix in suffixes
 ]
 
 # Runs with tiles, where another form of attention is scheduled.
@@ -23,6 +26,30 @@ FINDINGS += [
     for run in seam_runs(PLAN)
     for suffix in ("csv", "md", "png", "pdf")
 ]
+
+# The gradient leak is measured in the scale's first run that has it, in its first steps: a run of the paper would be
+# trained five times. `transgan leak RUN` measures whole runs.
+LEAK_STEPS = 200
+LEAKING_RUN = next(
+    (
+        name
+        for name, run in PLAN.scheduled_runs.items()
+        if run.recipe.leak_generator_gradient
+    ),
+    "none",
+)
+
+if LEAKING_RUN != "none":
+    FINDINGS += [
+        f"{RESULTS}/findings/leak-{LEAKING_RUN}.{suffix}"
+        for suffix in ("csv", "md", "png", "pdf")
+    ]
+
+
+def leak_images():
+    """Real images of the leak's measurement."""
+    recipe = PLAN.run(LEAKING_RUN).recipe
+    return min(recipe.images, LEAK_STEPS * recipe.batch)
 
 
 localrules:
@@ -75,8 +102,15 @@ rule paired:
             f"{RESULTS}/findings/paired/{{table}}.md",
             caption="../report/paired.rst",
             category="Findings",
-            labels={"finding": "{table}: paired differences"},
+            labels={"finding": "{table}: paired differences", "as": "table"},
         ),
+        report(
+            f"{RESULTS}/findings/paired/{{table}}.png",
+            caption="../report/paired.rst",
+            category="Findings",
+            labels={"finding": "{table}: paired differences", "as": "figure"},
+        ),
+        f"{RESULTS}/findings/paired/{{table}}.pdf",
     log:
         f"{LOGS}/findings/paired-{{table}}.log",
     retries: 0
@@ -138,3 +172,36 @@ rule seams:
         ],
     shell:
         "transgan seams {wildcards.run:q} {params.options} 2>&1 | keep {log:q}"
+
+
+rule leak:
+    """Measure the gradient that a generator step leaves in D, for several n_critic, in the first run that leaks it."""
+    input:
+        lambda w: GRAPH[f"train@{LEAKING_RUN}"].inputs,
+    output:
+        f"{RESULTS}/findings/leak-{LEAKING_RUN}.csv",
+        report(
+            f"{RESULTS}/findings/leak-{LEAKING_RUN}.md",
+            caption="../report/leak.rst",
+            category="Findings",
+            labels={"finding": "anatomy of the gradient leak", "as": "table"},
+        ),
+        report(
+            f"{RESULTS}/findings/leak-{LEAKING_RUN}.png",
+            caption="../report/leak.rst",
+            category="Findings",
+            labels={"finding": "anatomy of the gradient leak", "as": "figure"},
+        ),
+        f"{RESULTS}/findings/leak-{LEAKING_RUN}.pdf",
+    log:
+        f"{LOGS}/findings/leak.log",
+    threads: lambda w: GRAPH[f"train@{LEAKING_RUN}"].threads
+    resources:
+        **asks("train", lambda w: LEAKING_RUN),
+    params:
+        options=lambda w: OPTIONS,
+        run=LEAKING_RUN,
+        images=lambda w: leak_images(),
+        fingerprint=lambda w: fingerprint_of("train", LEAKING_RUN),
+    shell:
+        "transgan leak {params.run:q} --images {params.images} {params.options} 2>&1 | keep {log:q}"
