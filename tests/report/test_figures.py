@@ -168,6 +168,21 @@ def test_bars_are_the_means_of_the_table(project, scored):
     assert set(axes.get_legend_handles_labels()[1]) == {"ours", "paper"}
 
 
+def test_the_line_of_a_bar_is_the_interval_over_training_seeds_and_one_seed_has_none(project, scored):
+    plan = project()
+    scored(plan, "transgan-cifar10", fid={"values": [20.0, 22.0]})
+    scored(plan, "transgan-cifar10-s1", fid={"values": [22.0, 24.0]})
+    scored(plan, "noleak-cifar10", fid={"values": [30.0, 40.0]})
+    figure = drawn(bars, plan, plan.figure("deviations"))
+    (axes,) = figure.axes
+    (lines,) = axes.collections
+    ends = {segment[0][1]: [x for x, _ in segment] for segment in lines.get_segments() if not np.isnan(segment).any()}
+    assert list(ends) == [0.0]
+    assert ends[0] == pytest.approx([22 - 12.7062, 22 + 12.7062], abs=1e-3)  # t with one degree of freedom, times 1
+    assert axes.get_xlim()[0] == 0
+    assert "A bar without a line is of one seed." in figure.get_supxlabel().replace("\n", " ")
+
+
 def test_points_lie_at_the_means_with_bars_over_the_seeds(project, trained):
     plan = project()
     trained(plan)

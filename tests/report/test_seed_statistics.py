@@ -7,6 +7,7 @@ import pytest
 
 from transgan.report.seed_statistics import (
     components,
+    holm,
     paired_difference,
     power_of_t_test,
     seeds_needed,
@@ -41,6 +42,13 @@ def test_pairing_saves_nothing_without_correlation_and_much_with_it():
     together = paired_difference(3 * shared + a, 3 * shared + b)
     assert together.correlation == pytest.approx(0.9, abs=0.01)
     assert together.variance_ratio == pytest.approx(10, rel=0.1)
+
+
+def test_holm_corrects_the_smallest_most_and_keeps_the_order():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # R: p.adjust(..., "holm")
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([0.2]) == [0.2]
+    assert holm([]) == []
 
 
 def test_a_constant_difference_is_certain_and_one_pair_says_nothing():

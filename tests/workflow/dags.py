@@ -13,8 +13,8 @@ class Seen:
     outputs: frozenset[str]
 
 
-def snakemake_stages(root: Path, scale: str) -> dict[frozenset[str], Seen]:
-    """Jobs behind every table and figure, by their outputs. The private calls are those of Snakemake 9.27."""
+def snakemake_stages(root: Path, scale: str, target: str = "reproduce_tables") -> dict[frozenset[str], Seen]:
+    """Jobs behind a target, by default every table and figure, by their outputs. Private calls of Snakemake 9.27."""
     from snakemake.api import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings, SnakemakeApi
     from snakemake.settings.types import Quietness
 
@@ -25,7 +25,7 @@ def snakemake_stages(root: Path, scale: str) -> dict[frozenset[str], Seen]:
             snakefile=root / "workflow" / "Snakefile",
             workdir=root,
         )
-        workflow.dag(DAGSettings(forceall=True, targets={"reproduce_tables"}))
+        workflow.dag(DAGSettings(forceall=True, targets={target}))
         inner = workflow._workflow
         inner._prepare_dag(forceall=True, ignore_incomplete=True, lock_warn_only=True)
         inner._build_dag()

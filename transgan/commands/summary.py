@@ -19,7 +19,8 @@ from transgan.report.verdict import Verdict
 from transgan.utils.console import say_json, table_console
 
 NOTHING = "–"
-USED = ("row", "column", "metric", "measured", "paper", "paper_text", "mean", "std_training", "run", "verdict")
+NUMBERS = ("mean", "mean_low", "mean_high")
+USED = ("row", "column", "metric", "measured", "paper", "paper_text", *NUMBERS, "training_seeds", "run", "verdict")
 
 Line = Mapping[str, str]  # a line of a table's csv: docs/tables.md explains the columns
 
@@ -39,9 +40,9 @@ def summary(plan: Plan, as_json: bool = False) -> None:
         note = "; the paper's numbers in parentheses" if plan.scale.comparable else ""
         console.print(f"{plan.params.tables[first].title}: scale {plan.scale_name}{note}")
         console.print(_headline(plan, written[first]))
-        if any(line["std_training"] for line in written[first]):
+        if any(line["mean"] for line in written[first]):
             console.print(
-                "±: standard deviation over training seeds. In the table's files, that of an IS is over splits."
+                "n: training seeds. Below a mean of several: the 95% interval of the mean over training seeds."
             )
         console.print("Cells of every table")
         console.print(_overview(plan, written))
@@ -65,7 +66,7 @@ def _lines(plan: Plan, table: str) -> list[Line]:
         with path.open(newline="", encoding="utf-8") as file:
             lines: list[Line] = [{key: line[key] or "" for key in USED} for line in csv.DictReader(file)]
         for line in lines:
-            for key in ("mean", "std_training"):
+            for key in NUMBERS:
                 float(line[key] or 0)
     except (ValueError, KeyError, OSError, csv.Error) as error:
         command = plan.command("table", table)
@@ -98,13 +99,16 @@ def _label(metric: str, lines: Sequence[Line], key: tuple[str, str]) -> str:
 
 
 def _value(line: Line | None, comparable: bool) -> str:
-    """A cell: the mean over training seeds, with its standard deviation over them if there are several."""
+    """A cell: the mean over training seeds and their number, and below it the interval if there are several."""
     if line is None:
         return NOTHING
     paper = f" ({line['paper_text'] or line['paper']})" if comparable and line["paper"] else ""
     if line["mean"]:
-        spread = f" ± {float(line['std_training']):.2f}" if line["std_training"] else ""
-        return f"{float(line['mean']):.2f}{spread}{paper}"
+        mean = f"{float(line['mean']):.2f}, n = {line['training_seeds']}{paper}"
+        if not line["mean_low"]:
+            return mean
+        interval = f"[{float(line['mean_low']):.2f}, {float(line['mean_high']):.2f}]".replace("-", "−")
+        return f"{mean}\n{interval}"
     ours = "not run" if line["run"] else ""
     return f"{ours}{paper}".strip() or NOTHING
 

@@ -13,6 +13,7 @@ from transgan.schema import FigureConfig
 from transgan.utils.escape import plot_text
 
 METRIC = "fid"
+INTERVALS = "Lines: 95% interval of the mean over training seeds. A bar without a line is of one seed."
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
@@ -31,7 +32,8 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     counts = cells["column"].value_counts()
     columns = [column for column in table.columns if counts.get(column.title, 0) > 1]
     width = max(INCHES, 2.8 + 2.2 * len(columns))
-    figure = canvas(plan, config, 1.2 + 0.34 * max(len(rows), 1), width, note=table.note)
+    note = f"{table.note} {INTERVALS}" if table.note else INTERVALS
+    figure = canvas(plan, config, 1.2 + 0.34 * max(len(rows), 1), width, note=note)
     panels = figure.subplots(1, max(len(columns), 1), squeeze=False, sharey=True)[0]
     for axes, column in zip(panels, columns, strict=False):
         _draw(axes, cells[cells["column"] == column.title], rows, plan.scale.comparable)
@@ -42,7 +44,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 
 
 def _draw(axes: Axes, cells: pd.DataFrame, rows: list[str], compare: bool) -> None:
-    """A bar per row: the mean over training seeds, with the spread that the table prints."""
+    """A bar per row: the mean over training seeds, with the interval that the table prints."""
     sns.barplot(
         cells,
         x="mean",
@@ -55,10 +57,10 @@ def _draw(axes: Axes, cells: pd.DataFrame, rows: list[str], compare: bool) -> No
         legend=False,
         ax=axes,
     )
-    spread = cells["std_training"].fillna(cells["std_evaluation"]).fillna(0.0)
     positions = cells["row"].map(rows.index)
-    axes.errorbar(cells["mean"], positions, xerr=spread, fmt="none", ecolor="black", elinewidth=1.2)
-    for position, mean, end in zip(positions, cells["mean"], cells["mean"] + spread, strict=True):
+    axes.hlines(positions, cells["mean_low"], cells["mean_high"], color="black", linewidth=1.2)
+    ends = cells["mean_high"].fillna(cells["mean"])
+    for position, mean, end in zip(positions, cells["mean"], ends, strict=True):
         words = "  not run" if pd.isna(mean) else f"  {mean:.2f}"
         axes.text(0.0 if pd.isna(mean) else end, position, words, va="center", fontsize=8)
     if compare:
@@ -74,5 +76,6 @@ def _draw(axes: Axes, cells: pd.DataFrame, rows: list[str], compare: bool) -> No
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.25)
+    axes.set_xlim(left=0)  # no FID is below, but an interval of two seeds may be
     labels = cells["measured"].dropna().unique()
     axes.set(xlabel=f"{', '.join(labels) or METRIC.upper()} (lower is better)", ylabel="")
