@@ -160,7 +160,7 @@ def _mean_record(pairs: Sequence[tuple[Cell, Cell, list[int]]]) -> list[dict[str
     seeds = sorted(set.intersection(*(set(common) for _, _, common in pairs)))
     if len(seeds) < 2 or len({(a.label, a.protocol) for a, _, _ in pairs}) > 1:
         return []
-    sides = [[scores_by_seed(pair[side]) for pair in pairs] for side in (0, 1)]
+    sides = [[scores_by_seed(cell) for cell in cells] for cells in ([a for a, _, _ in pairs], [b for _, b, _ in pairs])]
     means = [[fmean(scores[seed] for scores in side) for seed in seeds] for side in sides]
     difference = paired_difference(*means)
     return [{**_as_record(pairs[0][0], difference, seeds), "row": MEAN, "against": "", "p_holm": difference.p_value}]
