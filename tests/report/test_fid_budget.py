@@ -72,3 +72,16 @@ def test_both_files_are_written_and_a_run_without_checkpoints_says_so(
     ((run, average, why_not, ports),) = asked
     assert (run, average, ports) == (next(iter(of.scheduled_runs)), None, [port])
     assert why_not.startswith("no checkpoint in state/demo/train/")
+
+
+def test_real_images_have_differences_and_no_shares(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = replace(BUDGET, run="pictures/real", base=0.15, noise=0.001, of_images=True)
+    monkeypatch.setattr(fid_budget, "measure_images", lambda *_: real)
+    of = project("demo")
+    written = fid_budget.make_of_images(of, "pictures/real:test")
+    assert [path.name for path in written] == ["fid-budget-real-test.csv", "fid-budget-real-test.md"]
+    assert list(pd.read_csv(written[0])) == ["kind", "change", "fid", "difference", "note"]
+    text = written[1].read_text()
+    assert "between two random halves of `pictures/real`" in text
+    assert "50,000 real images each: 0.1500; its standard deviation over halves is 0.0010" in text
+    assert "margin" not in text

@@ -4,14 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from tests.scoring.conftest import RUN, write_params
+from tests.scoring.conftest import REFERENCE, RUN, write_params
 from transgan.config import plan
+from transgan.data.pack import Pack
 from transgan.errors import UserError
 from transgan.metrics.generator_files import load_trained
+from transgan.metrics.reference_statistics import load_reference
+from transgan.metrics.subsets import random_halves
 from transgan.scoring.evaluate import evaluate
-from transgan.scoring.fid_budget import changes, measure
+from transgan.scoring.fid_budget import changes, measure, measure_images
 
 CHANGES = {f"{kind}, {name}": change for kind, name, change in changes()}
 
@@ -80,3 +84,41 @@ def test_parts_are_of_the_reference_that_the_protocol_selects(project: Path) -> 
     lines = {(line.kind, line.change) for line in measure(current, RUN, None).lines}
     assert ("reference size", "100 of 200 images") in lines
     assert ("reference split", "test, 200 images") in lines
+
+
+def test_halves_of_the_reference_s_images_are_at_its_floor(project: Path) -> None:
+    write_params(project, samples=1000)  # more than half of the 1,437
+    current = plan.load()
+    floor = load_reference(current.paths.reference(REFERENCE)).floor
+    measured = measure_images(current, "cifar10:train")
+    lines = {(line.kind, line.change): line.fid for line in measured.lines}
+    assert measured.base == pytest.approx(floor)
+    assert (measured.samples, measured.floor, measured.of_images) == (718, None, True)
+    assert lines["resize filter", "box, from twice the side"] == pytest.approx(measured.base, rel=1e-4)  # other batches
+    assert lines["JPEG", "quality 75"] > measured.base
+    assert lines["samples", "359"] > measured.base
+    assert lines["reference size", "359 of 718 images"] > measured.base
+    assert {kind for kind, _ in lines} == {"halves", "JPEG", "resize filter", "crop", "samples", "reference size"}
+    assert not any(line.note for line in measured.lines if line.kind == "JPEG")
+
+
+def test_changes_are_of_one_half_and_agree_with_evaluate(project: Path) -> None:
+    current = plan.load()
+    lines = {(line.kind, line.change): line.fid for line in measure_images(current, "cifar10:test").lines}
+    pack = Pack.open(current.paths.data("cifar10"))
+    rows = pack.rows(["test"])
+    half, other = (pack.read(rows[part.numpy()]) for part in random_halves(torch.arange(len(rows))))
+    np.save("half.npy", CHANGES["JPEG, quality 75"](half))
+    np.save("other.npy", other)
+    expected = evaluate(current, "half.npy", "other.npy", "few", ["fid"], {"seeds": [0]})["metrics"]["fid"]["values"]
+    assert lines["JPEG", "quality 75"] == pytest.approx(expected[0])
+
+
+def test_too_few_images_for_halves_are_refused(project: Path) -> None:
+    current = plan.load()
+    np.save("few.npy", np.full((100, 8, 8, 3), 9, dtype=np.uint8))
+    with pytest.raises(UserError, match=r"half of few\.npy: 50 images are fewer than the"):
+        measure_images(current, "few.npy")
+    np.save("one.npy", np.full((1, 8, 8, 3), 9, dtype=np.uint8))
+    with pytest.raises(UserError, match=r"one\.npy: a single image has no halves"):
+        measure_images(current, "one.npy")

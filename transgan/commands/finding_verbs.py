@@ -155,14 +155,39 @@ def fid_budget(
             help="Weights of the same extractor from another port. Default: data/incoming/port-*.",
         ),
     ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            "--images",
+            metavar="TARGET",
+            help="Real images instead of a run: a dataset, folder, archive or array; one half against the other.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            metavar="P",
+            help="With --images: the protocol. Default: that of the runs on the dataset.",
+            autocompletion=completion.names("protocols"),
+        ),
+    ] = None,
     scale: Scale = None,
     params: ParamsFile = None,
 ) -> None:
-    """Measure what moves a run's FID by how much, in units of the paper's own gains."""
+    """Measure what moves FID by how much: a run's, in units of the paper's own gains, or that of real images."""
     plan = load_plan(params, scale)
     from transgan.report import fid_budget as tool
 
-    for path in tool.make(plan, run, port or ()):
+    if images is None:
+        if protocol is not None:
+            raise UserError("--protocol goes with --images; a run is measured under its own protocol")
+        written = tool.make(plan, run, port or ())
+    elif run is None and not port:
+        written = tool.make_of_images(plan, images, protocol)
+    else:
+        raise UserError("--images takes the place of a run: leave --run and --port out")
+    for path in written:
         say(str(path))
 
 

@@ -16,8 +16,8 @@ def evenly_spaced(total: int, count: int | None) -> NDArray[np.int64]:
     return (np.arange(count, dtype=np.int64) * total) // count
 
 
-def random_halves(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Two disjoint random halves of features (N, D), the same ones in every call."""
-    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))
+def random_halves(features: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Two disjoint random halves of features (N, D) or indices (N,), the same ones in every call with one seed."""
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
     middle = len(features) // 2
     return features[order[:middle]], features[order[middle : 2 * middle]]

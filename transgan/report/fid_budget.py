@@ -20,12 +20,13 @@ from transgan.metrics.generator_files import load_trained
 from transgan.models.base import GeneratorNetwork
 from transgan.report.cells_frame import csv_text
 from transgan.report.paper_numbers import paper_numbers
-from transgan.scoring.fid_budget import Budget, measure
+from transgan.scoring.fid_budget import Budget, measure, measure_images
 from transgan.training.checkpoint import Checkpoints
 from transgan.utils import files
 
 NAME = "fid-budget"
 COLUMNS = ("kind", "change", "fid", "difference", "share", "margins", "steps", "note")
+SHARES = ("share", "margins", "steps")
 HEADINGS = {
     "kind": "What changes",
     "change": "to",
@@ -68,7 +69,10 @@ def steps() -> list[Gain]:
 
 
 def to_frame(budget: Budget) -> pd.DataFrame:
-    """A line per change, with COLUMNS: shares of the unchanged FID, and these in units of the paper's gains."""
+    """A line per change, with COLUMNS: shares of the unchanged FID, and these in units of the paper's gains.
+
+    Without shares for real images, whose unchanged FID is bias alone.
+    """
     one_margin, one_step = margin().share, median(gain.share for gain in steps())
     lines = []
     for line in budget.lines:
@@ -77,39 +81,57 @@ def to_frame(budget: Budget) -> pd.DataFrame:
         lines.append(
             (line.kind, line.change, fid, fid - budget.base, share, share / one_margin, share / one_step, line.note)
         )
-    return pd.DataFrame(lines, columns=list(COLUMNS))
+    frame = pd.DataFrame(lines, columns=list(COLUMNS))
+    return frame.drop(columns=list(SHARES)) if budget.of_images else frame
 
 
 def to_markdown(plan: Plan, budget: Budget) -> str:
     """The table with its notes."""
     frame = to_frame(budget)
-    printed = pd.DataFrame(
-        {
-            "kind": frame["kind"],
-            "change": frame["change"],
-            "fid": _printed(frame["fid"], "{:.2f}"),
-            "difference": _printed(frame["difference"], "{:+z.2f}"),
-            "share": _printed(frame["share"], "{:+z.1%}"),
-            "margins": _printed(frame["margins"], "{:+z.1f}"),
-            "steps": _printed(frame["steps"], "{:+z.1f}"),
-            "note": frame["note"],
-        }
-    ).rename(columns=HEADINGS | {"fid": budget.title})
+    decimals = _decimals(budget)
+    forms = {"fid": f"{{:.{decimals}f}}", "difference": f"{{:+z.{decimals}f}}", "share": "{:+z.1%}"}
+    forms |= {"margins": "{:+z.1f}", "steps": "{:+z.1f}"}
+    printed = frame.assign(**{name: _printed(frame[name], form) for name, form in forms.items() if name in frame})
+    printed = printed.rename(columns=HEADINGS | {"fid": budget.title})
+    notes = _notes_of_images(budget) if budget.of_images else _notes_of_samples(budget)
+    if not plan.scale.comparable:
+        notes.insert(0, f"**Not comparable with the paper: at scale {plan.scale_name}, {plan.scale.description}.**")
+    numbers = ("right",) * (len(printed.columns) - 3)
+    text = printed.to_markdown(index=False, disable_numparse=True, colalign=("left", "left", *numbers, "left"))
+    return "\n\n".join(["# What moves FID by how much", *notes, text]) + "\n"
+
+
+def _decimals(budget: Budget) -> int:
+    """Two, as FIDs are printed; four for the small distances of Inception's inner layers and of real images."""
+    return 2 if budget.base >= 5 else 4
+
+
+def _notes_of_samples(budget: Budget) -> list[str]:
     first, every = margin(), steps()
-    noise = "" if budget.noise is None else f"; its standard deviation over evaluation seeds is {budget.noise:.2f}"
-    floor = "" if budget.floor is None else f" The floor, between two halves of the reference, is {budget.floor:.2f}."
-    notes = [
+    decimals = _decimals(budget)
+    noise, floor = (None if value is None else f"{value:.{decimals}f}" for value in (budget.noise, budget.floor))
+    noise = "" if noise is None else f"; its standard deviation over evaluation seeds is {noise}"
+    floor = "" if floor is None else f" The floor, between two halves of the reference, is {floor}."
+    return [
         f"{budget.title} of {budget.samples:,} samples of `{budget.run}` under `{budget.protocol}`, one evaluation "
-        f"seed: {budget.base:.2f}{noise}.{floor} Each line changes one thing and keeps the images.",
+        f"seed: {budget.base:.{decimals}f}{noise}.{floor} Each line changes one thing and keeps the images.",
         f"A margin is {first.share:.1%}: TransGAN's over the best other method on CIFAR-10 in the paper, "
         f"{first.before:g} to {first.after:g}. A step is {median(gain.share for gain in every):.1%}: the median of the "
         f"{len(every)} steps below (D) in the paper's ablation (recalled, not checked). Both are shares of the FID "
         "before the gain, and are set against the share by which a change moves this FID.",
     ]
-    if not plan.scale.comparable:
-        notes.insert(0, f"**Not comparable with the paper: at scale {plan.scale_name}, {plan.scale.description}.**")
-    text = printed.to_markdown(index=False, disable_numparse=True, colalign=("left",) * 2 + ("right",) * 5 + ("left",))
-    return "\n\n".join(["# What moves FID by how much", *notes, text]) + "\n"
+
+
+def _notes_of_images(budget: Budget) -> list[str]:
+    decimals = _decimals(budget)
+    spread = "" if budget.noise is None else f"; its standard deviation over halves is {budget.noise:.{decimals}f}"
+    return [
+        f"{budget.title} between two random halves of `{budget.run}` under `{budget.protocol}`, {budget.samples:,} "
+        f"real images each: {budget.base:.{decimals}f}{spread}. Each line changes the images of the first half, or "
+        "the number of images of one half.",
+        f"Unchanged, both halves are of the same distribution: their {budget.title} is the bias of so few images. "
+        "Shares of it would mean nothing, so the table has differences only.",
+    ]
 
 
 def make(plan: Plan, run: str | None = None, ports: Sequence[Path] = ()) -> list[Path]:
@@ -120,8 +142,21 @@ def make(plan: Plan, run: str | None = None, ports: Sequence[Path] = ()) -> list
     """
     name = run or next(iter(plan.scheduled_runs))
     average, why_not = _last_weights(plan, name)
-    budget = measure(plan, name, average, why_not, ports or sorted(INCOMING.glob("port-*")))
-    base = plan.paths.finding(NAME)
+    return _write(plan, measure(plan, name, average, why_not, ports or sorted(INCOMING.glob("port-*"))), NAME)
+
+
+def make_of_images(plan: Plan, target: str, protocol: str | None = None) -> list[Path]:
+    """Measure real images, one half against the other, and write the table as `make` does, to fid-budget-TARGET.
+
+    Raises UserError as `measure_images` does.
+    """
+    path, _, split = target.partition(":")
+    called = "-".join(part for part in (Path(path).resolve().stem, split) if part)
+    return _write(plan, measure_images(plan, target, protocol), f"{NAME}-{called}")
+
+
+def _write(plan: Plan, budget: Budget, name: str) -> list[Path]:
+    base = plan.paths.finding(name)
     written = [base.with_name(f"{base.name}.{suffix}") for suffix in ("csv", "md")]
     for path, text in zip(written, (csv_text(to_frame(budget)), to_markdown(plan, budget)), strict=True):
         files.write_text(path, text)

@@ -57,7 +57,7 @@ def evaluate(
     UserError.
     """
     called = name or str(target)
-    protocol = protocol or _default_protocol(plan, called, reference)
+    protocol = protocol or default_protocol(plan, called, reference)
     config = _changed(plan, protocol, {**(changes or {}), **({"metrics": list(metrics)} if metrics else {})})
     weights_file, weights_digest = weights.locate(plan, config)
     device = prepare_compute(config.threads, plan.device)
@@ -114,7 +114,8 @@ def render(result: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *(f"  warning: {warning}" for warning in result["warnings"])])
 
 
-def _default_protocol(plan: Plan, target: str, reference: str) -> str:
+def default_protocol(plan: Plan, target: str, reference: str) -> str:
+    """The protocol of the target if it is a run, else that of the first run on a dataset that either names."""
     if target in plan.runs:
         return plan.runs[target].protocol_name
     datasets = [name.split(":")[0] for name in (reference, target)]
@@ -154,7 +155,7 @@ def _image_sources(
     plan: Plan, target: str, config: ProtocolConfig, resolution: int | None
 ) -> tuple[list[EvaluationSource], list[str]]:
     """The target's images as one source, and warnings about them."""
-    images = _images(plan, target, None, config.samples, resolution, config.resize)
+    images = named_images(plan, target, None, config.samples, resolution, config.resize)
     if images.count < 2:
         raise UserError(
             f"{target}: a single image has no distribution; give as many as the protocol uses ({config.samples:,})"
@@ -165,7 +166,7 @@ def _image_sources(
     return [stored_images(images, config)], notes
 
 
-def _images(
+def named_images(
     plan: Plan, name: str, splits: Sequence[str] | None, count: int | None, resolution: int | None, resize: str
 ) -> ImageSource:
     """Images of a dataset or pack (`splits`, by default all), a folder, an archive or arrays; at most `count`."""
@@ -208,7 +209,7 @@ def _reference(
         reference_stage.compute(plan, key)
         return load_reference(plan.paths.reference(key))
     splits = config.splits if name in plan.datasets else None
-    images = _images(plan, name, splits, config.reference_samples, None, config.resize)
+    images = named_images(plan, name, splits, config.reference_samples, None, config.resize)
     return _stored_reference(plan, name, config, images, weights_file, weights_digest, device)
 
 

@@ -1,10 +1,12 @@
 """What moves FID by how much on the same images: one change of the evaluation at a time (`transgan fid-budget`).
 
 The samples of one evaluation seed are changed (rounding, JPEG, resize, crop), or the reference, the number of samples,
-the extractor or the generator's weights, and FID is computed again.
+the extractor or the generator's weights, and FID is computed again. `measure_images` does the same with real images in
+place of samples, because a generator far from its data hides small effects.
 """
 
 import io
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,14 +25,17 @@ from transgan.errors import UserError
 from transgan.hardware.device import prepare_compute
 from transgan.metrics import extractors, image_sources, weights
 from transgan.metrics.evaluator import title
-from transgan.metrics.fid import FeatureStatistics, extrapolate_fid, frechet_distance
+from transgan.metrics.fid import FeatureStatistics, check_sample_counts, extrapolate_fid, frechet_distance
 from transgan.metrics.generator_files import load_trained
 from transgan.metrics.reference_statistics import load_reference
 from transgan.metrics.samples import Quantization, to_numpy, uint8_samples
-from transgan.metrics.subsets import evenly_spaced
+from transgan.metrics.subsets import evenly_spaced, random_halves
 from transgan.models.base import GeneratorNetwork
 from transgan.schema import ProtocolConfig
 from transgan.scoring import reference as reference_stage
+from transgan.scoring.evaluate import default_protocol, named_images
+
+logger = logging.getLogger(__name__)
 
 JPEG_QUALITIES = (95, 90, 75)
 SAMPLE_SHARES = (0.1, 0.2, 0.5)
@@ -51,7 +56,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Budget:
-    """All lines, and the FID that they are held against. `noise` is its standard deviation over evaluation seeds."""
+    """All lines, and the FID that they are held against. `noise` is its standard deviation over evaluation seeds.
+
+    `of_images` is true where real images take the place of samples; `run` is then their name.
+    """
 
     run: str
     protocol: str
@@ -61,6 +69,7 @@ class Budget:
     noise: float | None
     floor: float | None
     lines: tuple[Line, ...]
+    of_images: bool = False
 
 
 def measure(
@@ -108,6 +117,55 @@ def measure(
     return Budget(
         run_name, run.protocol_name, name, protocol.samples, values[seed], noise, reference.floor, tuple(lines)
     )
+
+
+def measure_images(plan: Plan, target: str, protocol_name: str | None = None) -> Budget:
+    """Measure real images: one random half of them against the other, each of at most the protocol's samples.
+
+    An evaluation seed draws the halves; the changes are of the first half of the first seed.
+
+    Args:
+        plan: the plan.
+        target: a dataset, pack, folder, archive or array of images, as `evaluate` takes them.
+        protocol_name: by default that of the runs on the dataset, or the first protocol.
+
+    Raises UserError when images or weights are missing, or a half has fewer images than features.
+    """
+    name = protocol_name or default_protocol(plan, target, target)
+    protocol = plan.protocol(name)
+    images = named_images(plan, target, None, 2 * protocol.samples, None, protocol.resize)
+    if images.count < 2:
+        raise UserError(f"{target}: a single image has no halves; give as many as the protocol uses, twice")
+    weights_file, _ = weights.locate(plan, protocol)
+    of = _Features(protocol, weights_file, prepare_compute(protocol.threads, plan.device), f"fid-budget {target}")
+    width = of.extractor.widths[of.layer]
+    for warning in check_sample_counts(protocol, width, {f"half of {target}": images.count // 2}):
+        logger.warning(warning)
+    features = of.real(images)
+    position = images.in_order(torch.arange(images.count))  # of each image in the stream
+
+    def halves(seed: int) -> tuple[Tensor, Tensor]:
+        changed, kept = random_halves(position, seed)
+        return features[changed], features[kept]
+
+    seed, *other_seeds = protocol.seeds
+    values = {each: _distance(*halves(each)) for each in protocol.seeds}
+    changed, kept = halves(seed)
+    real = FeatureStatistics.of(kept)
+    chosen = torch.zeros(images.count, dtype=torch.bool)
+    chosen[random_halves(position, seed)[0]] = True
+    again = "the images are JPEG or WebP before the change, too" if images.lossy else ""
+    lines = [Line("halves", f"of evaluation seed {each} instead of {seed}", values[each]) for each in other_seeds]
+    for kind, change_name, change in changes():
+        value = frechet_distance(FeatureStatistics.of(of.real(images, change, chosen)), real)
+        lines.append(Line(kind, change_name, value, again if kind == "JPEG" else ""))
+    lines += _by_count(changed, lambda part: frechet_distance(FeatureStatistics.of(part), real))
+    for share in REFERENCE_SHARES:
+        if (count := round(share * len(kept))) >= width:
+            lines.append(Line("reference size", f"{count:,} of {len(kept):,} images", _distance(changed, kept[:count])))
+    noise = float(np.std(list(values.values()), ddof=1)) if other_seeds else None
+    called = title("fid", protocol)
+    return Budget(target, name, called, len(changed), values[seed], noise, None, tuple(lines), of_images=True)
 
 
 def changes() -> Iterator[tuple[str, str, Change]]:
@@ -167,10 +225,30 @@ class _Features:
             batches = (_changed(change, batch) for batch in batches)
         return extractors.extract(self.extractor, batches, protocol.samples, self.label)[self.layer]
 
-    def real(self, images: image_sources.ImageSource) -> Tensor:
-        """Of real images: (count, width)."""
+    def real(
+        self, images: image_sources.ImageSource, change: Change | None = None, chosen: Tensor | None = None
+    ) -> Tensor:
+        """Of real images, changed, in stream order: (count, width). Only of those for which `chosen`, bool, is true."""
         batches = images.batches(self.protocol.batch)
-        return extractors.extract(self.extractor, batches, images.count, f"{self.label}, real images")[self.layer]
+        count = images.count
+        if chosen is not None:
+            batches, count = _selected(batches, chosen), int(chosen.sum())
+        if change is not None:
+            batches = (_changed(change, batch) for batch in batches)
+        return extractors.extract(self.extractor, batches, count, f"{self.label}, real images")[self.layer]
+
+
+def _selected(batches: Iterator[Tensor], chosen: Tensor) -> Iterator[Tensor]:
+    start = 0
+    for batch in batches:
+        part = batch[chosen[start : start + len(batch)]]
+        start += len(batch)
+        if len(part):
+            yield part
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    return frechet_distance(FeatureStatistics.of(one), FeatureStatistics.of(other))
 
 
 def _changed(change: Change, batch: Tensor) -> Tensor:
