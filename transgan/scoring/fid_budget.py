@@ -102,21 +102,26 @@ def measure(
     values = {seed: fid(features) for seed, features in by_seed.items()}
     seed, *other_seeds = protocol.seeds
     other: Quantization = "round" if protocol.quantize == "truncate" else "truncate"
-    lines = [Line("evaluation seed", f"{each} instead of {seed}", values[each]) for each in other_seeds]
-    lines.append(Line("quantization", other, fid(of.samples(generator, seed, quantization=other))))
-    lines += [Line(kind, name, fid(of.samples(generator, seed, change))) for kind, name, change in changes()]
-    lines += _by_count(by_seed[seed], fid)
-    lines += _by_reference(plan, run, of, by_seed[seed])
-    lines += [_by_port(plan, run, generator, port, device) for port in ports]
-    if not ports:
-        lines.append(Line("extractor", "another port", None, "put its weights into data/incoming/ as port-NAME"))
-    raw = None if without_average is None else fid(of.samples(without_average, seed))
-    lines.append(Line("moving average", "off: the last weights", raw, why_not if raw is None else ""))
+
+    def lines() -> Iterator[Line]:
+        for each in other_seeds:
+            yield Line("evaluation seed", f"{each} instead of {seed}", values[each])
+        yield Line("quantization", other, fid(of.samples(generator, seed, quantization=other)))
+        for kind, name, change in changes():
+            yield Line(kind, name, fid(of.samples(generator, seed, change)))
+        yield from _by_count(by_seed[seed], fid)
+        yield from _by_reference(plan, run, of, by_seed[seed])
+        for port in ports:
+            yield _by_port(plan, run, generator, port, device)
+        if not ports:
+            yield Line("extractor", "another port", None, "put its weights into data/incoming/ as port-NAME")
+        raw = None if without_average is None else fid(of.samples(without_average, seed))
+        yield Line("moving average", "off: the last weights", raw, why_not if raw is None else "")
+
+    measured = _logged(of.label, values[seed], lines())
     noise = float(np.std(list(values.values()), ddof=1)) if other_seeds else None
     name = title("fid", protocol)
-    return Budget(
-        run_name, run.protocol_name, name, protocol.samples, values[seed], noise, reference.floor, tuple(lines)
-    )
+    return Budget(run_name, run.protocol_name, name, protocol.samples, values[seed], noise, reference.floor, measured)
 
 
 def measure_images(plan: Plan, target: str, protocol_name: str | None = None) -> Budget:
@@ -155,17 +160,22 @@ def measure_images(plan: Plan, target: str, protocol_name: str | None = None) ->
     chosen = torch.zeros(images.count, dtype=torch.bool)
     chosen[random_halves(position, seed)[0]] = True
     again = "the images are JPEG or WebP before the change, too" if images.lossy else ""
-    lines = [Line("halves", f"of evaluation seed {each} instead of {seed}", values[each]) for each in other_seeds]
-    for kind, change_name, change in changes():
-        value = frechet_distance(FeatureStatistics.of(of.real(images, change, chosen)), real)
-        lines.append(Line(kind, change_name, value, again if kind == "JPEG" else ""))
-    lines += _by_count(changed, lambda part: frechet_distance(FeatureStatistics.of(part), real))
-    for share in REFERENCE_SHARES:
-        if (count := round(share * len(kept))) >= width:
-            lines.append(Line("reference size", f"{count:,} of {len(kept):,} images", _distance(changed, kept[:count])))
+
+    def lines() -> Iterator[Line]:
+        for each in other_seeds:
+            yield Line("halves", f"of evaluation seed {each} instead of {seed}", values[each])
+        for kind, change_name, change in changes():
+            value = frechet_distance(FeatureStatistics.of(of.real(images, change, chosen)), real)
+            yield Line(kind, change_name, value, again if kind == "JPEG" else "")
+        yield from _by_count(changed, lambda part: frechet_distance(FeatureStatistics.of(part), real))
+        for share in REFERENCE_SHARES:
+            if (count := round(share * len(kept))) >= width:
+                yield Line("reference size", f"{count:,} of {len(kept):,} images", _distance(changed, kept[:count]))
+
+    measured = _logged(of.label, values[seed], lines())
     noise = float(np.std(list(values.values()), ddof=1)) if other_seeds else None
     called = title("fid", protocol)
-    return Budget(target, name, called, len(changed), values[seed], noise, None, tuple(lines), of_images=True)
+    return Budget(target, name, called, len(changed), values[seed], noise, None, measured, of_images=True)
 
 
 def changes() -> Iterator[tuple[str, str, Change]]:
@@ -175,6 +185,17 @@ def changes() -> Iterator[tuple[str, str, Change]]:
     for name in FILTERS:
         yield "resize filter", f"{name}, from twice the side", partial(_each, partial(_resized, name))
     yield "crop", f"central {CROP_SHARE:.1%} of the side, enlarged again", partial(_each, _cropped)
+
+
+def _logged(label: str, base: float, lines: Iterator[Line]) -> tuple[Line, ...]:
+    """All lines, each logged when it is measured: with Inception on a CPU a table takes an hour."""
+    logger.info(f"{label}: unchanged {base:.6g}")
+    found = []
+    for line in lines:
+        if line.fid is not None:
+            logger.info(f"{label}: {line.kind}, {line.change}: {line.fid:.6g}")
+        found.append(line)
+    return tuple(found)
 
 
 def _each(change: Callable[[Image.Image], Image.Image], images: NDArray[np.uint8]) -> NDArray[np.uint8]:
