@@ -79,7 +79,9 @@ def test_real_images_have_differences_and_no_shares(project: Any, monkeypatch: p
     monkeypatch.setattr(fid_budget, "measure_images", lambda *_: real)
     of = project("demo")
     written = fid_budget.make_of_images(of, "pictures/real:test")
-    assert [path.name for path in written] == ["fid-budget-real-test.csv", "fid-budget-real-test.md"]
+    assert [path.name for path in written] == [
+        f"fid-budget-real-test-fid50k-train.{suffix}" for suffix in ("csv", "md")
+    ]
     assert list(pd.read_csv(written[0])) == ["kind", "change", "fid", "difference", "note"]
     text = written[1].read_text()
     assert "between two random halves of `pictures/real`" in text

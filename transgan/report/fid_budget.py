@@ -146,13 +146,14 @@ def make(plan: Plan, run: str | None = None, ports: Sequence[Path] = ()) -> list
 
 
 def make_of_images(plan: Plan, target: str, protocol: str | None = None) -> list[Path]:
-    """Measure real images, one half against the other, and write the table as `make` does, to fid-budget-TARGET.
+    """Measure real images, one half against the other, and write the table to fid-budget-TARGET-PROTOCOL.
 
-    Raises UserError as `measure_images` does.
+    Otherwise as `make`. Raises UserError as `measure_images` does.
     """
     path, _, split = target.partition(":")
     called = "-".join(part for part in (Path(path).resolve().stem, split) if part)
-    return _write(plan, measure_images(plan, target, protocol), f"{NAME}-{called}")
+    budget = measure_images(plan, target, protocol)
+    return _write(plan, budget, f"{NAME}-{called}-{budget.protocol}")
 
 
 def _write(plan: Plan, budget: Budget, name: str) -> list[Path]:
