@@ -71,7 +71,7 @@ def steps() -> list[Gain]:
 def to_frame(budget: Budget) -> pd.DataFrame:
     """A line per change, with COLUMNS: shares of the unchanged FID, and these in units of the paper's gains.
 
-    Without shares for real images, whose unchanged FID is bias alone.
+    Without shares for real images, whose unchanged FID is bias and noise alone.
     """
     one_margin, one_step = margin().share, median(gain.share for gain in steps())
     lines = []
@@ -129,8 +129,8 @@ def _notes_of_images(budget: Budget) -> list[str]:
         f"{budget.title} between two random halves of `{budget.run}` under `{budget.protocol}`, {budget.samples:,} "
         f"real images each: {budget.base:.{decimals}f}{spread}. Each line changes the images of the first half, or "
         "the number of images of one half.",
-        f"Unchanged, both halves are of the same distribution: their {budget.title} is the bias of so few images. "
-        "Shares of it would mean nothing, so the table has differences only.",
+        f"Unchanged, both halves are of the same distribution: their {budget.title} is the bias and the noise of so "
+        "few images. Shares of it would mean nothing, so the table has differences only.",
     ]
 
 
