@@ -36,8 +36,8 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
         (["prepare", "cifar10"], "source.json"),
         (["train", "one-cifar10"], "manifest.json"),
         (["score", "one-cifar10"], "no such file; create it with"),
-        (["frobnicate"], "No such command 'frobnicate'"),
-        (["train"], "Missing argument 'RUN'"),
+        (["frobnicate"], "No such command 'frobnicate'. See `transgan --help`."),
+        (["train"], "Missing argument 'RUN'. See `transgan train --help`."),
         (["train", "one-cifar10", "--sacle", "tiny"], "No such option"),
     ],
 )

@@ -85,7 +85,8 @@ def main() -> NoReturn:
         except Exception as error:
             if type(error).__module__.startswith(("click", "typer")):  # wrong usage
                 message = error.format_message() if hasattr(error, "format_message") else str(error)
-                fail(f"{message} See `transgan --help`.", 2)
+                context = getattr(error, "ctx", None)
+                fail(f"{message} See `{context.command_path if context else 'transgan'} --help`.", 2)
             raise
         if code == 128 + signal.SIGINT:  # what typer makes of a KeyboardInterrupt
             raise KeyboardInterrupt

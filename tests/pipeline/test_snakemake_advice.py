@@ -27,6 +27,7 @@ def test_snakemakes_own_messages(message: str, expected: str) -> None:
 
 def test_what_follows_a_failed_job_needs_no_advice() -> None:
     assert advice("Exiting because a job execution failed. Look above for error messages") == ""
+    assert advice("WorkflowError:\nAt least one job did not complete successfully.") == ""
     assert "resumes" in advice("Cancelling snakemake on user request.")
 
 

@@ -60,6 +60,16 @@ def test_a_failure_shows_rule_command_log_and_exit_code(handler, tmp_path):
     assert "1 failed" in send(handler, event=LogEvent.PROGRESS, done=1, total=3)
 
 
+def test_a_job_that_a_signal_ended_is_resumed_by_the_same_command(handler):
+    start(handler, 7, "train", run="a")
+    command = "Command 'transgan train a' died with <Signals.SIGTERM: 15>."
+    assert send(handler, command, logging.ERROR, event=LogEvent.ERROR) == ""
+    failure = {"jobid": 7, "rule_name": "train", "rule_msg": None, "log": [], "shellcmd": "transgan train a"}
+    text = send(handler, "Error in rule", logging.ERROR, event=LogEvent.JOB_ERROR, **failure)
+    assert text.startswith("FAILED: train a, exit code 143\n")
+    assert "next: type the same command again: it resumes" in text
+
+
 def test_an_exit_code_is_never_lost(handler):
     send(handler, "Command 'x' returned non-zero exit status 9.", logging.ERROR, event=LogEvent.ERROR)
     assert send(handler, "Goodbye") == "a command ended with exit code 9\nGoodbye\n"

@@ -19,6 +19,7 @@ from transgan.data.pack import Pack
 from transgan.errors import UserError
 from transgan.metrics.reference_statistics import export_statistics
 from transgan.models.serialization import load_generator, save_generator
+from transgan.scoring import evaluate as evaluation
 from transgan.scoring import reference, score
 from transgan.scoring.evaluate import evaluate, render
 
@@ -230,6 +231,15 @@ def test_images_of_another_size_than_the_reference_are_refused(project: Path) ->
 def test_bad_arguments_are_one_line(project: Path, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         evaluate(plan.load(), *arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("target", "real"), [("nothing", "cifar10"), ("nothing.pth", "cifar10"), (RUN, "nothing")])
+def test_a_missing_name_is_refused_before_weights_are_downloaded(
+    project: Path, monkeypatch: pytest.MonkeyPatch, target: str, real: str
+) -> None:
+    monkeypatch.setattr(evaluation.weights, "locate", None)
+    with pytest.raises(UserError, match="nothing"):
+        evaluate(plan.load(), target, real)
 
 
 def test_changes_of_the_protocol_are_checked(project: Path) -> None:

@@ -185,7 +185,7 @@ ImagesFile = Annotated[
     Path, typer.Argument(metavar="OUT", help="x.png: a grid; x.npz: an array; otherwise a folder of PNGs.")
 ]
 ImageCount = Annotated[int, typer.Option("--count", help="Number of images.")]
-EvaluationSeed = Annotated[int, typer.Option("--seed", help="Evaluation seed of the latents.")]
+EvaluationSeed = Annotated[int, typer.Option("--seed", help="Evaluation seed of the latents.", min=0)]
 
 # Of `evaluate`: images, reference, and changes to a protocol.
 Evaluated = Annotated[

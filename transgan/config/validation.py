@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -137,7 +137,7 @@ def _has_family(member: Any) -> bool:
     return isinstance(member, type) and issubclass(member, BaseModel) and FAMILY in member.model_fields
 
 
-def nearest(name: str, known: list[str]) -> str:
+def nearest(name: str, known: Sequence[str]) -> str:
     """The end of an error message: the nearest valid name, or all of them, or three of many."""
     close = difflib.get_close_matches(name, known, n=1)
     if close:
@@ -151,5 +151,7 @@ def lookup(entries: Mapping[str, Value], name: str, kind: str, file: Path, where
     """The entry `name`. Raises UserError in one line: file, place `where`, and the nearest valid name."""
     if name in entries:
         return entries[name]
-    listed = f"; `{_LISTED_BY[kind]}` lists all" if kind in _LISTED_BY and len(entries) > _FEW else ""
-    raise UserError(f"{file}: {where}no {kind} {name!r}{nearest(name, list(entries))}{listed}")
+    ending = nearest(name, list(entries))
+    if kind in _LISTED_BY and len(entries) > _FEW:
+        ending += f"{'' if ending.endswith('?') else ';'} `{_LISTED_BY[kind]}` lists all"
+    raise UserError(f"{file}: {where}no {kind} {name!r}{ending}")

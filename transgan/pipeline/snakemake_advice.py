@@ -7,7 +7,7 @@ _INSTALL = "run `make setup` in a checkout, or elsewhere `pip install --upgrade 
 # Part of Snakemake's message -> what to type. The first that matches counts; "" where the message says so itself.
 _ADVICE: tuple[tuple[str, str], ...] = (
     (r"params.*\.ya?ml: ", ""),  # this project's own messages
-    (r"^Exiting because a job execution failed|^Remaining jobs", ""),  # the failed jobs have been named
+    (r"^Exiting because a job execution failed|^Remaining jobs|At least one job did not", ""),  # the jobs were named
     (r"^Cancelling snakemake", "type the same command again: it resumes"),
     (r"cannot be locked", "if no Snakemake runs here, type `snakemake --unlock`, then the same command again"),
     (r"seem to be incomplete", "type the same command again with `--rerun-incomplete`"),

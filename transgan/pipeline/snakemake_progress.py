@@ -34,6 +34,7 @@ ROUTINE = (
     "Provided resources: ",
     "Rules claiming more threads will be scaled down",
     "Conda environments: ignored",
+    "Singularity containers: ignored",
     "Select jobs to execute",
     "Removing output files of failed job",
     "Shutting down, this might take some time",
@@ -52,7 +53,7 @@ HIDDEN = (
     LogEvent.RULEGRAPH,
     LogEvent.DEBUG_DAG,
 )
-EXIT_STATUS = re.compile(r"returned non-zero exit status (\d+)")
+EXIT_STATUS = re.compile(r"returned non-zero exit status (\d+)|died with <Signals\.\w+: (\d+)>")
 
 
 def _with_advice(message: str) -> str:
@@ -146,7 +147,7 @@ class LogHandler(LogHandlerBase):
                 found = EXIT_STATUS.search(record.getMessage())
                 if found is None:
                     return _with_advice(record.getMessage())
-                self.exit_code = found[1]
+                self.exit_code = found[1] or str(128 + int(found[2]))  # the second is the number of a signal
                 return None
         if event in HIDDEN or (record.levelno < logging.WARNING and record.getMessage().startswith(ROUTINE)):
             return None

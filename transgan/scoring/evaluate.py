@@ -18,6 +18,7 @@ from transgan.config.fingerprint import REFERENCE_FIELDS, digest
 from transgan.config.paths import MANIFEST
 from transgan.config.plan import Plan
 from transgan.config.reference_key import ReferenceKey
+from transgan.config.validation import nearest
 from transgan.data.pack import Pack
 from transgan.errors import UserError
 from transgan.hardware.device import prepare_compute
@@ -59,11 +60,15 @@ def evaluate(
     called = name or str(target)
     protocol = protocol or default_protocol(plan, called, reference)
     config = _changed(plan, protocol, {**(changes or {}), **({"metrics": list(metrics)} if metrics else {})})
+    # Before anything that takes long: weights may be downloaded, and a reference may take hours.
+    generator = open_generator(plan, target) if isinstance(target, str) else target
+    if generator is None:
+        _check_there(plan, called, "run or dataset", [*plan.runs, *plan.datasets])
+    _check_there(plan, reference, "dataset", list(plan.datasets))
     weights_file, weights_digest = weights.locate(plan, config)
     device = prepare_compute(config.threads, plan.device)
     statistics = _reference(plan, reference, protocol, config, weights_file, weights_digest, device)
     resolution = statistics.about.get("resolution")
-    generator = open_generator(plan, target) if isinstance(target, str) else target
     if generator is None:
         sources, notes = _image_sources(plan, called, config, resolution)
     else:
@@ -135,6 +140,13 @@ def _changed(plan: Plan, name: str, changes: Mapping[str, Any]) -> ProtocolConfi
         ) from None
 
 
+def _check_there(plan: Plan, name: str, what: str, known: Sequence[str]) -> None:
+    """Raise UserError unless `name` is a path, a dataset, or a split of either."""
+    base = name.partition(":")[0]
+    if base not in plan.datasets and not Path(name).exists() and not (Path(base) / MANIFEST).exists():
+        raise UserError(f"{name}: no file or folder, and no {what} of {plan.file}{nearest(name, known)}")
+
+
 def _summary(values: Sequence[float]) -> dict[str, float | None]:
     return {"mean": mean(values), "std": stdev(values) if len(values) > 1 else None}
 
@@ -175,9 +187,6 @@ def named_images(
     if not (folder / MANIFEST).exists():
         if base in plan.datasets and not Path(base).exists():
             raise UserError(f"{folder}: not there; run `{plan.command('prepare', base)}` first")
-        if not Path(name).exists():
-            known = ", ".join([*plan.runs, *plan.datasets])
-            raise UserError(f"{name}: no file or folder, and no run or dataset of {plan.file} (known: {known})")
         return image_sources.from_path(Path(name), count, resolution, resize)
     pack = Pack.open(folder, verify=True)
     rows = pack.rows([split] if split else splits or list(pack.manifest["splits"]))
