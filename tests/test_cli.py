@@ -39,6 +39,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *a
         (["frobnicate"], "No such command 'frobnicate'. See `transgan --help`."),
         (["train"], "Missing argument 'RUN'. See `transgan train --help`."),
         (["train", "one-cifar10", "--sacle", "tiny"], "No such option"),
+        (["audit", "one-cifar10", "--expect", "low"], "a number. See `transgan audit --help`."),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(

@@ -86,6 +86,7 @@ def main() -> NoReturn:
             if type(error).__module__.startswith(("click", "typer")):  # wrong usage
                 message = error.format_message() if hasattr(error, "format_message") else str(error)
                 context = getattr(error, "ctx", None)
+                message += "" if message.endswith((".", "?")) else "."
                 fail(f"{message} See `{context.command_path if context else 'transgan'} --help`.", 2)
             raise
         if code == 128 + signal.SIGINT:  # what typer makes of a KeyboardInterrupt
