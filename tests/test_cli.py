@@ -140,3 +140,12 @@ def test_a_read_only_results_folder_is_one_line(
     assert code == 2
     assert "cannot be written (Read-only file system)" in err
     assert err.count("\n") == 1
+
+
+def test_help_has_a_short_name_and_everyday_tools_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = call(monkeypatch, capsys, "-h")
+    assert code == 0
+    assert out.index(" plan ") < out.index(" audit ")
+    assert call(monkeypatch, capsys, "train", "-h")[0] == 0

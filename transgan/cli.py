@@ -59,14 +59,14 @@ app = typer.Typer(
     help="A reproduction of TransGAN (arXiv 2102.07074): the stages that Snakemake and DVC run, and tools.",
     epilog="`transgan VERB --help` explains a verb. Start with `transgan plan` and `transgan data`.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
-STAGES, TOOLS = "Stages", "Tools"
+# Panels of `transgan --help`, in this order.
+STAGES, TOOLS, FINDINGS, SHARING = "Stages", "Tools", "Question the numbers", "Share"
 for verb in stage_verbs.VERBS:
     app.command(rich_help_panel=STAGES)(verb)
-for tool_verb in (*finding_verbs.VERBS, *sharing_verbs.VERBS):
-    app.command(rich_help_panel=TOOLS)(tool_verb)
 
 
 @app.callback()
@@ -289,3 +289,6 @@ def import_official(
 
 
 app.command(rich_help_panel=TOOLS)(init)
+for verbs, panel in ((finding_verbs.VERBS, FINDINGS), (sharing_verbs.VERBS, SHARING)):
+    for tool_verb in verbs:
+        app.command(rich_help_panel=panel)(tool_verb)
