@@ -79,6 +79,12 @@ def test_a_run_that_is_not_trained_is_a_user_error(project: Path) -> None:
         transgan.load_generator("one-cifar10")
 
 
+def test_a_folder_without_a_generator_is_a_user_error(project: Path) -> None:
+    (project / "empty").mkdir()
+    with pytest.raises(transgan.UserError, match=r"empty: no folder with model\.safetensors"):
+        transgan.load_generator("empty")
+
+
 def test_cells_is_the_tidy_frame_of_all_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     frame = transgan.cells("paper", params=PARAMS)

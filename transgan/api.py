@@ -57,6 +57,9 @@ class TrainedGenerator:
         saved = read(Path(folder))
         return cls(saved.module, saved)
 
+    def __repr__(self) -> str:
+        return f"<TrainedGenerator: z ({self.latent}) -> {self.resolution} x {self.resolution}>"
+
     def save_pretrained(self, folder: PathLike) -> None:
         """Write model.safetensors and config.json to a folder, over files of these names. The weights stay exact.
 
@@ -131,6 +134,8 @@ def load_generator(source: PathLike, scale: str | None = None, *, params: PathLi
         saved = read(path)
     else:
         of = plan(scale, params=params)
+        if path.is_dir() and str(source) not in of.runs:
+            return TrainedGenerator.from_pretrained(path)  # raises UserError: the folder has no generator
         of.run(str(source))  # raises UserError for an unknown name
         saved = read_trained(of, str(source))
     return TrainedGenerator(saved.module, saved)

@@ -142,6 +142,9 @@ def test_trace_prints_runs_and_quotes(reported, capsys):
     printed = capsys.readouterr().out
     for part in (RUN, COMMIT, "a processor, 2 cores", "m" * 32, plan.fingerprint("train", RUN), "FID-digits"):
         assert part in printed
+    assert "the paper's" not in printed  # a demo's number stands beside none of the paper
+    assert printed.count(plan.fingerprint("train", RUN)) == 1  # the run of two metrics is described once
+    assert f"run {RUN}: as above" in printed
     trace.trace(plan, "unconditional", "COCO-GAN")
     assert "5.74, quoted from" in capsys.readouterr().out
     with pytest.raises(UserError, match="COCO-GAN"):

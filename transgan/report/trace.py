@@ -139,7 +139,9 @@ def trace(plan: Plan, table: str, row: str, as_json: bool = False) -> None:
         return
     measured = [each for each in traced(plan, table) if each.cell.row == row]
     quoted = [cell for cell in cells(plan, table) if cell.row == row and not cell.run_names]
-    say("\n\n".join([*(_words(each) for each in measured), *(_quoted(cell) for cell in quoted)]))
+    told: set[str] = set()
+    words = [_words(each, plan.scale.comparable, told) for each in measured]
+    say("\n\n".join([*words, *(_quoted(cell) for cell in quoted)]))
 
 
 def _origins(plan: Plan, cell: Cell) -> tuple[Origin, ...]:
@@ -161,12 +163,16 @@ def _origin(plan: Plan, run: str) -> Origin:
     )
 
 
-def _words(each: Traced) -> str:
+def _words(each: Traced, comparable: bool, told: set[str]) -> str:
+    """A cell and its runs in words. `told` are the runs that an earlier cell has described; those of this one join it.
+
+    Where the scale is not comparable, no number of the paper stands beside ours.
+    """
     cell = each.cell
-    ours = f"{cell.result.mean:.4g}" if cell.result else "none"
-    paper = f"{cell.paper.text} ({cell.paper.source})" if cell.paper else "none"
+    ours = f"ours {cell.result.mean:.4g}" if cell.result else "no number here"
+    paper = f", the paper's {cell.paper.text} ({cell.paper.source})" if comparable and cell.paper else ""
     lines = [
-        f"{cell.row}, {cell.dataset}, {cell.label}: ours {ours}, the paper's {paper}: {cell.verdict.value}",
+        f"{cell.row}, {cell.dataset}, {cell.label}: {ours}{paper}: {cell.verdict.value}",
         *_lines(
             [
                 ("protocol", cell.protocol),
@@ -179,6 +185,10 @@ def _words(each: Traced) -> str:
     ]
     for origin in each.origins:
         provenance = origin.provenance
+        if origin.run in told:
+            lines.append(f"  run {origin.run}: as above")
+            continue
+        told.add(origin.run)
         lines += [
             f"  run {origin.run}",
             *_lines(

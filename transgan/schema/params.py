@@ -115,12 +115,20 @@ class Params(Strict):
     scale: Name = Field(description="the scale that DVC runs, and the default everywhere else")
     data: DataConfig = DataConfig()
     execution: ExecutionConfig = ExecutionConfig()
-    scales: dict[Name, Scale]
-    datasets: dict[Name, DatasetConfig]
-    models: dict[Name, ModelConfig]
-    recipes: dict[Name, RecipeConfig]
-    protocols: dict[Name, ProtocolConfig]
-    classifiers: dict[Name, ClassifierConfig]
-    runs: dict[Name, RunConfig]
-    tables: dict[Name, TableConfig]
-    figures: dict[Name, FigureConfig]
+    scales: dict[Name, Scale] = Field(description="what each scale changes in the entries below; it lists every name")
+    datasets: dict[Name, DatasetConfig] = Field(
+        description="where images come from, and how they are cropped, resized and split"
+    )
+    models: dict[Name, ModelConfig] = Field(description="pairs of a generator and a discriminator, stage by stage")
+    recipes: dict[Name, RecipeConfig] = Field(
+        description="how a run is trained: losses, optimizers, augmentation, length, precision"
+    )
+    protocols: dict[Name, ProtocolConfig] = Field(
+        description="how a run is scored: metrics, samples, reference images, extractor"
+    )
+    classifiers: dict[Name, ClassifierConfig] = Field(
+        description="what stands in for Inception at demo: a classifier of digits"
+    )
+    runs: dict[Name, RunConfig] = Field(description="a dataset, a model, a recipe, a protocol and a seed, each by name")
+    tables: dict[Name, TableConfig] = Field(description="rows and columns, and the runs behind each cell")
+    figures: dict[Name, FigureConfig] = Field(description="what is drawn, of which runs")
