@@ -25,6 +25,7 @@ HERE = {
     "paired",
     "seams",
     "variance",
+    "factorial",
 }  # beside Snakemake, also on a cluster
 
 

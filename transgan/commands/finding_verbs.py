@@ -276,4 +276,13 @@ def seams(
         say(str(path))
 
 
-VERBS = (audit, replay, pool, fid_budget, paired, variance, power, leak, seams)
+def factorial(table: TableName, scale: Scale = None, params: ParamsFile = None) -> None:
+    """Analyse a table that is a full factorial design: effects, interactions, Shapley shares, orders of adding."""
+    plan = load_plan(params, scale)
+    from transgan.report import factorial as tool
+
+    for path in tool.make(plan, table):
+        say(str(path))
+
+
+VERBS = (audit, replay, pool, fid_budget, paired, variance, power, leak, seams, factorial)

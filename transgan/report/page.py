@@ -18,11 +18,12 @@ import jinja2
 
 from transgan import __version__
 from transgan.config.plan import Plan
+from transgan.errors import UserError
 from transgan.metrics.score_file import read_scores
 from transgan.pipeline.freshness import check_recorded
 from transgan.pipeline.run_files import read_provenance
 from transgan.pipeline.stages import stage
-from transgan.report import cost_table, paired, trace
+from transgan.report import cost_table, factorial, paired, trace
 from transgan.report.cells import Cell, cells
 from transgan.report.layout import Layout
 from transgan.report.tables import OURS, group_title, lay_out, share, warning
@@ -45,14 +46,15 @@ class TableView:
     """A table as the page shows it.
 
     `anchors` has the id of the cell's trace, or an empty string, for each row and column of `layout.main`. `tally`
-    counts the cells with a number and names the missing runs. `paired` has the rows' differences, seed by seed.
+    counts the cells with a number and names the missing runs. `findings` question the numbers: the rows' differences,
+    seed by seed, and the effects of a factorial design.
     """
 
     layout: Layout
     anchors: list[list[str]]
     traced: list[tuple[str, Traced]]
     tally: str = ""
-    paired: Layout | None = None
+    findings: tuple[Layout, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,9 +188,19 @@ def _table(plan: Plan, name: str) -> TableView:
         [places.get((row, group), "") if title.startswith(OURS) else "" for group, title in layout.columns]
         for row, _ in layout.rows
     ]
-    differences = paired.differences(every, config.comparisons)
-    seeds = None if differences.empty else paired.lay_out(plan, name, differences)
-    return TableView(layout, anchors, traced, _tally(every), seeds)
+    return TableView(layout, anchors, traced, _tally(every), _findings(plan, name, every))
+
+
+def _findings(plan: Plan, name: str, every: Sequence[Cell]) -> tuple[Layout, ...]:
+    """What can be said so far of the numbers of a table; nothing where runs or seeds are missing."""
+    differences = paired.differences(every, plan.table(name).comparisons)
+    found = () if differences.empty else (paired.lay_out(plan, name, differences),)
+    if not plan.table(name).factors:
+        return found
+    try:
+        return *found, *factorial.lay_out(plan, name, factorial.analysis(plan, name, every))
+    except UserError:
+        return found
 
 
 def _tally(every: Sequence[Cell]) -> str:

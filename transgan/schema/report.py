@@ -1,5 +1,6 @@
 """Configuration of tables and figures: which runs feed which cell of the paper."""
 
+from itertools import product
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -7,6 +8,7 @@ from pydantic import Field, model_validator
 from transgan.schema.base import Strict, added_option
 
 TableMetric = Literal["is", "fid"]
+MOST_FACTORS = 8  # of a full factorial design: 256 rows
 
 
 class Column(Strict):
@@ -15,6 +17,13 @@ class Column(Strict):
     dataset: str
     title: str
     metrics: tuple[TableMetric, ...] = Field(min_length=1)
+
+
+class Factor(Strict):
+    """A factor of a full factorial design: its name, and its two levels."""
+
+    name: str = Field(min_length=1)
+    levels: tuple[str, str] = Field(description="what it is in rows that do not name it, and in rows that do")
 
 
 class Row(Strict):
@@ -27,6 +36,9 @@ class Row(Strict):
     )
     authors_curve: tuple[str, ...] = Field(
         (), description="columns whose runs are held against the authors' learning curve while training is partial"
+    )
+    factors: tuple[str, ...] = added_option(
+        (), description="of the table's `factors`, those that have their second level in this row"
     )
 
 
@@ -43,6 +55,12 @@ class TableConfig(Strict):
         (),
         description="pairs of rows, [row, against], that `transgan paired` compares: one change in several settings. "
         "Without: every row with the first one, and with the one above it",
+    )
+    factors: tuple[Factor, ...] = added_option(
+        (),
+        max_length=MOST_FACTORS,
+        description="factors of a full factorial design, in the order in which the paper adds them; the rows are then "
+        "all combinations of their levels, each once (`transgan factorial`)",
     )
 
     @property
@@ -85,6 +103,34 @@ class TableConfig(Strict):
                     raise ValueError(
                         f"row {row.name!r} names column {dataset!r}, columns are: {', '.join(sorted(columns))}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _rows_are_all_combinations(self) -> Self:
+        """A design says nothing of interactions unless it is full."""
+        names = [factor.name for factor in self.factors]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two factors are named {name!r}")
+        row_of: dict[frozenset[str], str] = {}
+        for row in self.rows:
+            for name in row.factors:
+                if name not in names:
+                    known = f"factors are: {', '.join(names)}" if names else "the table has no `factors`"
+                    raise ValueError(f"row {row.name!r} names factor {name!r}, {known}")
+            other = row_of.setdefault(frozenset(row.factors), row.name)
+            if names and other != row.name:
+                raise ValueError(f"rows {other!r} and {row.name!r} have the same `factors`")
+        if not names:
+            return self
+        if len(names) < 2 or self.kind != "scores":
+            raise ValueError("`factors` need two or more of them, in a table of scores")
+        for switches in product((False, True), repeat=len(names)):
+            combination = [name for name, second in zip(names, switches, strict=True) if second]
+            if frozenset(combination) not in row_of:
+                raise ValueError(
+                    f"no row has `factors: [{', '.join(combination)}]`; a full design has all combinations"
+                )
         return self
 
 

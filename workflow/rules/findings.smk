@@ -27,6 +27,14 @@ FINDINGS += [
     for suffix in ("csv", "md", "png", "pdf")
 ]
 
+# Tables whose rows are a full factorial design.
+FINDINGS += [
+    f"{RESULTS}/findings/factorial/{table}.{suffix}"
+    for table in PLAN.tables_with_common_seeds
+    if PLAN.table(table).factors
+    for suffix in ("csv", "md", "png", "pdf")
+]
+
 # The gradient leak is measured in the scale's first run that has it, in its first steps: a run of the paper would be
 # trained five times. `transgan leak RUN` measures whole runs.
 LEAK_STEPS = 200
@@ -57,6 +65,7 @@ localrules:
     paired,
     seams,
     variance,
+    factorial,
 
 
 rule findings:
@@ -205,3 +214,32 @@ rule leak:
         fingerprint=lambda w: fingerprint_of("train", LEAKING_RUN),
     shell:
         "transgan leak {params.run:q} --images {params.images} {params.options} 2>&1 | keep {log:q}"
+
+
+rule factorial:
+    """Effects, interactions and Shapley shares of a table that is a full factorial design."""
+    input:
+        lambda w: GRAPH[f"table@{w.table}"].inputs,
+    output:
+        f"{RESULTS}/findings/factorial/{{table}}.csv",
+        report(
+            f"{RESULTS}/findings/factorial/{{table}}.md",
+            caption="../report/factorial.rst",
+            category="Findings",
+            labels={"finding": "{table}: factorial design"},
+        ),
+        report(
+            f"{RESULTS}/findings/factorial/{{table}}.png",
+            caption="../report/factorial.rst",
+            category="Findings",
+            labels={"finding": "{table}: factorial design, figure"},
+        ),
+        f"{RESULTS}/findings/factorial/{{table}}.pdf",
+    log:
+        f"{LOGS}/findings/factorial-{{table}}.log",
+    retries: 0
+    params:
+        options=lambda w: OPTIONS,
+        fingerprint=lambda w: fingerprint_of("table", w.table),
+    shell:
+        "transgan factorial {wildcards.table:q} {params.options} 2>&1 | keep {log:q}"
