@@ -14,13 +14,13 @@ def draw(frame: pd.DataFrame) -> Figure:
     """Two panels for each column and metric. `frame` is that of `transgan.report.factorial.analysis`."""
     places = [part for _, part in frame.groupby(["column", "metric"], sort=False)]
     effects = max((part["kind"] == "effect").sum() for part in places)
-    figure = Figure(figsize=(style.INCHES * 1.25, len(places) * (LINE_INCHES * effects + 1.2)), layout="constrained")
+    figure = Figure(figsize=(style.INCHES * 1.4, len(places) * (LINE_INCHES * effects + 1.2)), layout="constrained")
     grid = figure.subplots(len(places), 2, squeeze=False, width_ratios=(1.1, 1))
     for (left, right), part in zip(grid, places, strict=True):
         name = f"{part['column'].iloc[0]}, {part['measured'].iloc[0]}"
         _draw_effects(left, part[part["kind"] == "effect"], name)
-        _draw_shares(right, part[part["kind"] == "shapley"], name)
-    grid[0][1].legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=1)
+        _draw_shares(right, part[part["kind"] == "shapley"])
+    figure.legend(*grid[0][1].get_legend_handles_labels(), loc="outside lower right", ncols=3)
     return figure
 
 
@@ -37,10 +37,10 @@ def _draw_effects(axes: Axes, effects: pd.DataFrame, name: str) -> None:
             elinewidth=1.2,
         )
     _lines(axes, list(effects["term"]))
-    axes.set(title=plot_text(f"{name}: effects and interactions, 95%"))
+    axes.set(title=plot_text(f"{name}: effects, 95%"))
 
 
-def _draw_shares(axes: Axes, shares: pd.DataFrame, name: str) -> None:
+def _draw_shares(axes: Axes, shares: pd.DataFrame) -> None:
     """A line per factor: all orders, the mean over them, and the order of the table."""
     places = range(len(shares))
     axes.hlines(places, shares["least"], shares["most"], color="#CCCCCC", linewidth=7, label="all orders of adding")
@@ -64,7 +64,7 @@ def _draw_shares(axes: Axes, shares: pd.DataFrame, name: str) -> None:
         label="added from top to bottom",
     )
     _lines(axes, list(shares["term"]))
-    axes.set(title=plot_text(f"{name}: what each factor adds"))
+    axes.set(title="what each factor adds")
 
 
 def _lines(axes: Axes, names: list[str]) -> None:
