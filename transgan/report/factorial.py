@@ -212,8 +212,8 @@ def _records(names: Sequence[str], by_combination: dict[int, Cell]) -> list[dict
 
 def _share_line(line: dict[Any, Any], frame: pd.DataFrame) -> dict[str, str]:
     here = (frame["column"] == line["column"]) & (frame["metric"] == line["metric"]) & (frame["kind"] == TOTAL)
-    low, high = frame.loc[here, ["low", "high"]].iloc[0]
-    certain = not low <= 0 <= high
+    (total,) = frame[here].to_dict("records")
+    certain = not total["low"] <= 0 <= total["high"]
     factor = line["kind"] == SHAPLEY
     added = (
         f"{signed(line['added'])} {bracket(line['added_low'], line['added_high'])}" if factor else signed(line["added"])

@@ -81,7 +81,7 @@ class Design:
     @property
     def freedom(self) -> int:
         """Degrees of freedom of the residual."""
-        return (self.scores.shape[0] - 1) * (self.scores.shape[1] - 1)
+        return (len(self.scores) - 1) * ((1 << self.factors) - 1)
 
     @property
     def residual(self) -> float:

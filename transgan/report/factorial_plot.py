@@ -1,5 +1,7 @@
 """Figure of a factorial design: effects with intervals, and Shapley values beside what one order of adding gives."""
 
+from itertools import cycle
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -26,14 +28,15 @@ def draw(frame: pd.DataFrame) -> Figure:
 
 def _draw_effects(axes: Axes, effects: pd.DataFrame, name: str) -> None:
     """A line per effect, with a colour for the number of factors in it."""
-    for place, line in enumerate(effects.itertuples()):
+    placed = effects.reset_index(drop=True)
+    for colour, (_, part) in zip(cycle(style.COLOURS), placed.groupby("factors"), strict=False):
         axes.errorbar(
-            line.value,
-            place,
-            xerr=[[line.value - line.low], [line.high - line.value]],
+            part["value"],
+            part.index,
+            xerr=[part["value"] - part["low"], part["high"] - part["value"]],
             fmt="o",
             markersize=4,
-            color=style.COLOURS[int(line.factors) - 1],
+            color=colour,
             elinewidth=1.2,
         )
     _lines(axes, list(effects["term"]))
