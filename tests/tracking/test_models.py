@@ -2,8 +2,12 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -119,17 +123,16 @@ def test_a_missing_seed_is_0_and_n_is_at_least_1() -> None:
         model.predict(pd.DataFrame({"n": [0]}))
 
 
+REQUEST = json.dumps({"dataframe_split": {"columns": ["n", "seed"], "data": [[2, 1]]}})
+
+
 @pytest.mark.slow
 def test_mlflow_models_predict_returns_images(trained: Plan, tmp_path: Path) -> None:
     sync(trained)
     request = tmp_path / "request.json"
-    request.write_text(json.dumps({"dataframe_split": {"columns": ["n", "seed"], "data": [[2, 1]]}}))
+    request.write_text(REQUEST)
     out = tmp_path / "images.json"
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(PARAMS.parent),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
-    }
+    environment = commands_environment(tmp_path)
     command = [sys.executable, "-m", "mlflow", "models", "predict", "-m", f"models:/{RUN}@demo", "-i", str(request)]
     subprocess.run(
         [*command, "-o", str(out), "--env-manager", "local"], env=environment, check=True, capture_output=True
@@ -137,3 +140,48 @@ def test_mlflow_models_predict_returns_images(trained: Plan, tmp_path: Path) -> 
     images = np.asarray(json.loads(out.read_text())["predictions"])
     generator = transgan.load_generator(trained.paths.run(RUN) / "generator.safetensors")
     assert np.array_equal(images, generator.sample(2, seed=1))
+
+
+@pytest.mark.slow
+def test_mlflow_models_serve_answers_with_images(trained: Plan, tmp_path: Path) -> None:
+    sync(trained)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{RUN}@demo", "--port", str(port)]
+    with (tmp_path / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [*command, "--env-manager", "local"],
+            env=commands_environment(tmp_path),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # it starts a server below a shell
+        )
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health", server)
+            header = {"Content-Type": "application/json"}
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", REQUEST.encode(), header)
+            with urllib.request.urlopen(request, timeout=300) as answer:
+                images = np.asarray(json.load(answer)["predictions"])
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait()
+    generator = transgan.load_generator(trained.paths.run(RUN) / "generator.safetensors")
+    assert np.array_equal(images, generator.sample(2, seed=1))
+
+
+def commands_environment(folder: Path) -> dict[str, str]:
+    uri = f"sqlite:///{folder}/mlflow.db"
+    return {**os.environ, "PYTHONPATH": str(PARAMS.parent), "MLFLOW_TRACKING_URI": uri}
+
+
+def wait_for(url: str, server: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 600
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            assert server.poll() is None, "the server has ended"
+            assert time.monotonic() < deadline
+            time.sleep(0.5)

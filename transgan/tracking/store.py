@@ -114,6 +114,30 @@ class Store:
         found = (run for run in runs if all(run.data.tags.get(key) == value for key, value in tags.items()))
         return next((run.info.run_id for run in found), None)
 
+    def with_stage(self, stage: str) -> list[mlflow.entities.Run]:
+        """Every run with this tag `stage` that is not deleted, oldest first."""
+        runs: list[mlflow.entities.Run] = []
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment],
+                f"tags.stage = {mlflow_filter_value(stage)}",
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            )
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run. On a server, whoever may log runs may not always delete them: there it stays."""
+        try:
+            self.client.delete_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "PERMISSION_DENIED":
+                raise
+
     def log_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
         """Log at most METRICS_PER_CALL values."""
         assert len(metrics) <= METRICS_PER_CALL

@@ -34,6 +34,7 @@ def sync(plan: Plan) -> None:
         store = connect(plan.scale_name)
         for run in plan.runs.values():
             _sync_run(store, plan, run)
+        _group_seeds(store, plan)
         _log_tables(store, plan)
         finished = sum((plan.paths.run(name) / "run.json").exists() for name in plan.runs)
         logger.info(f"sync: MLflow at {mask(tracking_uri())} has {finished} finished runs of scale {plan.scale_name}")
@@ -66,7 +67,7 @@ def record_run(plan: Plan, run_name: str) -> None:
 
 
 def record_short_runs(plan: Plan) -> None:
-    """Log every finished and scored run that training did not log, with its scores.
+    """Log every finished and scored run that training did not log, and put runs below parents by seed.
 
     A failure of MLflow gives a warning.
     """
@@ -74,13 +75,15 @@ def record_short_runs(plan: Plan) -> None:
     def work(store: "Store") -> None:
         for name in short:
             _sync_run(store, plan, plan.run(name))
+        _group_seeds(store, plan)
 
     try:
-        short = [name for name in plan.runs if _live_run(plan, name) is None and _is_scored(plan, name)]
+        scored = [name for name in plan.runs if _is_scored(plan, name)]
+        short = [name for name in scored if _live_run(plan, name) is None]
     except UserError as error:
         _warn("short runs", error)
         return
-    if short:
+    if short or len({describe.seed_group(plan, name) for name in scored}) < len(scored):
         _attempt(f"{len(short)} short runs", work, plan)
 
 
@@ -153,6 +156,12 @@ def _log_generator(store: "Store", plan: Plan, run: Run, run_id: str, tags: dict
         return None
     check_trained(plan, run.name, weights)
     return models.log_generator(store, run_id, run.name, weights, run.dataset.resolution, how, tags)
+
+
+def _group_seeds(store: "Store", plan: Plan) -> None:
+    from transgan.tracking.seeds import group_seeds  # imports MLflow
+
+    group_seeds(store, plan)
 
 
 def _log_tables(store: "Store", plan: Plan) -> None:

@@ -7,8 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mlflow.exceptions import MlflowException
-
 from transgan.config.fingerprint import digest
 from transgan.config.plan import Plan
 from transgan.pipeline import provenance
@@ -81,16 +79,11 @@ def _note(plan: Plan) -> str:
 
 def _move(old: Store, new: Store) -> None:
     """Move the runs with tables from the experiment of training runs, oldest first; the old ones are then deleted."""
-    found = old.client.search_runs([old.experiment], "tags.stage = 'tables'", order_by=["attributes.start_time ASC"])
-    for run in found:
+    for run in old.with_stage("tables"):
         moved = {"stage": "tables", "moved_from": run.info.run_id}
         if new.find(moved) is None:
             _copy(new, run, moved)
-        try:
-            old.client.delete_run(run.info.run_id)
-        except MlflowException as error:  # on a server, whoever may log runs may not always delete them
-            if error.error_code != "PERMISSION_DENIED":
-                raise
+        old.delete(run.info.run_id)
 
 
 def _copy(new: Store, run: Any, moved: dict[str, str]) -> None:
