@@ -23,6 +23,7 @@ from PIL import Image
 from transgan.config.plan import Plan, load
 from transgan.tracking.connection import connect
 from transgan.tracking.pages import MODE
+from transgan.tracking.seeds import STAGE as SEEDS
 from transgan.tracking.store import Store
 from transgan.tracking.tables import tables_experiment
 from transgan.tracking.uri import tracking_uri
@@ -92,9 +93,11 @@ def pages(store: Store, plan: Plan) -> dict[str, str]:
     """Name of the screenshot -> path of the page: comparisons, a registered model, a run's samples and a table."""
     runs = [run_id(store, plan, run) for run in (HEADLINE, OTHER)]
     experiment = f"/#/experiments/{store.experiment}"
+    seeds = store.find({"stage": SEEDS, "seeds_of": HEADLINE})
     both = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([store.experiment]))}"
     paths = {
         "runs": f"{experiment}/runs?{MODE}&searchFilter={quote(f'tags.`table.{TABLE}` = {chr(39)}TransGAN{chr(39)}')}",
+        "seeds": f"{experiment}/runs/{seeds}",
         "scores": f"{experiment}/runs?{MODE}&compareRunsMode=CHART",
         "model": f"/#/models/{HEADLINE}?{MODE}",
         "curves": f"{experiment}/runs/{runs[0]}/model-metrics",
