@@ -96,18 +96,18 @@ def pages(store: Store, plan: Plan) -> dict[str, str]:
     seeds = store.find({"stage": SEEDS, "seeds_of": HEADLINE})
     both = f"runs={quote(json.dumps(runs))}&experiments={quote(json.dumps([store.experiment]))}"
     paths = {
-        "runs": f"{experiment}/runs?{MODE}&searchFilter={quote(f'tags.`table.{TABLE}` = {chr(39)}TransGAN{chr(39)}')}",
-        "seeds": f"{experiment}/runs/{seeds}",
+        "runs": f"{experiment}/runs?{MODE}",
+        "seeds": f"{experiment}/runs/{seeds}?{MODE}",
         "scores": f"{experiment}/runs?{MODE}&compareRunsMode=CHART",
         "model": f"/#/models/{HEADLINE}?{MODE}",
-        "curves": f"{experiment}/runs/{runs[0]}/model-metrics",
-        "compare": f"/#/compare-runs?{both}",
-        "samples": f"{experiment}/runs/{runs[0]}/artifacts/samples.png",
+        "curves": f"{experiment}/runs/{runs[0]}/model-metrics?{MODE}",
+        "compare": f"/#/compare-runs?{both}&{MODE}",
+        "samples": f"{experiment}/runs/{runs[0]}/artifacts/samples.png?{MODE}",
     }
     own = store.other(tables_experiment(plan.scale_name))
     tables = own.find({"stage": "tables"})
     return (
-        {**paths, "tables": f"/#/experiments/{own.experiment}/runs/{tables}/artifacts/tables/{TABLE}.md"}
+        {**paths, "tables": f"/#/experiments/{own.experiment}/runs/{tables}/artifacts/tables/{TABLE}.md?{MODE}"}
         if tables
         else paths
     )
