@@ -128,7 +128,7 @@ def _updated(
     new = [Metric(name, value, NO_STEP, ended) for name, value in wanted.items() if stored.get(name) != value]
     for start in range(0, len(new), METRICS_PER_CALL):
         store.log_metrics(run_id, new[start : start + METRICS_PER_CALL])
-    if new or parent.info.status != "FINISHED":
+    if new or parent is None or parent.info.status != "FINISHED":
         store.end(run_id, "FINISHED", ended)
     return run_id
 
