@@ -1,6 +1,6 @@
 """Reads and writes the runs of one MLflow experiment.
 
-Only this module, `models`, `tables` and `mlflow_internals` import MLflow.
+Only this module, `models` and `mlflow_internals` import MLflow.
 
 Every method may raise whatever MLflow raises; `tracker` and `sync` decide what to do about it.
 """
