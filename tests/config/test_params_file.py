@@ -22,6 +22,31 @@ def test_a_missing_or_broken_file_is_reported(tmp_path: Path) -> None:
         plans.load(tmp_path / "broken.yaml")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a: 1\nb: {c: 1, d: {e: 2}\nf: 3\n",
+            r"line 3, column 1: .*\(while parsing a flow mapping that begins in line 2\)",
+        ),
+        ("a:\n\t- b\n", r"line 2, column 1: found character that cannot start any token .*begins? in line"),
+        ("a: 1\n  b: 2\n", r"line 2, column 4: mapping values are not allowed in this context;"),
+        ("a: [1\n", r"line 2, column 1: did not find expected"),
+        ("a: 1\na: 2\n", r"line 2, column 1: the key 'a' stands twice$"),
+        ("a: \0\n", r"control characters are not allowed"),
+    ],
+)
+def test_a_mistake_in_yaml_is_one_line_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=message) as raised:
+        params_file.read(file)
+    said = str(raised.value)
+    assert said.startswith(f"{file}: not readable as YAML: ")
+    assert "unicode string" not in said
+    assert "\n" not in said
+
+
 def test_parsing_does_not_change_its_input(content: dict[str, Any]) -> None:
     before = copy.deepcopy(content)
     params_file.parse(content, FILE)

@@ -73,7 +73,9 @@ def test_statistics_of_another_layer_are_refused() -> None:
 
 def test_fewer_images_than_features_are_refused() -> None:
     protocol = ProtocolConfig(metrics=("fid",), samples=100)
-    with pytest.raises(UserError, match=r"reference: 100 images are fewer than the 2,048 features.*allow_few_samples"):
+    with pytest.raises(
+        UserError, match=r"reference: 100 images are fewer than the 2,048 features.*allow_few_samples.* in params\.yaml"
+    ):
         check_sample_counts(protocol, 2048, {"reference": 100})
 
 

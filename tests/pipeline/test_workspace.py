@@ -1,5 +1,7 @@
 """State folders: finished work is stored, found again, and never mistaken for work of another configuration."""
 
+import fcntl
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +142,22 @@ def test_a_second_process_is_refused(run: Callable[..., bool]) -> None:
         pytest.raises(UserError, match="train one-cifar10: another process"),
     ):
         run()
+
+
+def test_a_second_process_waits_for_a_pack_of_the_same_images(
+    project: Path, work: Work, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = plans.load()
+    packing = replace(stage(plan, "prepare", "cifar10"), files={"result.txt": Path("out/result.txt")})
+    state = plan.paths.workspace("prepare", packing.subject, packing.fingerprint)
+    lock = state.with_name(f".{state.name}.lock")
+    lock.parent.mkdir(parents=True)
+    held = lock.open("w")  # as another process would hold it
+    fcntl.flock(held, fcntl.LOCK_EX)
+    threading.Timer(0.3, held.close).start()
+    assert run_stage(plan, packing, work)
+    said = capsys.readouterr().err.splitlines()
+    assert "prepare cifar10: another process packs the same images; waiting for it" in said
 
 
 def test_differences_name_the_keys() -> None:

@@ -38,7 +38,9 @@ def read(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}); name another file with --params") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: text that is not UTF-8, impossible dates, huge integers
-        raise UserError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from error
+        is_syntax = isinstance(error, yaml.scanner.ScannerError | yaml.parser.ParserError)
+        advice = "; check indentation, braces and quotes there" if is_syntax else ""
+        raise UserError(f"{file}: not readable as YAML: {yaml_problem(error)}{advice}") from error
     if not isinstance(content, dict):
         raise UserError(f"{file}: must be a mapping with the keys {', '.join(Params.model_fields)}")
     _check_plain(content, file, (), {})
@@ -141,6 +143,20 @@ def load_yaml(text: str) -> Any:
         return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()
+
+
+def yaml_problem(error: Exception) -> str:
+    """What `load_yaml` found wrong, in one line that begins with line and column where they are known.
+
+    PyYAML's own text spans several lines and names a file that does not exist.
+    """
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return " ".join(str(error).replace('in "<unicode string>", ', "").split())
+    mark = error.problem_mark or error.context_mark
+    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    start = f" that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
+    context = f" ({error.context}{start})" if error.context else ""
+    return f"{place}{error.problem}{context}"
 
 
 def _check_depth(text: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from transgan.config.params_file import load_yaml
+from transgan.config.params_file import load_yaml, yaml_problem
 from transgan.config.plan import Plan, merge
 from transgan.config.validation import lookup, validated
 from transgan.errors import UserError
@@ -74,9 +74,7 @@ def _parsed(setting: str) -> dict[str, Any]:
     try:
         value = load_yaml(text)
     except (ValueError, yaml.YAMLError) as error:
-        raise UserError(
-            f"--set {shlex.quote(setting)}: the value is no YAML ({' '.join(str(error).split())})"
-        ) from None
+        raise UserError(f"--set {shlex.quote(setting)}: the value is no YAML ({yaml_problem(error)})") from None
     for key in reversed(keys):
         value = {key: value}
     return dict(value)

@@ -68,7 +68,7 @@ def check_sample_counts(protocol: ProtocolConfig, width: int, counts: Mapping[st
         raise UserError(
             f"protocol: {name}: {count:,} images are fewer than the {width:,} features of layer "
             f"{protocol.feature_layer}, so FID would mislead; use more images or a smaller layer, "
-            "or set allow_few_samples: true"
+            "or set allow_few_samples: true in the protocol, an entry of protocols in params.yaml"
         )
     return [
         f"{name}: {count:,} images are fewer than the {width:,} features; this FID is far too high"

@@ -56,7 +56,8 @@ def run_stage(
     title = f"{stage.verb} {stage.name}"
     params_register.register(plan.file, plan.paths.store(stage.verb))
     # Several datasets may share one pack: the second process waits for the first.
-    with locked(folder, title, wait=stage.verb == "prepare"):
+    is_pack = stage.verb == "prepare"
+    with locked(folder, title, wait=is_pack, doing="packs the same images" if is_pack else "is working on it"):
         if not folder.exists() and (again_folder(folder) / FINISHED).exists():  # interrupted in `_replace`
             again_folder(folder).rename(folder)
         _claim(plan, stage, folder, dict(inputs or {}))
@@ -138,9 +139,11 @@ def _finished(parent: Path) -> Iterator[dict[str, Any]]:
             yield files.read_object(marker, **{OUTPUTS: dict})[OUTPUTS]
 
 
-def locked(folder: Path, title: str, wait: bool = False) -> AbstractContextManager[None]:
+def locked(
+    folder: Path, title: str, wait: bool = False, doing: str = "is working on it"
+) -> AbstractContextManager[None]:
     """Hold a state folder. If another process holds it, wait or raise UserError, which names `title`."""
-    return locks.lock(folder.with_name(f".{folder.name}.lock"), title, wait)
+    return locks.lock(folder.with_name(f".{folder.name}.lock"), title, wait, doing=doing)
 
 
 def mark_finished(folder: Path, outputs: Iterable[str], digests: Mapping[str, str] | None = None) -> None:

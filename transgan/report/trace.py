@@ -200,12 +200,22 @@ def _words(each: Traced, comparable: bool, told: set[str]) -> str:
                     ("trained", f"{provenance['started']} to {provenance['finished']}" if provenance else ""),
                     ("hardware", origin.hardware if provenance else ""),
                     ("libraries", _libraries(provenance)),
-                    ("mlflow run", str(provenance.get("mlflow_run_id") or "")),
+                    ("mlflow run", _mlflow_run(origin)),
                 ],
                 "    ",
             ),
         ]
     return "\n".join(lines)
+
+
+def _mlflow_run(origin: Origin) -> str:
+    """The MLflow run that training logged to. A run that is too short for that is logged later, under a new id."""
+    if not origin.provenance:
+        return ""
+    return origin.provenance.get("mlflow_run_id") or (
+        "none while it trained (runs of under two minutes have none); the stage `cells` or `transgan sync` logs it, "
+        f"with the tag fingerprint = {origin.train_fingerprint}"
+    )
 
 
 def _libraries(provenance: Mapping[str, Any]) -> str:

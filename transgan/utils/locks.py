@@ -27,18 +27,21 @@ _NO_FLOCK = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 
 @contextmanager
-def lock(path: Path, what: str, wait: bool = False, longest: float = math.inf) -> Iterator[None]:
+def lock(
+    path: Path, what: str, wait: bool = False, longest: float = math.inf, doing: str = "is working on it"
+) -> Iterator[None]:
     """Hold the lock file `path`. If another process holds it, raise UserError, or with `wait` say so and wait.
 
-    `what` names the work in messages. After `longest` seconds of waiting, raises UserError as well.
+    `what` names the work in messages, and `doing` says what the holder is at. After `longest` seconds of waiting,
+    raises UserError as well.
     """
     held = try_lock(path)
     if held is None:
         busy = f"{what}: {_owner(path)}"
         if not wait:
-            raise UserError(f"{busy} is working on it (lock {path}); wait for it or stop it{_hint(path)}")
+            raise UserError(f"{busy} {doing} (lock {path}); wait for it or stop it{_hint(path)}")
         limit = "" if longest == math.inf else f" for up to {longest:.0f} s"
-        logger.info(f"{busy} holds {path}; waiting for it{limit}{_hint(path)}")
+        logger.info(f"{busy} {doing}; waiting for it{limit}{_hint(path)}")
         end = time.monotonic() + longest
         while (held := try_lock(path)) is None:
             if time.monotonic() > end:
