@@ -1,6 +1,8 @@
 """The params.yaml of this project, and its schema."""
 
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -29,6 +31,24 @@ def test_params_yaml_resolves_at_every_scale() -> None:
 def test_the_tests_scale_is_no_scale_of_params_yaml(content: dict[str, Any]) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     assert not set(content["scales"]) & set(params["scales"])
+
+
+def test_git_keeps_the_metrics_of_params_yaml_and_of_no_other_file(tmp_path: Path) -> None:
+    """Those of the files in workflow/ and benchmarks/ would otherwise be new files in `git status`."""
+
+    def scales(files: list[Path]) -> set[str]:
+        return {name for file in files for name in yaml.safe_load(file.read_text()).get("scales", {})}
+
+    (tmp_path / ".gitignore").write_bytes((ROOT / ".gitignore").read_bytes())
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    own = scales([ROOT / "params.yaml"])
+    other = scales([*ROOT.glob("workflow/*.yaml"), *ROOT.glob("benchmarks/*.yaml")])
+    assert len(other) > 1
+    paths = {f"results/{scale}/metrics/x.json": scale for scale in own | other}
+    found = subprocess.run(
+        ["git", "check-ignore", *paths], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert {paths[path] for path in found} == other
 
 
 def test_every_dataset_of_params_yaml_is_used() -> None:
