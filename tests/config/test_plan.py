@@ -20,6 +20,11 @@ def test_merge_goes_into_dicts_and_replaces_lists() -> None:
     assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 3}
 
 
+def test_a_notebook_shows_a_plan_in_one_line(content: dict[str, Any], tmp_path: Path) -> None:
+    file = write(tmp_path, content)
+    assert repr(plans.load(file)) == f"<Plan of {file} at scale tiny: {len(content['runs'])} runs>"
+
+
 def test_the_order_of_resolution(content: dict[str, Any], tmp_path: Path) -> None:
     """Base, then scale, then the run's changes, then the scale's changes of the run: the later wins."""
     base, scale, changes, scale_run = 11, 12, 13, 14

@@ -1,5 +1,7 @@
 """The anatomy of the leak as a finding: which runs it trains, how long, and what its files say of known gradients."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -52,3 +54,22 @@ def test_bad_input(plan, trained, images, n_critics):
     with pytest.raises(UserError, match=r"--images|--n-critic"):
         leak.make(plan, "leak2-digits", n_critics, images)
     assert not trained
+
+
+@pytest.mark.parametrize("largest", [0.45, 45.0])
+def test_sizes_are_labelled_with_plain_decimals(plan, largest):
+    rows = [
+        {"images": 32 * i, "n_critic": 1, "leaked": size, "own": 1.0, "cosine": 0.0}
+        for i, size in ((1, 0.11), (99, largest))
+    ]
+    figure = leak.draw(pd.DataFrame(rows * leak.SMOOTHED).sort_values("images"))
+    figure.canvas.draw()
+    size = figure.axes[0].yaxis
+    low, high = sorted(size.get_view_interval())
+    places = [
+        *zip(size.get_majorticklocs(), size.get_majorticklabels(), strict=True),
+        *zip(size.get_minorticklocs(), size.get_minorticklabels(), strict=True),
+    ]
+    labels = [label.get_text() for place, label in places if low <= place <= high and label.get_text()]
+    assert len(labels) >= 2
+    assert all(re.fullmatch(r"[\d.]+", label) for label in labels)

@@ -151,6 +151,26 @@ def test_trace_prints_runs_and_quotes(reported, capsys):
         trace.trace(plan, "unconditional", "COCO")
 
 
+def test_trace_says_how_a_run_that_was_not_logged_while_it_trained_gets_into_mlflow(reported, capsys):
+    plan, _ = reported()
+    path = plan.paths.run(RUN) / "provenance.json"
+    files.write_json(path, {**json.loads(path.read_text()), "mlflow_run_id": None})
+    trace.trace(plan, "unconditional", "TransGAN")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "mlflow run:" in line]
+    assert "`transgan sync`" in line
+    assert line.endswith(f"fingerprint = {plan.fingerprint('train', RUN)}")
+
+
+def test_the_choice_between_both_numbers_is_where_both_are(reported, project):
+    _, html = reported()
+    assert 'class="views"' not in html
+    assert 'class="paper"' not in html
+    plan = project("paper")
+    html = page.render(plan, trace.everything(plan))
+    assert html.count('class="views"') == 1
+    assert 'class="paper"' in html
+
+
 def test_cost_is_measured_where_trained_and_estimated_elsewhere(reported):
     plan, _ = reported()
     lines = [line.split(",") for line in (plan.paths.results / "cost_measured.csv").read_text().splitlines()]
@@ -178,12 +198,13 @@ def test_a_browser_shows_the_page_at_desk_and_phone_width(reported, tmp_path, wi
       const broken = [...document.images].filter(i => i.getAttribute("src") && !i.naturalWidth).length;
       document.querySelector('thead button').click();
       const firsts = [...document.querySelector('tbody').rows].map(r => r.cells[0].textContent);
-      document.querySelector('.views button[data-view=ours]').click();
-      const hidden = [...document.querySelectorAll('td.paper')].every(e => e.offsetParent === null);
-      return {broken, firsts, hidden, wider: document.documentElement.scrollWidth - innerWidth};"""
+      const aligned = [...document.querySelectorAll('.traced, .runs')].every(table =>
+        [...table.tHead.rows[0].cells].every((head, i) => [...table.tBodies[0].rows].every(row =>
+          getComputedStyle(row.cells[i]).textAlign === getComputedStyle(head).textAlign)));
+      return {broken, firsts, aligned, wider: document.documentElement.scrollWidth - innerWidth};"""
     seen, errors = probed(html, probe, tmp_path, width)
     assert errors == []
     assert seen["broken"] == 0
     assert seen["firsts"] == sorted(seen["firsts"])
-    assert seen["hidden"]
+    assert seen["aligned"]
     assert seen["wider"] <= 0

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from transgan.utils.console import configure_logging, progress
+from transgan.utils.console import configure_logging, print_wrapped, progress, table_console
 
 WORK = """
 import sys
@@ -71,6 +71,17 @@ def test_a_library_user_who_configures_nothing_sees_only_warnings():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "two\n"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_long_line_is_broken_between_words_on_a_terminal_only(monkeypatch, capsys, terminal):
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("FORCE_COLOR", "1" if terminal else "")
+    text = "next       `transgan plan --scale paper` shows what the reproduction costs"
+    print_wrapped(table_console(), text)
+    lines = capsys.readouterr().out.splitlines()
+    assert " ".join(lines).split() == text.split()
+    assert max(map(len, lines)) <= 30 if terminal else lines == [text]
 
 
 def test_progress_is_a_line_a_minute_where_there_is_no_terminal(monkeypatch, capsys):

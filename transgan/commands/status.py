@@ -8,7 +8,7 @@ from typing import Any
 from transgan.config.plan import Plan
 from transgan.pipeline.freshness import embedded_metadata, freshness
 from transgan.pipeline.stages import Stage, stages
-from transgan.utils.console import say_json, table_console
+from transgan.utils.console import print_wrapped, say_json, table_console
 from transgan.utils.locks import try_lock
 
 LOGS = Path("logs")  # of Snakemake's jobs: logs/<scale>/<stage>/<name>.log
@@ -54,10 +54,10 @@ def show(plan: Plan, as_json: bool = False) -> None:
         if row["state"] in ("running", "resumable", "failed"):
             note = f": {row['note']}" if row["note"] else ""
             log = f" ({row['log']})" if row["log"] else ""
-            console.print(f"{row['state']}: {row['stage']} {row['name']}{note}{log}", soft_wrap=True)
+            print_wrapped(console, f"{row['state']}: {row['stage']} {row['name']}{note}{log}")
     if content["changed_runs"]:
-        console.print(f"also in results/, and in no table: {', '.join(content['changed_runs'])}", soft_wrap=True)
-    console.print(f"next: {content['next']}", soft_wrap=True)
+        print_wrapped(console, f"also in results/, and in no table: {', '.join(content['changed_runs'])}")
+    print_wrapped(console, f"next: {content['next']}")
 
 
 def _state(plan: Plan, stage: Stage, fresh: str) -> tuple[str, str, str | None]:

@@ -16,7 +16,7 @@ from transgan.errors import UserError
 from transgan.pipeline.freshness import check_recorded
 from transgan.pipeline.stages import stage
 from transgan.report.verdict import Verdict
-from transgan.utils.console import say_json, table_console
+from transgan.utils.console import print_wrapped, say_json, table_console
 
 NOTHING = "–"
 NUMBERS = ("mean", "mean_low", "mean_high")
@@ -54,7 +54,7 @@ def summary(plan: Plan, as_json: bool = False) -> None:
             "The paper's numbers: docs/paper.md and https://arxiv.org/abs/2102.07074"
         )
     for what, where in _places(plan):
-        console.print(f"{what:<10} {where}", no_wrap=True, soft_wrap=True)
+        print_wrapped(console, f"{what:<10} {where}")
 
 
 def _lines(plan: Plan, table: str) -> list[Line]:

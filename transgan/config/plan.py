@@ -88,6 +88,9 @@ class Plan:
     # A run that the command line defines, and the words that name it there: transgan.config.run_changes.
     changed_run: tuple[str, tuple[str, ...]] | None = None
 
+    def __repr__(self) -> str:
+        return f"<Plan of {self.file} at scale {self.scale_name}: {len(self.params.runs)} runs>"
+
     @property
     def scale(self) -> Scale:
         """The scale's own entry."""

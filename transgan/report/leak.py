@@ -93,7 +93,7 @@ def draw(frame: pd.DataFrame) -> Figure:
     ):
         sns.lineplot(smooth, x="images", y=column, hue="n_critic", palette=palette, legend=column == "ratio", ax=axes)
         axes.set(title=title, ylabel="")
-    size.set_yscale("log")
+    style.spread_axis(size, smooth["ratio"])
     sns.move_legend(size, "upper left", bbox_to_anchor=(1, 1))
     direction.axhline(0, color=style.GREY, linewidth=0.8)
     direction.set(xlabel="real images shown to D", ylim=(-1.05, 1.05))

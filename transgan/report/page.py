@@ -26,7 +26,7 @@ from transgan.pipeline.stages import stage
 from transgan.report import cost_table, factorial, paired, trace
 from transgan.report.cells import Cell, cells
 from transgan.report.layout import Layout
-from transgan.report.tables import OURS, group_title, lay_out, share, warning
+from transgan.report.tables import OURS, PAPER, group_title, lay_out, share, warning
 from transgan.report.trace import Traced
 from transgan.utils import files
 
@@ -90,6 +90,7 @@ def make(plan: Plan) -> None:
 def render(plan: Plan, provenance: dict[str, Any]) -> str:
     """The page as HTML. `provenance` is the result of `trace.everything`."""
     runs = [_run(plan, name) for name in plan.runs]
+    views = [_table(plan, name) for name in plan.params.tables]
     return (
         _environment()
         .get_template("report.html.j2")
@@ -103,7 +104,9 @@ def render(plan: Plan, provenance: dict[str, Any]) -> str:
             commits=provenance["commits"],
             runs=runs,
             counts=_counts(runs),
-            tables=[_table(plan, name) for name in plan.params.tables],
+            tables=views,
+            # The buttons that choose between both numbers need tables that have both.
+            has_paper=any(PAPER in {title for _, title in view.layout.columns} for view in views),
             figures=[_figure(plan, name) for name in plan.params.figures],
             bibtex=PAPER_BIBTEX,
             ours=OURS,

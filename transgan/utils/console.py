@@ -110,6 +110,11 @@ def table_console(width: int = 100, stderr: bool = False) -> "Console":
     return console
 
 
+def print_wrapped(console: "Console", text: str) -> None:
+    """Print a long line: wrapped between words on a terminal, and as one line in a file or a pipe."""
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
 class Progress(Protocol):
     """How a long computation reports its position."""
 
