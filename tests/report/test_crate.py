@@ -117,7 +117,7 @@ def test_a_crate_of_another_form_is_refused(lab: Any, changed: tuple[str, str], 
 
 def test_what_is_no_crate_and_one_named_twice_are_refused(lab: Any, tmp_path: Path) -> None:
     folder = lab("a", A100, first=10.0)
-    with pytest.raises(UserError, match="not there"):
+    with pytest.raises(UserError, match=r"empty: no crate.*transgan replay --export"):
         crate.read(tmp_path / "empty")
     with pytest.raises(UserError, match="named twice"):
         crate.pool([folder, folder])

@@ -44,13 +44,15 @@ def load_trained(plan: Plan, run: str) -> "GeneratorNetwork":
 
 def read_trained(plan: Plan, run: str) -> "Saved":
     """The generator of a run with its configuration and metadata. Raises UserError as `load_trained` does."""
-    path = plan.paths.run(run) / "generator.safetensors"
-    if path.exists():
-        check_trained(plan, run, path)
+    path, command = plan.paths.run(run) / "generator.safetensors", plan.command("train", run)
+    if not path.exists():
+        first = "in a project's folder (`transgan init DIR` lays one out) " if plan.outside_a_project else ""
+        raise UserError(f"{path}: not there; {first}run `{command}`")
+    check_trained(plan, run, path)
     try:
         return read(path)
     except UserError as error:
-        raise UserError(f"{error}; run `{plan.command('train', run)}`") from error
+        raise UserError(f"{error}; run `{command}`") from error
 
 
 def load(path: Path) -> "GeneratorNetwork":

@@ -139,6 +139,10 @@ class Crate:
 
 def read(folder: Path) -> Crate:
     """Read and verify a crate. Raises UserError if it is none, or a file differs from its digest in the metadata."""
+    if not (folder / METADATA).exists():
+        raise UserError(
+            f"{folder}: no crate, which has {METADATA}; name a folder that `transgan replay --export` wrote"
+        )
     metadata = files.read_object(folder / METADATA, **{"@graph": list})
     digests = {
         str(entity.get("@id")): entity.get("sha256") for entity in metadata["@graph"] if isinstance(entity, dict)
