@@ -180,7 +180,12 @@ def test_the_line_of_a_bar_is_the_interval_over_training_seeds_and_one_seed_has_
     assert list(ends) == [0.0]
     assert ends[0] == pytest.approx([22 - 12.7062, 22 + 12.7062], abs=1e-3)  # t with one degree of freedom, times 1
     assert axes.get_xlim()[0] == 0
-    assert "A bar without a line is of one seed." in figure.get_supxlabel().replace("\n", " ")
+    words = figure.get_supxlabel().replace("\n", " ")
+    assert "A bar without a line is of one seed." in words
+    assert "below 0" not in words
+    scored(plan, "transgan-cifar10-s1", fid={"values": [42.0, 44.0]})
+    words = drawn(bars, plan, plan.figure("deviations")).get_supxlabel().replace("\n", " ")
+    assert "An interval that passes below 0 is drawn from 0 on" in words
 
 
 def test_points_lie_at_the_means_with_bars_over_the_seeds(project, trained):
@@ -205,6 +210,7 @@ def test_compute_has_a_panel_for_each_dataset_with_two_runs(project, trained):
     # StyleGAN2 is scored by another protocol on CIFAR-10, and STL-10 has a single run.
     (axes,) = drawn(compute, plan, config_of("compute", *runs)).axes
     assert len(axes.collections[-1].get_offsets()) == 2
+    assert "TransGAN as on CIFAR-10 (digits, 8 x 8), 113k parameters in G" in axes.get_legend_handles_labels()[1]
     assert len(drawn(compute, plan, config_of("compute", "transgan-cifar10", "transgan-stl10")).axes) == 2
 
 

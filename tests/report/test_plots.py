@@ -100,6 +100,11 @@ def test_position_tables_are_laid_out_by_offset(generator):
     table = positions.tables(plan, RUN)["stage 2"]
     assert table.shape[:2] == (7, 7)
     assert np.argwhere(table[:, :, 0] == 1.0).tolist() == [[4, 1]]
+    figure = positions.draw(plan, FigureConfig(kind="positions", title="A title", source="Ours", runs=(RUN,)))
+    axes = figure.axes[module.stages[0].blocks[0].attention.heads]  # the first head of stage 2
+    for ticks in (axes.get_xticklabels(), axes.get_yticklabels()):
+        assert [tick.get_text() for tick in ticks] == ["\N{MINUS SIGN}3", "0", "3"]
+    assert axes.get_xticks().tolist() == [0.5, 3.5, 6.5]
 
 
 @pytest.mark.parametrize("kind", ["attention", "positions", "interpolation"])

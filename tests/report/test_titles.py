@@ -25,8 +25,25 @@ def test_digits_that_stand_in_are_named(project):
     ]
 
 
-def test_a_run_without_a_table_has_its_own_name(project):
-    assert titles(project("demo"), "transgan-digits") == ["transgan-digits, 8 x 8"]
+def test_a_run_without_a_table_has_its_title_or_its_own_name(project, tmp_path):
+    assert titles(project("demo"), "transgan-digits") == ["TransGAN on digits, 8 x 8"]
+    file = tmp_path / "params.yaml"
+    file.write_text(PARAMS.read_text().replace("title: TransGAN on digits, ", ""))
+    assert titles(project("demo", file), "transgan-digits") == ["transgan-digits, 8 x 8"]
+
+
+def test_a_title_changes_the_figures_of_its_run_and_nothing_that_is_trained_or_scored(project, tmp_path):
+    file = tmp_path / "params.yaml"
+    file.write_text(PARAMS.read_text().replace("title: TransGAN on digits, ", "title: Another, "))
+    before, after = project("demo"), project("demo", file)
+
+    def same(stage, subject):
+        return before.fingerprint(stage, subject) == after.fingerprint(stage, subject)
+
+    assert not same("figure", "samples")
+    assert same("figure", "deviations")
+    assert same("train", "transgan-digits")
+    assert same("score", "transgan-digits")
 
 
 def test_runs_that_would_share_a_title_are_told_apart(project, tmp_path):

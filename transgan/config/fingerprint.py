@@ -168,6 +168,9 @@ def _figure(plan: "Plan", name: str) -> dict[str, Any]:
         "runs": {run: plan.fingerprint("score", run) for run in plan.figure_runs(name)},
         **_scale(plan),
     }
+    own_titles = {run: title for run in plan.figure_runs(name) if (title := plan.own_title(run))}
+    if own_titles:
+        depends_on["own_titles"] = own_titles
     if figure.table:
         depends_on["table"] = plan.table(figure.table).plain()
     return depends_on

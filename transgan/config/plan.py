@@ -188,6 +188,10 @@ class Plan:
         """The first table of the params file that shows a run: it names the run in figures. None if there is none."""
         return next((name for name, table in self.params.tables.items() if run in table.run_names), None)
 
+    def own_title(self, run: str) -> str | None:
+        """The title that params.yaml gives a run which no table shows: its name in figures. None if there is none."""
+        return self.params.runs[run].title if self.naming_table(run) is None else None
+
     def naming_tables(self, figure: str) -> tuple[str, ...]:
         """The tables that name the scheduled runs of a figure, each once."""
         named = (self.naming_table(run) for run in self.figure_runs(figure))

@@ -51,7 +51,7 @@ def with_changed_run(plan: Plan, run_name: str, settings: Sequence[str], name: s
     scale = plan.scale.model_copy(update={"runs": {**plan.scale.runs, new: at_scale}})
     params = plan.params.model_copy(
         update={
-            "runs": {**plan.params.runs, new: entry.model_copy(update={"seed": seed})},
+            "runs": {**plan.params.runs, new: entry.model_copy(update={"seed": seed, "title": None})},
             "scales": {**plan.params.scales, plan.scale_name: scale},
         }
     )

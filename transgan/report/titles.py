@@ -16,8 +16,8 @@ def run_titles(plan: Plan, runs: Sequence[str]) -> dict[str, str]:
     """A title for each run, as text of a plot: its row, the dataset, and the side of its images in pixels.
 
     Where digits stand in for a dataset, the title says so: `TransGAN as on CIFAR-10 (digits, 8 x 8)`. A run that no
-    table names is called by its own name. Runs that would share a title, such as training seeds, are told apart by
-    their names.
+    table names is called by its title in params.yaml, or by its own name. Runs that would share a title, such as
+    training seeds, are told apart by their names.
     """
     titles = {run: plot_text(_title(plan, run)) for run in runs}
     shared = Counter(titles.values())
@@ -36,7 +36,7 @@ def dataset_title(plan: Plan, column: Column) -> str:
 def _title(plan: Plan, name: str) -> str:
     run, table = plan.run(name), plan.naming_table(name)
     if table is None:
-        return f"{name}, {run.dataset.resolution} x {run.dataset.resolution}"
+        return f"{plan.own_title(name) or name}, {run.dataset.resolution} x {run.dataset.resolution}"
     config = plan.table(table)
     row, dataset = next((row, dataset) for row in config.rows for dataset, runs in row.runs.items() if name in runs)
     column = next(column for column in config.columns if column.dataset == dataset)

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator
 
-from transgan.schema.base import Strict
+from transgan.schema.base import Strict, added_option
 from transgan.schema.data import DatasetConfig
 from transgan.schema.model import ModelConfig
 from transgan.schema.protocol import ClassifierConfig, ProtocolConfig
@@ -44,6 +44,7 @@ class RunConfig(Strict):
     protocol: Name
     seed: int = Field(0, ge=0)
     changes: Changes = Changes()
+    title: str | None = added_option(None, description="its name in figures, where no row of a table names it")
 
 
 class Scale(Strict):

@@ -20,6 +20,10 @@ from transgan.utils.random import RandomStreams
 
 # The pixels whose queries are shown, as shares of the side: the middle, and two off it.
 PIXELS = ((0.5, 0.5), (0.25, 0.25), (0.75, 0.4))
+NOTE = (
+    "Colours: attention of the pixel with the dot, from 0 (dark) to the highest of each map (yellow), averaged over "
+    "heads, in the last block of a stage. Grid self-attention is 0 outside the pixel's tile."
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     titles = run_titles(plan, config.runs)
     maps_of = {run: maps(plan, run) for run in config.runs}
     columns = 1 + max(len(each.stages) for each in maps_of.values())
-    figure = canvas(plan, config, 0.8 + 1.55 * len(PIXELS) * len(maps_of), width=1.5 * columns + 0.6)
+    figure = canvas(plan, config, 0.8 + 1.55 * len(PIXELS) * len(maps_of), 1.5 * columns + 0.6, note=NOTE)
     panels = figure.subplots(len(PIXELS) * len(maps_of), columns, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()

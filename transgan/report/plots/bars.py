@@ -14,6 +14,7 @@ from transgan.utils.escape import plot_text
 
 METRIC = "fid"
 INTERVALS = "Lines: 95% interval of the mean over training seeds. A bar without a line is of one seed."
+BELOW_ZERO = "An interval that passes below 0 is drawn from 0 on, because no FID is below."
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
@@ -32,8 +33,8 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     counts = cells["column"].value_counts()
     columns = [column for column in table.columns if counts.get(column.title, 0) > 1]
     width = max(INCHES, 2.8 + 2.2 * len(columns))
-    note = f"{table.note} {INTERVALS}" if table.note else INTERVALS
-    figure = canvas(plan, config, 1.2 + 0.34 * max(len(rows), 1), width, note=note)
+    notes = [table.note, INTERVALS, BELOW_ZERO if (cells["mean_low"] < 0).any() else None]
+    figure = canvas(plan, config, 1.2 + 0.34 * max(len(rows), 1), width, note=" ".join(filter(None, notes)))
     panels = figure.subplots(1, max(len(columns), 1), squeeze=False, sharey=True)[0]
     for axes, column in zip(panels, columns, strict=False):
         _draw(axes, cells[cells["column"] == column.title], rows, plan.scale.comparable)

@@ -10,6 +10,7 @@ from transgan.report.plots import sources
 from transgan.report.plots.style import canvas, plain_numbers, scatter, spread_axis
 from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
+from transgan.utils.units import short_number
 
 PANEL_INCHES = 4.6
 
@@ -31,7 +32,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         scores["tflop"] = scores["run"].map({run: each["total_eflop"] * 1e6 for run, each in counted.items()})
         scores["label"] = scores["run"].map(
             {
-                run: f"{titles[run]}, {each['generator_parameters'] / 1e6:.3g}M parameters in G"
+                run: f"{titles[run]}, {short_number(each['generator_parameters'])} parameters in G"
                 for run, each in counted.items()
             }
         )

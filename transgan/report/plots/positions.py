@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from transgan.config.plan import Plan
@@ -12,6 +13,11 @@ from transgan.report.plots.generators import stage_title, trained_generator
 from transgan.report.plots.style import DIVERGING, canvas, wrapped
 from transgan.report.titles import run_titles
 from transgan.schema import FigureConfig
+
+NOTE = (
+    "Each square is an offset in tokens, query minus key: rows downwards, columns to the right. Colours: the bias that "
+    "attention adds before its softmax, in the first block of a stage; each row of panels has its own range."
+)
 
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
@@ -22,7 +28,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
     titles = run_titles(plan, config.runs)
     rows = [(run, name, table) for run in config.runs for name, table in tables(plan, run).items()]
     heads = max((table.shape[2] for _, _, table in rows), default=1)
-    figure = canvas(plan, config, 0.7 + 1.75 * max(len(rows), 1), width=1.6 * heads + 1.4)
+    figure = canvas(plan, config, 0.7 + 1.75 * max(len(rows), 1), 1.6 * heads + 1.4, note=NOTE)
     panels = figure.subplots(max(len(rows), 1), heads, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
@@ -32,12 +38,23 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
         for head, axes in enumerate(row[: table.shape[2]]):
             sns.heatmap(table[:, :, head], cbar=False, xticklabels=False, yticklabels=False, ax=axes, **look)
             axes.set_axis_on()
+            _name_offsets(axes, *table.shape[:2])
             axes.set_title(f"head {head + 1}", fontsize=8)
-        row[0].set_ylabel(f"{wrapped(titles[run], 1.5)}\n{name}", fontsize=8)
+        row[0].set_ylabel(f"{wrapped(titles[run], 1.5)}\n{name}\nrows", fontsize=8)
         bar = figure.colorbar(row[0].collections[0], ax=list(row), shrink=0.8)
+        bar.set_label("bias", fontsize=8)
         bar.outline.set_linewidth(0.8)
         bar.ax.tick_params(labelsize=8)
     return figure
+
+
+def _name_offsets(axes: Axes, rows: int, columns: int) -> None:
+    """Ticks at the lowest offset, at 0 and at the highest, in tokens."""
+    for count, set_ticks in ((columns, axes.set_xticks), (rows, axes.set_yticks)):
+        furthest = count // 2
+        set_ticks([0.5, count / 2, count - 0.5], [f"\N{MINUS SIGN}{furthest}", "0", f"{furthest}"], fontsize=7)
+    axes.tick_params(length=2)
+    axes.set_xlabel("columns", fontsize=8)
 
 
 def tables(plan: Plan, run: str) -> dict[str, np.ndarray]:
