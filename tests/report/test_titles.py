@@ -33,9 +33,10 @@ def test_a_run_without_a_table_has_its_title_or_its_own_name(project, tmp_path):
 
 
 def test_a_title_changes_the_figures_of_its_run_and_nothing_that_is_trained_or_scored(project, tmp_path):
+    before = project("demo")
     file = tmp_path / "params.yaml"
     file.write_text(PARAMS.read_text().replace("title: TransGAN on digits, ", "title: Another, "))
-    before, after = project("demo"), project("demo", file)
+    after = project("demo", file)
 
     def same(stage, subject):
         return before.fingerprint(stage, subject) == after.fingerprint(stage, subject)
