@@ -130,6 +130,9 @@ def test_a_signal_before_trainings_loop(project: Path, transgan: Transgan, signu
         time.sleep(delay)
         process.send_signal(signum)
         _, errors = process.communicate(timeout=120)
+        if delay == 3.0 and process.returncode == 0:  # a fast machine has trained, and only writes its results
+            assert "done in" in errors
+            continue
         assert process.returncode == 128 + signum, errors
         said = [line for line in errors.splitlines() if signum.name in line]
         assert len(said) == 1
