@@ -80,6 +80,6 @@ def test_a_reader_follows_the_tutorial(tmp_path_factory: pytest.TempPathFactory)
     assert jobs[f"{started}scores/one-cifar10.json"] == []  # it has finished
     assert jobs[f"{started}scores/mine-cifar10.json"] == ["1 train, 1 score"]
     assert jobs[f"{started}scores/mine-shapes.json"] == ["1 reference, 1 train, 1 score"]
-    assert re.search(r"\| My recipe +\|.*\d", shown["cat results/tiny/tables/mine.md"])
+    assert re.search(r"\| My recipe +\|.*\d", (project.root / "results/tiny/tables/mine.md").read_text())
     assert "mine-cifar10" in shown['transgan trace mine "My recipe"']
     assert all((project.root / name).stat().st_size > 500 for name in ("samples.png", "shapes.png"))

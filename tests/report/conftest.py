@@ -8,6 +8,14 @@ from transgan.config import plan
 from transgan.utils import files
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
+PROVENANCE = {
+    "commit": "c" * 40,
+    "dirty": False,
+    "mlflow_run_id": "m" * 32,
+    "started": "2026-01-01T00:00:00+00:00",
+    "finished": "2026-01-01T01:00:00+00:00",
+    "hardware": {"cpu": "a processor", "cores": 2, "memory_gib": 8.0, "gpus": []},
+}
 SETTINGS = ("extractor", "feature_layer", "samples", "splits", "quantize", "is_splits", "seeds", "precision")
 
 

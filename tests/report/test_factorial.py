@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.report.conftest import PROVENANCE
 from transgan.config import plan as plans
 from transgan.errors import UserError
 from transgan.report import cost_table, factorial, page, trace
@@ -12,14 +13,6 @@ from transgan.utils import files
 
 PARAMS = ROOT / "workflow/factorial.yaml"
 FACTORS = ("grid", "multi-scale", "pixel norm", "relative position")
-PROVENANCE = {
-    "commit": "c" * 40,
-    "dirty": False,
-    "mlflow_run_id": "m" * 32,
-    "started": "2026-01-01T00:00:00+00:00",
-    "finished": "2026-01-01T01:00:00+00:00",
-    "hardware": {"cpu": "a processor", "cores": 2, "memory_gib": 8.0, "gpus": []},
-}
 
 
 @pytest.fixture

@@ -6,22 +6,13 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.report.conftest import PARAMS
+from tests.report.conftest import PARAMS, PROVENANCE
 from transgan.config import plan as plans
 from transgan.errors import UserError
 from transgan.report import cost_table, page, paired, trace
 from transgan.report.cells import cells
 from transgan.report.seed_statistics import paired_difference
 from transgan.utils import files
-
-PROVENANCE = {
-    "commit": "c" * 40,
-    "dirty": False,
-    "mlflow_run_id": "m" * 32,
-    "started": "2026-01-01T00:00:00+00:00",
-    "finished": "2026-01-01T01:00:00+00:00",
-    "hardware": {"cpu": "a processor", "cores": 2, "memory_gib": 8.0, "gpus": []},
-}
 
 
 @pytest.fixture

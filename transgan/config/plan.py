@@ -21,6 +21,7 @@ from transgan.config import fingerprint as fingerprints
 from transgan.config.params_file import PARAMS_FILE, default_file, parse, read
 from transgan.config.paths import Paths, StageName, StageSubject
 from transgan.config.reference_key import ReferenceKey
+from transgan.config.run_fit import check_fit
 from transgan.config.validation import lookup, validated
 from transgan.errors import UserError
 from transgan.schema import (
@@ -335,7 +336,7 @@ class Plan:
             protocol=self.protocol(entry.protocol),
             full_images=validated(RecipeConfig, full_recipe, self.file, f"runs.{name}.changes.recipe").images,
         )
-        _check_fit(resolved, f"{self.file}: {where}")
+        check_fit(resolved, f"{self.file}: {where}")
         return resolved
 
 
@@ -379,30 +380,3 @@ def _check_scale_is_its_own(plan: Plan) -> None:
             f"{plan.file}: scales.{plan.scale_name}: {PARAMS_FILE} has a scale of that name, "
             "whose results this one would replace; rename it here"
         )
-
-
-def _check_fit(run: Run, where: str) -> None:
-    """Raise UserError if the model does not fit the dataset or the recipe, or the dataset lacks a split."""
-    model, resolution = run.model, run.dataset.resolution
-    if model.generator.resolution != resolution:
-        raise UserError(
-            f"{where}: the generator makes {model.generator.resolution} pixels, "
-            f"the dataset {run.dataset_name} has {resolution}"
-        )
-    try:
-        model.discriminator.check_resolution(resolution)
-    except ValueError as error:
-        raise UserError(f"{where}: model.discriminator: {error}") from None
-    super_resolution = [name for name, term in run.recipe.regularizers.items() if term.kind == "super_resolution"]
-    if super_resolution and not getattr(model.generator, "image_input", False):
-        raise UserError(
-            f"{where}: recipe.regularizers.{super_resolution[0]} needs a transformer generator that takes images; "
-            f"set model.generator.image_input: true, or leave the regularizer out"
-        )
-    splits = [split.name for split in run.dataset.splits]
-    for name in run.protocol.splits:
-        if name not in splits:
-            raise UserError(
-                f"{where}: protocol {run.protocol_name} wants the split {name!r} of {run.dataset_name}, "
-                f"which has: {', '.join(splits)}"
-            )

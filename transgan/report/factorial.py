@@ -88,27 +88,26 @@ def lay_out(plan: Plan, table: str, frame: pd.DataFrame) -> tuple[Layout, Layout
     effects = frame[frame["kind"].isin([EFFECT, INTERACTIONS])]
     shares_lines = [_share_line(line, frame) for line in shares.to_dict("records")]
     effects_lines = [_effect_line(line) for line in effects.to_dict("records")]
+    factors = pd.DataFrame(shares_lines, index=pd.Index(shares["term"], name="Factor"))
+    terms = pd.DataFrame(effects_lines, index=pd.Index(effects["term"], name="Effect"))
     return (
-        Layout(
-            name=f"{table}-shapley",
-            title=f"{config.title}: what each factor adds, over all orders",
-            source=f"All combinations of the factors of the table {table}",
-            warning=warning(plan),
-            main=pd.DataFrame(shares_lines, index=pd.Index(shares["term"], name="Factor")).map(Text),
-            details=None,
-            notes=(f"{levels}.", *SHARES_NOTES),
-            footnotes=(),
+        _layout(
+            plan, table, "shapley", "what each factor adds, over all orders", factors, (f"{levels}.", *SHARES_NOTES)
         ),
-        Layout(
-            name=f"{table}-effects",
-            title=f"{config.title}: main effects and interactions",
-            source=f"All combinations of the factors of the table {table}",
-            warning=warning(plan),
-            main=pd.DataFrame(effects_lines, index=pd.Index(effects["term"], name="Effect")).map(Text),
-            details=None,
-            notes=EFFECTS_NOTES,
-            footnotes=(),
-        ),
+        _layout(plan, table, "effects", "main effects and interactions", terms, EFFECTS_NOTES),
+    )
+
+
+def _layout(plan: Plan, table: str, part: str, title: str, main: pd.DataFrame, notes: tuple[str, ...]) -> Layout:
+    return Layout(
+        name=f"{table}-{part}",
+        title=f"{plan.table(table).title}: {title}",
+        source=f"All combinations of the factors of the table {table}",
+        warning=warning(plan),
+        main=main.map(Text),
+        details=None,
+        notes=notes,
+        footnotes=(),
     )
 
 
