@@ -1,11 +1,14 @@
 """Opening a pack."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.data.conftest import MakePlan, fetch_and_prepare
 from tests.data.test_prepare import DIGITS
-from transgan.data.pack import Pack
+from transgan.config.plan import Plan
+from transgan.data.pack import Pack, open_pack
 from transgan.errors import UserError
 
 
@@ -31,3 +34,10 @@ def test_a_missing_damaged_or_inconsistent_file_is_reported(make_plan: MakePlan)
         Pack.open(folder)
     with pytest.raises(UserError, match="no split 'valid', it has: test, train"):
         Pack(np.zeros(1), np.zeros(1), {"splits": {"test": [0, 1], "train": [1, 2]}}).rows(["valid"])
+
+
+def test_the_command_names_another_params_file(make_plan: MakePlan) -> None:
+    plan = make_plan(DIGITS)
+    plan = Plan(plan.params, plan.scale_name, Path("other.yaml"))
+    with pytest.raises(UserError, match=r"`transgan prepare digits --params other\.yaml`"):
+        open_pack(plan, "digits")

@@ -7,6 +7,7 @@ from transgan.config import plan as plans
 from transgan.errors import Diverged
 from transgan.tracking import record_scores, record_short_runs, tracker
 from transgan.tracking.connection import connect
+from transgan.tracking.tracker import milliseconds
 from transgan.training import loop
 from transgan.training.train import train
 from transgan.utils import files
@@ -55,6 +56,7 @@ def test_a_long_run_is_logged_while_it_trains_with_what_came_before(project, mon
     train(plans.load(), RUN)
     store, (run,) = recorded()
     assert provenance()["mlflow_run_id"] == run.info.run_id
+    assert run.info.start_time == milliseconds(provenance()["started"])
     assert run.info.status == "FINISHED"
     assert [point.step for point in store.client.get_metric_history(run.info.run_id, "d_loss")] == [32, 64, 96, 128]
     images = [item.path for item in store.client.list_artifacts(run.info.run_id, "images")]

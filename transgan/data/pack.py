@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from transgan.config.paths import IMAGES, LABELS, MANIFEST
+from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.utils import files
 
@@ -27,22 +28,22 @@ class Pack:
     manifest: dict[str, Any]
 
     @staticmethod
-    def open(folder: Path, verify: bool = False) -> "Pack":
+    def open(folder: Path, verify: bool = False, command: str | None = None) -> "Pack":
         """Open the pack in `folder`. Raises UserError when a file is missing, damaged or does not fit the manifest.
 
-        With `verify`, all of it is read and compared with the digest in the manifest.
+        With `verify`, all of it is read and compared with the digest in the manifest. `command` builds the pack, for
+        messages; by default it is that of a dataset of params.yaml.
         """
-        command = _prepare_command(folder)
+        command = command or _prepare_command(folder)
         manifest = files.read_object(folder / MANIFEST, command, resolution=int, count=int, splits=dict, sha256=str)
-        images, labels = _load(folder / IMAGES), np.array(_load(folder / LABELS))
+        images, labels = _load(folder / IMAGES, command), np.array(_load(folder / LABELS, command))
         side, count = manifest["resolution"], manifest["count"]
         images_fit = images.dtype == np.uint8 and images.shape == (count, side, side, 3)
         labels_fit = labels.dtype == np.int64 and labels.shape == (count,)
         splits_fit = all(_is_range(rows, count) for rows in manifest["splits"].values())
         if not (images_fit and labels_fit and splits_fit):
             raise UserError(
-                f"{folder}: {IMAGES} and {LABELS} do not fit {MANIFEST};"
-                f" delete that folder and run `{_prepare_command(folder)}`"
+                f"{folder}: {IMAGES} and {LABELS} do not fit {MANIFEST}; delete that folder and run `{command}`"
             )
         if (
             verify
@@ -50,7 +51,7 @@ class Pack:
         ):
             raise UserError(
                 f"{folder}: {IMAGES} or {LABELS} was changed or damaged after it was packed (its SHA-256 is not the one"
-                f" in {MANIFEST}); run `{_prepare_command(folder)}` to restore it"
+                f" in {MANIFEST}); run `{command}` to restore it"
             )
         return Pack(images, labels, manifest)
 
@@ -80,6 +81,11 @@ def _prepare_command(folder: Path) -> str:
     return shlex.join(("transgan", "prepare", folder.name, "--scale", folder.parent.name))
 
 
+def open_pack(plan: Plan, dataset: str, verify: bool = False) -> Pack:
+    """Open the pack of a dataset of the plan, as `Pack.open` does."""
+    return Pack.open(plan.paths.data(dataset), verify, plan.command("prepare", dataset))
+
+
 def content_digest(digests: Mapping[str, str]) -> str:
     """Return what `sha256sum images.npy labels.npy | sha256sum` prints, from the SHA-256 of both files."""
     return hashlib.sha256("".join(f"{digests[name]}  {name}\n" for name in (IMAGES, LABELS)).encode()).hexdigest()
@@ -94,11 +100,11 @@ def _is_range(rows: object, count: int) -> bool:
     )
 
 
-def _load(path: Path) -> np.ndarray:
+def _load(path: Path, command: str) -> np.ndarray:
     """Open an array as a memory map, which NumPy refuses when the file is shorter than its header says."""
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
-        raise UserError(f"{path}: not there; run `{_prepare_command(path.parent)}`") from None
+        raise UserError(f"{path}: not there; run `{command}`") from None
     except (ValueError, OSError, EOFError, OverflowError) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it and run `{_prepare_command(path.parent)}`") from error
+        raise UserError(f"{path}: damaged ({error}); delete it and run `{command}`") from error

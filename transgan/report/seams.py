@@ -14,7 +14,7 @@ import pandas as pd
 
 from transgan.config.attention_forms import form, same_but_for_attention, tile_sides
 from transgan.config.plan import Plan, Run
-from transgan.data.pack import Pack
+from transgan.data.pack import open_pack
 from transgan.errors import UserError
 from transgan.metrics.seams import GradientEnergy, gradient_energy, seam_ratio
 from transgan.metrics.spectrum import decibels, radial_spectrum, spectral_distance
@@ -158,7 +158,7 @@ def log_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 def _real_images(plan: Plan, run: str) -> np.ndarray:
     """Up to REAL_IMAGES of the training images of a run, uint8 (N, H, W, 3)."""
-    pack = Pack.open(plan.paths.data(plan.run(run).dataset_name), verify=True)
+    pack = open_pack(plan, plan.run(run).dataset_name, verify=True)
     rows = pack.rows(plan.run(run).dataset.train_splits)
     return pack.read(rows[evenly_spaced(len(rows), REAL_IMAGES)])
 

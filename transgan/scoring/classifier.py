@@ -42,27 +42,27 @@ def train(plan: Plan, name: str, again: bool = False) -> None:
     def work(folder: Path) -> None:
         from safetensors.torch import save
 
-        tensors, about = _train(config, data) if needed else _no_weights(name, plan.scale_name)
+        tensors, about = _train(plan, config) if needed else _no_weights(name, plan.scale_name)
         metadata = {**about, "fingerprint": plan.fingerprint("classifier", name)}
         files.write_bytes(folder / CLASSIFIER, save(tensors, {"transgan": json.dumps(metadata, sort_keys=True)}))
 
     run_stage(plan, stage(plan, "classifier", name), work, inputs, again)
 
 
-def _train(config: ClassifierConfig, data: Path) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
+def _train(plan: Plan, config: ClassifierConfig) -> tuple[dict[str, "Tensor"], dict[str, Any]]:
     """Weights of a trained classifier, and the metadata of its file."""
-    from transgan.data.pack import Pack
+    from transgan.data.pack import open_pack
     from transgan.hardware.device import prepare_compute
     from transgan.metrics import digit_classifier
 
     prepare_compute(config.threads, "cpu")
-    pack = Pack.open(data, verify=True)
+    pack = open_pack(plan, config.dataset, verify=True)
     splits = {}
     for split in (config.train_split, config.test_split):
         rows = pack.rows([split])
         splits[split] = digit_classifier.LabelledImages.from_arrays(pack.images[rows], pack.labels[rows])
     if min(int(split.labels.min()) for split in splits.values()) < 0:
-        raise UserError(f"{data}: has images without a label; a classifier needs a labelled dataset")
+        raise UserError(f"{config.dataset}: has images without a label; a classifier needs a labelled dataset")
     net = digit_classifier.train(config, splits[config.train_split])
     test = splits[config.test_split]
     accuracy = digit_classifier.accuracy(net, test)

@@ -188,7 +188,8 @@ def named_images(
         if base in plan.datasets and not Path(base).exists():
             raise UserError(f"{folder}: not there; run `{plan.command('prepare', base)}` first")
         return image_sources.from_path(Path(name), count, resolution, resize)
-    pack = Pack.open(folder, verify=True)
+    named = base in plan.datasets and folder == plan.paths.data(base)
+    pack = Pack.open(folder, verify=True, command=plan.command("prepare", base) if named else None)
     rows = pack.rows([split] if split else splits or list(pack.manifest["splits"]))
     if resolution not in (None, pack.images.shape[1]):
         raise UserError(

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from transgan.config.plan import Plan, Run
-from transgan.data.pack import Pack
+from transgan.data.pack import Pack, open_pack
 from transgan.data.transforms import FILTERS
 from transgan.errors import UserError
 from transgan.hardware.device import prepare_compute
@@ -289,7 +289,7 @@ def _by_count(features: Tensor, fid: Callable[[Tensor], float]) -> Iterator[Line
 
 def _by_reference(plan: Plan, run: Run, of: _Features, samples: Tensor) -> Iterator[Line]:
     """FID against parts of the reference's images, and against each other split of the dataset."""
-    pack = Pack.open(plan.paths.data(run.dataset_name), verify=True)
+    pack = open_pack(plan, run.dataset_name, verify=True)
     generated = FeatureStatistics.of(samples)
 
     def against(rows: NDArray[np.int64]) -> float:
@@ -314,7 +314,7 @@ def _by_port(plan: Plan, run: Run, generator: GeneratorNetwork, port: Path, devi
     if not port.is_file():
         raise UserError(f"{port}: no such file; name a file of weights of {run.protocol.extractor} with --port")
     of = _Features(run.protocol, port, device, f"fid-budget {run.name}, {port.name}")
-    pack = Pack.open(plan.paths.data(run.dataset_name), verify=True)
+    pack = open_pack(plan, run.dataset_name, verify=True)
     real = FeatureStatistics.of(of.real(image_sources.from_pack(pack, _reference_rows(pack, run))))
     generated = FeatureStatistics.of(of.samples(generator, run.protocol.seeds[0]))
     return Line("extractor", port.name, frechet_distance(generated, real))

@@ -59,14 +59,14 @@ def compute(plan: Plan, key: ReferenceKey, again: bool = False) -> None:
     weights_file, weights_digest = weights.locate(plan, protocol)
 
     def work(folder: Path) -> None:
-        from transgan.data.pack import Pack
+        from transgan.data.pack import open_pack
         from transgan.hardware.device import prepare_compute
         from transgan.metrics import image_sources
         from transgan.metrics.reference_statistics import compute_reference
         from transgan.metrics.subsets import evenly_spaced
 
         device = prepare_compute(protocol.threads, plan.device)
-        pack = Pack.open(data, verify=True)
+        pack = open_pack(plan, key.dataset, verify=True)
         rows = pack.rows(protocol.splits)
         images = image_sources.from_pack(pack, rows[evenly_spaced(len(rows), protocol.reference_samples)])
         about = {

@@ -92,11 +92,13 @@ class Tracker:
         data: str,
         run_id: str | None,
         earlier: "Tracker | None" = None,
+        started: str | None = None,
     ) -> "Tracker":
         """Continue the MLflow run `run_id`, or start a new one if it is None or not in the database.
 
         `fingerprint` is that of the train stage, `data` the content digest of the pack. The result's `run_id` is None
-        if MLflow cannot be used. `earlier` is the tracker of an earlier try, whose failure has been printed.
+        if MLflow cannot be used. `earlier` is the tracker of an earlier try, whose failure has been printed. `started`
+        is when training began (ISO 8601), by default now: a run is opened only after a while.
         """
         tracker = cls()
         if earlier is not None:
@@ -106,7 +108,7 @@ class Tracker:
             if run_id and store.has(run_id):
                 store.reopen(run_id)
             else:
-                run_id = create(store, plan, run, fingerprint, data)
+                run_id = create(store, plan, run, fingerprint, data, started=started)
                 tracker._is_new = True
             tracker._store, tracker.run_id = store, run_id
             tracker._monitor = store.monitor_system(run_id)
@@ -275,7 +277,13 @@ class Tracker:
 
 
 def create(
-    store: "Store", plan: Plan, run: Run, fingerprint: str, data: str, origin: Mapping[str, Any] | None = None
+    store: "Store",
+    plan: Plan,
+    run: Run,
+    fingerprint: str,
+    data: str,
+    origin: Mapping[str, Any] | None = None,
+    started: str | None = None,
 ) -> str:
     """Create the MLflow run of a training run, with its tags, parameters and data, and return its id.
 
@@ -284,7 +292,7 @@ def create(
     run_id = store.create(
         run.name,
         describe.tags(plan, run, fingerprint, data, origin),
-        milliseconds(origin.get("started")) if origin else None,
+        milliseconds(origin.get("started") if origin else started),
     )
     store.log_parameters(run_id, describe.parameters(run))
     store.log_dataset(run_id, run.dataset_name, data, plan.paths.data(run.dataset_name))

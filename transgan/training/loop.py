@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from transgan.config.plan import Plan
-from transgan.data.pack import Pack
+from transgan.data.pack import open_pack
 from transgan.errors import Diverged, UserError
 from transgan.hardware.device import prepare_compute, set_precision
 from transgan.metrics import training_fid
@@ -100,7 +100,7 @@ class TrainingLoop:
         self.trainer = Trainer(recipe, generator, discriminator, copy.deepcopy(generator), self.process_group, graphs)
 
         # Real images and random inputs.
-        self.pack = Pack.open(plan.paths.data(run.dataset_name))
+        self.pack = open_pack(plan, run.dataset_name)
         self.loader = ImageLoader(
             self.pack, run.dataset.train_splits, recipe.batch, recipe.flip, streams, self.process_group
         )
@@ -272,7 +272,8 @@ class TrainingLoop:
         """Open the run's entry in MLflow, after an interruption the same one, and send the rows that it lacks."""
         marker = self.folder / TRACKING
         known = _tracked_run(marker)
-        tracker = Tracker.open(self.plan, self.run, self.fingerprint, self.pack.sha256, known, self.tracker)
+        began = self.started.isoformat(timespec="seconds")  # as in provenance.json
+        tracker = Tracker.open(self.plan, self.run, self.fingerprint, self.pack.sha256, known, self.tracker, began)
         if tracker.run_id is not None and tracker.run_id != known:
             try:
                 files.write_json(marker, {"run_id": tracker.run_id})

@@ -95,9 +95,9 @@ def _run_stage(plan: Plan, run_name: str, work: Work, extend: bool, again: bool)
         inputs["reference"] = files.sha256(require_reference(plan, run))
 
     def work_on_verified_data(folder: Path) -> Mapping[str, str] | None:
-        from transgan.data.pack import Pack
+        from transgan.data.pack import open_pack
 
-        Pack.open(pack, verify=True)
+        open_pack(plan, run.dataset_name, verify=True)
         (extension.continue_shorter if extend else extension.hint)(plan, run_name, folder, inputs)
         return work(folder)
 

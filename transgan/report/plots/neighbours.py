@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from transgan.config.plan import Plan
-from transgan.data.pack import Pack
+from transgan.data.pack import open_pack
 from transgan.metrics.neighbours import nearest_images
 from transgan.report.plots import sources
 from transgan.report.plots.style import canvas, panel, wrapped
@@ -27,7 +27,7 @@ def draw(plan: Plan, config: FigureConfig) -> Figure:
 def _rows(plan: Plan, name: str) -> np.ndarray:
     """The samples of a run and their neighbours as one grid."""
     run = plan.run(name)
-    pack = Pack.open(plan.paths.data(run.dataset_name), verify=True)
+    pack = open_pack(plan, run.dataset_name, verify=True)
     samples = sources.dynamics(plan, name)["pictures"][-1][:SAMPLES]
     nearest = nearest_images(samples, pack, pack.rows(run.dataset.train_splits), NEIGHBOURS).rows
     images = pack.read(nearest.ravel()).reshape(*nearest.shape, *samples.shape[1:])
