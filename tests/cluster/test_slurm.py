@@ -31,6 +31,7 @@ QUICK = ("--transgan-slurm-init-seconds-before-status-checks", "1", "--latency-w
 # More options, which docs/cluster.md shows.
 UNSIGNALLED = ("--default-resources", "mem_mb=4000", "disk_mb=1000")  # replace the profile's, and its `--signal`
 WITH_ACCOUNT = (*UNSIGNALLED, f"slurm_account={ACCOUNT}")
+GROUPED = ("--groups", "prepare=short", "--group-components", "short=2")
 TWO_NODES = ("--resources", "gpu=8", "devices_per_node=1")
 PATIENCE = 900.0  # seconds; on a busy machine everything takes long
 TRAINING_SECONDS = 2.0  # in which a kill comes, counted from the first checkpoint
@@ -125,6 +126,15 @@ def test_the_same_bytes_as_without_a_cluster(slurm: Slurm, local: Project, tmp_p
         assert not list((project.root / "logs/slurm").rglob("*.log"))  # kept of failed jobs only
         assert (project.root / f"logs/tiny/train/{RUN}.log").exists()
         assert "Nothing to be done" in Snakemake(project, target="reproduce_tables").wait(0)
+
+
+def test_short_stages_share_a_job(slurm: Slurm, local: Project, tmp_path: Path) -> None:
+    project = copied(local, tmp_path / "project")
+    project.run("bash", "-c", "rm -rf state results data logs .snakemake")
+    with counted("short stages in one job"):
+        Snakemake(project, *GROUPED, target="reproduce_tables").wait(0)
+        assert project.bytes() == local.bytes()
+        assert submitted(slurm, project) == 5  # both prepare in one
 
 
 @thorough
