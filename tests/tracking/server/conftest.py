@@ -1,4 +1,4 @@
-"""One PostgreSQL and one MLflow server for all tests of this folder, and what the load test measured."""
+"""One PostgreSQL and one MLflow server for all tests of this folder, and what the tests measured."""
 
 import shutil
 import tempfile
@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from .loading import Load
 from .servers import Servers, why_not
 
-LOADS: list[Load] = []
+MEASURED: list[str] = []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what was measured."""
-    for load in LOADS:
-        terminalreporter.write_line(str(load))
+    for measured in MEASURED:
+        terminalreporter.write_line(measured)
 
 
 @pytest.fixture(scope="session")

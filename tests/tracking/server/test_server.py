@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,21 +15,28 @@ from PIL import Image
 
 import transgan
 from tests.tracking.runs import PARAMS, RUN, finished_run, history, opened, rows, trained_generator
-from tests.tracking.server.conftest import LOADS
+from tests.tracking.server.conftest import MEASURED
 from tests.tracking.server.loading import load
 from tests.tracking.server.servers import ADMIN, ADMIN_PASSWORD, DATABASE_PASSWORD, PASSWORD, SECRET_KEY, USER, Servers
 from transgan.config import plan as plans
 from transgan.config.plan import Plan
+from transgan.config.run_changes import with_changed_run
+from transgan.data import fetch as fetching
+from transgan.data import prepare as preparing
 from transgan.pipeline.provenance import source
 from transgan.tracking import sync
 from transgan.tracking import tracker as tracker_module
 from transgan.tracking.connection import connect
+from transgan.tracking.tracker import Tracker
+from transgan.training import loop
+from transgan.training import train as training
 
 pytestmark = pytest.mark.slow
 
 # `make test-servers` sets the full size: 16 writers, 100,000 points. A row has 8 points.
 WRITERS, ROWS = (int(os.environ.get(f"SERVER_{name}", default)) for name, default in (("WRITERS", 8), ("ROWS", 64)))
 PACE = 0.2  # seconds from row to row; training takes longer
+IMAGES = 64_000 if "SERVER_ROWS" in os.environ else 1_600  # of a real training, with the demo's networks
 FLUSH = tracker_module.FLUSH_SECONDS if "SERVER_ROWS" in os.environ else 2.0  # from batch to batch
 STAGES = "fetch cifar10, prepare cifar10, train one-cifar10, sync, report"
 
@@ -249,4 +257,37 @@ def test_passwords_are_in_nothing_that_a_run_writes_or_stores(servers: Servers, 
 
 
 def test_every_point_is_stored_once_although_the_server_is_killed(servers: Servers, project: Path) -> None:
-    LOADS.append(load(servers, project, WRITERS, ROWS, PACE, FLUSH))
+    MEASURED.append(str(load(servers, project, WRITERS, ROWS, PACE, FLUSH)))
+
+
+@pytest.mark.parametrize("where", ["the server", "a file"])
+def test_a_real_training_is_logged_while_it_runs(
+    servers: Servers, demo: Plan, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """From its first step, as no short run is. What tracking costs is printed: it depends on the machine."""
+    if where == "the server":
+        for name, value in servers.environment.items():
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr(loop, "LIVE_SECONDS", 0.0)
+    ended: list[Tracker] = []
+    finish = Tracker.finish
+
+    def remember(tracker: Tracker, *state: Any) -> None:
+        finish(tracker, *state)
+        ended.append(tracker)
+
+    monkeypatch.setattr(Tracker, "finish", remember)
+    plan, run = with_changed_run(demo, "transgan-digits", [f"recipe.images={IMAGES}"], None)
+    fetching.fetch(plan, "digits")
+    preparing.prepare(plan, "digits")
+    begun = time.monotonic()
+    training.train(plan, run)
+    seconds = time.monotonic() - begun
+    tracker = ended[-1]
+    curve = history(tracker.run_id, "d_loss")
+    assert curve[-1][0] == IMAGES
+    assert len(curve) == len({step for step, _ in curve})
+    MEASURED.append(
+        f"a training of {IMAGES:,} images with {where}: {tracker.seconds:.1f} of {seconds:.0f} s "
+        f"spent on tracking, {tracker.seconds / seconds:.1%}"
+    )
