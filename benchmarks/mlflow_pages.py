@@ -1,7 +1,7 @@
-"""The screenshots of docs/mlflow.md: run `python benchmarks/mlflow_pages.py` after `make reproduce` (needs Chromium).
+"""The screenshots of docs/mlflow.md: `python benchmarks/mlflow_pages.py` (needs Chromium).
 
-It starts `mlflow ui` on a free port, opens each page in headless Chromium, writes docs/images/mlflow-*.png, and stops
-the server.
+Run it after `make reproduce` and `transgan sync`. It starts `mlflow ui` on a free port, opens each page in headless
+Chromium, writes docs/images/mlflow-*.png, and stops the server.
 """
 
 import json
