@@ -28,8 +28,10 @@ def test_array_folder_and_grid_hold_the_images_that_scoring_uses(project: Path) 
     assert names == [f"{number:06d}.png" for number in range(10)]
     np.testing.assert_array_equal(np.stack([np.asarray(Image.open(Path("folder") / name)) for name in names]), images)
     grid = np.asarray(Image.open("grid.png"))
-    assert grid.shape == (28, 38, 3)  # 3 rows of 4, 2 pixels apart
-    np.testing.assert_array_equal(grid[10:18, 20:28], images[6])
+    # 3 rows of 4, 2 pixels apart; every pixel is a square of 16.
+    assert grid.shape == (3 * 130 - 2, 4 * 130 - 2, 3)
+    for row, column in np.ndindex(16, 16):
+        np.testing.assert_array_equal(grid[130 + row : 258 : 16, 260 + column : 388 : 16], images[6])
 
 
 def test_the_same_images_give_the_same_bytes(project: Path) -> None:

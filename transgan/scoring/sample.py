@@ -22,7 +22,7 @@ from transgan.metrics import samples
 from transgan.metrics.generator_files import open_generator
 from transgan.utils import files
 from transgan.utils.console import progress
-from transgan.utils.image_grid import BLACK, GAP, make_grid, save_png
+from transgan.utils.image_grid import BLACK, GAP, GRID_PIXELS, make_grid, save_png
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ def sample(
 ) -> None:
     """Write the first `count` images of evaluation seed `seed` to `out`.
 
-    `target` is a run, a .safetensors saved by this project, or a .pth of the authors. `out` is x.png for a grid, x.npz
-    for an array `images` uint8 (N, H, W, 3), or a new or empty folder for PNGs. Raises UserError when the target is no
-    generator, its images are not finite, or `out` cannot be written.
+    `target` is a run, a .safetensors saved by this project, or a .pth of the authors. `out` is x.png for a grid, which
+    enlarges small images, x.npz for an array `images` uint8 (N, H, W, 3), or a new or empty folder for PNGs. Raises
+    UserError when the target is no generator, its images are not finite, or `out` cannot be written.
     """
     generator = open_generator(plan, target)
     if generator is None:
@@ -76,9 +76,12 @@ def sample(
 
 
 def _write_grid(arrays: Iterator[NDArray[np.uint8]], out: Path) -> None:
+    """Write a grid; each pixel of small images becomes a square of pixels, so that all of them can still be read."""
     images = np.concatenate(list(arrays))
     columns = math.ceil(math.sqrt(len(images)))
-    save_png(out, make_grid(images, columns, gap=GAP, background=BLACK))
+    factor = max(1, GRID_PIXELS // (columns * images.shape[2]))
+    enlarged = images.repeat(factor, axis=1).repeat(factor, axis=2)
+    save_png(out, make_grid(enlarged, columns, gap=GAP, background=BLACK))
 
 
 def _write_array(arrays: Iterator[NDArray[np.uint8]], shape: tuple[int, int, int, int], out: Path) -> None:
