@@ -6,7 +6,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from transgan.report.plots.style import COLOURS, GREY, INCHES, images_axis, plain_numbers
 
@@ -54,8 +54,11 @@ def _along(axes: Axes, frame: pd.DataFrame, column: str, title: str, **look: Any
     images_axis(axes)
     if column == "seams":
         axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        # Ticks at 0.5, 1, 2 are far enough apart for their labels; a narrow range may have none of them.
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 3 * low else MaxNLocator(5))
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(plain_numbers())
-        axes.yaxis.set_minor_formatter(plain_numbers())
 
 
 def _draw_spectra(axes: Axes, spectra: pd.DataFrame, look: dict[str, Any]) -> None:
