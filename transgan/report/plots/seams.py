@@ -7,6 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from scipy.stats import gmean
 
 from transgan.report.plots.style import COLOURS, GREY, INCHES, images_axis, plain_numbers
 
@@ -15,7 +16,10 @@ DATA = "data"  # that of the training images
 
 
 def draw(seams: pd.DataFrame, spectra: pd.DataFrame) -> Figure:
-    """Four panels, a colour per form of attention: the mean over training seeds, and a band from lowest to highest."""
+    """Four panels, a colour per form of attention: the mean over training seeds, and a band from lowest to highest.
+
+    Means of seams are geometric, as in the table, since they are ratios.
+    """
     real, ours = (seams[(seams["line"] == REAL) == chosen] for chosen in (True, False))
     names = [str(name) for name in ours["line"].unique()]
     look: dict[str, Any] = {
@@ -26,9 +30,8 @@ def draw(seams: pd.DataFrame, spectra: pd.DataFrame) -> Figure:
     }
     figure = Figure(figsize=(INCHES, 5.6), layout="constrained")
     (seam, distance), (attention, spectrum) = figure.subplots(2, 2)
-    _along(
-        seam, ours, "seams", "seams, 1: as real images", style="tile" if ours["tile"].nunique() > 1 else None, **look
-    )
+    style = "tile" if ours["tile"].nunique() > 1 else None
+    _along(seam, ours, "seams", "seams, 1: as real images", style=style, estimator=gmean, **look)
     seam.axhline(1, color=GREY, linewidth=0.8)
     one = ours[ours["tile"] == ours["tile"].min()]
     _along(distance, one, "spectral_distance", "distance of the spectrum to the data's, dB", **look)
