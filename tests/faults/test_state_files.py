@@ -64,10 +64,12 @@ def test_a_damaged_result_names_the_command_that_writes_it(project: Path, conten
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
 def test_a_damaged_manifest_names_its_dataset(project: Path, content: str) -> None:
-    from transgan.data.pack import open_pack
+    from transgan.data.pack import Pack, open_pack
 
     write(plans.load().paths.data("cifar10") / "manifest.json", content)
     with pytest.raises(UserError, match=r"manifest\.json: damaged .*`transgan prepare cifar10 --scale tiny` again"):
+        Pack.open(plans.load().paths.data("cifar10"))
+    with pytest.raises(UserError, match=r"manifest\.json: damaged .*`transgan prepare cifar10` again"):
         open_pack(plans.load(), "cifar10")
 
 
