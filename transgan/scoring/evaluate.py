@@ -183,13 +183,13 @@ def named_images(
 ) -> ImageSource:
     """Images of a dataset or pack (`splits`, by default all), a folder, an archive or arrays; at most `count`."""
     base, _, split = name.partition(":")
-    folder = plan.paths.data(base) if base in plan.datasets and not Path(base).exists() else Path(base)
+    command = plan.command("prepare", base) if base in plan.datasets and not Path(base).exists() else None
+    folder = plan.paths.data(base) if command else Path(base)
     if not (folder / MANIFEST).exists():
-        if base in plan.datasets and not Path(base).exists():
-            raise UserError(f"{folder}: not there; run `{plan.command('prepare', base)}` first")
+        if command:
+            raise UserError(f"{folder}: not there; run `{command}` first")
         return image_sources.from_path(Path(name), count, resolution, resize)
-    named = base in plan.datasets and folder == plan.paths.data(base)
-    pack = Pack.open(folder, verify=True, command=plan.command("prepare", base) if named else None)
+    pack = Pack.open(folder, verify=True, command=command)
     rows = pack.rows([split] if split else splits or list(pack.manifest["splits"]))
     if resolution not in (None, pack.images.shape[1]):
         raise UserError(

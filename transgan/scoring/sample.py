@@ -22,7 +22,7 @@ from transgan.metrics import samples
 from transgan.metrics.generator_files import open_generator
 from transgan.utils import files
 from transgan.utils.console import progress
-from transgan.utils.image_grid import BLACK, GAP, GRID_PIXELS, make_grid, save_png
+from transgan.utils.image_grid import BLACK, GAP, GRID_PIXELS, make_grid, resize, save_png
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +79,8 @@ def _write_grid(arrays: Iterator[NDArray[np.uint8]], out: Path) -> None:
     """Write a grid; each pixel of small images becomes a square of pixels, so that all of them can still be read."""
     images = np.concatenate(list(arrays))
     columns = math.ceil(math.sqrt(len(images)))
-    factor = max(1, GRID_PIXELS // (columns * images.shape[2]))
-    enlarged = images.repeat(factor, axis=1).repeat(factor, axis=2)
+    side = images.shape[1] * max(1, GRID_PIXELS // (columns * images.shape[1]))
+    enlarged = resize(images, side, side, Image.Resampling.NEAREST)
     save_png(out, make_grid(enlarged, columns, gap=GAP, background=BLACK))
 
 
