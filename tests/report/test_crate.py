@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from tests.test_cli import call
 from transgan.config import plan as plans
@@ -15,7 +16,8 @@ from transgan.config.plan import Plan
 from transgan.errors import UserError
 from transgan.report import crate
 from transgan.report.cells_frame import cells_frame, csv_text
-from transgan.report.trace import traced
+from transgan.report.seed_statistics import POOLED
+from transgan.report.trace import UNKNOWN, traced
 from transgan.utils import files
 
 RUN, OTHER = "transgan-cifar10", "transgan-cifar10-s1"
@@ -57,7 +59,9 @@ def lab(project: Any, scored: Any) -> Any:
 
 def test_a_line_per_machine_and_one_of_all(lab: Any) -> None:
     """Seeds 10 and 12 on one machine, 11 and 15 on the other: means of the seeds 10.5 and 13.5."""
-    pooled = crate.pool([lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)])
+    pooled = crate.pool(
+        crate.read_all([lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)])
+    )
     fid = pooled[pooled["metric"] == "fid"]
     assert fid["machine"].tolist() == [A100, H100, crate.ALL]
     assert fid["n"].tolist() == [2, 2, 2]
@@ -65,8 +69,71 @@ def test_a_line_per_machine_and_one_of_all(lab: Any) -> None:
     assert fid["std"].tolist() == pytest.approx([2**0.5, 8**0.5, 4.5**0.5])
 
 
+def test_the_spread_over_machines_of_a_known_design(lab: Any) -> None:
+    """Seeds 10 and 12 on one machine, 11 and 15 on the other.
+
+    By hand: the means of the seeds are 10.5 and 13.5, those of the machines 11 and 13, and 0.5 is left in each score.
+    So the mean squares are 2 * 2 * 1.5**2 = 9 of seeds, 2 * 2 * 1**2 = 4 of machines, and 4 * 0.5**2 = 1 of the rest.
+    """
+    folders = [lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)]
+    (line,) = crate.spread(crate.read_all(folders)).to_dict("records")
+    assert (line["row"], line["metric"], line["machines"], line["seeds"]) == ("TransGAN", "fid", (A100, H100), 2)
+    assert [line[name] for name in crate.FREEDOM] == [1, 1, 1]
+    assert line["rest"] == pytest.approx(1)
+    assert line["training"] == pytest.approx(((9 - 1) / 2) ** 0.5)
+    assert line["machine"] == pytest.approx(((4 - 1) / 2) ** 0.5)
+    assert line["training_p"] == pytest.approx(stats.f.sf(9, 1, 1))
+    assert line["machine_p"] == pytest.approx(stats.f.sf(4, 1, 1))
+
+
+@pytest.mark.parametrize("other", [{"first": 11.0}, None], ids=["one seed on both machines", "one machine"])
+def test_no_spread_without_two_machines_and_two_common_seeds(lab: Any, other: dict[str, float] | None) -> None:
+    folders = [lab("a", A100, first=10.0, second=12.0)]
+    if other:
+        folders.append(lab("b", H100, **other))
+    lines = crate.read_all(folders)
+    assert crate.spread(lines).empty
+    assert not crate.pool(lines).empty
+
+
+def test_a_machine_without_common_seeds_does_not_hide_the_others(lab: Any) -> None:
+    folders = [lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)]
+    folders.append(lab("c", "NVIDIA B200", first=30.0))
+    (line,) = crate.spread(crate.read_all(folders)).to_dict("records")
+    assert line["machines"] == (A100, H100)
+    assert line["training"] == pytest.approx(2)
+
+
+def test_results_of_unknown_machines_do_not_count(lab: Any) -> None:
+    hidden = ('"hardware"', '"nothing"')
+    folders = [lab("a", A100, first=10.0, second=12.0), lab("b", H100, hidden, first=11.0, second=15.0)]
+    lines = crate.read_all(folders)
+    assert set(crate.pool(lines)["machine"]) == {A100, UNKNOWN, crate.ALL}
+    assert crate.spread(lines).empty
+
+
+def test_rows_of_the_same_machines_are_pooled(lab: Any) -> None:
+    """Two rows with the same scores have the same components together, with twice the degrees of freedom."""
+    folders = [lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)]
+    lines = crate.read_all(folders)
+    lines = pd.concat([lines, lines.assign(row="Other")])
+    one, _, pooled = crate.spread(lines).to_dict("records")
+    assert (pooled["row"], pooled["seeds"]) == (POOLED, 4)
+    assert [pooled[name] for name in crate.FREEDOM] == [2, 2, 2]
+    for name in ("training", "machine", "rest"):
+        assert pooled[name] == pytest.approx(one[name])
+    assert pooled["training_p"] == pytest.approx(stats.f.sf(9, 2, 2))
+
+
+def test_rows_of_other_machines_are_not_pooled(lab: Any) -> None:
+    folders = [lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)]
+    lines = crate.read_all(folders)
+    other = lines.assign(row="Other", machine=lines["machine"].replace(H100, "NVIDIA B200"))
+    assert crate.spread(pd.concat([lines, other]))["row"].tolist() == ["TransGAN", "Other"]
+
+
 def test_one_result_in_two_crates_is_counted_once(lab: Any) -> None:
-    pooled = crate.pool([lab("a", A100, first=10.0), lab("b", A100, first=10.0, second=12.0)])
+    pooled = crate.pool(crate.read_all([lab("a", A100, first=10.0), lab("b", A100, first=10.0, second=12.0)]))
     assert pooled["n"].tolist() == [2]
     assert pooled["mean"].tolist() == [11.0]
 
@@ -96,6 +163,23 @@ def test_the_table_is_printed(lab: Any, monkeypatch: pytest.MonkeyPatch, capsys:
     assert code == 0
     lines = [(line["machine"], line["n"], line["mean"], line["std"]) for line in json.loads(out)["cells"]]
     assert lines == [(A100, 1, 10.0, None), (H100, 1, 11.0, None), (crate.ALL, 1, 10.5, None)]
+    assert json.loads(out)["spread"] == []
+
+
+def test_the_spread_is_printed_below(
+    lab: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab("a", A100, first=10.0, second=12.0)
+    lab("b", H100, first=11.0, second=15.0)
+    code, out, _ = call(monkeypatch, capsys, "pool", "a", "b")
+    assert code == 0
+    cells = [cell.strip() for cell in out.splitlines()[-1].split("|")]
+    assert cells[-8:-1] == ["2", "2", "2 (1)", "0.2", "1.22474 (1)", "0.3", "1 (1)"]
+    code, out, _ = call(monkeypatch, capsys, "pool", "a", "b", "--json")
+    assert code == 0
+    (line,) = json.loads(out)["spread"]
+    assert line["machines"] == [A100, H100]
+    assert line["machine"] == pytest.approx(1.5**0.5)
 
 
 def test_a_changed_file_is_found(lab: Any) -> None:
@@ -120,7 +204,7 @@ def test_what_is_no_crate_and_one_named_twice_are_refused(lab: Any, tmp_path: Pa
     with pytest.raises(UserError, match=r"empty: no crate.*transgan replay --export"):
         crate.read(tmp_path / "empty")
     with pytest.raises(UserError, match="named twice"):
-        crate.pool([folder, folder])
+        crate.pool(crate.read_all([folder, folder]))
 
 
 def test_without_the_library_one_line_says_how_to_get_it(
@@ -146,7 +230,7 @@ def test_an_exported_crate_is_read_again_and_has_the_same_bytes(
         assert f"{folder}: an RO-Crate of 1 cells" in out
     for path in Path("table").iterdir():
         assert path.read_bytes() == (Path("again") / path.name).read_bytes()
-    assert crate.pool([Path("table"), Path("by-hand")])["mean"].tolist() == [11.0]
+    assert crate.pool(crate.read_all([Path("table"), Path("by-hand")]))["mean"].tolist() == [11.0]
     graph = {each["@id"]: each for each in json.loads((Path("table") / crate.METADATA).read_text())["@graph"]}
     assert graph[f"#train-{RUN}"]["description"] == A100
     assert graph[f"#commit-{'c' * 40}"]["version"] == "c" * 40

@@ -7,6 +7,8 @@ import pytest
 
 from transgan.report.seed_statistics import (
     components,
+    crossed_components,
+    crossed_sums,
     holm,
     paired_difference,
     power_of_t_test,
@@ -141,3 +143,48 @@ def test_too_few_seeds_have_no_components():
             sums_of_squares(np.zeros(shape))
     with pytest.raises(ValueError, match="cannot be pooled"):
         sums_of_squares(np.zeros((2, 2, 1))) + sums_of_squares(np.zeros((2, 3, 1)))
+
+
+def test_components_of_seeds_and_machines_are_recovered():
+    """Many rows of 3 or 5 seeds, with scores made of known parts: seeds 3, a shift of each machine 2, the rest 1."""
+    random = np.random.default_rng(3)
+    rows = [
+        crossed_sums(random.normal(0, 3, (t, 1)) + random.normal(0, 2, (1, 4)) + random.normal(0, 1, (t, 4)))
+        for t in [3, 5] * 400
+    ]
+    pooled = sum(rows[1:], rows[0])
+    found = crossed_components(pooled)
+    assert found.training == pytest.approx(3, rel=0.05)
+    assert found.machine == pytest.approx(2, rel=0.05)
+    assert found.rest == pytest.approx(1, rel=0.05)
+    assert max(found.training_p, found.machine_p) < 1e-6
+    assert (pooled.training_freedom, pooled.machine_freedom, pooled.rest_freedom) == (2400, 2400, 7200)
+
+
+def test_a_shift_of_a_whole_machine_does_not_hide_the_seeds():
+    found = crossed_components(crossed_sums(np.array([[10.0, 110.0], [12.0, 112.0]])))
+    assert found.training == pytest.approx(2**0.5)
+    assert found.machine == pytest.approx(5000**0.5)
+    assert found.rest == pytest.approx(0, abs=1e-9)
+
+
+def test_what_does_not_vary_has_no_p():
+    constant = crossed_components(crossed_sums(np.full((3, 2), 5.0)))
+    assert (constant.training, constant.machine, constant.rest) == (0, 0, 0)
+    assert math.isnan(constant.training_p)
+    assert math.isnan(constant.machine_p)
+    assert math.isnan(components(sums_of_squares(np.full((3, 2, 1), 5.0))).p_value)
+
+
+def test_machines_that_agree_leave_no_doubt_about_seeds():
+    same = crossed_components(crossed_sums(np.array([[10.0, 10.0], [12.0, 12.0]])))
+    assert same.training_p == 0
+    assert math.isnan(same.machine_p)
+
+
+def test_machines_need_two_seeds_and_two_machines():
+    for shape in ((1, 3), (3, 1)):
+        with pytest.raises(ValueError, match="two or more"):
+            crossed_sums(np.zeros(shape))
+    with pytest.raises(ValueError, match="cannot be pooled"):
+        crossed_sums(np.zeros((2, 2))) + crossed_sums(np.zeros((2, 3)))

@@ -130,9 +130,10 @@ def pool(
 ) -> None:
     """Pool the RO-Crates of several labs into one table, with a line per cell and machine.
 
+    Where machines have two or more seeds in common, a second table says how much of the spread comes from machines.
     Crates whose numbers have different fingerprints are refused.
     """
-    from transgan.commands import replay as tool
+    from transgan.commands import pool as tool
 
     tool.pool(folders, as_json)
 

@@ -10,7 +10,7 @@ from transgan.pipeline.freshness import check_recorded
 from transgan.pipeline.stages import stage
 from transgan.report import replay as replaying
 from transgan.report.trace import traced
-from transgan.utils.console import say, say_json
+from transgan.utils.console import say
 
 
 def replay(
@@ -58,18 +58,3 @@ def export(plan: Plan, table: str, row: str | None, column: str | None, metric: 
         wanted = [each for each in wanted if each.cell == cell]
     crate.export(plan, wanted, folder)
     say(f"{folder}: an RO-Crate of {sum(each.cell.result is not None for each in wanted)} cells")
-
-
-def pool(folders: list[Path], as_json: bool) -> None:
-    """Print one table of several crates, a line per cell and machine."""
-    from transgan.report import crate
-
-    pooled = crate.pool(folders)
-    if as_json:
-        lines = [{str(key): value for key, value in line.items()} for line in pooled.to_dict("records")]
-        # The spread of one seed is NaN, which JSON lacks.
-        say_json({"cells": [{key: value if value == value else None for key, value in line.items()} for line in lines]})
-        return
-    for column in ("mean", "std"):
-        pooled[column] = [f"{value:.6g}" if value == value else "" for value in pooled[column]]
-    say(pooled.to_markdown(index=False, disable_numparse=True))

@@ -25,7 +25,7 @@ STAGE_VERSION: dict[StageName, int] = {
     "score": 1,
     "table": 6,
     "cells": 2,
-    "figure": 6,
+    "figure": 7,
 }
 
 # The fields of a protocol that the reference statistics depend on. The others concern the generated samples only.

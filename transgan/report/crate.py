@@ -8,8 +8,10 @@ uv.lock and dvc.lock where they are here. Writing one needs the library rocrate;
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
+from functools import reduce
 from io import StringIO
+from operator import add
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +24,13 @@ from transgan.errors import UserError
 from transgan.pipeline.stages import stage
 from transgan.pipeline.workspace import differences
 from transgan.report.cells_frame import CELL, COLUMNS, csv_text, to_frame
+from transgan.report.seed_statistics import (
+    POOLED,
+    CrossedComponents,
+    CrossedSums,
+    crossed_components,
+    crossed_sums,
+)
 from transgan.report.trace import UNKNOWN, Traced
 from transgan.utils import files
 
@@ -33,6 +42,7 @@ PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 SEEDS = [*CELL, "seed"]
 NAMED = [*CELL, "measured"]
 ALL = "all machines"
+FREEDOM = ("training_freedom", "machine_freedom", "rest_freedom")  # fields of CrossedSums
 
 
 def export(plan: Plan, of: Sequence[Traced], folder: Path) -> None:
@@ -163,19 +173,25 @@ def read(folder: Path) -> Crate:
     return Crate(folder, frame, texts["params.yaml"])
 
 
-def pool(folders: Sequence[Path]) -> pd.DataFrame:
-    """A line per cell and machine: n (training seeds), mean and std over them (NaN for one).
+def read_all(folders: Sequence[Path]) -> pd.DataFrame:
+    """The lines of several crates, each result once.
 
-    Cells of several machines have a line for all of them, over the means of each seed. Raises UserError if two crates
-    have another fingerprint for the same cell and seed, because they are of different configurations, or if a crate is
-    named twice.
+    Raises UserError if two crates have another fingerprint for the same cell and seed, because they are of different
+    configurations, or if a crate is named twice.
     """
     crates = [read(folder) for folder in folders]
     if len({crate.folder.resolve() for crate in crates}) < len(crates):
         raise UserError("a crate is named twice; name each one once")
     _check_one_configuration(crates)
     lines = pd.concat([crate.frame for crate in crates], ignore_index=True)
-    lines = lines.drop_duplicates([*SEEDS, "machine", "ours"])  # one result in several crates is one result
+    return lines.drop_duplicates([*SEEDS, "machine", "ours"])  # one result in several crates is one result
+
+
+def pool(lines: pd.DataFrame) -> pd.DataFrame:
+    """A line per cell and machine: n (training seeds), mean and std over them (NaN for one).
+
+    Cells of several machines have a line for all of them, over the means of each seed.
+    """
     summaries = []
     for cell, of_cell in lines.groupby(NAMED, sort=False):
         every = {str(name): each for name, each in of_cell.groupby("machine", sort=False)["ours"]}
@@ -185,6 +201,44 @@ def pool(folders: Sequence[Path]) -> pd.DataFrame:
             [*cell, name, each.count(), float(each.mean()), float(each.std())] for name, each in every.items()
         ]
     return pd.DataFrame(summaries, columns=[*NAMED, "machine", "n", "mean", "std"])
+
+
+def spread(lines: pd.DataFrame) -> pd.DataFrame:
+    """How much training seeds, machines, and the same seed on another machine differ: a line per cell, and of all rows.
+
+    Of the cells with two or more seeds that two or more machines have; other seeds do not count, and machines with too
+    few common seeds are left out. Rows of the same machines are pooled. The columns after the cell's are the names of
+    the machines, seeds, and the fields of CrossedComponents and FREEDOM.
+    """
+    records: list[list[Any]] = []
+    of_column: dict[tuple[Any, ...], list[CrossedSums]] = {}
+    known = lines[~lines["machine"].str.startswith(UNKNOWN)]
+    for (table, row, *place), of_cell in known.groupby(NAMED, sort=False):
+        scores = _balanced(of_cell)
+        if min(scores.shape) < 2:
+            continue
+        sums, machines = crossed_sums(scores.to_numpy(float)), tuple(scores.columns)
+        records.append([table, row, *place, machines, len(scores), *_analysed(sums)])
+        of_column.setdefault((table, *place, machines), []).append(sums)
+    for (table, *place, machines), every in of_column.items():
+        if len(every) > 1:
+            pooled = reduce(add, every)
+            seeds = pooled.training_freedom + len(every)
+            records.append([table, POOLED, *place, machines, seeds, *_analysed(pooled)])
+    names = [each.name for each in fields(CrossedComponents)]
+    return pd.DataFrame(records, columns=[*NAMED, "machines", "seeds", *names, *FREEDOM])
+
+
+def _balanced(of_cell: pd.DataFrame) -> pd.DataFrame:
+    """Scores (seed, machine) of seeds that all of the machines have. A machine's results of one seed are averaged."""
+    scores = of_cell.pivot_table(index="seed", columns="machine", values="ours")
+    while scores.shape[1] > 2 and len(scores.dropna()) < 2:
+        scores = scores.drop(columns=scores.count().idxmin())
+    return scores.dropna()
+
+
+def _analysed(sums: CrossedSums) -> list[Any]:
+    return [*astuple(crossed_components(sums)), *(getattr(sums, name) for name in FREEDOM)]
 
 
 def _check_one_configuration(crates: Sequence[Crate]) -> None:

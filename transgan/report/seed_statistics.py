@@ -6,7 +6,7 @@ Nothing here reads files. The tests are scipy's; each function names its source.
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from scipy import stats
 from transgan.report.cells import CONFIDENCE
 
 ALPHA, POWER = 0.05, 0.8
+POOLED = "all rows, pooled"  # the name of the line that pools the analyses of variance of a table's rows
 MOST_SEEDS = 10_000  # more are never trained: a search for a number of seeds ends here
 LEAST_FOR_CORRELATION = 4  # scipy's interval of a correlation needs more than three pairs
 
@@ -219,14 +220,94 @@ def components(sums: SumsOfSquares) -> Components:
     evaluation = sums.evaluation / sums.evaluation_freedom
     by_count = sums.by_count / sums.by_count_freedom if c > 1 else 0.0
     rest = sums.rest / sums.rest_freedom if c > 1 else 0.0
-    ratio = training / evaluation if evaluation > 0 else math.inf
     return Components(
         training=_root((training - evaluation) / (c * e)),
         evaluation=_root((evaluation - rest) / c),
         by_count=_root((by_count - rest) / e) if c > 1 else None,
         rest=_root(rest) if c > 1 else None,
-        p_value=float(stats.f.sf(ratio, sums.training_freedom, sums.evaluation_freedom)),
+        p_value=_f_test(training, sums.training_freedom, evaluation, sums.evaluation_freedom),
     )
+
+
+@dataclass(frozen=True)
+class CrossedSums:
+    """Sums of squares of scores of the same training seeds on several machines; those of several rows add up.
+
+    `training`: between seeds. `machine`: between machines. `rest`: what neither explains.
+    """
+
+    machines: int
+    training: float
+    training_freedom: int
+    machine: float
+    machine_freedom: int
+    rest: float
+    rest_freedom: int
+
+    def __add__(self, other: "CrossedSums") -> "CrossedSums":
+        """Pool two rows, which must have as many machines."""
+        if self.machines != other.machines:
+            raise ValueError("rows with other numbers of machines cannot be pooled")
+        mine, theirs = asdict(self), asdict(other)
+        summed = {name: mine[name] + theirs[name] for name in mine if name != "machines"}
+        return CrossedSums(machines=self.machines, **summed)
+
+
+@dataclass(frozen=True)
+class CrossedComponents:
+    """Standard deviations of scores by their cause, and p values that seeds, or machines, make no difference.
+
+    `machine` is of a shift that all seeds of a machine share; `rest` is how much the same seed differs on another
+    machine beside that shift.
+    """
+
+    training: float
+    machine: float
+    rest: float
+    training_p: float
+    machine_p: float
+
+
+def crossed_sums(scores: NDArray[np.float64]) -> CrossedSums:
+    """Decompose scores (training seeds, machines), two or more of both: an analysis of variance without repetition."""
+    if scores.ndim != 2 or min(scores.shape) < 2:
+        raise ValueError("an analysis of machines needs two or more training seeds and two or more machines")
+    t, m = scores.shape
+    grand, by_seed, by_machine = scores.mean(), scores.mean(1), scores.mean(0)
+    return CrossedSums(
+        machines=m,
+        training=float(m * np.square(by_seed - grand).sum()),
+        training_freedom=t - 1,
+        machine=float(t * np.square(by_machine - grand).sum()),
+        machine_freedom=m - 1,
+        rest=float(np.square(scores - by_seed[:, None] - by_machine + grand).sum()),
+        rest_freedom=(t - 1) * (m - 1),
+    )
+
+
+def crossed_components(sums: CrossedSums) -> CrossedComponents:
+    """The ANOVA estimator for seeds and machines that are both random; negative estimates become 0.
+
+    Source: Searle, Casella and McCulloch, Variance Components, chapter 4.
+    """
+    rest = sums.rest / sums.rest_freedom
+    training, machine = sums.training / sums.training_freedom, sums.machine / sums.machine_freedom
+    rows = sums.machine_freedom / (sums.machines - 1)
+    seeds = sums.training_freedom / rows + 1  # of a row, on average
+    return CrossedComponents(
+        training=_root((training - rest) / sums.machines),
+        machine=_root((machine - rest) / seeds),
+        rest=_root(rest),
+        training_p=_f_test(training, sums.training_freedom, rest, sums.rest_freedom),
+        machine_p=_f_test(machine, sums.machine_freedom, rest, sums.rest_freedom),
+    )
+
+
+def _f_test(mean_square: float, freedom: int, error: float, error_freedom: int) -> float:
+    """P that a factor has no effect; NaN where nothing varies at all."""
+    if not error > 0:
+        return 0.0 if mean_square > 0 else math.nan
+    return float(stats.f.sf(mean_square / error, freedom, error_freedom))
 
 
 def _root(variance: float) -> float:

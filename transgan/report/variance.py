@@ -19,10 +19,9 @@ from transgan.metrics.score_file import read_scores
 from transgan.report.cells import Cell, cells
 from transgan.report.findings import write_finding
 from transgan.report.layout import BLANK, Layout, Text
-from transgan.report.seed_statistics import SumsOfSquares, components, sums_of_squares
+from transgan.report.seed_statistics import POOLED, SumsOfSquares, components, sums_of_squares
 from transgan.report.tables import signed, warning
 
-POOLED = "all rows, pooled"
 COLUMNS = [
     "table",
     "row",
@@ -133,7 +132,7 @@ def _line(line: dict[Any, Any]) -> dict[str, str]:
         "measured": f"{line['column']} {line['measured']}",
         "training seeds": f"{line['training']:.2f} ({line['training_freedom']} df)",
         "evaluation seeds": f"{line['evaluation']:.2f} ({line['evaluation_freedom']} df)",
-        "p": f"{line['p_value']:.2g}",
+        "p": BLANK.text if pd.isna(line["p_value"]) else f"{line['p_value']:.2g}",
         "number of samples": "; ".join(shifts) or BLANK.text,
         "seeds × samples": interactions,
     }

@@ -17,7 +17,7 @@ SAMPLES, NEIGHBOURS = 8, 6
 
 def draw(plan: Plan, config: FigureConfig) -> Figure:
     """One panel per run: a row per sample, the sample first, then its nearest training images by distance of pixels."""
-    figure = canvas(plan, config, 0.7 + 3.6 / (NEIGHBOURS + 1) * SAMPLES, width=3.6 * len(config.runs))
+    figure = canvas(plan, config, 0.95 + 3.6 / (NEIGHBOURS + 1) * SAMPLES, width=3.6 * len(config.runs))
     panels = figure.subplots(1, len(config.runs), squeeze=False)[0]
     for axes, (run, title) in zip(panels, run_titles(plan, config.runs).items(), strict=True):
         panel(axes, _rows(plan, run), f"{wrapped(title, 3.4)}\nsample | nearest training images")
