@@ -96,10 +96,13 @@ def test_no_spread_without_two_machines_and_two_common_seeds(lab: Any, other: di
     assert not crate.pool(lines).empty
 
 
-def test_a_machine_without_common_seeds_does_not_hide_the_others(lab: Any) -> None:
+@pytest.mark.parametrize("seeds", [["0"], ["7", "8", "9"]], ids=["too few seeds", "more seeds, of its own"])
+def test_a_machine_without_common_seeds_does_not_hide_the_others(lab: Any, seeds: list[str]) -> None:
     folders = [lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)]
-    folders.append(lab("c", "NVIDIA B200", first=30.0))
-    (line,) = crate.spread(crate.read_all(folders)).to_dict("records")
+    lines = crate.read_all(folders)
+    first = lines.iloc[[0]]
+    others = [first.assign(machine="NVIDIA B200", seed=type(first["seed"].iloc[0])(seed)) for seed in seeds]
+    (line,) = crate.spread(pd.concat([lines, *others])).to_dict("records")
     assert line["machines"] == (A100, H100)
     assert line["training"] == pytest.approx(2)
 
@@ -136,6 +139,13 @@ def test_one_result_in_two_crates_is_counted_once(lab: Any) -> None:
     pooled = crate.pool(crate.read_all([lab("a", A100, first=10.0), lab("b", A100, first=10.0, second=12.0)]))
     assert pooled["n"].tolist() == [2]
     assert pooled["mean"].tolist() == [11.0]
+
+
+def test_two_results_of_one_seed_on_machines_of_one_kind_are_one_seed(lab: Any) -> None:
+    """10 and 14 for the first seed, 18 for the second: two seeds with the mean 15, not three."""
+    pooled = crate.pool(crate.read_all([lab("a", A100, first=10.0, second=18.0), lab("b", A100, first=14.0)]))
+    assert pooled["n"].tolist() == [2]
+    assert pooled["mean"].tolist() == [15.0]
 
 
 def test_other_fingerprints_are_refused_with_what_differs(

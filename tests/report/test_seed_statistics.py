@@ -169,7 +169,7 @@ def test_a_shift_of_a_whole_machine_does_not_hide_the_seeds():
 
 
 def test_what_does_not_vary_has_no_p():
-    constant = crossed_components(crossed_sums(np.full((3, 2), 5.0)))
+    constant = crossed_components(crossed_sums(np.full((3, 2), 0.1)))  # a number that is not exact in binary
     assert (constant.training, constant.machine, constant.rest) == (0, 0, 0)
     assert math.isnan(constant.training_p)
     assert math.isnan(constant.machine_p)
@@ -177,9 +177,15 @@ def test_what_does_not_vary_has_no_p():
 
 
 def test_machines_that_agree_leave_no_doubt_about_seeds():
-    same = crossed_components(crossed_sums(np.array([[10.0, 10.0], [12.0, 12.0]])))
-    assert same.training_p == 0
-    assert math.isnan(same.machine_p)
+    """The same bytes on every machine: what rounding leaves must not become a p value."""
+    random = np.random.default_rng(4)
+    for machines in (2, 3):
+        for _ in range(100):
+            seeds = random.normal(25, 0.5, (5, 1))
+            same = crossed_components(crossed_sums(np.repeat(seeds, machines, axis=1)))
+            assert same.training == pytest.approx(seeds.std(ddof=1))
+            assert (same.machine, same.rest, same.training_p) == (0, 0, 0)
+            assert math.isnan(same.machine_p)
 
 
 def test_machines_need_two_seeds_and_two_machines():

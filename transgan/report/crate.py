@@ -190,11 +190,13 @@ def read_all(folders: Sequence[Path]) -> pd.DataFrame:
 def pool(lines: pd.DataFrame) -> pd.DataFrame:
     """A line per cell and machine: n (training seeds), mean and std over them (NaN for one).
 
-    Cells of several machines have a line for all of them, over the means of each seed.
+    Several results of one seed on machines of one kind count once, by their mean. Cells of several machines have a line
+    for all of them, over the means of each seed.
     """
     summaries = []
     for cell, of_cell in lines.groupby(NAMED, sort=False):
-        every = {str(name): each for name, each in of_cell.groupby("machine", sort=False)["ours"]}
+        of_machine = of_cell.groupby("machine", sort=False)
+        every = {str(name): each.groupby("seed")["ours"].mean() for name, each in of_machine}
         if len(every) > 1:  # the same seed on several machines is no further seed
             every[ALL] = of_cell.groupby("seed")["ours"].mean()
         summaries += [
@@ -232,6 +234,7 @@ def spread(lines: pd.DataFrame) -> pd.DataFrame:
 def _balanced(of_cell: pd.DataFrame) -> pd.DataFrame:
     """Scores (seed, machine) of seeds that all of the machines have. A machine's results of one seed are averaged."""
     scores = of_cell.pivot_table(index="seed", columns="machine", values="ours")
+    scores = scores[scores.count(axis=1) > 1]  # a seed of a single machine says nothing about machines
     while scores.shape[1] > 2 and len(scores.dropna()) < 2:
         scores = scores.drop(columns=scores.count().idxmin())
     return scores.dropna()

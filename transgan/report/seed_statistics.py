@@ -274,13 +274,19 @@ def crossed_sums(scores: NDArray[np.float64]) -> CrossedSums:
         raise ValueError("an analysis of machines needs two or more training seeds and two or more machines")
     t, m = scores.shape
     grand, by_seed, by_machine = scores.mean(), scores.mean(1), scores.mean(0)
+    rounding = 1e-20 * np.square(scores).sum()  # where machines agree exactly, rounding alone is left: no spread
+
+    def total(squares: NDArray[np.float64]) -> float:
+        found = float(squares.sum())
+        return found if found > rounding else 0.0
+
     return CrossedSums(
         machines=m,
-        training=float(m * np.square(by_seed - grand).sum()),
+        training=total(m * np.square(by_seed - grand)),
         training_freedom=t - 1,
-        machine=float(t * np.square(by_machine - grand).sum()),
+        machine=total(t * np.square(by_machine - grand)),
         machine_freedom=m - 1,
-        rest=float(np.square(scores - by_seed[:, None] - by_machine + grand).sum()),
+        rest=total(np.square(scores - by_seed[:, None] - by_machine + grand)),
         rest_freedom=(t - 1) * (m - 1),
     )
 
