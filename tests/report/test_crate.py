@@ -184,7 +184,7 @@ def test_the_spread_is_printed_below(
     code, out, _ = call(monkeypatch, capsys, "pool", "a", "b")
     assert code == 0
     cells = [cell.strip() for cell in out.splitlines()[-1].split("|")]
-    assert cells[-8:-1] == ["2", "2", "2 (1)", "0.2", "1.22474 (1)", "0.3", "1 (1)"]
+    assert cells[-8:-1] == ["2", "2", "2 (1)", "0.2", "1.225 (1)", "0.3", "1 (1)"]
     code, out, _ = call(monkeypatch, capsys, "pool", "a", "b", "--json")
     assert code == 0
     (line,) = json.loads(out)["spread"]

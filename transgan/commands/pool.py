@@ -13,7 +13,7 @@ EXPLAINED = """
 Standard deviations (degrees of freedom) by an analysis of variance of training seeds and machines, of the seeds that
 all of these machines have. machines: a shift that all seeds of a machine share. rest: how much the same seed differs
 on another machine beside that. p: of the hypothesis that seeds, or machines, make no difference. A negative variance
-is printed as 0. A machine is its GPUs, or its processor: two of one kind are one.
+is printed as 0. Machines with the same GPUs or processor count as one.
 """
 CAUSES = {"training": "training seeds", "machine": "machines", "rest": "rest"}
 
@@ -36,7 +36,7 @@ def _laid_out(spread: pd.DataFrame) -> pd.DataFrame:
     table = spread[[*crate.NAMED, "seeds"]].assign(of=spread["machines"].map(len)).rename(columns={"of": "on machines"})
     for name, title in CAUSES.items():
         freedom = spread[f"{name}_freedom"]
-        table[title] = [f"{_number(std)} ({df})" for std, df in zip(spread[name], freedom, strict=True)]
+        table[title] = [f"{std:.4g} ({df})" for std, df in zip(spread[name], freedom, strict=True)]
         if name != "rest":
             table[f"p, {title}"] = spread[f"{name}_p"].map(lambda p: "" if pd.isna(p) else f"{p:.2g}")
     return table
