@@ -57,11 +57,14 @@ def lab(project: Any, scored: Any) -> Any:
     return write
 
 
+def _two_machines(lab: Any) -> pd.DataFrame:
+    """The crates a and b: seeds with 10 and 12 on one machine, 11 and 15 on the other."""
+    return crate.read_all([lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)])
+
+
 def test_a_line_per_machine_and_one_of_all(lab: Any) -> None:
     """Seeds 10 and 12 on one machine, 11 and 15 on the other: means of the seeds 10.5 and 13.5."""
-    pooled = crate.pool(
-        crate.read_all([lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)])
-    )
+    pooled = crate.pool(_two_machines(lab))
     fid = pooled[pooled["metric"] == "fid"]
     assert fid["machine"].tolist() == [A100, H100, crate.ALL]
     assert fid["n"].tolist() == [2, 2, 2]
@@ -75,8 +78,7 @@ def test_the_spread_over_machines_of_a_known_design(lab: Any) -> None:
     By hand: the means of the seeds are 10.5 and 13.5, those of the machines 11 and 13, and 0.5 is left in each score.
     So the mean squares are 2 * 2 * 1.5**2 = 9 of seeds, 2 * 2 * 1**2 = 4 of machines, and 4 * 0.5**2 = 1 of the rest.
     """
-    folders = [lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)]
-    (line,) = crate.spread(crate.read_all(folders)).to_dict("records")
+    (line,) = crate.spread(_two_machines(lab)).to_dict("records")
     assert (line["row"], line["metric"], line["machines"], line["seeds"]) == ("TransGAN", "fid", (A100, H100), 2)
     assert [line[name] for name in crate.FREEDOM] == [1, 1, 1]
     assert line["rest"] == pytest.approx(1)
@@ -98,8 +100,7 @@ def test_no_spread_without_two_machines_and_two_common_seeds(lab: Any, other: di
 
 @pytest.mark.parametrize("seeds", [["0"], ["7", "8", "9"]], ids=["too few seeds", "more seeds, of its own"])
 def test_a_machine_without_common_seeds_does_not_hide_the_others(lab: Any, seeds: list[str]) -> None:
-    folders = [lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)]
-    lines = crate.read_all(folders)
+    lines = _two_machines(lab)
     first = lines.iloc[[0]]
     others = [first.assign(machine="NVIDIA B200", seed=type(first["seed"].iloc[0])(seed)) for seed in seeds]
     (line,) = crate.spread(pd.concat([lines, *others])).to_dict("records")
@@ -117,8 +118,7 @@ def test_results_of_unknown_machines_do_not_count(lab: Any) -> None:
 
 def test_rows_of_the_same_machines_are_pooled(lab: Any) -> None:
     """Two rows with the same scores have the same components together, with twice the degrees of freedom."""
-    folders = [lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)]
-    lines = crate.read_all(folders)
+    lines = _two_machines(lab)
     lines = pd.concat([lines, lines.assign(row="Other")])
     one, _, pooled = crate.spread(lines).to_dict("records")
     assert (pooled["row"], pooled["seeds"]) == (POOLED, 4)
@@ -129,8 +129,7 @@ def test_rows_of_the_same_machines_are_pooled(lab: Any) -> None:
 
 
 def test_rows_of_other_machines_are_not_pooled(lab: Any) -> None:
-    folders = [lab("a", A100, first=10.0, second=12.0), lab("b", H100, first=11.0, second=15.0)]
-    lines = crate.read_all(folders)
+    lines = _two_machines(lab)
     other = lines.assign(row="Other", machine=lines["machine"].replace(H100, "NVIDIA B200"))
     assert crate.spread(pd.concat([lines, other]))["row"].tolist() == ["TransGAN", "Other"]
 
@@ -179,8 +178,7 @@ def test_the_table_is_printed(lab: Any, monkeypatch: pytest.MonkeyPatch, capsys:
 def test_the_spread_is_printed_below(
     lab: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lab("a", A100, first=10.0, second=12.0)
-    lab("b", H100, first=11.0, second=15.0)
+    _two_machines(lab)
     code, out, _ = call(monkeypatch, capsys, "pool", "a", "b")
     assert code == 0
     cells = [cell.strip() for cell in out.splitlines()[-1].split("|")]

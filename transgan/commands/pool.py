@@ -1,6 +1,5 @@
-"""`transgan pool`: one table of the crates of several labs, and how much of the spread is of their machines."""
+"""`transgan pool`: one table of the crates of several labs, and how much of the spread comes from their machines."""
 
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ def pool(folders: list[Path], as_json: bool) -> None:
 
 def _laid_out(spread: pd.DataFrame) -> pd.DataFrame:
     """The analysis as it is printed, with machines by number."""
-    table = spread[[*crate.NAMED, "seeds"]].assign(of=spread["machines"].map(len)).rename(columns={"of": "on machines"})
+    table = spread[[*crate.NAMED, "seeds"]].assign(**{"on machines": spread["machines"].map(len)})
     for name, title in CAUSES.items():
         freedom = spread[f"{name}_freedom"]
         table[title] = [f"{std:.4g} ({df})" for std, df in zip(spread[name], freedom, strict=True)]
@@ -50,9 +49,7 @@ def _number(value: float) -> str:
     return "" if pd.isna(value) else f"{value:.6g}"
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
     """Lines of a frame for JSON, which has no NaN: the spread of one seed."""
-    return [
-        {str(key): None if isinstance(value, float) and isnan(value) else value for key, value in line.items()}
-        for line in frame.to_dict("records")
-    ]
+    lines: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return lines

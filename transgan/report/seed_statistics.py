@@ -18,6 +18,7 @@ from transgan.report.cells import CONFIDENCE
 ALPHA, POWER = 0.05, 0.8
 POOLED = "all rows, pooled"  # the name of the line that pools the analyses of variance of a table's rows
 MOST_SEEDS = 10_000  # more are never trained: a search for a number of seeds ends here
+ROUNDING = 1e-20  # a sum of squares below this share of the scores' own squares is of floating point
 LEAST_FOR_CORRELATION = 4  # scipy's interval of a correlation needs more than three pairs
 
 
@@ -191,15 +192,12 @@ def sums_of_squares(scores: NDArray[np.float64]) -> SumsOfSquares:
     t, e, c = scores.shape
     grand, by_training = scores.mean(), scores.mean((1, 2))
     by_evaluation, by_count, cell = scores.mean(2), scores.mean((0, 1)), scores.mean(1)
-    between_training = c * e * np.square(by_training - grand).sum()
-    between_evaluation = c * np.square(by_evaluation - by_training[:, None]).sum()
-    against_training = e * np.square(cell - by_training[:, None] - by_count + grand).sum()
-    rest = np.square(scores - by_evaluation[:, :, None] - cell[:, None, :] + by_training[:, None, None]).sum()
+    rest = scores - by_evaluation[:, :, None] - cell[:, None, :] + by_training[:, None, None]
     return SumsOfSquares(
-        training=float(between_training),
-        evaluation=float(between_evaluation),
-        by_count=float(against_training),
-        rest=float(rest),
+        training=_squares(by_training - grand, c * e, scores),
+        evaluation=_squares(by_evaluation - by_training[:, None], c, scores),
+        by_count=_squares(cell - by_training[:, None] - by_count + grand, e, scores),
+        rest=_squares(rest, 1, scores),
         training_freedom=t - 1,
         evaluation_freedom=t * (e - 1),
         by_count_freedom=(c - 1) * (t - 1),
@@ -274,19 +272,13 @@ def crossed_sums(scores: NDArray[np.float64]) -> CrossedSums:
         raise ValueError("an analysis of machines needs two or more training seeds and two or more machines")
     t, m = scores.shape
     grand, by_seed, by_machine = scores.mean(), scores.mean(1), scores.mean(0)
-    rounding = 1e-20 * np.square(scores).sum()  # where machines agree exactly, rounding alone is left: no spread
-
-    def total(squares: NDArray[np.float64]) -> float:
-        found = float(squares.sum())
-        return found if found > rounding else 0.0
-
     return CrossedSums(
         machines=m,
-        training=total(m * np.square(by_seed - grand)),
+        training=_squares(by_seed - grand, m, scores),
         training_freedom=t - 1,
-        machine=total(t * np.square(by_machine - grand)),
+        machine=_squares(by_machine - grand, t, scores),
         machine_freedom=m - 1,
-        rest=total(np.square(scores - by_seed[:, None] - by_machine + grand)),
+        rest=_squares(scores - by_seed[:, None] - by_machine + grand, 1, scores),
         rest_freedom=(t - 1) * (m - 1),
     )
 
@@ -307,6 +299,12 @@ def crossed_components(sums: CrossedSums) -> CrossedComponents:
         training_p=_f_test(training, sums.training_freedom, rest, sums.rest_freedom),
         machine_p=_f_test(machine, sums.machine_freedom, rest, sums.rest_freedom),
     )
+
+
+def _squares(deviations: NDArray[np.float64], times: int, scores: NDArray[np.float64]) -> float:
+    """The sum of squares of deviations, each counted so many times; 0 where rounding of equal scores is all it is."""
+    found = float(times * np.square(deviations).sum())
+    return found if found > ROUNDING * np.square(scores).sum() else 0.0
 
 
 def _f_test(mean_square: float, freedom: int, error: float, error_freedom: int) -> float:
